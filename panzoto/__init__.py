@@ -1,0 +1,28 @@
+"""Panzoto, the backend of an encrypted voice recorder. `create_app` composes it and does nothing else."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from panzoto import blueprints, cli, cors, http, logs, models, resources
+from panzoto.config import Settings
+from panzoto.services import Services
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the application for `settings`, by default those of the environment.
+
+    Raises `SettingsError` when a setting cannot be used.
+    """
+    settings = settings or Settings.from_environment()
+    logs.init(settings.log_level)
+    models.bind_models(settings)
+    app = Flask("panzoto", static_folder=None)
+    app.extensions["panzoto"] = Services.build(settings)
+    http.init_app(app, settings)
+    cors.init_app(app, settings)
+    blueprints.init_app(app)
+    cli.init_app(app)
+    if settings.auto_create_resources:
+        resources.Resources(settings).create()
+    return app

@@ -1,0 +1,1 @@
+"""Who somebody is: password hashes, tokens and the guard in front of every call."""

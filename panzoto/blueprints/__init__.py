@@ -1,0 +1,54 @@
+"""All that is open to the world, and who may call it: read `TABLE`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Flask
+from flask_smorest import Api
+
+from panzoto.auth.guard import bearer, open_to_all
+from panzoto.blueprints import account, docs, health, playback, recordings
+from panzoto.blueprints.base import Blueprint
+from panzoto.schemas import Error
+from panzoto.version import VERSION
+
+Guard = Callable[[], None]
+
+# Blueprint, prefix, guard. A blueprint that is not here cannot be reached.
+TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
+    (health.blueprint, "/api", open_to_all),
+    (docs.blueprint, "/api", open_to_all),
+    (account.entrance, "/api", open_to_all),
+    (playback.blueprint, "/api", open_to_all),
+    (recordings.blueprint, "/api", bearer),
+)
+
+
+class DocumentedApi(Api):  # type: ignore[misc]
+    """flask-smorest's OpenAPI, without its error handler: `panzoto.http` answers errors."""
+
+    ERROR_SCHEMA = Error
+
+    def _register_error_handlers(self) -> None:
+        return
+
+
+def init_app(app: Flask) -> None:
+    """Register every blueprint of `TABLE` behind its guard."""
+    app.config.update(
+        API_TITLE="Panzoto",
+        API_VERSION=VERSION,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/api",
+        OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={
+            "info": {"description": "The backend of an encrypted voice recorder."},
+            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+        },
+    )
+    api = DocumentedApi(app)
+    for blueprint, prefix, guard in TABLE:
+        if guard not in app.before_request_funcs.get(blueprint.name, []):
+            app.before_request_funcs.setdefault(blueprint.name, []).append(guard)
+        api.register_blueprint(blueprint, url_prefix=prefix)

@@ -1,0 +1,32 @@
+"""Is the service alive, and can it do its work?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panzoto.blueprints.base import Blueprint
+from panzoto.http import services
+from panzoto.models import check_reachable
+from panzoto.schemas import HealthAnswer, ReadyAnswer
+from panzoto.version import VERSION
+
+blueprint = Blueprint("health", __name__, description="Is the service alive?")
+
+
+@blueprint.get("/health")
+@blueprint.answers(200, HealthAnswer, "The process answers; nothing else is asked")
+def health() -> dict[str, Any]:
+    return {
+        "status": "healthy",
+        "service": "panzoto-backend",
+        "database": "dynamodb",
+        "version": VERSION,
+    }
+
+
+@blueprint.get("/health/ready")
+@blueprint.answers(200, ReadyAnswer, "DynamoDB and S3 answer within a second")
+def ready() -> dict[str, Any]:
+    check_reachable()
+    services().storage.check()
+    return {"status": "ready"}

@@ -1,0 +1,101 @@
+"""Playback: the sealed ticket in the address is the only credential."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+from collections.abc import Iterator
+
+from flask import Response, g, request, url_for
+
+from panzoto.blueprints.base import Blueprint
+from panzoto.errors import PanzotoError, RangeNotSatisfiable
+from panzoto.http import services
+from panzoto.playback import OpenedRecording
+
+blueprint = Blueprint("playback", __name__, description="Play an opened recording")
+ONE_RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*", re.IGNORECASE)
+log = logging.getLogger(__name__)
+
+
+def playback_path(ticket: str) -> str:
+    """Return the path under which the holder of `ticket` plays its recording."""
+    return url_for("playback.play", ticket=ticket)
+
+
+@blueprint.get("/playback/<ticket>")
+@blueprint.answers(200, None, "The plain recording", 404, 409, 410, 416, 422)
+@blueprint.alt_response(206, description="The requested part of the plain recording", success=True)
+def play(ticket: str) -> Response:
+    opened = services().playback.redeem(ticket)
+    part = _requested_part(opened)
+    if request.method == "HEAD":
+        services().playback.check_unchanged(opened)
+        return _response(opened, part, iter(()))
+    start, stop = part or (0, opened.recording.length)
+    return _response(opened, part, _primed(opened.recording.plain(start, stop)))
+
+
+def _requested_part(opened: OpenedRecording) -> tuple[int, int] | None:
+    """Return (start, stop) of the one byte range asked for, or None for the whole.
+
+    RFC 9110, 14.2: a range on another method than GET, of another unit,
+    malformed, of several parts, or whose If-Range does not match is ignored.
+    """
+    wanted = ONE_RANGE.fullmatch(request.headers.get("Range", ""))
+    if request.method != "GET" or wanted is None or not _if_range_matches(opened):
+        return None
+    return byte_range(*wanted.groups(), length=opened.recording.length)
+
+
+def byte_range(first: str, last: str, length: int) -> tuple[int, int] | None:
+    """Return (start, stop) of `bytes=first-last` in `length` bytes, or None when it is to be ignored.
+
+    Raises `RangeNotSatisfiable`. RFC 9110, 14.1.2.
+    """
+    if not first:
+        suffix = int(last or "-1")
+        if suffix == 0:
+            raise RangeNotSatisfiable(length)
+        return None if suffix < 0 or length == 0 else (max(0, length - suffix), length)
+    start, final = int(first), int(last) if last else length - 1
+    if last and final < start:
+        return None
+    if start >= length:
+        raise RangeNotSatisfiable(length)
+    return start, min(final + 1, length)
+
+
+def _if_range_matches(opened: OpenedRecording) -> bool:
+    condition = request.headers.get("If-Range")
+    return condition is None or condition.strip() == opened.etag
+
+
+def _primed(plain: Iterator[bytes]) -> Iterator[bytes]:
+    """Read the first piece now, while what fails can still become an error response."""
+    first = next(plain, b"")
+    return _until_failure(itertools.chain((first,), plain), g.get("request_id", ""))
+
+
+def _until_failure(plain: Iterator[bytes], request_id: str) -> Iterator[bytes]:
+    """Pass pieces on; a failure on the way ends the connection, never the response cleanly."""
+    try:
+        yield from plain
+    except PanzotoError as error:
+        log.error("playback_aborted", extra={"request_id": request_id, "code": error.code})
+        raise
+
+
+def _response(opened: OpenedRecording, part: tuple[int, int] | None, body: Iterator[bytes]) -> Response:
+    length = opened.recording.length
+    start, stop = part or (0, length)
+    response = Response(body, status=206 if part else 200, content_type=opened.content_type)
+    response.headers["Content-Length"] = str(stop - start)
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["ETag"] = opened.etag
+    # nginx must not keep plain audio in a buffer file.
+    response.headers["X-Accel-Buffering"] = "no"
+    if part:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{length}"
+    return response

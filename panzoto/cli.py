@@ -1,0 +1,90 @@
+"""`flask panzoto …`: what operators run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+from rich.console import Console
+from rich.table import Table
+
+from panzoto.errors import PanzotoError
+from panzoto.http import services
+from panzoto.models.missing_claims import Tally, write_missing_claims
+from panzoto.resources import Resources
+
+DELETE_WORDS = "DELETE ALL TABLES"
+
+panzoto = AppGroup("panzoto", help="Operate the service: tables, bucket and recordings.")
+resources = AppGroup("resources", help="Tables and bucket: create, list, optimize, delete.")
+panzoto.add_command(resources)
+
+
+def init_app(app: Flask) -> None:
+    """Add the commands to `app`."""
+    app.cli.add_command(panzoto)
+
+
+@resources.command()
+def create() -> None:
+    """Make the tables and the bucket where they are missing."""
+    _run(lambda found: found.create())
+
+
+@resources.command("list")
+def list_() -> None:
+    """Show each table, index and the bucket as they are."""
+    _run(_print_states)
+
+
+@resources.command()
+def optimize() -> None:
+    """Bring existing tables and bucket up to date, and write missing claims. Safe to repeat."""
+    _run(_optimize)
+
+
+@resources.command()
+@click.option("--confirm", metavar="WORDS", help=f'Give "{DELETE_WORDS}" where there is no terminal.')
+def delete(confirm: str | None) -> None:
+    """Delete all tables, and the bucket if it is empty. Asks first."""
+    if confirm is None:
+        if not sys.stdin.isatty():
+            raise click.ClickException(
+                f'There is no terminal to ask on. To delete all tables give --confirm "{DELETE_WORDS}".'
+            )
+        confirm = click.prompt(f"This deletes every account. Type {DELETE_WORDS} to go on", default="")
+    if confirm != DELETE_WORDS:
+        raise click.ClickException(f"Nothing was deleted: the words are {DELETE_WORDS}.")
+    _run(lambda found: found.delete())
+
+
+def _run(act: Callable[[Resources], None]) -> None:
+    try:
+        act(Resources(services().settings, report=click.echo))
+    except PanzotoError as error:
+        raise click.ClickException(error.sentence) from error
+
+
+def _optimize(found: Resources) -> None:
+    found.optimize()
+    checkpoint = services().settings.data_dir / "missing-claims.json"
+    tally = write_missing_claims(checkpoint, _print_progress)
+    click.echo(f"claims: {tally.rows} rows seen, {tally.written} written, {tally.conflicts} conflicts")
+
+
+def _print_progress(tally: Tally) -> None:
+    """Show the state in one line that overwrites itself; silent where nobody is watching."""
+    if sys.stderr.isatty():
+        click.echo(f"\rclaims: {tally.rows} rows seen, {tally.written} written", nl=False, err=True)
+
+
+def _print_states(found: Resources) -> None:
+    table = Table("Name", "Kind", "Status", "Facts", "Indexes", box=None, pad_edge=False)
+    for state in found.states():
+        facts = ", ".join(f"{name}: {value}" for name, value in state.facts.items())
+        indexes = ", ".join(f"{name}: {value}" for name, value in state.indexes.items())
+        table.add_row(state.name, state.kind, state.status, facts, indexes)
+    Console(soft_wrap=True).print(table)

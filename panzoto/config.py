@@ -1,0 +1,280 @@
+"""Settings, a frozen value built from the environment once, at the start.
+
+This is the only module that reads `os.environ` (botocore and gunicorn read
+the variables that are theirs).  A value that cannot be read raises
+`SettingsError` with a sentence that names the setting and never shows a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import load_dotenv
+
+from panzoto.errors import SettingsError
+
+SECRET_KEY_MIN_BYTES = 32
+# Fragments of the values that templates and tutorials ship; letters only, lower case.
+KNOWN_DEFAULT_FRAGMENTS = (
+    "changeme",
+    "changethis",
+    "changeinproduction",
+    "changeitinproduction",
+    "yoursecretkey",
+    "yoursecret",
+    "devsecret",
+    "developmentsecret",
+    "defaultsecret",
+    "insecure",
+    "replaceme",
+    "replacethis",
+    "supersecret",
+)
+
+# OWASP Password Storage Cheat Sheet: for each time cost, the least memory in KiB.
+OWASP_MINIMUM_MEMORY_KIB = {1: 47104, 2: 19456, 3: 12288, 4: 9216}
+OWASP_MINIMUM_MEMORY_KIB_ABOVE = 7168
+ARGON2_MAX_TIME_COST = 20
+ARGON2_MAX_MEMORY_KIB = 1024 * 1024
+ARGON2_MAX_PARALLELISM = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Argon2Parameters:
+    """Argon2id cost: passes, KiB of memory and lanes. The default is RFC 9106's second choice."""
+
+    time_cost: int = 3
+    memory_cost_kib: int = 65536
+    parallelism: int = 4
+
+    def within_ceiling(self) -> bool:
+        """Whether computing with these costs is bearable for a server."""
+        return (
+            1 <= self.time_cost <= ARGON2_MAX_TIME_COST
+            and 1 <= self.memory_cost_kib <= ARGON2_MAX_MEMORY_KIB
+            and 1 <= self.parallelism <= ARGON2_MAX_PARALLELISM
+        )
+
+    def above_floor(self) -> bool:
+        """Whether these costs reach OWASP's minimum."""
+        floor = OWASP_MINIMUM_MEMORY_KIB.get(self.time_cost, OWASP_MINIMUM_MEMORY_KIB_ABOVE)
+        return self.time_cost >= 1 and self.memory_cost_kib >= floor and self.parallelism >= 1
+
+    def reasonable(self) -> bool:
+        return self.within_ceiling() and self.above_floor()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator can choose; see the table in README.md for what each does."""
+
+    environment: str = "development"
+    region: str = "us-east-1"
+    users_table: str = "panzoto-users"
+    audio_files_table: str = "panzoto-audio-files"
+    claims_table: str = "panzoto-claims"
+    bucket: str = "panzoto-audio-dev"
+    secret_key: str = field(default="", repr=False)
+    secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)
+    token_ttl: int = 2_592_000
+    ticket_ttl: int = 900
+    public_url: str | None = None
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: int = 0
+    auto_create_resources: bool = False
+    argon2: Argon2Parameters = Argon2Parameters()
+    hashes_at_once: int = 2
+    hash_wait_seconds: float = 2.0
+    custom_aws_endpoint: bool = False
+    data_dir: Path = Path(".panzoto")
+    port: int = 5000
+    aws_port: int = 5566
+    aws_port_chosen: bool = False
+    metrics_port: int = 9464
+    workers: int = 1
+    threads: int = 128
+    log_level: str = "INFO"
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read every setting from `environ`, by default the process's own and its `.env`.
+
+        Raises `SettingsError` for the first value that cannot be used.
+        """
+        if environ is None:
+            load_dotenv(".env")
+            environ = os.environ
+        read = _Reader(environ)
+        environment = read.choice("FLASK_ENV", "development", ("development", "production"))
+        production = environment == "production"
+        data_dir = Path(read.text("PANZOTO_DATA_DIR", ".panzoto"))
+        argon2 = Argon2Parameters(
+            read.integer("ARGON2_TIME_COST", 3, 1, ARGON2_MAX_TIME_COST),
+            read.integer("ARGON2_MEMORY_KIB", 65536, 1, ARGON2_MAX_MEMORY_KIB),
+            read.integer("ARGON2_PARALLELISM", 4, 1, ARGON2_MAX_PARALLELISM),
+        )
+        if not argon2.above_floor():
+            raise SettingsError("ARGON2_MEMORY_KIB is below OWASP's minimum for this ARGON2_TIME_COST")
+        return cls(
+            environment=environment,
+            region=read.text("AWS_REGION", "us-east-1"),
+            users_table=read.text("USERS_TABLE", "panzoto-users"),
+            audio_files_table=read.text("AUDIO_FILES_TABLE", "panzoto-audio-files"),
+            claims_table=read.text("CLAIMS_TABLE", "panzoto-claims"),
+            bucket=read.text("S3_BUCKET", "panzoto-audio-dev"),
+            secret_key=_secret_key(read, production, data_dir),
+            secret_key_fallbacks=_fallbacks(read, production),
+            token_ttl=read.integer("TOKEN_TTL", 2_592_000, 1, 10 * 365 * 86400),
+            ticket_ttl=read.integer("TICKET_TTL", 900, 1, 86400),
+            public_url=read.url("PUBLIC_URL"),
+            cors_origins=read.words("CORS_ORIGINS", () if production else ("*",)),
+            trusted_proxies=read.integer("TRUSTED_PROXIES", 0, 0, 10),
+            auto_create_resources=read.flag("AUTO_CREATE_RESOURCES", False),
+            argon2=argon2,
+            hashes_at_once=read.integer("HASHES_AT_ONCE", 2, 1, 256),
+            hash_wait_seconds=read.number("HASH_WAIT_SECONDS", 2.0, 0.0, 30.0),
+            custom_aws_endpoint=any(
+                environ.get(name, "").strip()
+                for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3")
+            ),
+            data_dir=data_dir,
+            port=read.integer("PORT", 5000, 1, 65535),
+            aws_port=read.integer("PANZOTO_AWS_PORT", 5566, 1, 65535),
+            aws_port_chosen=read.present("PANZOTO_AWS_PORT"),
+            metrics_port=read.integer("METRICS_PORT", 9464, 0, 65535),
+            workers=read.integer("WEB_CONCURRENCY", 1, 1, 64),
+            threads=read.integer("THREADS", 128, 2, 1024),
+            log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+        )
+
+
+def child_environment(
+    changes: Mapping[str, str | None],
+    inherit: Collection[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return the environment for a child process: this process's own, or the names in `inherit`, with `changes`.
+
+    A change to None takes the name away.
+    """
+    environ = os.environ if environ is None else environ
+    kept = {name: value for name, value in environ.items() if inherit is None or name in inherit}
+    return {name: value for name, value in {**kept, **changes}.items() if value is not None}
+
+
+class _Reader:
+    """Reads one typed value at a time; an empty variable counts as absent."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def present(self, name: str) -> bool:
+        return bool(self._environ.get(name, "").strip())
+
+    def text(self, name: str, default: str) -> str:
+        return self._environ.get(name, "").strip() or default
+
+    def words(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        if not self.present(name):
+            return default
+        return tuple(word.strip() for word in self._environ[name].split(",") if word.strip())
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        if value not in choices:
+            raise SettingsError(f"{name} must be one of {', '.join(choices)}")
+        return value
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.text(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,18}", value) or not least <= int(value) <= most:
+            raise SettingsError(f"{name} must be a whole number from {least} to {most}")
+        return int(value)
+
+    def number(self, name: str, default: float, least: float, most: float) -> float:
+        value = self.text(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) or not least <= float(value) <= most:
+            raise SettingsError(f"{name} must be a number from {least:g} to {most:g}")
+        return float(value)
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.text(name, "1" if default else "0").lower()
+        if value not in ("0", "1", "true", "false", "yes", "no"):
+            raise SettingsError(f"{name} must be 0 or 1")
+        return value in ("1", "true", "yes")
+
+    def url(self, name: str) -> str | None:
+        if not self.present(name):
+            return None
+        value = self._environ[name].strip().rstrip("/")
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
+        except ValueError:
+            usable = False
+        if not usable:
+            raise SettingsError(f"{name} must be an http or https address such as https://voice.example.com")
+        return value
+
+
+def _secret_key(read: _Reader, production: bool, data_dir: Path) -> str:
+    value = read.text("SECRET_KEY", "")
+    if production:
+        _check_production_secret("SECRET_KEY", value)
+    return value or _development_secret(data_dir)
+
+
+def _fallbacks(read: _Reader, production: bool) -> tuple[str, ...]:
+    values = read.words("SECRET_KEY_FALLBACKS")
+    if production:
+        for value in values:
+            _check_production_secret("SECRET_KEY_FALLBACKS", value)
+    return values
+
+
+def _check_production_secret(name: str, value: str) -> None:
+    if not value:
+        raise SettingsError(
+            f"{name} is missing: production needs a random secret of at least {SECRET_KEY_MIN_BYTES} bytes, "
+            "such as python3 -c 'import secrets; print(secrets.token_urlsafe(48))' prints"
+        )
+    if len(value.encode("utf-8", "surrogateescape")) < SECRET_KEY_MIN_BYTES:
+        raise SettingsError(f"{name} is shorter than {SECRET_KEY_MIN_BYTES} bytes, which production refuses")
+    letters = re.sub(r"[^a-z]", "", value.lower())
+    if any(fragment in letters for fragment in KNOWN_DEFAULT_FRAGMENTS):
+        raise SettingsError(f"{name} is a known default value, which production refuses; make a random one")
+
+
+def _development_secret(data_dir: Path) -> str:
+    """Return the data folder's own random secret, made at the first start and kept.
+
+    The file is linked into place whole, so that two workers starting at once agree on one secret.
+    """
+    path = data_dir / "secret_key"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            draft = data_dir / f".secret_key.{secrets.token_hex(8)}"
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_urlsafe(48))
+            try:
+                path.hardlink_to(draft)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(
+            f"SECRET_KEY is missing and none can be kept in PANZOTO_DATA_DIR: {error.strerror}"
+        ) from error

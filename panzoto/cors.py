@@ -1,0 +1,31 @@
+"""Which web pages may call the service from a browser: `CORS_ORIGINS`, nobody by default in production."""
+
+from __future__ import annotations
+
+from flask import Flask
+from flask_cors import CORS
+
+from panzoto.config import Settings
+
+EXPOSED = (
+    "Accept-Ranges",
+    "Content-Length",
+    "Content-Range",
+    "ETag",
+    "Retry-After",
+    "X-Request-ID",
+)
+ALLOWED = ("Authorization", "Content-Type", "If-Range", "Range", "X-Request-ID")
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Answer the configured origins; tokens travel in a header, so credentials stay off."""
+    if settings.cors_origins:
+        CORS(
+            app,
+            origins=list(settings.cors_origins),
+            expose_headers=list(EXPOSED),
+            allow_headers=list(ALLOWED),
+            send_wildcard="*" in settings.cors_origins,
+            max_age=3600,
+        )

@@ -1,0 +1,62 @@
+"""Key derivation: HKDF (RFC 5869), PBKDF2 (RFC 8018) and Argon2id (RFC 9106)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from argon2.low_level import ARGON2_VERSION, Type, hash_secret_raw
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from panzoto.config import Argon2Parameters
+
+KEY_BYTES = 32
+DIRECT_KEY_ITERATIONS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class DirectKeys:
+    """One password's keys for single-shot recordings: the two readings of the salt in the field."""
+
+    raw_salt: bytes
+    hex_salt: bytes
+
+    def to_bytes(self) -> bytes:
+        return self.raw_salt + self.hex_salt
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> DirectKeys:
+        return cls(data[:KEY_BYTES], data[KEY_BYTES:])
+
+
+def hkdf(key: bytes, info: bytes, salt: bytes = b"", length: int = KEY_BYTES) -> bytes:
+    """Return `length` bytes of HKDF-SHA256 of `key` (RFC 5869)."""
+    return HKDF(SHA256(), length, salt or None, info).derive(key)
+
+
+def argon2id(password: bytes, salt: bytes, parameters: Argon2Parameters) -> bytes:
+    """Return the 32-byte Argon2id tag (RFC 9106, version 0x13)."""
+    return hash_secret_raw(
+        password,
+        salt,
+        time_cost=parameters.time_cost,
+        memory_cost=parameters.memory_cost_kib,
+        parallelism=parameters.parallelism,
+        hash_len=KEY_BYTES,
+        type=Type.ID,
+        version=ARGON2_VERSION,
+    )
+
+
+def direct_keys(password: str, key_salt: bytes) -> DirectKeys:
+    """Derive the keys of single-shot recordings from the exact bytes of `password`."""
+    secret = password.encode("utf-8")
+    return DirectKeys(
+        _pbkdf2(secret, key_salt),
+        _pbkdf2(secret, key_salt.hex().encode("ascii")),
+    )
+
+
+def _pbkdf2(secret: bytes, salt: bytes) -> bytes:
+    return hashlib.pbkdf2_hmac("sha256", secret, salt, DIRECT_KEY_ITERATIONS, KEY_BYTES)

@@ -1,0 +1,141 @@
+"""The Flask edge: request ids, exceptions to JSON, response headers, one log line a request."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from typing import Any
+
+from flask import Flask, Response, current_app, g, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from panzoto import metrics
+from panzoto.config import Settings
+from panzoto.errors import InvalidRequest, PanzotoError, RangeNotSatisfiable
+from panzoto.services import Services
+
+MAX_BODY_BYTES = 64 * 1024
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+# Sentences and codes for what Flask and Werkzeug refuse by themselves.
+REFUSALS = {
+    400: ("bad_request", "The request cannot be understood"),
+    404: ("not_found", "There is nothing at this address"),
+    405: ("method_not_allowed", "This address does not take that method"),
+    408: ("request_timeout", "The request took too long to arrive"),
+    413: ("payload_too_large", "The request body is larger than 64 KiB"),
+    414: ("uri_too_long", "The address is too long"),
+    415: ("unsupported_media_type", "The request body must be sent as application/json"),
+    416: ("range_not_satisfiable", "The requested range cannot be served"),
+    431: ("headers_too_large", "The request headers are too large"),
+}
+
+log = logging.getLogger("panzoto.request")
+
+
+def services() -> Services:
+    """Return the services of the application that handles this request."""
+    found: Services = current_app.extensions["panzoto"]
+    return found
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Plug the edge into `app`."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.url_map.strict_slashes = False
+    # A redirect of a doubled slash would be an HTML page.
+    app.url_map.merge_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.compact = True  # type: ignore[attr-defined]
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.register_error_handler(PanzotoError, _answer_error)
+    app.register_error_handler(HTTPException, _answer_refusal)
+    app.register_error_handler(Exception, _answer_unexpected)
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    offered = request.headers.get("X-Request-ID", "")
+    g.request_id = offered if REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-ID"] = _request_id()
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    route = request.url_rule.rule if request.url_rule else ""
+    method = request.method
+    started = g.get("started", time.perf_counter())
+    line = {
+        "request_id": _request_id(),
+        "user_id": g.get("user_id", ""),
+        "route": route,
+        "method": method,
+        "status": response.status_code,
+    }
+
+    # A stream is over only when its body has been sent, so that is when it is logged.
+    @response.call_on_close
+    def log_line() -> None:
+        seconds = time.perf_counter() - started
+        metrics.observe(route, method, response.status_code, seconds)
+        log.info("request", extra={**line, "duration_ms": round(seconds * 1000, 1)})
+
+    return response
+
+
+def _request_id() -> str:
+    if "request_id" not in g:
+        g.request_id = secrets.token_hex(8)
+    request_id: str = g.request_id
+    return request_id
+
+
+def _answer_error(error: PanzotoError) -> Response:
+    body: dict[str, Any] = {"error": error.sentence, "code": error.code, "request_id": _request_id()}
+    if isinstance(error, InvalidRequest) and error.fields:
+        body["fields"] = error.fields
+    response = jsonify(body)
+    response.status_code = error.status
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, RangeNotSatisfiable):
+        response.headers["Content-Range"] = f"bytes */{error.length}"
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _answer_refusal(refusal: HTTPException) -> Response:
+    status = refusal.code or 500
+    if status >= 500:
+        return _answer_unexpected(refusal)
+    code, sentence = REFUSALS.get(status, REFUSALS[400])
+    response = jsonify({"error": sentence, "code": code, "request_id": _request_id()})
+    response.status_code = status
+    for name in ("Allow", "Retry-After"):
+        for value in (value for header, value in refusal.get_headers() if header == name):
+            response.headers[name] = value
+    if isinstance(refusal, RequestEntityTooLarge):
+        # What is left of the body will not be read, so the connection cannot be used again.
+        response.headers["Connection"] = "close"
+    return response
+
+
+def _answer_unexpected(error: Exception) -> Response:
+    """The last handler: the log gets the trace, the client a sentence that says nothing."""
+    log.error("unexpected_error", exc_info=error, extra={"request_id": _request_id()})
+    return _answer_error(PanzotoError())

@@ -1,0 +1,29 @@
+"""The tables, on PynamoDB. Each model owns its queries and its invariants."""
+
+from __future__ import annotations
+
+from panzoto.config import Settings
+from panzoto.models import connection
+from panzoto.models.attributes import StoredModel
+from panzoto.models.audio_file import AudioFile
+from panzoto.models.claim import Claim
+from panzoto.models.user import User
+
+ALL_MODELS: tuple[type[StoredModel], ...] = (User, AudioFile, Claim)
+
+__all__ = ["ALL_MODELS", "AudioFile", "Claim", "StoredModel", "User", "bind_models", "check_reachable"]
+
+
+def bind_models(settings: Settings) -> None:
+    """Bind every model to its table; once, before the first call."""
+    tables: dict[type[StoredModel], str] = {
+        User: settings.users_table,
+        AudioFile: settings.audio_files_table,
+        Claim: settings.claims_table,
+    }
+    connection.bind(tables, settings.region, settings.threads)
+
+
+def check_reachable() -> None:
+    """Raises `Unavailable` unless DynamoDB answers within about a second."""
+    connection.check(User)

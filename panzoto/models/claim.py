@@ -1,0 +1,63 @@
+"""Claims: what may exist only once. Uniqueness never rests on an index, which is eventually consistent."""
+
+from __future__ import annotations
+
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.transactions import TransactWrite
+
+from panzoto.models.attributes import StoredModel
+from panzoto.models.connection import BaseMeta, ConditionFailed, storage_failures
+
+
+class Claim(StoredModel):
+    """`email#<address>` or `s3key#<key>`, owned by a user and, for a key, by one recording."""
+
+    class Meta(BaseMeta):
+        table_name = "panzoto-claims"
+
+    claim = UnicodeAttribute(hash_key=True)
+    user_id = UnicodeAttribute()
+    file_id = UnicodeAttribute(null=True)
+
+    @classmethod
+    def for_email(cls, email: str, user_id: str) -> Claim:
+        return cls(claim=f"email#{email}", user_id=user_id)
+
+    @classmethod
+    def for_s3_key(cls, s3_key: str, user_id: str, file_id: str) -> Claim:
+        return cls(claim=f"s3key#{s3_key}", user_id=user_id, file_id=file_id)
+
+    @classmethod
+    def on_email(cls, email: str) -> Claim | None:
+        return cls._find(f"email#{email}")
+
+    @classmethod
+    def on_s3_key(cls, s3_key: str) -> Claim | None:
+        return cls._find(f"s3key#{s3_key}")
+
+    @classmethod
+    def _find(cls, claim: str) -> Claim | None:
+        with storage_failures():
+            try:
+                return cls.get(claim, consistent_read=True)
+            except cls.DoesNotExist:
+                return None
+
+    @classmethod
+    def those_taken(cls, claims: set[str]) -> dict[str, Claim]:
+        """Return which of `claims` are taken, strongly consistent, at most 100 at once."""
+        with storage_failures():
+            return {found.claim: found for found in cls.batch_get(claims, consistent_read=True)}
+
+    def add_to(self, transaction: TransactWrite) -> None:
+        """Take the claim as part of `transaction`, which fails when somebody has it."""
+        transaction.save(self, condition=Claim.claim.does_not_exist())
+
+    def take_if_free(self) -> bool:
+        """Write the claim for a row that has none yet; False when there is one, whoever owns it."""
+        try:
+            with storage_failures():
+                self.save(condition=Claim.claim.does_not_exist())
+        except ConditionFailed:
+            return False
+        return True

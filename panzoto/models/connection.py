@@ -1,0 +1,160 @@
+"""How the models reach DynamoDB: one connection, short timeouts, failures told apart.
+
+A DynamoDB that hangs costs a caller at most two attempts of `READ_TIMEOUT_SECONDS`
+and one pause between them, below five seconds together.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.parsers import ResponseParserError
+from pynamodb.connection import Connection
+from pynamodb.exceptions import PynamoDBException, TransactWriteError
+from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
+
+from panzoto.errors import Unavailable
+
+CONNECT_TIMEOUT_SECONDS = 1
+READ_TIMEOUT_SECONDS = 1.5
+RETRIES = 1
+READINESS_TIMEOUT_SECONDS = 0.9
+CONFLICT_ATTEMPTS = 6
+
+log = logging.getLogger(__name__)
+
+
+class BaseMeta:
+    """What every model's Meta inherits; `bind` sets it once, before the first call."""
+
+    region = "us-east-1"
+    host = None
+    connect_timeout_seconds = CONNECT_TIMEOUT_SECONDS
+    read_timeout_seconds = READ_TIMEOUT_SECONDS
+    max_retry_attempts = RETRIES
+    max_pool_connections = 10
+
+
+class ConditionFailed(Exception):
+    """A conditional write was refused; `failed` tells, item by item, which condition did it."""
+
+    def __init__(self, failed: tuple[bool, ...] = (True,)) -> None:
+        super().__init__()
+        self.failed = failed
+
+
+def bind(tables: dict[type[Model], str], region: str, threads: int) -> None:
+    """Bind the models to their tables and share one botocore client among them.
+
+    PynamoDB caches a connection per model on first use; made here, they all use
+    one client with as many pooled connections as there are threads.
+    """
+    BaseMeta.region = region
+    BaseMeta.max_pool_connections = threads
+    shared: Connection | None = None
+    for model, table_name in tables.items():
+        model.Meta.table_name = table_name  # type: ignore[attr-defined]
+        model._connection = None
+        table = model._get_connection()
+        if shared is None:
+            shared = table.connection
+            shared.client.meta.events.register("after-call.dynamodb", _refuse_damaged_answer)  # type: ignore[attr-defined]
+        else:
+            shared.add_meta_table(table.get_meta_table())
+            table.connection = shared
+
+
+def check(model: type[Model]) -> None:
+    """Ask for the state of `model`'s table, once and briefly. Raises `Unavailable`."""
+    impatient = Connection(
+        region=BaseMeta.region,
+        connect_timeout_seconds=READINESS_TIMEOUT_SECONDS,
+        read_timeout_seconds=READINESS_TIMEOUT_SECONDS,
+        max_retry_attempts=0,
+    )
+    with storage_failures():
+        impatient.describe_table(model.Meta.table_name)  # type: ignore[attr-defined]
+
+
+def _refuse_damaged_answer(http_response: Any, **_: Any) -> None:
+    """Refuse an answer whose body is not what DynamoDB sent.
+
+    botocore reads a body that is not JSON as an empty answer, which would make
+    "no such item" out of a damaged reply.
+    """
+    body = http_response.content
+    checksum = http_response.headers.get("x-amz-crc32", "")
+    damaged = checksum.isdigit() and zlib.crc32(body) != int(checksum)
+    if damaged or not (body.startswith(b"{") and body.rstrip().endswith(b"}")):
+        raise HTTPClientError(error="the answer's body is damaged")
+
+
+@contextmanager
+def storage_failures() -> Iterator[None]:
+    """Turn whatever goes wrong between us and DynamoDB into `Unavailable` or `ConditionFailed`."""
+    try:
+        yield
+    except TransactWriteError as error:
+        reasons = [reason.code if reason else "" for reason in error.cancellation_reasons]
+        if "ConditionalCheckFailed" in reasons and not _transient(reasons):
+            raise ConditionFailed(tuple(code == "ConditionalCheckFailed" for code in reasons)) from error
+        _log_failure(error, error.cause_response_code, reasons)
+        raise Unavailable() from error
+    except PynamoDBException as error:
+        if error.cause_response_code == "ConditionalCheckFailedException":
+            raise ConditionFailed() from error
+        _log_failure(error, error.cause_response_code)
+        raise Unavailable() from error
+    except ClientError as error:
+        _log_failure(error, error.response.get("Error", {}).get("Code"))
+        raise Unavailable() from error
+    except (BotoCoreError, ResponseParserError) as error:
+        _log_failure(error, None)
+        raise Unavailable() from error
+
+
+def transact(fill: Callable[[TransactWrite], None], model: type[Model]) -> None:
+    """Write what `fill` adds, all or nothing, trying again while other transactions are in the way.
+
+    Raises `ConditionFailed` with one entry per item (condition checks first,
+    then deletes, puts and updates, PynamoDB's order) and `Unavailable`.
+    """
+    connection = model._get_connection().connection
+    for attempt in range(CONFLICT_ATTEMPTS):
+        try:
+            with storage_failures(), TransactWrite(connection=connection) as transaction:
+                fill(transaction)
+            return
+        except Unavailable as error:
+            if not _is_conflict(error.__cause__) or attempt == CONFLICT_ATTEMPTS - 1:
+                raise
+            # SDKs do not retry a conflict; the other transaction is done within milliseconds.
+            time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311
+
+
+def _transient(reasons: list[str]) -> bool:
+    return any(code not in ("", "None", "ConditionalCheckFailed") for code in reasons)
+
+
+def _is_conflict(cause: BaseException | None) -> bool:
+    if not isinstance(cause, TransactWriteError):
+        return False
+    if cause.cause_response_code in ("TransactionConflictException", "TransactionInProgressException"):
+        return True
+    return any(reason and reason.code == "TransactionConflict" for reason in cause.cancellation_reasons)
+
+
+def _log_failure(error: Exception, code: str | None, reasons: list[str] | None = None) -> None:
+    cause = getattr(error, "cause", None) or error
+    log.warning(
+        "dynamodb_failure",
+        extra={"error": type(cause).__name__, "aws_code": code or "", "reasons": ",".join(reasons or [])},
+    )

@@ -1,0 +1,241 @@
+"""What comes in: request bodies and queries, checked field by field, and their shapes for OpenAPI."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates
+
+from panzoto.auth import passwords
+
+MAX_FILE_SIZE = 5 * 1024**4
+MAX_S3_KEY_BYTES = 1024
+MAX_EMAIL_CHARACTERS = 254
+CREDENTIALS_REQUIRED = "Email and password are required"
+EMAIL_MALFORMED = "The email address is malformed"
+TOO_SHORT = f"Password must be at least {passwords.MIN_CHARACTERS} characters"
+TOO_LONG = f"Password must be at most {passwords.MAX_CHARACTERS} characters"
+TOO_COMMON = "This password is one of the most common ones; please choose another"
+NOT_TEXT = "This must be a text"
+LIMIT_RULE = "limit must be a whole number from 1 to 1000"
+SIZE_RULE = "file_size must be a whole number of bytes from 0 to 5 TiB"
+S3_KEY_RULE = "s3_key must be 1 to 1024 bytes of UTF-8 without control characters"
+ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
+DOMAIN = re.compile(r"[^.@\s]+(\.[^.@\s]+)+")
+
+
+class Request(Schema):
+    """Base of what clients send. Unknown fields are ignored: newer clients talk to older servers."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    # Fields that must be there and not empty, with the sentence that says so.
+    needed: tuple[tuple[str, str], ...] = ()
+
+    @pre_load
+    def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        missing = {name: [sentence] for name, sentence in self.needed if data.get(name) in (None, "")}
+        if missing:
+            raise ValidationError(missing)
+        return {name: value for name, value in data.items() if value is not None}
+
+
+class Text(fields.Field[str]):
+    """A string that UTF-8 can hold; a lone surrogate, which JSON can carry, is none."""
+
+    def __init__(self, sentence: str = NOT_TEXT, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._sentence = sentence
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError(self._sentence)
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValidationError(self._sentence) from error
+        return value
+
+
+class Email(Text):
+    """An address, stripped and lower-cased."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(EMAIL_MALFORMED, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        address = super()._deserialize(value, attr, data, **kwargs).strip().lower()
+        if not address:
+            raise ValidationError(CREDENTIALS_REQUIRED)
+        if len(address) > MAX_EMAIL_CHARACTERS or not ADDRESS.fullmatch(address):
+            raise ValidationError(EMAIL_MALFORMED)
+        return address
+
+
+class WholeNumber(fields.Field[int]):
+    """A JSON number without a fraction, or in a query its decimal digits."""
+
+    def __init__(self, least: int, most: int, sentence: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._least, self._most, self._sentence = least, most, sentence
+        self.metadata.update({"minimum": least, "maximum": most})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+        number = self._whole(value)
+        if number is None or not self._least <= number <= self._most:
+            raise ValidationError(self._sentence)
+        return number
+
+    def _whole(self, value: Any) -> int | None:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+class QueryNumber(WholeNumber):
+    def _whole(self, value: Any) -> int | None:
+        digits = isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value)
+        return int(value) if digits else None
+
+
+class Credentials(Request):
+    """What login takes; length limits that are newer than an account do not keep it out."""
+
+    needed = (("email", CREDENTIALS_REQUIRED), ("password", CREDENTIALS_REQUIRED))
+    email = Email(required=True)
+    password = Text(required=True, validate=validate.Length(min=passwords.MIN_CHARACTERS, error=TOO_SHORT))
+
+
+class Registration(Credentials):
+    @validates("email")
+    def _domain(self, value: str, **_: Any) -> None:
+        if not DOMAIN.fullmatch(value.rpartition("@")[2]):
+            raise ValidationError(EMAIL_MALFORMED)
+
+    @validates("password")
+    def _strength(self, value: str, **_: Any) -> None:
+        if len(value) > passwords.MAX_CHARACTERS:
+            raise ValidationError(TOO_LONG)
+        if passwords.is_common(value):
+            raise ValidationError(TOO_COMMON)
+
+
+class NewAudioFile(Request):
+    needed = (("s3_key", "s3_key is required"),)
+    s3_key = Text(S3_KEY_RULE, required=True)
+    file_size = WholeNumber(0, MAX_FILE_SIZE, SIZE_RULE, load_default=None, allow_none=True)
+
+    @validates("s3_key")
+    def _form(self, value: str, **_: Any) -> None:
+        too_long = len(value.encode("utf-8")) > MAX_S3_KEY_BYTES
+        if too_long or any(unicodedata.category(character) == "Cc" for character in value):
+            raise ValidationError(S3_KEY_RULE)
+
+
+class DecryptAudio(Request):
+    password = Text(required=True)
+    file_id = Text()
+    s3_key = Text()
+
+    @pre_load
+    def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if data.get("password") in (None, ""):
+            raise ValidationError({"password": ["Password required for decryption"]})
+        if data.get("file_id") in (None, "") and data.get("s3_key") in (None, ""):
+            raise ValidationError({"file_id": ["file_id or s3_key required"]})
+        return {name: value for name, value in data.items() if value not in (None, "")}
+
+
+class ListQuery(Request):
+    limit = QueryNumber(1, 1000, LIMIT_RULE, load_default=50)
+
+
+class Error(Schema):
+    error = fields.String(required=True, metadata={"description": "One sentence for a person"})
+    code = fields.String(required=True, metadata={"description": "A stable name for programs"})
+    request_id = fields.String(required=True)
+    fields_ = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        data_key="fields",
+        metadata={"description": "For validation errors: what is wrong with which name"},
+    )
+
+
+class UserShape(Schema):
+    user_id = fields.UUID(required=True)
+    email = fields.Email(required=True)
+    created_at = fields.DateTime(required=True)
+
+
+class Argon2Shape(Schema):
+    algorithm = fields.Constant("argon2id", required=True)
+    version = fields.Integer(required=True)
+    time_cost = fields.Integer(required=True)
+    memory_cost_kib = fields.Integer(required=True)
+    parallelism = fields.Integer(required=True)
+    salt = fields.String(required=True, metadata={"description": "64 hex digits"})
+
+
+class VaultShape(Schema):
+    version = fields.Integer(required=True)
+    key_id = fields.String(required=True, metadata={"description": "32 hex digits"})
+    kdf = fields.Nested(Argon2Shape, required=True)
+    wrapped_key = fields.String(required=True, metadata={"description": "base64"})
+
+
+class KeyDerivationShape(Schema):
+    algorithm = fields.String(required=True)
+    iterations = fields.Integer(required=True)
+
+
+class AccountShape(Schema):
+    token = fields.String(required=True)
+    user_id = fields.UUID(required=True)
+    key_salt = fields.String(required=True, metadata={"description": "32 random bytes as 64 hex digits"})
+    user = fields.Nested(UserShape, required=True)
+    key_derivation = fields.Nested(KeyDerivationShape, required=True)
+    vault = fields.Nested(VaultShape, required=True)
+
+
+class AudioFileShape(Schema):
+    file_id = fields.UUID(required=True)
+    user_id = fields.UUID(required=True)
+    s3_key = fields.String(required=True)
+    file_size = fields.Integer(required=True, allow_none=True, metadata={"description": "Bytes"})
+    uploaded_at = fields.DateTime(required=True)
+    format = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What opened the recording, once something has"},
+    )
+
+
+class AudioFileAnswer(Schema):
+    audio_file = fields.Nested(AudioFileShape, required=True)
+
+
+class AudioFilesAnswer(Schema):
+    audio_files = fields.List(fields.Nested(AudioFileShape), required=True)
+
+
+class DecryptAnswer(Schema):
+    status = fields.Constant("ready_for_transcription", required=True)
+    file_info = fields.Nested(AudioFileShape, required=True)
+    message = fields.String(required=True)
+    download_url = fields.URL(required=True)
+    expires_at = fields.DateTime(required=True)
+
+
+class HealthAnswer(Schema):
+    status = fields.Constant("healthy", required=True)
+    service = fields.Constant("panzoto-backend", required=True)
+    database = fields.Constant("dynamodb", required=True)
+    version = fields.String(required=True)
+
+
+class ReadyAnswer(Schema):
+    status = fields.Constant("ready", required=True)

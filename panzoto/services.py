@@ -1,0 +1,40 @@
+"""What the views work with, built once from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from panzoto.accounts import Accounts
+from panzoto.auth.passwords import Passwords
+from panzoto.auth.tokens import Tokens
+from panzoto.config import Settings
+from panzoto.crypto.permits import HashPermits
+from panzoto.crypto.sealed import Sealer
+from panzoto.playback import Playback
+from panzoto.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The long-lived parts of one process; all are safe to use from many threads."""
+
+    settings: Settings
+    tokens: Tokens
+    accounts: Accounts
+    storage: Storage
+    playback: Playback
+    permits: HashPermits
+
+    @classmethod
+    def build(cls, settings: Settings) -> Services:
+        secrets = (settings.secret_key, settings.secret_key_fallbacks)
+        permits = HashPermits(settings.hashes_at_once, settings.hash_wait_seconds)
+        storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)
+        return cls(
+            settings=settings,
+            tokens=Tokens(*secrets, settings.token_ttl),
+            accounts=Accounts(Passwords(settings.argon2, permits), settings.argon2, permits),
+            storage=storage,
+            playback=Playback(storage, Sealer(*secrets, "ticket"), settings.ticket_ttl),
+            permits=permits,
+        )

@@ -1,0 +1,210 @@
+"""The bucket. This is the only module that speaks S3; its SDK's errors do not leave it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from panzoto.errors import ObjectChanged, ObjectNotFound, PanzotoError, Unavailable
+
+CONNECT_TIMEOUT_SECONDS = 2
+READ_TIMEOUT_SECONDS = 4
+ATTEMPTS = 2
+READINESS_TIMEOUT_SECONDS = 1
+# A broken stream is taken up again until so many attempts in a row, or so many seconds, bring nothing.
+RESUMPTIONS = 4
+RESUMPTION_PAUSE_SECONDS = 0.1
+STALLED_SECONDS = 8
+# The first read of an object fetches its head: enough for a header and one segment, or a whole short clip.
+HEAD_BYTES = 128 + 65536
+
+REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
+BREAKS = (BotoCoreError, HTTPError, OSError)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One state of one object: what a reader is pinned to."""
+
+    s3_key: str
+    etag: str
+    size: int
+
+
+class Storage:
+    """One bucket and one pooled client for all threads of the process."""
+
+    def __init__(self, bucket: str, region: str, custom_endpoint: bool, threads: int) -> None:
+        self.bucket = bucket
+        self._client = _client(region, custom_endpoint, threads, READ_TIMEOUT_SECONDS, ATTEMPTS)
+        self._impatient = _client(region, custom_endpoint, 2, READINESS_TIMEOUT_SECONDS, 1)
+
+    def check(self) -> None:
+        """Raises `Unavailable` unless the bucket answers within about a second."""
+        try:
+            self._impatient.head_bucket(Bucket=self.bucket)
+        except REFUSALS as error:
+            raise Unavailable() from error
+
+    def open(self, s3_key: str) -> StoredObject:
+        """Read the head of an object and learn its size and ETag, in one request.
+
+        Raises `ObjectNotFound` and `Unavailable`.
+        """
+        try:
+            answer = self._get(s3_key, Range=f"bytes=0-{HEAD_BYTES - 1}")
+        except _EmptyObject:
+            return StoredObject(self, ObjectVersion(s3_key, "", 0))
+        try:
+            with closing(answer["Body"]) as body:
+                head = body.read()
+        except BREAKS as error:
+            raise _unavailable(error) from error
+        version = ObjectVersion(s3_key, answer["ETag"], _total_size(answer))
+        return StoredObject(self, version, head)
+
+    def pinned(self, version: ObjectVersion) -> StoredObject:
+        """Return the object for reading, pinned to `version`; costs nothing."""
+        return StoredObject(self, version)
+
+    def check_unchanged(self, version: ObjectVersion) -> None:
+        """Raises `ObjectNotFound`, `ObjectChanged` or `Unavailable`."""
+        try:
+            answer = self._client.head_object(Bucket=self.bucket, Key=version.s3_key, IfMatch=version.etag)
+        except REFUSALS as error:
+            raise _translated(error) from error
+        if answer["ETag"] != version.etag:
+            raise ObjectChanged()
+
+    def read_range(self, version: ObjectVersion, start: int, stop: int) -> Any:
+        """Return the body of object[start:stop), from the pinned version or not at all."""
+        try:
+            answer = self._get(version.s3_key, Range=f"bytes={start}-{stop - 1}", IfMatch=version.etag)
+        except _EmptyObject as error:
+            raise ObjectChanged() from error
+        if answer["ETag"] != version.etag:
+            answer["Body"].close()
+            raise ObjectChanged()
+        if answer["ContentLength"] != stop - start:
+            answer["Body"].close()
+            raise Unavailable()
+        return answer["Body"]
+
+    def _get(self, s3_key: str, **how: str) -> Any:
+        try:
+            return self._client.get_object(Bucket=self.bucket, Key=s3_key, **how)
+        except REFUSALS as error:
+            raise _translated(error) from error
+
+
+class StoredObject:
+    """One version of an object as a `panzoto.crypto.source.ByteSource`."""
+
+    def __init__(self, storage: Storage, version: ObjectVersion, head: bytes = b"") -> None:
+        self.version = version
+        self.head = head
+        self._storage = storage
+
+    @property
+    def size(self) -> int:
+        return self.version.size
+
+    def pieces(self, start: int, stop: int, piece: int) -> Iterator[bytes]:
+        """Yield object[start:stop) in pieces of `piece` bytes, the last perhaps shorter.
+
+        A connection that breaks is taken up again where it broke, under
+        If-Match. Raises `Unavailable`, `ObjectChanged` or `ObjectNotFound`,
+        never ends early.
+        """
+        if stop <= len(self.head):
+            yield from (self.head[at : min(at + piece, stop)] for at in range(start, stop, piece))
+            return
+        waiting = bytearray()
+        failures, progress = 0, time.monotonic()
+        while start < stop:
+            try:
+                with closing(self._storage.read_range(self.version, start + len(waiting), stop)) as body:
+                    for data in _reads(body, piece - len(waiting), piece):
+                        failures, progress = 0, time.monotonic()
+                        complete = data if not waiting else bytes(waiting + data)
+                        if len(complete) < min(piece, stop - start):
+                            waiting = bytearray(complete)
+                            raise _Broken()
+                        waiting.clear()
+                        start += len(complete)
+                        yield complete
+            except (_Broken, Unavailable, *BREAKS) as error:
+                failures += 1
+                log.warning("s3_stream_broken", extra={"error": type(error).__name__, "failures": failures})
+                if failures > RESUMPTIONS or time.monotonic() - progress > STALLED_SECONDS:
+                    raise Unavailable() from error
+                time.sleep(RESUMPTION_PAUSE_SECONDS * failures)
+
+
+class _Broken(Exception):
+    """The body ended before its end."""
+
+
+class _EmptyObject(Exception):
+    """A range was asked of an object that has no bytes."""
+
+
+def _client(region: str, custom_endpoint: bool, connections: int, read_timeout: float, attempts: int) -> Any:
+    return boto3.client(
+        "s3",
+        region_name=region,
+        config=Config(
+            connect_timeout=min(CONNECT_TIMEOUT_SECONDS, read_timeout),
+            read_timeout=read_timeout,
+            max_pool_connections=connections,
+            retries={"total_max_attempts": attempts, "mode": "standard"},
+            # A stand-in answers on one host for all buckets.
+            s3={"addressing_style": "path" if custom_endpoint else "auto"},
+            # Every byte is authenticated by us, so a CRC over it would only cost time.
+            response_checksum_validation="when_required",
+            request_checksum_calculation="when_required",
+        ),
+    )
+
+
+def _reads(body: Any, first: int, piece: int) -> Iterator[bytes]:
+    size = first
+    while data := body.read(size):
+        yield data
+        size = piece
+
+
+def _total_size(answer: Any) -> int:
+    """Return the size of the whole object (RFC 9110, 14.4), also where a range was ignored."""
+    content_range = answer.get("ContentRange", "")
+    return int(content_range.rpartition("/")[2]) if content_range else int(answer["ContentLength"])
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("NoSuchKey", "NotFound", "404"):
+            return ObjectNotFound()
+        if code in ("PreconditionFailed", "412"):
+            return ObjectChanged()
+        if code in ("InvalidRange", "416"):
+            return _EmptyObject()
+    return _unavailable(error)
+
+
+def _unavailable(error: Exception) -> PanzotoError:
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else ""
+    log.warning("s3_failure", extra={"error": type(error).__name__, "aws_code": code or ""})
+    return Unavailable()

@@ -1,0 +1,3 @@
+"""The version of the service, as /api/health tells it."""
+
+VERSION = "1.0.0"

@@ -1,0 +1,91 @@
+"""An AWS stand-in of the tests' own: moto's real server, in a process of its own on a free loopback port.
+
+Everything in it lives in that process: two stand-ins share nothing, and a stop forgets all.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+REGION = "us-east-1"
+START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def aws_environment(url: str) -> dict[str, str]:
+    """The variables by which a child process finds the stand-in at `url` and nothing else of AWS."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+@contextmanager
+def start_moto() -> Iterator[str]:
+    """Run moto's server while the block runs; gives its URL once it answers.
+
+    Raises `RuntimeError` with the server's own output when it does not come up.
+    """
+    with tempfile.TemporaryFile() as log:
+        process, url = _start(log)
+        try:
+            yield url
+        finally:
+            _stop(process)
+
+
+def _start(log: IO[bytes]) -> tuple[subprocess.Popen[bytes], str]:
+    # Somebody may take the port between our look and moto's bind, so the whole start is tried again.
+    for _ in range(3):
+        port = free_port()
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        url = f"http://127.0.0.1:{port}"
+        if _answers(process, url):
+            return process, url
+        _stop(process)
+    log.seek(0)
+    raise RuntimeError("moto's server did not start:\n" + log.read().decode(errors="replace")[-4000:])
+
+
+def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url + "/moto-api/data.json", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,152 @@
+"""The service itself, in real gunicorn processes on a free loopback port, and a client that speaks to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+from botocore.config import Config
+
+from tests.support.aws import REGION, aws_environment, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+BUCKET = "panzoto-audio-dev"
+START_SECONDS = 60
+# OWASP's minimum, so that a test's login costs a tenth of a user's.
+CHEAP_HASHES = {"ARGON2_TIME_COST": "2", "ARGON2_MEMORY_KIB": "19456", "ARGON2_PARALLELISM": "1"}
+PASSWORD = "a quiet Tuesday walk"
+
+
+@dataclass
+class Service:
+    """A running service: where it is, its process, its AWS and what it has logged."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    aws_url: str
+    log_path: Path
+    data_dir: Path
+    environment: dict[str, str] = field(repr=False)
+
+    def log(self) -> str:
+        return self.log_path.read_text("utf-8", errors="replace")
+
+    def worker_pids(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def s3(self) -> Any:
+        return aws_client("s3", self.aws_url)
+
+    def dynamodb(self) -> Any:
+        return aws_client("dynamodb", self.aws_url)
+
+    def put_object(self, s3_key: str, body: bytes) -> None:
+        self.s3().put_object(Bucket=BUCKET, Key=s3_key, Body=body)
+
+    def call(self, method: str, path: str, token: str | None = None, **how: Any) -> requests.Response:
+        """Send one request; `json=` for a body, `token` for the bearer header."""
+        headers = how.pop("headers", {})
+        if token is not None:
+            headers = {"Authorization": f"Bearer {token}", **headers}
+        url = path if path.startswith("http") else self.url + path
+        return requests.request(method, url, headers=headers, timeout=60, **how)
+
+    def register(self, email: str, password: str = PASSWORD) -> dict[str, Any]:
+        answer = self.call("POST", "/api/register", json={"email": email, "password": password})
+        assert answer.status_code == 201, answer.text
+        account: dict[str, Any] = answer.json()
+        return account
+
+
+def aws_client(name: str, url: str) -> Any:
+    """Return a boto3 client of the stand-in at `url`."""
+    return boto3.client(
+        name,
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+
+
+@contextmanager
+def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> Iterator[Service]:
+    """Run gunicorn with the project's own configuration while the block runs.
+
+    `aws_url` is where the service finds AWS. Tables and bucket are made there
+    first, or at `create_at` when something unreliable stands in between.
+    Raises `RuntimeError` with the log when the service does not come up.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": folder,
+            **aws_environment(aws_url),
+            **CHEAP_HASHES,
+            "FLASK_ENV": "development",
+            "PANZOTO_DATA_DIR": folder + "/data",
+            "PORT": str(port),
+            "METRICS_PORT": "0",
+            "PYTHONPATH": str(ROOT),
+            **settings,
+        }
+        create = environment | {"AWS_ENDPOINT_URL": create_at or aws_url}
+        subprocess.run(
+            [sys.executable, "-m", "flask", "panzoto", "resources", "create"],
+            cwd=ROOT,
+            env=create,
+            check=True,
+            capture_output=True,
+        )
+        log_path = Path(folder) / "service.log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", "/tmp/lab/gconf.py", "wsgi:app"],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        service = Service(
+            f"http://127.0.0.1:{port}", process, aws_url, log_path, Path(folder) / "data", environment
+        )
+        try:
+            _wait_until_healthy(service)
+            yield service
+        finally:
+            _stop(process)
+
+
+def _wait_until_healthy(service: Service) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and service.process.poll() is None:
+        try:
+            if requests.get(service.url + "/api/health", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    raise RuntimeError("the service did not start:\n" + service.log()[-4000:])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

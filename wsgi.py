@@ -1,0 +1,2 @@
+from panzoto import create_app
+app = create_app()
