@@ -1,2 +1,17 @@
+"""The WSGI application, for gunicorn and for the `flask` command."""
+
+from __future__ import annotations
+
+import sys
+
 from panzoto import create_app
-app = create_app()
+from panzoto.errors import SettingsError
+
+# gunicorn's own status for an application that cannot be loaded: it stops, instead of trying for ever.
+APP_LOAD_ERROR = 4
+
+try:
+    app = create_app()
+except SettingsError as error:
+    print(f"panzoto: {error}", file=sys.stderr)
+    sys.exit(APP_LOAD_ERROR)

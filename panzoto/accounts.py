@@ -11,8 +11,9 @@ import os
 
 from panzoto.auth.passwords import Passwords
 from panzoto.config import Argon2Parameters
+from panzoto.crypto import recovery_key as recovery
 from panzoto.crypto import vault as vaults
-from panzoto.crypto.derivation import direct_keys
+from panzoto.crypto.derivation import DirectKeys, direct_keys
 from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.vault import Vault
 from panzoto.errors import (
@@ -20,12 +21,14 @@ from panzoto.errors import (
     DamagedRecord,
     InvalidCredentials,
     InvalidPassword,
+    InvalidRecoveryKey,
+    RecoveryFailed,
     Unavailable,
     UserExists,
 )
 from panzoto.models import User
 from panzoto.models.connection import ConditionFailed
-from panzoto.models.user import KEY_SALT_BYTES, new_user_id
+from panzoto.models.user import KEY_SALT_BYTES, NewPassword, new_user_id
 from panzoto.playback import Keys
 
 VAULT_ATTEMPTS = 3
@@ -82,8 +85,78 @@ class Accounts:
             vault_key = self._make_vault(user, password)
         else:
             vault_key = self._unwrap(stored, user, password)
+        return self._keys(user, password, vault_key)
+
+    def look(self, user: User, password: str) -> Keys:
+        """Return the keys that `password` opens and change nothing. One computation."""
+        stored = self._stored_vault(user)
+        if stored is not None:
+            return self._keys(user, password, self._unwrap(stored, user, password))
+        self._verify(user, password)
+        return Keys(None, (direct_keys(password, user.salt()),))
+
+    def change_password(self, user: User, password: str, new_password: str) -> None:
+        """Wrap the same vault key under `new_password`; every recording goes on opening.
+
+        Three computations. Raises `InvalidPassword` and, when somebody else
+        changed the account at the same time, `Conflict`.
+        """
+        keys = self.unlock(user, password)
+        self._set_password(user, keys, new_password, {user.salt(): keys.generations[0]})
+
+    def make_recovery_key(self, user: User, password: str) -> tuple[str, str]:
+        """Return a new recovery key as a person writes it, and when it was made; the one before is void.
+
+        One computation. The direct keys of today's password are kept beside
+        it, since after a recovery nobody can derive them any more.
+        """
+        keys = self.unlock(user, password)
+        vault_key = keys.the_vault_key()
+        recovery_key = recovery.generate()
+        wrapped = recovery.wrap_vault_key(recovery_key, user.user_id, vault_key)
+        kept = user.with_direct_keys(vault_key, {user.salt(): keys.generations[0]})
+        return recovery.write(recovery_key), user.replace_recovery(wrapped, kept)
+
+    def recover(self, email: str, written_key: str, new_password: str) -> User:
+        """Open the account with its recovery key and give it a new password.
+
+        Two computations on success. Raises `InvalidRecoveryKey` for a slip of
+        the pen and `RecoveryFailed` for a wrong key and an unknown account alike.
+        """
+        try:
+            recovery_key = recovery.parse(written_key)
+        except recovery.Misspelt as error:
+            raise InvalidRecoveryKey() from error
+        user = User.find_by_email(email)
+        wrapped = user.recovery_wrap() if user else None
+        if user is None or wrapped is None:
+            raise RecoveryFailed()
+        try:
+            vault_key = recovery.unwrap_vault_key(recovery_key, user.user_id, wrapped)
+        except recovery.WrongRecoveryKey as error:
+            raise RecoveryFailed() from error
+        self._set_password(user, Keys(vault_key, ()), new_password, {})
+        return user
+
+    def _keys(self, user: User, password: str, vault_key: bytes) -> Keys:
         current = direct_keys(password, user.salt())
-        return Keys(vault_key, [current, *user.earlier_direct_keys(vault_key)])
+        return Keys(vault_key, tuple(dict.fromkeys((current, *user.stored_direct_keys(vault_key)))))
+
+    def _set_password(
+        self, user: User, keys: Keys, new_password: str, outgoing: dict[bytes, DirectKeys]
+    ) -> None:
+        vault_key = keys.the_vault_key()
+        key_salt = os.urandom(KEY_SALT_BYTES)
+        # The incoming password's keys are kept as well: a recovery could not derive them.
+        generations = outgoing | {key_salt: direct_keys(new_password, key_salt)}
+        user.replace_password(
+            NewPassword(
+                password_hash=self._passwords.hash(new_password),
+                key_salt=key_salt,
+                vault=self._wrap(vault_key, user.user_id, new_password),
+                wrapped_direct_keys=user.with_direct_keys(vault_key, generations),
+            )
+        )
 
     def _make_vault(self, user: User, password: str) -> bytes:
         """Give a verified account its vault and return the vault key; of several at once one makes it."""

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
 from flask import Flask
 from flask.cli import AppGroup
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from panzoto.errors import PanzotoError
 from panzoto.http import services
+from panzoto.models import AudioFile
 from panzoto.models.missing_claims import Tally, write_missing_claims
 from panzoto.resources import Resources
+from panzoto.verification import Finding, verify_recordings
 
 DELETE_WORDS = "DELETE ALL TABLES"
 
 panzoto = AppGroup("panzoto", help="Operate the service: tables, bucket and recordings.")
 resources = AppGroup("resources", help="Tables and bucket: create, list, optimize, delete.")
+recordings = AppGroup("recordings", help="Recordings: verify that they open.")
 panzoto.add_command(resources)
+panzoto.add_command(recordings)
 
 
 def init_app(app: Flask) -> None:
@@ -59,6 +64,48 @@ def delete(confirm: str | None) -> None:
     if confirm != DELETE_WORDS:
         raise click.ClickException(f"Nothing was deleted: the words are {DELETE_WORDS}.")
     _run(lambda found: found.delete())
+
+
+@recordings.command()
+@click.argument("email")
+def verify(email: str) -> None:
+    """Open every recording of EMAIL's account end to end; nothing is changed.
+
+    The password is asked for. The exit status is 1 when a recording does not open.
+    """
+    password = click.prompt("Password", hide_input=True, err=True)
+    try:
+        findings = verify_recordings(services(), email.strip().lower(), password, _progress)
+    except PanzotoError as error:
+        raise click.ClickException(error.sentence) from error
+    _print_findings(findings)
+    if any(finding.problem for finding in findings):
+        raise SystemExit(1)
+
+
+def _progress(rows: list[AudioFile]) -> Iterator[AudioFile]:
+    """Pass `rows` on under a progress bar, where somebody is watching."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("opening"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield from progress.track(rows)
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    table = Table("Recording", "Format", "Plain bytes", "Result", box=None, pad_edge=False)
+    for finding in findings:
+        table.add_row(
+            finding.file_id, finding.format or "-", str(finding.plain_bytes), finding.problem or "opens"
+        )
+    Console(soft_wrap=True).print(table)
+    broken = sum(1 for finding in findings if finding.problem)
+    click.echo(f"{len(findings)} recordings: {len(findings) - broken} open, {broken} do not")
 
 
 def _run(act: Callable[[Resources], None]) -> None:

@@ -223,7 +223,7 @@ class _Reader:
         except ValueError:
             usable = False
         if not usable:
-            raise SettingsError(f"{name} must be an http or https address such as https://voice.example.com")
+            raise SettingsError(f"{name} must be an http or https address")
         return value
 
 
@@ -246,7 +246,7 @@ def _check_production_secret(name: str, value: str) -> None:
     if not value:
         raise SettingsError(
             f"{name} is missing: production needs a random secret of at least {SECRET_KEY_MIN_BYTES} bytes, "
-            "such as python3 -c 'import secrets; print(secrets.token_urlsafe(48))' prints"
+            "for example what `openssl rand -base64 48` prints"
         )
     if len(value.encode("utf-8", "surrogateescape")) < SECRET_KEY_MIN_BYTES:
         raise SettingsError(f"{name} is shorter than {SECRET_KEY_MIN_BYTES} bytes, which production refuses")

@@ -82,6 +82,20 @@ class InvalidPassword(PanzotoError):
     sentence = "Invalid password"
 
 
+class RecoveryFailed(PanzotoError):
+    """A wrong recovery key and an unknown account look the same."""
+
+    status = 401
+    code = "recovery_failed"
+    sentence = "The email address and the recovery key do not belong together"
+
+
+class InvalidRecoveryKey(PanzotoError):
+    status = 400
+    code = "invalid_recovery_key"
+    sentence = "The recovery key is not written correctly; please compare it with your copy"
+
+
 class UserExists(PanzotoError):
     status = 409
     code = "user_exists"

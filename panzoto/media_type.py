@@ -17,7 +17,7 @@ BY_EXTENSION = {"3gp": "audio/3gpp", "amr": "audio/amr", "aac": "audio/aac", "m4
 
 
 def media_type(opening: bytes, s3_key: str) -> str:
-    """Return the media type of a recording that begins with `opening`; only where that is silent, of its name."""
+    """Return the media type of what begins with `opening`; where that is silent, of the name."""
     for magic, name in BY_OPENING:
         if opening.startswith(magic):
             return name

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from panzoto.crypto import header, single_shot
@@ -19,7 +19,13 @@ from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.crypto.segments import PREAMBLE, SegmentedRecording
 from panzoto.crypto.single_shot import SingleShotRecording
 from panzoto.crypto.source import Recording
-from panzoto.errors import DecryptionFailed, PlaybackExpired, PlaybackNotFound, UnsupportedFormat
+from panzoto.errors import (
+    DamagedRecord,
+    DecryptionFailed,
+    PlaybackExpired,
+    PlaybackNotFound,
+    UnsupportedFormat,
+)
 from panzoto.media_type import SNIFFED_BYTES, media_type
 from panzoto.storage import ObjectVersion, Storage, StoredObject
 
@@ -36,7 +42,7 @@ class OpenedRecording:
 
     recording: Recording
     format: str
-    key: bytes
+    key: bytes = field(repr=False)
     preamble: bytes
     version: ObjectVersion
     content_type: str
@@ -56,12 +62,21 @@ class Ticket:
     expires_at: int
 
 
+@dataclass(frozen=True, slots=True)
 class Keys:
-    """What a password opens: the vault key and the direct keys of every password so far, newest first."""
+    """What a password opens: the vault key, and the direct keys of every password so far, newest first.
 
-    def __init__(self, vault_key: bytes, generations: list[DirectKeys]) -> None:
-        self.vault_key = vault_key
-        self.generations = generations
+    There is no vault key while an account that has no vault is only looked at.
+    """
+
+    vault_key: bytes | None = field(repr=False)
+    generations: tuple[DirectKeys, ...] = field(repr=False)
+
+    def the_vault_key(self) -> bytes:
+        """Return the vault key where there must be one. Raises `DamagedRecord`."""
+        if self.vault_key is None:
+            raise DamagedRecord()
+        return self.vault_key
 
 
 class Playback:
@@ -79,7 +94,7 @@ class Playback:
         `ObjectChanged` and `Unavailable`.
         """
         stored = self._storage.open(s3_key)
-        if not header.looks_like(stored.head):
+        if keys.vault_key is None or not header.looks_like(stored.head):
             return _open_single_shot(stored, keys, remembered_format)
         try:
             file_key = header.open_file_key(stored.head[: header.HEADER_BYTES], keys.vault_key)

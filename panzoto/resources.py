@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,10 +64,10 @@ class TableDefinition:
 
     @classmethod
     def of(cls, model: type[StoredModel]) -> TableDefinition:
-        schema: Any = model._get_schema()
+        schema: Any = model._get_schema()  # noqa: SLF001 - PynamoDB has no public way to it
         ttl = [a.attr_name for a in model.get_attributes().values() if isinstance(a, TTLAttribute)]
         return cls(
-            name=model.Meta.table_name,  # type: ignore[attr-defined]
+            name=model.Meta.table_name,
             keys=schema["key_schema"],
             attributes=schema["attribute_definitions"],
             indexes=[
@@ -120,7 +121,7 @@ class Resources:
         self.definitions = [TableDefinition.of(model) for model in ALL_MODELS]
 
     def create(self) -> None:
-        """Make what is missing, wait until it is active and harden it. Raises `ResourceError`, `Unavailable`."""
+        """Make what is missing, wait until it is active, harden it. Raises `ResourceError`, `Unavailable`."""
         with _aws_failures():
             for definition in self.definitions:
                 self._create_table(definition)
@@ -131,7 +132,7 @@ class Resources:
             self._harden_bucket()
 
     def optimize(self) -> None:
-        """Add what existing tables and bucket lack: indexes, recovery, encryption, TTL, rules. No data is touched."""
+        """Add what existing tables and bucket lack. No data is touched."""
         with _aws_failures():
             for definition in self.definitions:
                 self._add_missing_indexes(definition)
@@ -206,7 +207,7 @@ class Resources:
     def _recovery_on(self, table: str) -> bool:
         backups = self._dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
         recovery = backups.get("PointInTimeRecoveryDescription", {})
-        return recovery.get("PointInTimeRecoveryStatus") == "ENABLED"
+        return bool(recovery.get("PointInTimeRecoveryStatus") == "ENABLED")
 
     def _turn_on_recovery(self, table: str) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
@@ -413,17 +414,15 @@ class Resources:
         self._report(f"bucket {bucket}: deleted")
 
 
-class _aws_failures:  # noqa: N801
-    """Turns what the SDK raises into `Unavailable` or `ResourceError`."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, ClientError):
-            raise ResourceError(f"AWS refused {error.operation_name}: {_code(error)}") from error
-        if isinstance(error, BotoCoreError):
-            raise Unavailable(f"AWS cannot be reached: {type(error).__name__}") from error
+@contextmanager
+def _aws_failures() -> Iterator[None]:
+    """Turn what the SDK raises into `Unavailable` or `ResourceError`."""
+    try:
+        yield
+    except ClientError as error:
+        raise ResourceError(f"AWS refused {error.operation_name}: {_code(error)}") from error
+    except BotoCoreError as error:
+        raise Unavailable(f"AWS cannot be reached: {type(error).__name__}") from error
 
 
 def _code(error: ClientError) -> str:

@@ -47,10 +47,10 @@ class Text(fields.Field[str]):
     """A string that UTF-8 can hold; a lone surrogate, which JSON can carry, is none."""
 
     def __init__(self, sentence: str = NOT_TEXT, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(metadata={"type": "string"}, **kwargs)
         self._sentence = sentence
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError(self._sentence)
         try:
@@ -66,8 +66,8 @@ class Email(Text):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(EMAIL_MALFORMED, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        address = super()._deserialize(value, attr, data, **kwargs).strip().lower()
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        address = super()._deserialize(value).strip().lower()
         if not address:
             raise ValidationError(CREDENTIALS_REQUIRED)
         if len(address) > MAX_EMAIL_CHARACTERS or not ADDRESS.fullmatch(address):
@@ -79,11 +79,10 @@ class WholeNumber(fields.Field[int]):
     """A JSON number without a fraction, or in a query its decimal digits."""
 
     def __init__(self, least: int, most: int, sentence: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(metadata={"minimum": least, "maximum": most, "type": "integer"}, **kwargs)
         self._least, self._most, self._sentence = least, most, sentence
-        self.metadata.update({"minimum": least, "maximum": most})
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         number = self._whole(value)
         if number is None or not self._least <= number <= self._most:
             raise ValidationError(self._sentence)
@@ -99,6 +98,15 @@ class QueryNumber(WholeNumber):
     def _whole(self, value: Any) -> int | None:
         digits = isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value)
         return int(value) if digits else None
+
+
+def _check_new_password(value: str) -> None:
+    if len(value) < passwords.MIN_CHARACTERS:
+        raise ValidationError(TOO_SHORT)
+    if len(value) > passwords.MAX_CHARACTERS:
+        raise ValidationError(TOO_LONG)
+    if passwords.is_common(value):
+        raise ValidationError(TOO_COMMON)
 
 
 class Credentials(Request):
@@ -117,10 +125,29 @@ class Registration(Credentials):
 
     @validates("password")
     def _strength(self, value: str, **_: Any) -> None:
-        if len(value) > passwords.MAX_CHARACTERS:
-            raise ValidationError(TOO_LONG)
-        if passwords.is_common(value):
-            raise ValidationError(TOO_COMMON)
+        _check_new_password(value)
+
+
+class PasswordOnly(Request):
+    needed = (("password", "Password is required"),)
+    password = Text(required=True)
+
+
+class PasswordChange(Request):
+    needed = (("password", "Password is required"), ("new_password", "New password is required"))
+    password = Text(required=True)
+    new_password = Text(required=True, validate=_check_new_password)
+
+
+class Recovery(Request):
+    needed = (
+        ("email", "Email, recovery key and new password are required"),
+        ("recovery_key", "Email, recovery key and new password are required"),
+        ("new_password", "Email, recovery key and new password are required"),
+    )
+    email = Email(required=True)
+    recovery_key = Text(required=True)
+    new_password = Text(required=True, validate=_check_new_password)
 
 
 class NewAudioFile(Request):
@@ -199,6 +226,13 @@ class AccountShape(Schema):
     user = fields.Nested(UserShape, required=True)
     key_derivation = fields.Nested(KeyDerivationShape, required=True)
     vault = fields.Nested(VaultShape, required=True)
+
+
+class RecoveryKeyAnswer(Schema):
+    recovery_key = fields.String(
+        required=True, metadata={"description": "14 groups of 4 characters; shown this once"}
+    )
+    created_at = fields.DateTime(required=True)
 
 
 class AudioFileShape(Schema):

@@ -12,6 +12,7 @@ from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.sealed import Sealer
 from panzoto.playback import Playback
 from panzoto.storage import Storage
+from panzoto.upgrade import Upgrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Services:
     accounts: Accounts
     storage: Storage
     playback: Playback
+    upgrade: Upgrade
     permits: HashPermits
 
     @classmethod
@@ -30,11 +32,13 @@ class Services:
         secrets = (settings.secret_key, settings.secret_key_fallbacks)
         permits = HashPermits(settings.hashes_at_once, settings.hash_wait_seconds)
         storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)
+        playback = Playback(storage, Sealer(*secrets, "ticket"), settings.ticket_ttl)
         return cls(
             settings=settings,
             tokens=Tokens(*secrets, settings.token_ttl),
             accounts=Accounts(Passwords(settings.argon2, permits), settings.argon2, permits),
             storage=storage,
-            playback=Playback(storage, Sealer(*secrets, "ticket"), settings.ticket_ttl),
+            playback=playback,
+            upgrade=Upgrade(storage, playback),
             permits=permits,
         )

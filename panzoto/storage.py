@@ -27,6 +27,8 @@ RESUMPTION_PAUSE_SECONDS = 0.1
 STALLED_SECONDS = 8
 # The first read of an object fetches its head: enough for a header and one segment, or a whole short clip.
 HEAD_BYTES = 128 + 65536
+# Ten thousand parts of this size, S3's limit, hold 80 GiB.
+PART_BYTES = 8 * 1024 * 1024
 
 REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
 BREAKS = (BotoCoreError, HTTPError, OSError)
@@ -102,6 +104,58 @@ class Storage:
             raise Unavailable()
         return answer["Body"]
 
+    def write(self, s3_key: str, content: Iterator[bytes]) -> None:
+        """Store what `content` yields, part by part in constant memory; all of it or nothing.
+
+        Raises `Unavailable`, and whatever `content` raises.
+        """
+        try:
+            upload_id = self._client.create_multipart_upload(Bucket=self.bucket, Key=s3_key)["UploadId"]
+            which = {"Bucket": self.bucket, "Key": s3_key, "UploadId": upload_id}
+            try:
+                parts = [
+                    {"PartNumber": number, "ETag": self._upload_part(which, number, part)}
+                    for number, part in enumerate(_parts(content), 1)
+                ]
+                self._client.complete_multipart_upload(**which, MultipartUpload={"Parts": parts})
+            except BaseException:
+                self._client.abort_multipart_upload(**which)
+                raise
+        except REFUSALS as error:
+            raise _unavailable(error) from error
+
+    def _upload_part(self, which: dict[str, str], number: int, part: bytes) -> str:
+        etag: str = self._client.upload_part(**which, PartNumber=number, Body=part)["ETag"]
+        return etag
+
+    def remove(self, s3_key: str) -> None:
+        """Remove the object under exactly `s3_key` with every version, marker and unfinished upload."""
+        try:
+            self._abort_uploads(s3_key)
+            for version in self._versions(s3_key):
+                self._client.delete_object(Bucket=self.bucket, Key=s3_key, VersionId=version)
+        except REFUSALS as error:
+            raise _unavailable(error) from error
+
+    def _abort_uploads(self, s3_key: str) -> None:
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self.bucket, Prefix=s3_key
+        )
+        for upload in (upload for page in pages for upload in page.get("Uploads", [])):
+            if upload["Key"] == s3_key:
+                self._client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=s3_key, UploadId=upload["UploadId"]
+                )
+
+    def _versions(self, s3_key: str) -> list[str]:
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=s3_key)
+        return [
+            entry["VersionId"]
+            for page in pages
+            for entry in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
+            if entry["Key"] == s3_key
+        ]
+
     def _get(self, s3_key: str, **how: str) -> Any:
         try:
             return self._client.get_object(Bucket=self.bucket, Key=s3_key, **how)
@@ -131,30 +185,61 @@ class StoredObject:
         if stop <= len(self.head):
             yield from (self.head[at : min(at + piece, stop)] for at in range(start, stop, piece))
             return
-        waiting = bytearray()
-        failures, progress = 0, time.monotonic()
+        pending = b""
+        patience = _Patience()
         while start < stop:
             try:
-                with closing(self._storage.read_range(self.version, start + len(waiting), stop)) as body:
-                    for data in _reads(body, piece - len(waiting), piece):
-                        failures, progress = 0, time.monotonic()
-                        complete = data if not waiting else bytes(waiting + data)
-                        if len(complete) < min(piece, stop - start):
-                            waiting = bytearray(complete)
-                            raise _Broken()
-                        waiting.clear()
+                for data in self._reads(start + len(pending), stop, piece - len(pending), piece):
+                    patience.renew()
+                    pending += data
+                    if len(pending) == min(piece, stop - start):
+                        complete, pending = pending, b""
                         start += len(complete)
                         yield complete
-            except (_Broken, Unavailable, *BREAKS) as error:
-                failures += 1
-                log.warning("s3_stream_broken", extra={"error": type(error).__name__, "failures": failures})
-                if failures > RESUMPTIONS or time.monotonic() - progress > STALLED_SECONDS:
-                    raise Unavailable() from error
-                time.sleep(RESUMPTION_PAUSE_SECONDS * failures)
+                broke: Exception = Unavailable()
+            except (Unavailable, *BREAKS) as error:
+                broke = error
+            if start < stop:
+                patience.use_up(broke)
+
+    def _reads(self, start: int, stop: int, first: int, piece: int) -> Iterator[bytes]:
+        """Yield what one connection gives of object[start:stop), `first` bytes and then `piece` at a time."""
+        with closing(self._storage.read_range(self.version, start, stop)) as body:
+            size = first
+            while data := body.read(size):
+                yield data
+                size = piece
 
 
-class _Broken(Exception):
-    """The body ended before its end."""
+class _Patience:
+    """How long a broken stream is taken up again before it is given up."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self._failures, self._progress = 0, time.monotonic()
+
+    def use_up(self, error: Exception) -> None:
+        """Wait a moment before the next attempt, or raise `Unavailable` when there shall be none."""
+        self._failures += 1
+        log.warning("s3_stream_broken", extra={"error": type(error).__name__, "failures": self._failures})
+        stalled = time.monotonic() - self._progress > STALLED_SECONDS
+        if stalled or self._failures > RESUMPTIONS:
+            raise Unavailable() from error
+        time.sleep(RESUMPTION_PAUSE_SECONDS * self._failures)
+
+
+def _parts(content: Iterator[bytes]) -> Iterator[bytes]:
+    """Gather `content` into parts of `PART_BYTES`, the last perhaps shorter."""
+    waiting = bytearray()
+    for chunk in content:
+        waiting += chunk
+        while len(waiting) >= PART_BYTES:
+            yield bytes(waiting[:PART_BYTES])
+            del waiting[:PART_BYTES]
+    if waiting:
+        yield bytes(waiting)
 
 
 class _EmptyObject(Exception):
@@ -177,13 +262,6 @@ def _client(region: str, custom_endpoint: bool, connections: int, read_timeout: 
             request_checksum_calculation="when_required",
         ),
     )
-
-
-def _reads(body: Any, first: int, piece: int) -> Iterator[bytes]:
-    size = first
-    while data := body.read(size):
-        yield data
-        size = piece
 
 
 def _total_size(answer: Any) -> int:

@@ -21,11 +21,12 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (docs.blueprint, "/api", open_to_all),
     (account.entrance, "/api", open_to_all),
     (playback.blueprint, "/api", open_to_all),
+    (account.blueprint, "/api", bearer),
     (recordings.blueprint, "/api", bearer),
 )
 
 
-class DocumentedApi(Api):  # type: ignore[misc]
+class DocumentedApi(Api):
     """flask-smorest's OpenAPI, without its error handler: `panzoto.http` answers errors."""
 
     ERROR_SCHEMA = Error
@@ -51,4 +52,5 @@ def init_app(app: Flask) -> None:
     for blueprint, prefix, guard in TABLE:
         if guard not in app.before_request_funcs.get(blueprint.name, []):
             app.before_request_funcs.setdefault(blueprint.name, []).append(guard)
+        blueprint.needs_bearer = guard is bearer
         api.register_blueprint(blueprint, url_prefix=prefix)

@@ -22,7 +22,7 @@ RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Se
 class BodyParser(FlaskParser):
     """Reads requests as the contract says and raises the service's own errors."""
 
-    def load_json(self, req: Request, schema: Schema) -> Any:
+    def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002 - webargs passes it
         return json_object(req)
 
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
@@ -33,6 +33,15 @@ class Blueprint(SmorestBlueprint):
     """An ordinary blueprint whose views say what they answer."""
 
     ARGUMENTS_PARSER = BodyParser()
+    # Set where the blueprint is registered behind its guard; OpenAPI tells it.
+    needs_bearer = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(self._document_guard)
+
+    def _document_guard(self, doc: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+        return doc | {"security": [{"bearer": []}]} if self.needs_bearer else doc
 
     def answers(
         self, status: int, shape: type[Schema] | None, sentence: str, *failures: int

@@ -46,7 +46,7 @@ def _requested_part(opened: OpenedRecording) -> tuple[int, int] | None:
     wanted = ONE_RANGE.fullmatch(request.headers.get("Range", ""))
     if request.method != "GET" or wanted is None or not _if_range_matches(opened):
         return None
-    return byte_range(*wanted.groups(), length=opened.recording.length)
+    return byte_range(wanted[1], wanted[2], opened.recording.length)
 
 
 def byte_range(first: str, last: str, length: int) -> tuple[int, int] | None:

@@ -9,11 +9,12 @@ from typing import Any
 from flask import request
 
 from panzoto.auth.guard import caller
+from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.playback import playback_path
-from panzoto.errors import AudioFileNotFound, ForbiddenKey, UserNotFound
+from panzoto.errors import AudioFileNotFound, ForbiddenKey
 from panzoto.http import services
-from panzoto.models import AudioFile, User
+from panzoto.models import AudioFile
 from panzoto.models.attributes import rfc3339
 from panzoto.schemas import (
     AudioFileAnswer,
@@ -22,6 +23,7 @@ from panzoto.schemas import (
     DecryptAudio,
     ListQuery,
     NewAudioFile,
+    PasswordOnly,
 )
 
 UUID_SEGMENT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -30,7 +32,6 @@ blueprint = Blueprint("recordings", __name__, description="Recordings of the sig
 
 
 @blueprint.post("/audio-file")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.arguments(NewAudioFile)
 @blueprint.answers(
     201, AudioFileAnswer, "Recorded; repeating it gives the same record", 400, 401, 403, 409, 415
@@ -43,7 +44,6 @@ def record(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
 
 
 @blueprint.get("/user/audio-files")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.arguments(ListQuery, location="query")
 @blueprint.answers(200, AudioFilesAnswer, "The newest recordings first", 400, 401)
 def newest(query: dict[str, int]) -> dict[str, Any]:
@@ -52,13 +52,10 @@ def newest(query: dict[str, int]) -> dict[str, Any]:
 
 
 @blueprint.post("/decrypt-audio")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.arguments(DecryptAudio)
 @blueprint.answers(200, DecryptAnswer, "Opened; a GET of download_url plays it", 400, 401, 404, 409, 415, 422)
 def decrypt(wanted: dict[str, str]) -> dict[str, Any]:
-    user = User.find(caller().user_id)
-    if user is None:
-        raise UserNotFound()
+    user = signed_in_user()
     keys = services().accounts.unlock(user, wanted["password"])
     audio_file = _owned(wanted, user.user_id)
     playback = services().playback
@@ -72,6 +69,17 @@ def decrypt(wanted: dict[str, str]) -> dict[str, Any]:
         "download_url": _public_root() + playback_path(ticket.value),
         "expires_at": rfc3339(datetime.fromtimestamp(ticket.expires_at, UTC)),
     }
+
+
+@blueprint.post("/audio-file/<file_id>/upgrade")
+@blueprint.arguments(PasswordOnly)
+@blueprint.answers(200, AudioFileAnswer, "The recording is version 2", 400, 401, 404, 409, 415, 422)
+def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
+    user = signed_in_user()
+    keys = services().accounts.unlock(user, wanted["password"])
+    audio_file = _owned({"file_id": file_id}, user.user_id)
+    services().upgrade.run(audio_file, keys)
+    return {"audio_file": audio_file.to_public()}
 
 
 def _owned(wanted: dict[str, str], user_id: str) -> AudioFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from argon2.low_level import ARGON2_VERSION, Type, hash_secret_raw
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -19,8 +19,8 @@ DIRECT_KEY_ITERATIONS = 100_000
 class DirectKeys:
     """One password's keys for single-shot recordings: the two readings of the salt in the field."""
 
-    raw_salt: bytes
-    hex_salt: bytes
+    raw_salt: bytes = field(repr=False)
+    hex_salt: bytes = field(repr=False)
 
     def to_bytes(self) -> bytes:
         return self.raw_salt + self.hex_salt

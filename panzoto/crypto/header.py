@@ -7,7 +7,7 @@
 |      5 |     1 | flags, 0                                         |
 |      6 |    16 | key_id of the vault key                          |
 |     22 |    12 | nonce                                            |
-|     34 |    48 | AES-GCM of the file key, AD = bytes 0–21         |
+|     34 |    48 | AES-GCM of the file key, AD = bytes 0-21         |
 |     82 |    32 | commitment to the file key                       |
 |    114 |    14 | zero                                             |
 """

@@ -9,7 +9,7 @@ served from AES-CTR at the right counter (NIST SP 800-38D, 6.5 and 7.2).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext, Cipher
@@ -32,7 +32,7 @@ CANDIDATES_AT_ONCE = 8
 class Candidate:
     """One way in which a recording may have been encrypted: a key and an IV length in bytes."""
 
-    key: bytes
+    key: bytes = field(repr=False)
     iv_length: int
     name: str
 

@@ -16,11 +16,11 @@ __all__ = ["ALL_MODELS", "AudioFile", "Claim", "StoredModel", "User", "bind_mode
 
 def bind_models(settings: Settings) -> None:
     """Bind every model to its table; once, before the first call."""
-    tables: dict[type[StoredModel], str] = {
-        User: settings.users_table,
-        AudioFile: settings.audio_files_table,
-        Claim: settings.claims_table,
-    }
+    tables = (
+        (User, settings.users_table),
+        (AudioFile, settings.audio_files_table),
+        (Claim, settings.claims_table),
+    )
     connection.bind(tables, settings.region, settings.threads)
 
 

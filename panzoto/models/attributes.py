@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, overload
 
 from pynamodb.attributes import Attribute
 from pynamodb.constants import NUMBER
@@ -65,6 +65,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+@overload
+def rfc3339(moment: datetime) -> str: ...
+@overload
+def rfc3339(moment: None) -> None: ...
 def rfc3339(moment: datetime | None) -> str | None:
-    """Return `moment` as RFC 3339 in UTC ending in Z."""
+    """Return `moment` as RFC 3339 in UTC ending in Z; a row may lack the moment."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

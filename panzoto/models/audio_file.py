@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.expressions.update import Action
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from pynamodb.transactions import TransactWrite
 
-from panzoto.errors import KeyTaken, TokenInvalid
+from panzoto.errors import Conflict, KeyTaken, TokenInvalid
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, storage_failures, transact
@@ -40,6 +41,10 @@ class AudioFile(StoredModel):
     uploaded_at = EpochAttribute()
     uploaded_at_iso = UnicodeAttribute(null=True)
     format = UnicodeAttribute(null=True)
+    # The object that an upgrade replaced: `earlier_key` for good, since its claim
+    # stays, and `superseded_key` until the object is removed.
+    earlier_key = UnicodeAttribute(null=True)
+    superseded_key = UnicodeAttribute(null=True)
 
     @classmethod
     def owned(cls, file_id: str, user_id: str) -> AudioFile | None:
@@ -155,13 +160,56 @@ class AudioFile(StoredModel):
 
     def remember_format(self, name: str) -> None:
         """Note what opened the recording; a row that is gone meanwhile stays gone."""
-        if self.format == name:
-            return
+        if self.format != name:
+            self._update_if_there(AudioFile.format.set(name))
+
+    def _update_if_there(self, action: Action) -> None:
         try:
             with storage_failures():
-                self.update(actions=[AudioFile.format.set(name)], condition=AudioFile.file_id.exists())
+                self.update(actions=[action], condition=AudioFile.file_id.exists())
         except ConditionFailed:
             return
+
+    def switch_to(self, s3_key: str, size: int) -> None:
+        """Let this recording's object be `s3_key`, a version 2 copy, in one transaction.
+
+        The claim on the key before stays, so that a phone that repeats its old
+        request meets this record. Raises `Conflict` when the row was changed meanwhile.
+        """
+        before = self.s3_key
+
+        def fill(transaction: TransactWrite) -> None:
+            mine = Claim.claim.does_not_exist() | (Claim.file_id == self.file_id)
+            transaction.save(Claim.for_s3_key(s3_key, self.user_id, self.file_id), condition=mine)
+            transaction.update(
+                self,
+                actions=[
+                    AudioFile.s3_key.set(s3_key),
+                    AudioFile.file_size.set(size),
+                    AudioFile.format.set("v2"),
+                    AudioFile.superseded_key.set(before),
+                    AudioFile.earlier_key.set(before),
+                ],
+                condition=AudioFile.s3_key == before,
+            )
+
+        try:
+            transact(fill, AudioFile)
+        except ConditionFailed as error:
+            stored = AudioFile.owned(self.file_id, self.user_id)
+            if stored is None or stored.s3_key != s3_key:
+                raise Conflict() from error
+        self.s3_key, self.file_size, self.format = s3_key, size, "v2"
+        self.superseded_key, self.earlier_key = before, before
+
+    def another_row_names(self, s3_key: str) -> bool:
+        """Whether another of the owner's rows has the same object, as rows of the earlier service may."""
+        others = (row for row in AudioFile.oldest_first(self.user_id) if row.file_id != self.file_id)
+        return any(row.s3_key == s3_key for row in others)
+
+    def forget_superseded(self) -> None:
+        """Note that the object before the switch needs no more cleaning."""
+        self._update_if_there(AudioFile.superseded_key.remove())
 
     def to_public(self) -> dict[str, Any]:
         """Return `audio_file` as clients see it."""

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,7 +51,7 @@ class ConditionFailed(Exception):
         self.failed = failed
 
 
-def bind(tables: dict[type[Model], str], region: str, threads: int) -> None:
+def bind(tables: Iterable[tuple[type[Model], str]], region: str, threads: int) -> None:
     """Bind the models to their tables and share one botocore client among them.
 
     PynamoDB caches a connection per model on first use; made here, they all use
@@ -60,13 +60,14 @@ def bind(tables: dict[type[Model], str], region: str, threads: int) -> None:
     BaseMeta.region = region
     BaseMeta.max_pool_connections = threads
     shared: Connection | None = None
-    for model, table_name in tables.items():
-        model.Meta.table_name = table_name  # type: ignore[attr-defined]
-        model._connection = None
-        table = model._get_connection()
+    for model, table_name in tables:
+        model.Meta.table_name = table_name
+        # PynamoDB has no public way to its connections.
+        model._connection = None  # noqa: SLF001
+        table = model._get_connection()  # noqa: SLF001
         if shared is None:
             shared = table.connection
-            shared.client.meta.events.register("after-call.dynamodb", _refuse_damaged_answer)  # type: ignore[attr-defined]
+            shared.client.meta.events.register("after-call.dynamodb", _refuse_damaged_answer)
         else:
             shared.add_meta_table(table.get_meta_table())
             table.connection = shared
@@ -81,7 +82,7 @@ def check(model: type[Model]) -> None:
         max_retry_attempts=0,
     )
     with storage_failures():
-        impatient.describe_table(model.Meta.table_name)  # type: ignore[attr-defined]
+        impatient.describe_table(model.Meta.table_name)
 
 
 def _refuse_damaged_answer(http_response: Any, **_: Any) -> None:
@@ -127,7 +128,7 @@ def transact(fill: Callable[[TransactWrite], None], model: type[Model]) -> None:
     Raises `ConditionFailed` with one entry per item (condition checks first,
     then deletes, puts and updates, PynamoDB's order) and `Unavailable`.
     """
-    connection = model._get_connection().connection
+    connection = model._get_connection().connection  # noqa: SLF001 - as in `bind`
     for attempt in range(CONFLICT_ATTEMPTS):
         try:
             with storage_failures(), TransactWrite(connection=connection) as transaction:

@@ -77,7 +77,7 @@ def _claim_s3_keys(files: list[AudioFile], tally: Tally) -> None:
     _take_all([audio_file.claim() for audio_file in files], tally)
 
 
-def _mark_complete(users: list[User], tally: Tally) -> None:
+def _mark_complete(users: list[User], _: Tally) -> None:
     for user in users:
         if not user.claims_complete:
             user.mark_claims_complete()

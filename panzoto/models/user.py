@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pynamodb.attributes import BooleanAttribute, JSONAttribute, NumberAttribute, UnicodeAttribute
@@ -14,8 +16,8 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from pynamodb.transactions import TransactWrite
 
 from panzoto.crypto.derivation import DirectKeys
-from panzoto.crypto.vault import Vault, unwrap_direct_keys
-from panzoto.errors import DamagedRecord, UserExists, UserNotFound
+from panzoto.crypto.vault import Vault, unwrap_direct_keys, wrap_direct_keys
+from panzoto.errors import Conflict, DamagedRecord, UserExists, UserNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, storage_failures, transact
@@ -78,6 +80,12 @@ class User(StoredModel):
         return user
 
     @classmethod
+    def look_up(cls, email: str) -> User | None:
+        """Return the account of `email` as `find_by_email` does, and write nothing."""
+        claim = Claim.on_email(email)
+        return cls._in_index(email) if claim is None else cls.find(claim.user_id)
+
+    @classmethod
     def _in_index(cls, email: str) -> User | None:
         with storage_failures():
             rows = list(cls.email_index.query(email, limit=10))
@@ -95,7 +103,7 @@ class User(StoredModel):
             user_id=user_id,
             email=email,
             password_hash=password_hash,
-            key_salt=base64.b64encode(key_salt).decode("ascii"),
+            key_salt=_encoded(key_salt),
             created_at=created,
             created_at_iso=rfc3339(created),
             vault=vault.to_public(),
@@ -121,10 +129,7 @@ class User(StoredModel):
 
     def salt(self) -> bytes:
         """Return the 32 bytes of the key salt. Raises `DamagedRecord`."""
-        try:
-            salt = base64.b64decode(self.key_salt, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise DamagedRecord() from error
+        salt = _decoded(self.key_salt)
         if len(salt) != KEY_SALT_BYTES:
             raise DamagedRecord()
         return salt
@@ -132,14 +137,64 @@ class User(StoredModel):
     def stored_vault(self) -> Vault | None:
         return None if self.vault is None else Vault.from_stored(self.vault)
 
-    def earlier_direct_keys(self, vault_key: bytes) -> list[DirectKeys]:
-        """Return the direct keys of every earlier password, the most recent first."""
-        wrapped = [base64.b64decode(value) for value in self.wrapped_direct_keys or []]
-        return [unwrap_direct_keys(vault_key, self.user_id, value) for value in reversed(wrapped)]
+    def stored_direct_keys(self, vault_key: bytes) -> list[DirectKeys]:
+        """Return the direct keys of every password they were kept of, the most recent first."""
+        kept = reversed(self.wrapped_direct_keys or [])
+        return [unwrap_direct_keys(vault_key, self.user_id, _decoded(entry["keys"])) for entry in kept]
+
+    def with_direct_keys(self, vault_key: bytes, keys: dict[bytes, DirectKeys]) -> list[dict[str, str]]:
+        """Return what is kept, and `keys` (by their key salt) wrapped beside it where they are new."""
+        kept = list(self.wrapped_direct_keys or [])
+        there = {entry["key_salt"] for entry in kept}
+        for key_salt, generation in keys.items():
+            name = _encoded(key_salt)
+            if name not in there:
+                wrapped = wrap_direct_keys(vault_key, self.user_id, generation)
+                kept.append({"key_salt": name, "keys": _encoded(wrapped)})
+        return kept
+
+    def replace_password(self, new: NewPassword) -> None:
+        """Store everything a new password changes in one conditional write. Raises `Conflict`."""
+        self._change_or_conflict(
+            [
+                User.password_hash.set(new.password_hash),
+                User.key_salt.set(_encoded(new.key_salt)),
+                User.vault.set(new.vault.to_public()),
+                User.wrapped_direct_keys.set(new.wrapped_direct_keys),
+            ],
+            lambda stored: stored.vault == new.vault.to_public(),
+        )
+
+    def replace_recovery(self, wrapped_key: bytes, direct_keys: list[dict[str, str]]) -> str:
+        """Store a new recovery wrap, which voids the one before, and return when. Raises `Conflict`."""
+        created_at = rfc3339(now())
+        recovery = {"wrapped_key": _encoded(wrapped_key), "created_at": created_at}
+        self._change_or_conflict(
+            [User.recovery.set(recovery), User.wrapped_direct_keys.set(direct_keys)],
+            lambda stored: stored.recovery == recovery,
+        )
+        return created_at
+
+    def recovery_wrap(self) -> bytes | None:
+        """Return the vault key wrapped under the recovery key, if one was made."""
+        return _decoded(self.recovery["wrapped_key"]) if self.recovery else None
+
+    def _change_or_conflict(self, actions: list[Action], is_ours: Callable[[User], bool]) -> None:
+        """Write at the version that was read; a refusal is no conflict when what is stored is ours.
+
+        A write whose reply was lost is sent again and then meets its own result.
+        """
+        try:
+            self.change([*actions, User.version.add(1)], self.at_this_version())
+        except ConditionFailed as error:
+            self.reload()
+            if not is_ours(self):
+                raise Conflict() from error
 
     def at_this_version(self) -> Condition:
         """The condition that nobody changed the account since this row was read."""
-        return User.version.does_not_exist() if self.version is None else User.version == self.version
+        version = self.attribute_values.get("version")
+        return User.version.does_not_exist() if version is None else User.version == version
 
     def change(self, actions: list[Action], condition: Condition) -> None:
         """Apply `actions` in one conditional write and take over what is stored then.
@@ -173,6 +228,28 @@ class User(StoredModel):
     def mark_claims_complete(self) -> None:
         """Remember that every recording of this account has its claim."""
         self.change([User.claims_complete.set(True)], User.user_id.exists())
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """Everything of an account that depends on its password."""
+
+    password_hash: str
+    key_salt: bytes
+    vault: Vault
+    wrapped_direct_keys: list[dict[str, str]]
+
+
+def _encoded(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _decoded(value: str) -> bytes:
+    """Raises `DamagedRecord`."""
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DamagedRecord() from error
 
 
 def new_user_id() -> str:

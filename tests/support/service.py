@@ -115,7 +115,7 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
         log_path = Path(folder) / "service.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "/tmp/lab/gconf.py", "wsgi:app"],
+                [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"],
                 cwd=ROOT,
                 env=environment,
                 stdout=log,

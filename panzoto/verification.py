@@ -1,0 +1,52 @@
+"""Does every recording of one account still open? Reads everything, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from panzoto.errors import InvalidCredentials, InvalidPassword, PanzotoError
+from panzoto.models import AudioFile, User
+from panzoto.playback import Keys
+from panzoto.services import Services
+
+Progress = Callable[[list[AudioFile]], Iterator[AudioFile]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one recording; `problem` is a stable code and a sentence, or empty."""
+
+    file_id: str
+    format: str
+    plain_bytes: int
+    problem: str
+
+
+def verify_recordings(services: Services, email: str, password: str, progress: Progress) -> list[Finding]:
+    """Open every recording of `email`'s account to its last byte.
+
+    Raises `InvalidCredentials`, `DamagedRecord` and, when the tables cannot be read, `Unavailable`.
+    """
+    user = User.look_up(email)
+    if user is None:
+        raise InvalidCredentials()
+    try:
+        keys = services.accounts.look(user, password)
+    except InvalidPassword as error:
+        raise InvalidCredentials() from error
+    rows = list(AudioFile.oldest_first(user.user_id))
+    return [_verify(services, row, keys) for row in progress(rows)]
+
+
+def _verify(services: Services, row: AudioFile, keys: Keys) -> Finding:
+    heard = 0
+    name = ""
+    try:
+        opened = services.playback.open(row.s3_key, keys, row.format)
+        name = opened.format
+        for piece in opened.recording.plain(0, opened.recording.length):
+            heard += len(piece)
+    except PanzotoError as error:
+        return Finding(row.file_id, name, heard, f"{error.code}: {error.sentence}")
+    return Finding(row.file_id, name, heard, "")
