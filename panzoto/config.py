@@ -71,6 +71,14 @@ class Argon2Parameters:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So many requests in a window of so many seconds."""
+
+    count: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an operator can choose; see the table in README.md for what each does."""
 
@@ -79,11 +87,19 @@ class Settings:
     users_table: str = "panzoto-users"
     audio_files_table: str = "panzoto-audio-files"
     claims_table: str = "panzoto-claims"
+    sessions_table: str = "panzoto-sessions"
+    throttle_table: str = "panzoto-throttle"
+    events_table: str = "panzoto-events"
     bucket: str = "panzoto-audio-dev"
     secret_key: str = field(default="", repr=False)
     secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)
     token_ttl: int = 2_592_000
+    refresh_ttl: int = 7_776_000
     ticket_ttl: int = 900
+    limit_register: Rate = Rate(5, 60)
+    limit_login: Rate = Rate(10, 60)
+    limit_decrypt: Rate = Rate(30, 60)
+    limit_failures: int = 5
     public_url: str | None = None
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
@@ -131,10 +147,18 @@ class Settings:
             users_table=read.text("USERS_TABLE", "panzoto-users"),
             audio_files_table=read.text("AUDIO_FILES_TABLE", "panzoto-audio-files"),
             claims_table=read.text("CLAIMS_TABLE", "panzoto-claims"),
+            sessions_table=read.text("SESSIONS_TABLE", "panzoto-sessions"),
+            throttle_table=read.text("THROTTLE_TABLE", "panzoto-throttle"),
+            events_table=read.text("EVENTS_TABLE", "panzoto-events"),
             bucket=read.text("S3_BUCKET", "panzoto-audio-dev"),
             secret_key=_secret_key(read, production, data_dir),
             secret_key_fallbacks=_fallbacks(read, production),
             token_ttl=read.integer("TOKEN_TTL", 2_592_000, 1, 10 * 365 * 86400),
+            refresh_ttl=read.integer("REFRESH_TTL", 7_776_000, 1, 10 * 365 * 86400),
+            limit_register=read.rate("LIMIT_REGISTER", Rate(5, 60)),
+            limit_login=read.rate("LIMIT_LOGIN", Rate(10, 60)),
+            limit_decrypt=read.rate("LIMIT_DECRYPT", Rate(30, 60)),
+            limit_failures=read.integer("LIMIT_FAILURES", 5, 1, 1_000_000),
             ticket_ttl=read.integer("TICKET_TTL", 900, 1, 86400),
             public_url=read.url("PUBLIC_URL"),
             cors_origins=read.words("CORS_ORIGINS", () if production else ("*",)),
@@ -163,7 +187,7 @@ def child_environment(
     inherit: Collection[str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return the environment for a child process: this process's own, or the names in `inherit`, with `changes`.
+    """Return a child process's environment: this process's own, or its names in `inherit`, with `changes`.
 
     A change to None takes the name away.
     """
@@ -206,6 +230,15 @@ class _Reader:
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) or not least <= float(value) <= most:
             raise SettingsError(f"{name} must be a number from {least:g} to {most:g}")
         return float(value)
+
+    def rate(self, name: str, default: Rate) -> Rate:
+        if not self.present(name):
+            return default
+        units = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+        found = re.fullmatch(r"([0-9]{1,9})\s*(?:per|/)\s*(second|minute|hour|day)s?", self.text(name, ""))
+        if found is None or int(found[1]) < 1:
+            raise SettingsError(f"{name} must be like `10 per minute`; per second, minute, hour or day")
+        return Rate(int(found[1]), units[found[2]])
 
     def flag(self, name: str, default: bool) -> bool:
         value = self.text(name, "1" if default else "0").lower()

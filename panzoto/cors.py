@@ -12,6 +12,11 @@ EXPOSED = (
     "Content-Length",
     "Content-Range",
     "ETag",
+    "RateLimit",
+    "RateLimit-Limit",
+    "RateLimit-Policy",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
     "Retry-After",
     "X-Request-ID",
 )

@@ -1,50 +1,50 @@
 """The supervisor of `make run`: the service and, where there is no AWS to talk to, a stand-in for it.
 
-The stand-in keeps its state in the data folder and saves the last of it at a clean stop.  Most of this module sees
-to it that there is a clean stop: neither child shares the terminal's process group, so a Ctrl-C reaches only the
-supervisor, which stops the service first and the stand-in after it.  Should the supervisor itself be killed, the
-service is told by the kernel (on Linux) and the stand-in by the end of a pipe (everywhere).
+The stand-in keeps its state in the data folder and saves the last of it at a clean stop.  Most of this
+module sees to it that there is a clean stop: neither child shares the terminal's process group, so a Ctrl-C
+reaches only the supervisor, which stops the service first and the stand-in after it.  Should the supervisor
+itself be killed, the service is told by the kernel (on Linux) and the stand-in by the end of a pipe
+(everywhere).
 
-With an AWS endpoint of the operator's own, or in production, nothing is supervised: this process becomes gunicorn.
+With an AWS endpoint of the operator's own, or in production, nothing is supervised: this process becomes
+gunicorn.
 """
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import http.client
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from panzoto.config import Settings, child_environment
 from panzoto.errors import SettingsError
+from panzoto.processes import Child, ChildEnded, MakeWatch, Signals, end_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app"]
 STAND_IN_PYTHON = ROOT / ".venv-aws" / "bin" / "python"
 STAND_IN = [str(STAND_IN_PYTHON), "-I", "-X", "utf8", str(ROOT / "deploy" / "stand_in.py")]
-# What the service uses, and `aws sts get-caller-identity`; ministack's other services can run code or containers.
+# What the service uses, and `aws sts get-caller-identity`; ministack's other services can run code or
+# containers.
 STAND_IN_SERVICES = "dynamodb,s3,sts"
 
 LOOPBACK = "127.0.0.1"
-EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - the service is there to be reached, and only asked here whether it is free
+EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - what the service binds, and what is tried before it does
 
 LOCK_SECONDS = 5.0
 START_SECONDS = 60.0
 # gunicorn gives running requests its graceful_timeout and then ends them; this is beyond that.
 SERVICE_STOP_SECONDS = 40.0
 STAND_IN_STOP_SECONDS = 60.0
-PR_SET_PDEATHSIG = 1
 
 
 class StartError(Exception):
@@ -56,7 +56,7 @@ class StopRequested(Exception):
 
 
 def main() -> int:
-    """Run until asked to stop; return 0 after that, 1 when it cannot go on, 2 for a setting that cannot be used."""
+    """Run until asked to stop; return 0 after that, 1 if it cannot go on, 2 for a setting that is no good."""
     try:
         settings = Settings.from_environment()
         if settings.production or settings.custom_aws_endpoint:
@@ -65,7 +65,7 @@ def main() -> int:
     except SettingsError as error:
         say(f"panzoto: {error}", error=True)
         return 2
-    except StartError as error:
+    except (StartError, ChildEnded) as error:
         say(f"panzoto: {error}", error=True)
         return 1
     return 0
@@ -101,105 +101,6 @@ def run_with_stand_in(settings: Settings) -> None:
             supervisor.stop()
 
 
-class Signals:
-    """SIGINT, SIGTERM, SIGHUP and the end of a child, as something that can be waited for."""
-
-    def __init__(self) -> None:
-        self.stops = 0
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-
-    def __enter__(self) -> Signals:
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, self._note)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Under nohup a hang-up is ignored, and stays so.
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(-1)
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        if number != signal.SIGCHLD:
-            self.stops += 1
-
-    def wait(self, seconds: float) -> None:
-        """Sleep for `seconds`, or until the next signal."""
-        if select.select([self._read], [], [], seconds)[0]:
-            os.read(self._read, 512)
-
-
-class MakeWatch:
-    """Tells whether the `make` that started this process was killed or interrupted by itself.
-
-    make hands a SIGTERM on to what it runs, but leaves SIGINT and SIGHUP to the terminal, which sends them to all.
-    When only make gets one of them (`kill -INT`, a test, an editor's stop button) it puts the signal's default
-    action back and waits for us; where there is a /proc, that can be seen.
-    """
-
-    def __init__(self) -> None:
-        self._parent = os.getppid()
-        self._is_make = self._field("Name") in ("make", "gmake")
-        self._caught = self._catches()
-
-    def stopped(self) -> bool:
-        if not self._is_make:
-            return False
-        return os.getppid() != self._parent or (self._caught and not self._catches())
-
-    def _catches(self) -> bool:
-        mask = self._field("SigCgt")
-        wanted = (1 << (signal.SIGINT - 1)) | (1 << (signal.SIGHUP - 1))
-        return mask is not None and int(mask, 16) & wanted == wanted
-
-    def _field(self, name: str) -> str | None:
-        try:
-            lines = Path(f"/proc/{self._parent}/status").read_text().splitlines()
-        except OSError:
-            return None
-        return next((line.partition(":")[2].strip() for line in lines if line.startswith(name + ":")), None)
-
-
-@dataclass
-class Child:
-    """A process of ours, the leader of its own session and process group."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    hint: str
-
-    def require_alive(self) -> None:
-        status = self.process.poll()
-        if status is not None:
-            how = f"with status {status}" if status >= 0 else f"by signal {-status}"
-            raise StartError(f"{self.name} ended {how}; {self.hint}")
-
-    def end(self, signals: Signals, seconds: float, hurry: signal.Signals | None = None) -> bool:
-        """Ask it to stop and wait for it, `seconds` at most; return False when it had to be killed.
-
-        `hurry` is what to send it when somebody asks a second time.
-        """
-        stops = signals.stops
-        self.process.terminate()
-        deadline = time.monotonic() + seconds
-        while self.process.poll() is None and time.monotonic() < deadline:
-            signals.wait(0.2)
-            if hurry and signals.stops > stops:
-                stops = signals.stops
-                self.process.send_signal(hurry)
-        in_time = self.process.poll() is not None
-        # Nothing of its group may live on: a worker without its master would still hold the port.
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-        self.process.wait()
-        return in_time
-
-
 class Supervisor:
     """Starts the stand-in and the service, watches both, and stops them in the other order."""
 
@@ -211,7 +112,8 @@ class Supervisor:
         self._service: Child | None = None
 
     def run(self, lock: int) -> None:
-        """Return when asked to stop; raise `StartError` when a child cannot start or dies."""
+        """Return when asked to stop; raise `StartError` or `ChildEnded` when a child does not do its part."""
+        say("Panzoto is starting ...")
         listener = stand_in_listener(self._settings)
         port: int = listener.getsockname()[1]
         with listener:
@@ -241,27 +143,26 @@ class Supervisor:
             self._signals.wait(0.1)
 
     def stop(self) -> None:
+        """Stop what runs, the service first; the stand-in saves its state before it goes."""
         if self._service:
-            say("\nPanzoto is stopping; Ctrl-C again ends running requests at once.")
+            if self._service.process.poll() is None:
+                say("\nPanzoto is stopping; Ctrl-C again ends running requests at once.")
             self._service.end(self._signals, SERVICE_STOP_SECONDS, hurry=signal.SIGINT)
         if not self._stand_in:
             return
-        if (
-            self._stand_in.end(self._signals, STAND_IN_STOP_SECONDS)
-            and self._stand_in.process.returncode == 0
-        ):
+        in_time = self._stand_in.end(self._signals, STAND_IN_STOP_SECONDS)
+        if in_time and self._stand_in.process.returncode == 0:
             say(f"Panzoto has stopped; accounts and recordings are kept in {self._settings.data_dir}")
         else:
-            say(
-                f"The AWS stand-in did not stop in order, so its last changes may be lost; {self._stand_in.hint}"
-            )
+            say(f"The AWS stand-in did not stop in order, so its end may be lost; {self._stand_in.hint}")
 
 
 @contextmanager
 def locked(data_dir: Path, signals: Signals) -> Iterator[int]:
     """Hold the data folder for this process and for the stand-in, which inherits the open file.
 
-    So the folder stays taken until both have gone, even if this process was killed and the stand-in still saves.
+    So the folder stays taken until both have gone, even if this process was killed and the stand-in still
+    saves.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -309,7 +210,8 @@ def require_free_port(port: int) -> None:
         bound(EVERY_INTERFACE, port).close()
     except OSError as error:
         raise StartError(
-            f"PORT {port} cannot be used: {error.strerror}; choose another one, such as PORT={other(port)} make run"
+            f"PORT {port} cannot be used: {error.strerror}; "
+            f"choose another one, such as PORT={other(port)} make run"
         ) from error
 
 
@@ -338,21 +240,20 @@ def stand_in_listener(settings: Settings) -> socket.socket:
                 f"PANZOTO_AWS_PORT {settings.aws_port} cannot be used: {error.strerror}; choose another one"
             ) from error
     listener = bound(LOOPBACK, 0)
-    say(
-        f"Port {settings.aws_port} is taken, so the AWS stand-in is on port {listener.getsockname()[1]} this time."
-    )
+    port = listener.getsockname()[1]
+    say(f"Port {settings.aws_port} is taken, so the AWS stand-in is on port {port} this time.")
     return listener
 
 
 def start_stand_in(settings: Settings, listener: socket.socket, lock: int) -> Child:
     folder = settings.data_dir / "aws"
-    for name in ("state", "objects", "tmp"):
+    for name in (".", "state", "objects", "tmp"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     log = folder / "stand-in.log"
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
-    # ministack reads far more variables than these, some of which start containers or open ports, so it gets no
-    # environment but this.
+    # ministack reads far more variables than these, some of which start containers or open ports, so it
+    # gets no environment but this.
     environment = child_environment(
         {
             "GATEWAY_PORT": str(listener.getsockname()[1]),
@@ -381,6 +282,7 @@ def start_stand_in(settings: Settings, listener: socket.socket, lock: int) -> Ch
             env=environment,
             pass_fds=(listener.fileno(), lock),
             start_new_session=True,
+            umask=0o077,
         )
     return Child("the AWS stand-in", process, f"see its log, {log}")
 
@@ -391,7 +293,7 @@ def start_service(settings: Settings, endpoint: str) -> Child:
         stdin=subprocess.DEVNULL,
         env=service_environment(settings, endpoint),
         start_new_session=True,
-        preexec_fn=end_with_parent(),
+        preexec_fn=end_with_parent(),  # noqa: PLW1509 - this process has one thread
     )
     return Child("the service", process, "see its messages above")
 
@@ -412,7 +314,8 @@ def service_environment(settings: Settings, endpoint: str) -> dict[str, str]:
             "AWS_USE_DUALSTACK_ENDPOINT": None,
             "AWS_REGION": settings.region,
             "AWS_DEFAULT_REGION": settings.region,
-            # Somebody's real keys have no business in the presigned URLs of a stand-in, nor has their profile.
+            # Somebody's real keys have no business in the presigned URLs of a stand-in, nor has their
+            # profile.
             "AWS_ACCESS_KEY_ID": "panzoto",
             "AWS_SECRET_ACCESS_KEY": "panzoto",
             "AWS_SESSION_TOKEN": None,
@@ -427,21 +330,6 @@ def service_environment(settings: Settings, endpoint: str) -> dict[str, str]:
     direct = [environment.get("no_proxy") or environment.get("NO_PROXY"), LOOPBACK]
     environment["NO_PROXY"] = environment["no_proxy"] = ",".join(name for name in direct if name)
     return environment
-
-
-def end_with_parent() -> Callable[[], None] | None:
-    """Return what makes a child process get SIGTERM when this process dies, or None where no kernel does that."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def arrange() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return arrange
 
 
 def answers(port: int, path: str) -> bool:
@@ -463,12 +351,14 @@ def banner(settings: Settings, aws_port: int) -> str:
     return f"""
 Panzoto is running.
 
-  Service   {base}/api (and on this machine's other addresses; an Android emulator says 10.0.2.2)
+  Service   {base}/api
+            An Android emulator says 10.0.2.2, a telephone this machine's own address.
   Docs      {base}/api/docs
   Metrics   {metrics}
   Data      {settings.data_dir}
-  AWS       {endpoint}, a stand-in on this machine only; its log is aws/stand-in.log in the data folder.
-            It takes any credentials:
+  AWS       {endpoint}, a stand-in that only this machine reaches.
+            Its log is aws/stand-in.log in the data folder. It takes any credentials:
+
             AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any \\
               aws --endpoint-url {endpoint} --region {settings.region} s3 ls
 

@@ -96,6 +96,32 @@ class InvalidRecoveryKey(PanzotoError):
     sentence = "The recovery key is not written correctly; please compare it with your copy"
 
 
+class TooManyRequests(PanzotoError):
+    """Too many attempts; `retry_after` says when the next one is heard."""
+
+    status = 429
+    code = "too_many_requests"
+    sentence = "Too many attempts; please wait before trying again"
+
+
+class InvalidRefreshToken(PanzotoError):
+    status = 401
+    code = "invalid_refresh_token"
+    sentence = "The refresh token is invalid, used or expired; please sign in again"
+
+
+class SessionNotFound(PanzotoError):
+    status = 404
+    code = "session_not_found"
+    sentence = "There is no such session"
+
+
+class InvalidCursor(PanzotoError):
+    status = 400
+    code = "invalid_cursor"
+    sentence = "The cursor is not one of this list; please start from the beginning"
+
+
 class UserExists(PanzotoError):
     status = 409
     code = "user_exists"

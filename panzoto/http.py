@@ -13,10 +13,13 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from panzoto import metrics
+from panzoto.auth.throttle import Allowance
 from panzoto.config import Settings
-from panzoto.errors import InvalidRequest, PanzotoError, RangeNotSatisfiable
+from panzoto.errors import InvalidRequest, PanzotoError, RangeNotSatisfiable, TooManyRequests
 from panzoto.services import Services
+from panzoto.sessions import Client
 
+DEVICE_NAME_CHARACTERS = 64
 MAX_BODY_BYTES = 64 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 SECURITY_HEADERS = {
@@ -48,6 +51,21 @@ def services() -> Services:
     return found
 
 
+def client(device_name: str | None = None) -> Client:
+    """Return who sent this request; a device that gives no name is called by its User-Agent."""
+    offered = device_name or request.headers.get("User-Agent", "")
+    printable = "".join(character for character in offered if character.isprintable())
+    name = printable.strip()[:DEVICE_NAME_CHARACTERS] or "unknown device"
+    return Client(request.remote_addr or "unknown", name)
+
+
+def limit_address(name: str) -> None:
+    """Count this call against its client's address. Raises `TooManyRequests` and `Unavailable`."""
+    g.allowance = services().throttle.count_address(name, request.remote_addr or "unknown")
+    if g.allowance.remaining < 0:
+        raise TooManyRequests(retry_after=g.allowance.reset_seconds)
+
+
 def init_app(app: Flask, settings: Settings) -> None:
     """Plug the edge into `app`."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -76,6 +94,7 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = _request_id()
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    _tell_allowance(response)
     route = request.url_rule.rule if request.url_rule else ""
     method = request.method
     started = g.get("started", time.perf_counter())
@@ -95,6 +114,20 @@ def _finish(response: Response) -> Response:
         log.info("request", extra={**line, "duration_ms": round(seconds * 1000, 1)})
 
     return response
+
+
+def _tell_allowance(response: Response) -> None:
+    """Write the RateLimit headers, in the field's usual three and in the IETF draft's two."""
+    allowance: Allowance | None = g.get("allowance")
+    if allowance is None:
+        return
+    left, reset = max(0, allowance.remaining), allowance.reset_seconds
+    response.headers["RateLimit-Limit"] = str(allowance.rate.count)
+    response.headers["RateLimit-Remaining"] = str(left)
+    response.headers["RateLimit-Reset"] = str(reset)
+    window = f"q={allowance.rate.count};w={allowance.rate.seconds}"
+    response.headers["RateLimit-Policy"] = f'"{allowance.name}";{window}'
+    response.headers["RateLimit"] = f'"{allowance.name}";r={left};t={reset}'
 
 
 def _request_id() -> str:

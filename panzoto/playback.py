@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from panzoto.auth.tokens import Identity
 from panzoto.crypto import header, single_shot
 from panzoto.crypto.derivation import DirectKeys
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
@@ -24,9 +25,11 @@ from panzoto.errors import (
     DecryptionFailed,
     PlaybackExpired,
     PlaybackNotFound,
+    TokenInvalid,
     UnsupportedFormat,
 )
 from panzoto.media_type import SNIFFED_BYTES, media_type
+from panzoto.sessions import Sessions
 from panzoto.storage import ObjectVersion, Storage, StoredObject
 
 V2 = "v2"
@@ -82,8 +85,9 @@ class Keys:
 class Playback:
     """Opens objects of one bucket and seals tickets under one secret."""
 
-    def __init__(self, storage: Storage, sealer: Sealer, ttl_seconds: int) -> None:
+    def __init__(self, storage: Storage, sealer: Sealer, sessions: Sessions, ttl_seconds: int) -> None:
         self._storage = storage
+        self._sessions = sessions
         self._sealer = sealer
         self._ttl_seconds = ttl_seconds
 
@@ -108,12 +112,13 @@ class Playback:
             raise
         return _open_segmented(stored, file_key)
 
-    def ticket(self, opened: OpenedRecording, user_id: str, file_id: str) -> Ticket:
-        """Seal what playing `opened` needs; the ticket is a credential for this one recording."""
+    def ticket(self, opened: OpenedRecording, identity: Identity) -> Ticket:
+        """Seal what playing `opened` needs: a credential for this one recording, bound to a session."""
         expires_at = int(time.time()) + self._ttl_seconds
         values = {
-            "user": user_id,
-            "file": file_id,
+            "user": identity.user_id,
+            "session": identity.session_id,
+            "issued": identity.issued_at,
             "object": opened.version.s3_key,
             "etag": opened.version.etag,
             "size": opened.version.size,
@@ -125,12 +130,19 @@ class Playback:
         return Ticket(self._sealer.seal(values, expires_at), expires_at)
 
     def redeem(self, ticket: str) -> OpenedRecording:
-        """Return the recording that `ticket` is for. Raises `PlaybackNotFound` and `PlaybackExpired`."""
+        """Return the recording that `ticket` is for.
+
+        Raises `PlaybackNotFound`, and `PlaybackExpired` also when the session that asked has ended.
+        """
         try:
             values = self._sealer.open(ticket, time.time())
         except NotSealedHere as error:
             raise PlaybackNotFound() from error
         except SealExpired as error:
+            raise PlaybackExpired() from error
+        try:
+            self._sessions.check(Identity(values["user"], values["issued"], values["session"]))
+        except TokenInvalid as error:
             raise PlaybackExpired() from error
         return self._recording(values)
 

@@ -18,6 +18,7 @@ EMAIL_MALFORMED = "The email address is malformed"
 TOO_SHORT = f"Password must be at least {passwords.MIN_CHARACTERS} characters"
 TOO_LONG = f"Password must be at most {passwords.MAX_CHARACTERS} characters"
 TOO_COMMON = "This password is one of the most common ones; please choose another"
+DEVICE_NAME_RULE = "device_name must be 1 to 64 characters"
 NOT_TEXT = "This must be a text"
 LIMIT_RULE = "limit must be a whole number from 1 to 1000"
 SIZE_RULE = "file_size must be a whole number of bytes from 0 to 5 TiB"
@@ -115,6 +116,7 @@ class Credentials(Request):
     needed = (("email", CREDENTIALS_REQUIRED), ("password", CREDENTIALS_REQUIRED))
     email = Email(required=True)
     password = Text(required=True, validate=validate.Length(min=passwords.MIN_CHARACTERS, error=TOO_SHORT))
+    device_name = Text(validate=validate.Length(min=1, max=64, error=DEVICE_NAME_RULE))
 
 
 class Registration(Credentials):
@@ -137,6 +139,11 @@ class PasswordChange(Request):
     needed = (("password", "Password is required"), ("new_password", "New password is required"))
     password = Text(required=True)
     new_password = Text(required=True, validate=_check_new_password)
+
+
+class RefreshRequest(Request):
+    needed = (("refresh_token", "refresh_token is required"),)
+    refresh_token = Text(required=True)
 
 
 class Recovery(Request):
@@ -219,8 +226,26 @@ class KeyDerivationShape(Schema):
     iterations = fields.Integer(required=True)
 
 
-class AccountShape(Schema):
+class RefreshAnswer(Schema):
     token = fields.String(required=True)
+    refresh_token = fields.String(required=True, metadata={"description": "For a single use"})
+    expires_at = fields.DateTime(required=True, metadata={"description": "When token ends"})
+    session_id = fields.UUID(required=True)
+
+
+class SessionShape(Schema):
+    session_id = fields.UUID(required=True)
+    device_name = fields.String(required=True)
+    created_at = fields.DateTime(required=True)
+    last_seen_at = fields.DateTime(required=True)
+    current = fields.Boolean(required=True)
+
+
+class SessionsAnswer(Schema):
+    sessions = fields.List(fields.Nested(SessionShape), required=True)
+
+
+class AccountShape(RefreshAnswer):
     user_id = fields.UUID(required=True)
     key_salt = fields.String(required=True, metadata={"description": "32 random bytes as 64 hex digits"})
     user = fields.Nested(UserShape, required=True)

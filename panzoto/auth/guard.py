@@ -21,6 +21,7 @@ def bearer() -> None:
     if request.method == "OPTIONS":
         return
     identity = services().tokens.identify(_token())
+    services().sessions.check(identity)
     g.identity = identity
     g.user_id = identity.user_id
 

@@ -6,6 +6,7 @@ import base64
 import os
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
@@ -54,7 +55,7 @@ class Passwords:
             except (InvalidHashError, VerificationError) as error:
                 raise DamagedRecord() from error
 
-    def verify_nobody(self, password: str) -> None:
+    def verify_nobody(self, password: str) -> NoReturn:
         """Do the work of `verify` for an account that does not exist, and raise `InvalidPassword`."""
         self.verify(password, self._nobody)
         raise InvalidPassword()

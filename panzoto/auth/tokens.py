@@ -21,7 +21,7 @@ from panzoto.errors import TokenInvalid
 ALGORITHM = "HS256"
 KIND = "access"
 LONGEST_TOKEN = 4096
-LONGEST_USER_ID = 64
+LONGEST_ID = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Identity:
 
     user_id: str
     issued_at: int
+    session_id: str | None
 
 
 class Tokens:
@@ -41,11 +42,13 @@ class Tokens:
         self._keys = {_fingerprint(key): key for key in reversed(keys)}
         self._ttl_seconds = ttl_seconds
 
-    def mint(self, user_id: str) -> str:
-        """Return an access token of `user_id` that lives for the configured time."""
+    def mint(self, user_id: str, session_id: str) -> tuple[str, int]:
+        """Return an access token of a session and when it ends, in epoch seconds."""
         now = int(time.time())
-        claims = {"user_id": user_id, "iat": now, "exp": now + self._ttl_seconds, "typ": KIND}
-        return jwt.encode(claims, self._newest, ALGORITHM, headers={"kid": _fingerprint(self._newest)})
+        expires_at = now + self._ttl_seconds
+        claims = {"user_id": user_id, "iat": now, "exp": expires_at, "typ": KIND, "sid": session_id}
+        head = {"kid": _fingerprint(self._newest)}
+        return jwt.encode(claims, self._newest, ALGORITHM, headers=head), expires_at
 
     def identify(self, token: str) -> Identity:
         """Return whom `token` speaks for. Raises `TokenInvalid` for anything wrong with it."""
@@ -75,15 +78,19 @@ def _decode(token: str, key: bytes) -> dict[str, Any]:
 
 
 def _identity(claims: dict[str, Any]) -> Identity:
-    user_id, issued_at = claims["user_id"], claims["iat"]
-    if not isinstance(user_id, str) or not 0 < len(user_id) <= LONGEST_USER_ID:
+    user_id, issued_at, session_id = claims["user_id"], claims["iat"], claims.get("sid")
+    if not _is_id(user_id) or not (session_id is None or _is_id(session_id)):
         raise TokenInvalid()
     if isinstance(issued_at, bool) or not isinstance(issued_at, int | float):
         raise TokenInvalid()
     # Tokens of the earlier service have no `typ`; any other kind than access is refused.
     if claims.get("typ", KIND) != KIND:
         raise TokenInvalid()
-    return Identity(user_id, int(issued_at))
+    return Identity(user_id, int(issued_at), session_id)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID
 
 
 def _without_ambiguity(token: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import g
@@ -10,8 +11,9 @@ from panzoto.auth.guard import caller
 from panzoto.blueprints.base import Blueprint
 from panzoto.crypto.derivation import DIRECT_KEY_ITERATIONS
 from panzoto.errors import UserNotFound
-from panzoto.http import services
+from panzoto.http import client, limit_address, services
 from panzoto.models import User
+from panzoto.models.attributes import rfc3339
 from panzoto.schemas import (
     AccountShape,
     Credentials,
@@ -19,8 +21,11 @@ from panzoto.schemas import (
     PasswordOnly,
     Recovery,
     RecoveryKeyAnswer,
+    RefreshAnswer,
+    RefreshRequest,
     Registration,
 )
+from panzoto.sessions import Grant
 
 entrance = Blueprint("entrance", __name__, description="Register, log in and recover an account")
 blueprint = Blueprint("account", __name__, description="The signed-in user's account")
@@ -29,25 +34,34 @@ blueprint = Blueprint("account", __name__, description="The signed-in user's acc
 @entrance.post("/register")
 @entrance.arguments(Registration)
 @entrance.answers(201, AccountShape, "The account is made", 400, 409, 415)
-def register(credentials: dict[str, str]) -> tuple[dict[str, Any], int]:
-    user = services().accounts.register(**credentials)
-    return account(user), 201
+def register(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
+    limit_address("register")
+    device = client(wanted.get("device_name"))
+    return account(*services().accounts.register(wanted["email"], wanted["password"], device)), 201
 
 
 @entrance.post("/login")
 @entrance.arguments(Credentials)
 @entrance.answers(200, AccountShape, "Signed in", 400, 401, 415)
-def login(credentials: dict[str, str]) -> dict[str, Any]:
-    user = services().accounts.sign_in(**credentials)
-    return account(user)
+def login(wanted: dict[str, str]) -> dict[str, Any]:
+    limit_address("login")
+    device = client(wanted.get("device_name"))
+    return account(*services().accounts.sign_in(wanted["email"], wanted["password"], device))
 
 
 @entrance.post("/recover")
 @entrance.arguments(Recovery)
 @entrance.answers(200, AccountShape, "The account has its new password", 400, 401, 409, 415)
 def recover(wanted: dict[str, str]) -> dict[str, Any]:
-    user = services().accounts.recover(wanted["email"], wanted["recovery_key"], wanted["new_password"])
-    return account(user)
+    limit_address("login")
+    return account(*services().accounts.recover(**wanted, client=client()))
+
+
+@entrance.post("/token/refresh")
+@entrance.arguments(RefreshRequest)
+@entrance.answers(200, RefreshAnswer, "The next pair of tokens of the same session", 400, 401, 415)
+def refresh(wanted: dict[str, str]) -> dict[str, Any]:
+    return tokens_of(services().sessions.refresh(wanted["refresh_token"], client()))
 
 
 @blueprint.post("/user/password")
@@ -57,16 +71,17 @@ def recover(wanted: dict[str, str]) -> dict[str, Any]:
 )
 def change_password(wanted: dict[str, str]) -> dict[str, Any]:
     user = signed_in_user()
-    services().accounts.change_password(user, wanted["password"], wanted["new_password"])
-    return account(user)
+    grant = services().accounts.change_password(user, **wanted, identity=caller(), client=client())
+    return account(user, grant)
 
 
 @blueprint.post("/user/recovery-key")
 @blueprint.arguments(PasswordOnly)
 @blueprint.answers(201, RecoveryKeyAnswer, "Shown this once; an earlier one is void", 400, 401, 409, 415)
 def make_recovery_key(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
-    recovery_key, created_at = services().accounts.make_recovery_key(signed_in_user(), wanted["password"])
-    return {"recovery_key": recovery_key, "created_at": created_at}, 201
+    accounts = services().accounts
+    written, made_at = accounts.make_recovery_key(signed_in_user(), wanted["password"], caller(), client())
+    return {"recovery_key": written, "created_at": made_at}, 201
 
 
 def signed_in_user() -> User:
@@ -77,15 +92,25 @@ def signed_in_user() -> User:
     return user
 
 
-def account(user: User) -> dict[str, Any]:
-    """Return what register and login give: a token and what the phone derives its keys from."""
+def account(user: User, grant: Grant) -> dict[str, Any]:
+    """Return what register and login give: tokens, and what the phone derives its keys from."""
     g.user_id = user.user_id
     vault = user.stored_vault()
     return {
-        "token": services().tokens.mint(user.user_id),
+        **tokens_of(grant),
         "user_id": user.user_id,
         "key_salt": user.salt().hex(),
         "user": user.to_public(),
         "key_derivation": {"algorithm": "pbkdf2-hmac-sha256", "iterations": DIRECT_KEY_ITERATIONS},
         "vault": vault.to_public() if vault else None,
+    }
+
+
+def tokens_of(grant: Grant) -> dict[str, Any]:
+    """Return the tokens of a session as clients see them."""
+    return {
+        "token": grant.token,
+        "refresh_token": grant.refresh_token,
+        "expires_at": rfc3339(datetime.fromtimestamp(grant.expires_at, UTC)),
+        "session_id": grant.session_id,
     }

@@ -13,8 +13,8 @@ from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.playback import playback_path
 from panzoto.errors import AudioFileNotFound, ForbiddenKey
-from panzoto.http import services
-from panzoto.models import AudioFile
+from panzoto.http import client, limit_address, services
+from panzoto.models import AudioFile, Event
 from panzoto.models.attributes import rfc3339
 from panzoto.schemas import (
     AudioFileAnswer,
@@ -55,13 +55,21 @@ def newest(query: dict[str, int]) -> dict[str, Any]:
 @blueprint.arguments(DecryptAudio)
 @blueprint.answers(200, DecryptAnswer, "Opened; a GET of download_url plays it", 400, 401, 404, 409, 415, 422)
 def decrypt(wanted: dict[str, str]) -> dict[str, Any]:
+    limit_address("decrypt")
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"])
+    keys = services().accounts.unlock(user, wanted["password"], caller())
     audio_file = _owned(wanted, user.user_id)
     playback = services().playback
     opened = playback.open(audio_file.s3_key, keys, audio_file.format)
     audio_file.remember_format(opened.format)
-    ticket = playback.ticket(opened, user.user_id, audio_file.file_id)
+    ticket = playback.ticket(opened, caller())
+    Event.of(
+        user.user_id,
+        "recording_decrypted",
+        caller().session_id,
+        client().address,
+        file_id=audio_file.file_id,
+    ).write()
     return {
         "status": "ready_for_transcription",
         "file_info": audio_file.to_public(),
@@ -76,7 +84,7 @@ def decrypt(wanted: dict[str, str]) -> dict[str, Any]:
 @blueprint.answers(200, AudioFileAnswer, "The recording is version 2", 400, 401, 404, 409, 415, 422)
 def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"])
+    keys = services().accounts.unlock(user, wanted["password"], caller())
     audio_file = _owned({"file_id": file_id}, user.user_id)
     services().upgrade.run(audio_file, keys)
     return {"audio_file": audio_file.to_public()}

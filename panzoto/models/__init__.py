@@ -7,11 +7,24 @@ from panzoto.models import connection
 from panzoto.models.attributes import StoredModel
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.claim import Claim
+from panzoto.models.event import Event
+from panzoto.models.session import Session
+from panzoto.models.throttle import Attempts
 from panzoto.models.user import User
 
-ALL_MODELS: tuple[type[StoredModel], ...] = (User, AudioFile, Claim)
+ALL_MODELS: tuple[type[StoredModel], ...] = (User, AudioFile, Claim, Session, Attempts, Event)
 
-__all__ = ["ALL_MODELS", "AudioFile", "Claim", "StoredModel", "User", "bind_models", "check_reachable"]
+__all__ = [
+    "ALL_MODELS",
+    "AudioFile",
+    "Claim",
+    "Event",
+    "Session",
+    "StoredModel",
+    "User",
+    "bind_models",
+    "check_reachable",
+]
 
 
 def bind_models(settings: Settings) -> None:
@@ -20,6 +33,9 @@ def bind_models(settings: Settings) -> None:
         (User, settings.users_table),
         (AudioFile, settings.audio_files_table),
         (Claim, settings.claims_table),
+        (Session, settings.sessions_table),
+        (Attempts, settings.throttle_table),
+        (Event, settings.events_table),
     )
     connection.bind(tables, settings.region, settings.threads)
 

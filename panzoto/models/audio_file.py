@@ -9,12 +9,11 @@ from typing import Any
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
-from pynamodb.transactions import TransactWrite
 
 from panzoto.errors import Conflict, KeyTaken, TokenInvalid
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
-from panzoto.models.connection import BaseMeta, ConditionFailed, storage_failures, transact
+from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
 from panzoto.models.user import User
 
 
@@ -112,7 +111,7 @@ class AudioFile(StoredModel):
         return existing or new._write_unless_claimed()
 
     def _write(self, check_claims_complete: bool) -> None:
-        def fill(transaction: TransactWrite) -> None:
+        def fill(transaction: Transaction) -> None:
             if check_claims_complete:
                 transaction.condition_check(User, self.user_id, condition=User.claims_complete.exists())
             self.claim().add_to(transaction)
@@ -178,7 +177,7 @@ class AudioFile(StoredModel):
         """
         before = self.s3_key
 
-        def fill(transaction: TransactWrite) -> None:
+        def fill(transaction: Transaction) -> None:
             mine = Claim.claim.does_not_exist() | (Claim.file_id == self.file_id)
             transaction.save(Claim.for_s3_key(s3_key, self.user_id, self.file_id), condition=mine)
             transaction.update(

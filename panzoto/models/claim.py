@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pynamodb.attributes import UnicodeAttribute
-from pynamodb.transactions import TransactWrite
 
 from panzoto.models.attributes import StoredModel
-from panzoto.models.connection import BaseMeta, ConditionFailed, storage_failures
+from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
 
 
 class Claim(StoredModel):
@@ -49,7 +48,7 @@ class Claim(StoredModel):
         with storage_failures():
             return {found.claim: found for found in cls.batch_get(claims, consistent_read=True)}
 
-    def add_to(self, transaction: TransactWrite) -> None:
+    def add_to(self, transaction: Transaction) -> None:
         """Take the claim as part of `transaction`, which fails when somebody has it."""
         transaction.save(self, condition=Claim.claim.does_not_exist())
 

@@ -29,6 +29,9 @@ RETRIES = 1
 READINESS_TIMEOUT_SECONDS = 0.9
 CONFLICT_ATTEMPTS = 6
 
+# What models add their writes to; all of them happen or none does.
+Transaction = TransactWrite
+
 log = logging.getLogger(__name__)
 
 

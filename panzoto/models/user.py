@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +14,13 @@ from pynamodb.attributes import BooleanAttribute, JSONAttribute, NumberAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
-from pynamodb.transactions import TransactWrite
 
 from panzoto.crypto.derivation import DirectKeys
 from panzoto.crypto.vault import Vault, unwrap_direct_keys, wrap_direct_keys
 from panzoto.errors import Conflict, DamagedRecord, UserExists, UserNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
-from panzoto.models.connection import BaseMeta, ConditionFailed, storage_failures, transact
+from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
 
 KEY_SALT_BYTES = 32
 
@@ -55,6 +55,8 @@ class User(StoredModel):
     recovery = JSONAttribute(null=True)
     version = NumberAttribute(null=True)
     claims_complete = BooleanAttribute(null=True)
+    # Tokens that name no session and were issued before this second are dead.
+    token_epoch = NumberAttribute(null=True)
 
     @classmethod
     def find(cls, user_id: str) -> User | None:
@@ -96,8 +98,20 @@ class User(StoredModel):
         return Claim.on_email(email) is not None or cls._in_index(email) is not None
 
     @classmethod
-    def register(cls, email: str, user_id: str, password_hash: str, key_salt: bytes, vault: Vault) -> User:
-        """Write a new account and its claim on `email` in one transaction. Raises `UserExists`."""
+    def register(
+        cls,
+        *,
+        email: str,
+        user_id: str,
+        password_hash: str,
+        key_salt: bytes,
+        vault: Vault,
+        also: Callable[[Transaction], None],
+    ) -> User:
+        """Write a new account, its claim on `email` and what `also` adds in one transaction.
+
+        Raises `UserExists`.
+        """
         created = now()
         user = cls(
             user_id=user_id,
@@ -110,9 +124,10 @@ class User(StoredModel):
             version=1,
         )
 
-        def fill(transaction: TransactWrite) -> None:
+        def fill(transaction: Transaction) -> None:
             Claim.for_email(email, user_id).add_to(transaction)
             transaction.save(user, condition=User.user_id.does_not_exist())
+            also(transaction)
 
         try:
             transact(fill, cls)
@@ -161,6 +176,7 @@ class User(StoredModel):
                 User.key_salt.set(_encoded(new.key_salt)),
                 User.vault.set(new.vault.to_public()),
                 User.wrapped_direct_keys.set(new.wrapped_direct_keys),
+                User.token_epoch.set(int(time.time()) + 1),
             ],
             lambda stored: stored.vault == new.vault.to_public(),
         )
@@ -195,6 +211,21 @@ class User(StoredModel):
         """The condition that nobody changed the account since this row was read."""
         version = self.attribute_values.get("version")
         return User.version.does_not_exist() if version is None else User.version == version
+
+    def add_check_to(self, transaction: Transaction) -> None:
+        """Let `transaction` fail when the password has changed since this row was read.
+
+        A change always brings a new key salt, while a rehash or a first vault leaves it.
+        """
+        transaction.condition_check(User, self.user_id, condition=User.key_salt == self.key_salt)
+
+    def accepts_token_issued_at(self, second: int) -> bool:
+        """Whether a token that names no session and was issued then is still good."""
+        return second >= int(self.attribute_values.get("token_epoch") or 0)
+
+    def move_token_epoch(self, second: int) -> None:
+        """Let tokens that name no session and were issued before `second` be dead."""
+        self.change([User.token_epoch.set(second)], User.user_id.exists())
 
     def change(self, actions: list[Action], condition: Condition) -> None:
         """Apply `actions` in one conditional write and take over what is stored then.

@@ -1,0 +1,165 @@
+#!/usr/bin/env node
+// The command line of panzoto.mjs, for Node 18 or newer:
+//
+//   node cli.mjs encrypt --account me.json --s3-key KEY talk.3gp talk.encrypted
+//   node cli.mjs decrypt --account me.json --s3-key KEY [--range FIRST-LAST] talk.encrypted talk.3gp
+//   node cli.mjs encrypt-single --account me.json [--format FORMAT] talk.3gp talk.encrypted
+//   node cli.mjs batch --account me.json MANIFEST
+//
+// me.json is what register or login returned. The password comes from --password-file (its first
+// line), from PANZOTO_PASSWORD or from a prompt, never from the arguments, which others can see.
+
+import { open, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { randomUUID } from "node:crypto";
+import { Writable } from "node:stream";
+import { parseArgs } from "node:util";
+
+import {
+  AccountError,
+  decrypt,
+  encryptRecording,
+  encryptSingle,
+  Keys,
+  RecordingError,
+  SINGLE_SHOT_FORMATS,
+} from "./panzoto.mjs";
+
+class UsageError extends Error {}
+
+/** A source over an open file: any part of it, without holding the rest. */
+async function fileSource(handle) {
+  const { size } = await handle.stat();
+  return {
+    size,
+    read: async (start, stop) => {
+      const bytes = new Uint8Array(Math.max(0, Math.min(stop, size) - start));
+      let filled = 0;
+      while (filled < bytes.length) {
+        const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, start + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return bytes.subarray(0, filled);
+    },
+  };
+}
+
+/** Write a file that appears under its name only when it is complete, readable by its owner only. */
+async function writeWhole(path, pieces) {
+  const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+  const handle = await open(draft, "wx", 0o600);
+  try {
+    for await (const piece of pieces) await handle.writeFile(piece);
+    await handle.close();
+    await rename(draft, path);
+  } catch (error) {
+    await handle.close().catch(() => {});
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
+
+/** `first-last`, both included as in HTTP, or `first-`; returns start and stop (not included). */
+function parseRange(text) {
+  if (!text) return [0, Infinity];
+  const match = /^(\d+)-(\d*)$/.exec(text);
+  if (match === null) throw new UsageError("A range is written first-last or first-");
+  return [Number(match[1]), match[2] === "" ? Infinity : Number(match[2]) + 1];
+}
+
+async function readPassword(passwordFile) {
+  if (passwordFile) return (await readFile(passwordFile, "utf8")).split(/\r?\n/)[0];
+  return process.env.PANZOTO_PASSWORD || prompt("Password: ");
+}
+
+/** Ask on the terminal, showing nothing of what is typed. */
+function prompt(question) {
+  process.stderr.write(question);
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
+  return new Promise((resolve) => {
+    lines.on("close", () => {
+      process.stderr.write("\n");
+      resolve("");
+    });
+    lines.question("", (answer) => {
+      resolve(answer);
+      lines.close();
+    });
+  });
+}
+
+/** One job: verb, object key or variant, input, output and perhaps a range; resolves to the format. */
+async function runJob(keys, [verb, second, input, output, range]) {
+  const handle = await open(input, "r");
+  try {
+    const source = await fileSource(handle);
+    if (verb === "encrypt") {
+      await writeWhole(output, encryptRecording(await keys.vault(), second, source));
+      return "v2";
+    }
+    if (verb === "encrypt-single") {
+      if (!(second in SINGLE_SHOT_FORMATS)) throw new UsageError(`There is no format ${second}`);
+      const plain = await source.read(0, source.size);
+      await writeWhole(output, [await encryptSingle(keys.account, keys.password, plain, second)]);
+      return second;
+    }
+    if (verb !== "decrypt") throw new UsageError(`There is no verb ${verb}`);
+    const { format, plain } = await decrypt(keys, second, source, ...parseRange(range));
+    await writeWhole(output, plain);
+    return format;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Run the jobs of a manifest, one line each, words separated by tabs; one line of result for each. */
+async function runBatch(keys, manifest) {
+  for (const line of (await readFile(manifest, "utf8")).split("\n")) {
+    if (line === "") continue;
+    const words = line.split("\t");
+    try {
+      console.log(`ok\t${words[3]}\t${await runJob(keys, words)}`);
+    } catch (error) {
+      if (!(error instanceof RecordingError)) throw error;
+      console.log(`refused\t${words[3]}\t${error.reason}`);
+    }
+  }
+}
+
+async function main() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      account: { type: "string" },
+      "password-file": { type: "string" },
+      "s3-key": { type: "string" },
+      format: { type: "string", default: "single-iv12-raw-salt" },
+      range: { type: "string" },
+    },
+  });
+  const [verb, first, second] = positionals;
+  const files = { encrypt: 2, decrypt: 2, "encrypt-single": 2, batch: 1 }[verb];
+  if (files === undefined || positionals.length !== files + 1 || !values.account) {
+    throw new UsageError("usage: cli.mjs encrypt|decrypt|encrypt-single|batch ..., see its first lines");
+  }
+  const needsKey = verb === "encrypt" || verb === "decrypt";
+  if (needsKey && !values["s3-key"]) throw new UsageError(`${verb} needs --s3-key`);
+  const account = JSON.parse(await readFile(values.account, "utf8"));
+  const keys = new Keys(account, await readPassword(values["password-file"]));
+  if (verb === "batch") return runBatch(keys, first);
+  const name = needsKey ? values["s3-key"] : values.format;
+  console.log(`${await runJob(keys, [verb, name, first, second, values.range])}\t${second}`);
+}
+
+try {
+  await main();
+} catch (error) {
+  // What has a code is one of ours or the system's, such as a missing file; all else is a fault in here.
+  const expected = error instanceof AccountError || error instanceof UsageError || "code" in error;
+  if (!expected) throw error;
+  console.error(`panzoto: ${error.message}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

@@ -1,0 +1,799 @@
+"""A Panzoto client in one file, with `cryptography` (44 or newer) and the standard library only.
+
+Every function names the section of docs/clients.md that it implements. The file reads from top
+to bottom: errors, keys, version 2 recordings, single-shot recordings, the calls, the command line.
+
+    export PANZOTO_PASSWORD=...        (or --password-file, or type it when asked)
+    python panzoto_client.py register --server http://127.0.0.1:5000 --email me@example.com --account me.json
+    python panzoto_client.py upload --server http://127.0.0.1:5000 --account me.json \
+        --s3-url http://127.0.0.1:5566/panzoto-audio-dev talk.3gp
+    python panzoto_client.py play --server http://127.0.0.1:5000 --account me.json --file-id ... heard.3gp
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import getpass
+import hmac
+import json
+import mimetypes
+import os
+import random
+import secrets
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from functools import partial
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import IO, Any, BinaryIO, TypeVar
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+
+KEY_SIZE = 32
+NONCE_SIZE = 12
+TAG_SIZE = 16
+
+# Version 2 recordings, section 3.
+MAGIC = b"PNZ2"
+SUITE = 0x01
+HEADER_SIZE = 128
+SEGMENT_SIZE = 65536
+STREAM_SALT_SIZE = 32
+NONCE_PREFIX_SIZE = 7
+STREAM_HEADER_SIZE = 1 + STREAM_SALT_SIZE + NONCE_PREFIX_SIZE
+FIRST_SEGMENT_PLAIN = SEGMENT_SIZE - STREAM_HEADER_SIZE - TAG_SIZE
+SEGMENT_PLAIN = SEGMENT_SIZE - TAG_SIZE
+
+# Single-shot recordings, section 4.
+PBKDF2_ITERATIONS = 100_000
+SINGLE_SHOT_VARIANTS = {
+    f"single-iv{iv}-{salt}-salt": (iv, salt) for salt in ("raw", "hex") for iv in (12, 16)
+}
+CHUNK = 256 * 1024
+
+# Refuse parameters that would exhaust this machine, and those weak enough to make guessing cheap
+# (section 2.1): a client that obeys whatever it is sent can be talked into either.
+MOST_MEMORY_KIB = 1024 * 1024
+MOST_TIME_COST = 20
+MOST_PARALLELISM = 16
+LEAST_MEMORY_KIB = {1: 47104, 2: 19456, 3: 12288, 4: 9216}
+LEAST_MEMORY_KIB_ABOVE = 7168
+
+
+class RecordingError(Exception):
+    """A recording that does not open. `reason` is the stable word of section 3.4 or 4.
+
+    `code` is what the service would answer for the same object.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.code = "unsupported_format" if reason in ("suite", "flags", "reserved") else "decryption_failed"
+
+
+class AccountError(Exception):
+    """The vault cannot be opened: a wrong password, or account data that is damaged or unreasonable."""
+
+
+class ServiceError(Exception):
+    """An answer other than success. `code` is the service's stable word, or `unreachable`."""
+
+    def __init__(self, status: int, code: str, sentence: str, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+
+# ---- Keys: section 2 ------------------------------------------------------------------------------
+
+
+def hkdf(key: bytes, info: bytes, salt: bytes | None = None) -> bytes:
+    """HKDF-SHA256 with an empty salt unless said otherwise; 32 bytes (section 2)."""
+    return HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=salt, info=info).derive(key)
+
+
+def derive_kek(password: str, kdf: dict[str, Any]) -> bytes:
+    """The key-encryption key: Argon2id over the password in UTF-8 (section 2.1).
+
+    `kdf` is `vault.kdf` as the service sent it. Raises `AccountError` for parameters beyond reason.
+    """
+    time_cost, memory, lanes = kdf["time_cost"], kdf["memory_cost_kib"], kdf["parallelism"]
+    salt = bytes.fromhex(kdf["salt"])
+    least_memory = LEAST_MEMORY_KIB.get(time_cost, LEAST_MEMORY_KIB_ABOVE)
+    if (
+        kdf["algorithm"] != "argon2id"
+        or kdf["version"] != 19
+        or not 1 <= time_cost <= MOST_TIME_COST
+        or not least_memory <= memory <= MOST_MEMORY_KIB
+        or not 1 <= lanes <= MOST_PARALLELISM
+        or len(salt) != KEY_SIZE
+    ):
+        raise AccountError("The account's Argon2id parameters are not ones this client accepts")
+    argon2 = Argon2id(salt=salt, length=KEY_SIZE, iterations=time_cost, lanes=lanes, memory_cost=memory)
+    return argon2.derive(password.encode())
+
+
+@dataclass(frozen=True)
+class Vault:
+    """An opened vault: the vault key and its public name of 16 bytes."""
+
+    key: bytes = field(repr=False)
+    key_id: bytes
+
+    @property
+    def wrapping_key(self) -> bytes:
+        """The key that wraps each recording's file key (section 2.3)."""
+        return hkdf(self.key, b"panzoto/v2/wrap")
+
+
+def open_vault(account: dict[str, Any], password: str) -> Vault:
+    """Unwrap the vault key with the password (section 2.2).
+
+    `account` is what register or login returned. Raises `AccountError`.
+    """
+    if not account.get("vault"):
+        raise AccountError("The account has no vault; log in once to get one")
+    try:
+        vault = account["vault"]
+        version, named = vault["version"], bytes.fromhex(vault["key_id"])
+        wrapped = base64.b64decode(vault["wrapped_key"], validate=True)
+        associated = b"panzoto/v2/vault" + account["user_id"].encode("ascii")
+        kek = derive_kek(password, vault["kdf"]) if version == 1 else b""
+    except (KeyError, TypeError, ValueError):
+        raise AccountError("The account's vault cannot be read") from None
+    if version != 1:
+        raise AccountError("This client does not know this version of vault; please update it")
+    if len(wrapped) != NONCE_SIZE + KEY_SIZE + TAG_SIZE:
+        raise AccountError("The account's vault cannot be read")
+    try:
+        key = AESGCM(kek).decrypt(wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], associated)
+    except InvalidTag:
+        raise AccountError("The password does not open this account's vault") from None
+    key_id = hkdf(key, b"panzoto/v2/key-id")[:16]
+    if not hmac.compare_digest(key_id, named):
+        raise AccountError("The vault key does not have the name the account gives it")
+    return Vault(key, key_id)
+
+
+def direct_key(account: dict[str, Any], password: str, salt_reading: str = "raw") -> bytes:
+    """The key of single-shot recordings (section 2.4).
+
+    `salt_reading` is `raw` for the 32 bytes of `key_salt`, `hex` for its 64 digits as ASCII.
+    """
+    digits: str = account["key_salt"]
+    salt = bytes.fromhex(digits) if salt_reading == "raw" else digits.encode("ascii")
+    pbkdf2 = PBKDF2HMAC(algorithm=SHA256(), length=KEY_SIZE, salt=salt, iterations=PBKDF2_ITERATIONS)
+    return pbkdf2.derive(password.encode())
+
+
+# ---- Version 2 recordings: section 3 --------------------------------------------------------------
+
+
+def encrypted_size(plain_size: int) -> int:
+    """Bytes of the object for a recording of `plain_size` bytes (section 3.2)."""
+    segments = max(1, -(-(plain_size + STREAM_HEADER_SIZE) // SEGMENT_PLAIN))
+    return HEADER_SIZE + STREAM_HEADER_SIZE + plain_size + segments * TAG_SIZE
+
+
+def make_header(vault: Vault, file_key: bytes) -> bytes:
+    """The 128 bytes before the segment stream (section 3.1)."""
+    start = MAGIC + bytes([SUITE, 0]) + vault.key_id
+    nonce = secrets.token_bytes(NONCE_SIZE)
+    wrapped = start + nonce + AESGCM(vault.wrapping_key).encrypt(nonce, file_key, start)
+    commitment = hkdf(file_key, b"panzoto/v2/commit" + wrapped)
+    return wrapped + commitment + bytes(14)
+
+
+def open_header(vault: Vault, header: bytes) -> bytes:
+    """Check the header in the order of section 3.4 and return the file key. Raises `RecordingError`."""
+    if len(header) < HEADER_SIZE:
+        raise RecordingError("length", "The recording is too short to be one")
+    if header[:4] != MAGIC or header[4] != SUITE:
+        raise RecordingError("suite", "The recording is of a kind this client does not know")
+    if header[5] != 0:
+        raise RecordingError("flags", "The recording asks for a feature this client does not know")
+    if header[114:] != bytes(14):
+        raise RecordingError("reserved", "The recording uses header bytes this client does not know")
+    if not hmac.compare_digest(header[6:22], vault.key_id):
+        raise RecordingError("key_id", "The recording belongs to another vault")
+    try:
+        file_key = AESGCM(vault.wrapping_key).decrypt(header[22:34], header[34:82], header[:22])
+    except InvalidTag:
+        raise RecordingError("wrapped_key", "The recording's key is damaged") from None
+    commitment = hkdf(file_key, b"panzoto/v2/commit" + header[:82])
+    if not hmac.compare_digest(commitment, header[82:114]):
+        raise RecordingError("commitment", "The recording's key is not the one it was written with")
+    return file_key
+
+
+class SegmentCipher:
+    """Seals and opens single segments of one recording (section 3.2)."""
+
+    def __init__(self, file_key: bytes, header: bytes, s3_key: str, salt: bytes, prefix: bytes) -> None:
+        associated = header + s3_key.encode()
+        self._aead = AESGCM(hkdf(hkdf(file_key, b"panzoto/v2/stream"), associated, salt))
+        self._prefix = prefix
+
+    def _nonce(self, number: int, last: bool) -> bytes:
+        return self._prefix + number.to_bytes(4, "big") + bytes([last])
+
+    def seal(self, number: int, last: bool, plain: bytes) -> bytes:
+        return self._aead.encrypt(self._nonce(number, last), plain, None)
+
+    def open(self, number: int, last: bool, sealed: bytes) -> bytes:
+        try:
+            return self._aead.decrypt(self._nonce(number, last), sealed, None)
+        except InvalidTag:
+            raise RecordingError("segment", f"Segment {number} of the recording is damaged") from None
+
+
+def encrypt_recording(vault: Vault, s3_key: str, source: IO[bytes]) -> Iterator[bytes]:
+    """Write a version 2 recording, piece by piece, holding two segments at most (section 3.3).
+
+    `source` is read to its end and need not be seekable. Each call makes fresh keys, so a repeated
+    upload shares nothing with the first.
+    """
+    file_key = secrets.token_bytes(KEY_SIZE)
+    header = make_header(vault, file_key)
+    salt, prefix = secrets.token_bytes(STREAM_SALT_SIZE), secrets.token_bytes(NONCE_PREFIX_SIZE)
+    cipher = SegmentCipher(file_key, header, s3_key, salt, prefix)
+    yield header + bytes([STREAM_HEADER_SIZE]) + salt + prefix
+    number, plain = 0, _read_fully(source, FIRST_SEGMENT_PLAIN)
+    while True:
+        # Only the next read tells whether this segment is the last, and its nonce says so.
+        following = _read_fully(source, SEGMENT_PLAIN)
+        yield cipher.seal(number, not following, plain)
+        if not following:
+            return
+        number, plain = number + 1, following
+
+
+class RecordingReader:
+    """Random access to a version 2 recording in a seekable file (sections 3.4 and 3.5).
+
+    Opening authenticates the header and the last segment; after that `length`, in bytes of plain
+    audio, is proven. Raises `RecordingError`.
+    """
+
+    def __init__(self, vault: Vault, s3_key: str, source: BinaryIO) -> None:
+        self._source = source
+        stream_size = source.seek(0, os.SEEK_END) - HEADER_SIZE
+        header = self._bytes_at(0, HEADER_SIZE)
+        file_key = open_header(vault, header)
+        if stream_size < STREAM_HEADER_SIZE + TAG_SIZE:
+            raise RecordingError("length", "The recording is cut off")
+        stream_header = self._bytes_at(HEADER_SIZE, STREAM_HEADER_SIZE)
+        if stream_header[0] != STREAM_HEADER_SIZE:
+            raise RecordingError("stream_header", "The recording's segment stream does not begin as one")
+        salt, prefix = stream_header[1 : 1 + STREAM_SALT_SIZE], stream_header[1 + STREAM_SALT_SIZE :]
+        self._cipher = SegmentCipher(file_key, header, s3_key, salt, prefix)
+        self._stream_size = stream_size
+        self._last = (stream_size - 1) // SEGMENT_SIZE
+        if self._last > 0 and stream_size - self._last * SEGMENT_SIZE <= TAG_SIZE:
+            raise RecordingError("length", "The recording is cut off")
+        self.length = stream_size - STREAM_HEADER_SIZE - TAG_SIZE * (self._last + 1)
+        self._open_segment(self._last)
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Plain bytes `start` to `stop` (not included), in pieces of authenticated segments only."""
+        stop = self.length if stop is None else min(stop, self.length)
+        while start < stop:
+            # The stream header takes the place of 40 plain bytes in segment 0, so shifting every
+            # plain offset by 40 makes all segments equally long.
+            number, skip = divmod(start + STREAM_HEADER_SIZE, SEGMENT_PLAIN)
+            if number == 0:
+                skip = start
+            piece = self._open_segment(number)[skip : skip + stop - start]
+            yield piece
+            start += len(piece)
+
+    def _open_segment(self, number: int) -> bytes:
+        start = number * SEGMENT_SIZE if number else STREAM_HEADER_SIZE
+        stop = min((number + 1) * SEGMENT_SIZE, self._stream_size)
+        sealed = self._bytes_at(HEADER_SIZE + start, stop - start)
+        return self._cipher.open(number, number == self._last, sealed)
+
+    def _bytes_at(self, offset: int, count: int) -> bytes:
+        self._source.seek(offset)
+        return _read_fully(self._source, count)
+
+
+def _read_fully(source: IO[bytes], count: int) -> bytes:
+    """Read exactly `count` bytes, fewer only at the end: a pipe may give less at a time."""
+    pieces = []
+    while count > 0 and (piece := source.read(count)):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
+
+
+# ---- Single-shot recordings: section 4 ------------------------------------------------------------
+
+
+def encrypt_single(key: bytes, source: IO[bytes], iv_size: int = 12) -> Iterator[bytes]:
+    """Write a single-shot recording as phones in the field do, in constant memory (section 4)."""
+    iv = secrets.token_bytes(iv_size)
+    encryptor = Cipher(algorithms.AES256(key), modes.GCM(iv)).encryptor()
+    yield iv
+    while chunk := source.read(CHUNK):
+        yield encryptor.update(chunk)
+    yield encryptor.finalize() + encryptor.tag
+
+
+def _single_pass(key: bytes, iv_size: int, source: BinaryIO) -> Iterator[bytes]:
+    """Decrypt in one pass; the bytes mean nothing until the end came without `RecordingError`."""
+    size = source.seek(0, os.SEEK_END)
+    left = size - iv_size - TAG_SIZE
+    source.seek(size - TAG_SIZE)
+    tag = _read_fully(source, TAG_SIZE)
+    source.seek(0)
+    iv = _read_fully(source, iv_size)
+    decryptor = Cipher(algorithms.AES256(key), modes.GCM(iv, tag)).decryptor()
+    while left > 0 and (chunk := source.read(min(CHUNK, left))):
+        left -= len(chunk)
+        yield decryptor.update(chunk)
+    try:
+        decryptor.finalize()
+    except InvalidTag:
+        raise RecordingError("tag", "The recording is damaged, or was made with another password") from None
+
+
+def decrypt_single(
+    account: dict[str, Any], password: str, source: BinaryIO
+) -> tuple[str, Callable[[], Iterator[bytes]]]:
+    """Find which of the four variants opens the recording (section 4). Raises `RecordingError`.
+
+    Returns the variant's name and a function that yields the plain bytes. The first pass gives out
+    nothing, since the one tag at the end covers everything; memory stays constant.
+    """
+    size = source.seek(0, os.SEEK_END)
+    direct_keys = {reading: direct_key(account, password, reading) for reading in ("raw", "hex")}
+    for name, (iv_size, salt_reading) in SINGLE_SHOT_VARIANTS.items():
+        if size < iv_size + TAG_SIZE:
+            continue
+        plain = partial(_single_pass, direct_keys[salt_reading], iv_size, source)
+        try:
+            for _ in plain():
+                pass
+        except RecordingError:
+            continue
+        return name, plain
+    raise RecordingError("tag", "The recording is damaged, or was made with another password")
+
+
+# ---- Both formats ---------------------------------------------------------------------------------
+
+
+class Keys:
+    """One account and its password. Derives each key once, when something first needs it."""
+
+    def __init__(self, account: dict[str, Any], password: str) -> None:
+        self.account = account
+        self.password = password
+        self._vault: Vault | None = None
+
+    @property
+    def vault(self) -> Vault:
+        if self._vault is None:
+            self._vault = open_vault(self.account, self.password)
+        return self._vault
+
+    @property
+    def user_id(self) -> str:
+        user_id: str = self.account["user_id"]
+        return user_id
+
+
+def parse_range(text: str | None) -> tuple[int, int | None]:
+    """`first-last`, both included as in HTTP, or `first-`; returns start and stop (not included)."""
+    if not text:
+        return 0, None
+    first, _, last = text.partition("-")
+    return int(first), int(last) + 1 if last else None
+
+
+def decrypt(
+    keys: Keys, s3_key: str, source: BinaryIO, start: int = 0, stop: int | None = None
+) -> tuple[str, Iterator[bytes]]:
+    """Open a recording of either format; returns its format and the plain bytes of the range."""
+    source.seek(0)
+    if source.read(4) == MAGIC:
+        return "v2", RecordingReader(keys.vault, s3_key, source).read(start, stop)
+    name, plain = decrypt_single(keys.account, keys.password, source)
+    return name, _cut(plain(), start, stop)
+
+
+def _cut(pieces: Iterable[bytes], start: int, stop: int | None) -> Iterator[bytes]:
+    offset = 0
+    for piece in pieces:
+        end = len(piece) if stop is None else min(len(piece), max(0, stop - offset))
+        yield piece[max(0, start - offset) : end]
+        offset += len(piece)
+
+
+# ---- The calls: sections 1, 5 and 6 ---------------------------------------------------------------
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The service never redirects; following one could hand the token to another host."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+Result = TypeVar("Result")
+_opener = urllib.request.build_opener(_NoRedirects)
+
+
+def _open_url(request: urllib.request.Request) -> HTTPResponse:
+    """Send over http or https only, raising `ServiceError` for every failure (section 1.1)."""
+    parts = urllib.parse.urlsplit(request.full_url)
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise ServiceError(0, "insecure_address", "Only https addresses, or http on this machine, are used")
+    try:
+        response: HTTPResponse = _opener.open(request, timeout=60)
+        return response
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _service_error(error.code, error.headers, error.read(65536)) from None
+    except (OSError, HTTPException) as error:
+        raise ServiceError(0, "unreachable", "The service cannot be reached") from error
+
+
+def _service_error(status: int, headers: Message, body: bytes) -> ServiceError:
+    try:
+        answer = json.loads(body)
+        sentence, code = str(answer["error"]), str(answer["code"])
+    except (ValueError, KeyError, TypeError):
+        sentence, code = f"The answer was {status}", "unknown"
+    retry_after = headers.get("Retry-After", "")
+    return ServiceError(status, code, sentence, float(retry_after) if retry_after.isdigit() else None)
+
+
+def with_patience(attempt: Callable[[], Result], attempts: int = 6) -> Result:
+    """Repeat what may be repeated: lost connections, 429 and 503 (section 1.1).
+
+    `Retry-After` is obeyed where given; otherwise the waits double, with jitter, so that a thousand
+    phones do not come back in the same second.
+    """
+    for number in range(attempts):
+        try:
+            return attempt()
+        except ServiceError as error:
+            repeatable = error.code == "unreachable" or error.status in (429, 502, 503, 504)
+            if not repeatable or number == attempts - 1:
+                raise
+            wait = error.retry_after if error.retry_after is not None else 0.5 * 2**number
+            time.sleep(min(wait, 120) * random.uniform(1, 1.25))
+    raise AssertionError("the loop above returns or raises")
+
+
+class Service:
+    """The calls of the service that a recorder needs."""
+
+    def __init__(self, address: str, token: str | None = None) -> None:
+        self._address = address.rstrip("/")
+        self._token = token
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One JSON call, repeated with patience. Raises `ServiceError`."""
+        headers = {"Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = json.dumps(body).encode()
+
+        def attempt() -> dict[str, Any]:
+            request = urllib.request.Request(self._address + path, data, headers, method=method)
+            with _open_url(request) as response:
+                try:
+                    answer: dict[str, Any] = json.loads(response.read())
+                    return answer
+                except (OSError, HTTPException, ValueError) as error:
+                    raise ServiceError(0, "unreachable", "The answer was cut off") from error
+
+        return with_patience(attempt)
+
+    def register(self, email: str, password: str) -> dict[str, Any]:
+        """Make an account; returns the account (section 1.2).
+
+        A repeated register may find the account its own first attempt made, so 409 asks login,
+        which answers 401 when the account is in truth somebody else's.
+        """
+        credentials = {"email": email, "password": password}
+        try:
+            return self._keep_token(self.call("POST", "/api/register", credentials))
+        except ServiceError as taken:
+            if taken.status != 409:
+                raise
+            try:
+                return self.login(email, password)
+            except ServiceError as error:
+                raise (taken if error.status == 401 else error) from None
+
+    def login(self, email: str, password: str) -> dict[str, Any]:
+        return self._keep_token(self.call("POST", "/api/login", {"email": email, "password": password}))
+
+    def _keep_token(self, account: dict[str, Any]) -> dict[str, Any]:
+        self._token = account["token"]
+        return account
+
+    def record_upload(self, s3_key: str, size: int, content_type: str | None = None) -> dict[str, Any]:
+        """Tell the service that an object is in the bucket; safe to repeat (section 5)."""
+        body = {"s3_key": s3_key, "file_size": size, "content_type": content_type}
+        known = {name: value for name, value in body.items() if value is not None}
+        audio_file: dict[str, Any] = self.call("POST", "/api/audio-file", known)["audio_file"]
+        return audio_file
+
+    def audio_files(self, limit: int = 50) -> list[dict[str, Any]]:
+        files: list[dict[str, Any]] = self.call("GET", f"/api/user/audio-files?limit={limit}")["audio_files"]
+        return files
+
+    def decrypt_audio(self, password: str, which: dict[str, str]) -> dict[str, Any]:
+        """Ask for a `download_url`; `which` holds `file_id` or `s3_key` (section 6)."""
+        return self.call("POST", "/api/decrypt-audio", {"password": password, **which})
+
+
+def new_s3_key(user_id: str) -> str:
+    """A fresh object key in the shape the phones use (section 5)."""
+    now = time.time_ns() // 1_000_000
+    digits = secrets.randbelow(10_000)
+    return f"audio_upload/{user_id}/audio_{user_id[:8]}_{now}_{digits:04d}.3gp_encrypted"
+
+
+def put_object(url: str, size: int, body: Callable[[], Iterator[bytes]]) -> None:
+    """PUT an object of known size, encrypting while it is sent; a repeat encrypts afresh (section 5)."""
+    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+
+    def attempt() -> None:
+        with _open_url(urllib.request.Request(url, body(), headers, method="PUT")) as response:
+            response.read()
+
+    with_patience(attempt)
+
+
+def upload(
+    service: Service, keys: Keys, bucket_url: str, source: Path, single_shot: bool = False
+) -> dict[str, Any]:
+    """Encrypt, put and record one recording; returns its `audio_file` (section 5)."""
+    s3_key = new_s3_key(keys.user_id)
+    plain_size = source.stat().st_size
+    if single_shot:
+        key = direct_key(keys.account, keys.password)
+        size = 12 + plain_size + TAG_SIZE
+    else:
+        vault = keys.vault
+        size = encrypted_size(plain_size)
+
+    def body() -> Iterator[bytes]:
+        with source.open("rb") as plain:
+            yield from encrypt_single(key, plain) if single_shot else encrypt_recording(vault, s3_key, plain)
+
+    put_object(f"{bucket_url.rstrip('/')}/{urllib.parse.quote(s3_key)}", size, body)
+    content_type = mimetypes.guess_type(source.name)[0]
+    return service.record_upload(s3_key, size, content_type)
+
+
+def download(url: str, byte_range: str | None, attempts: int = 5) -> Iterator[bytes]:
+    """GET a `download_url`, going on where a broken connection stopped (section 6).
+
+    `If-Range` carries the ETag of the first answer, so that a changed recording cannot be mixed
+    with the beginning of another.
+    """
+    start, stop = parse_range(byte_range)
+    wanted = byte_range is not None
+    etag: str | None = None
+    for _ in range(attempts):
+        headers = {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"} if wanted else {}
+        if etag is not None:
+            headers["If-Range"] = etag
+        request = urllib.request.Request(url, headers=headers)
+        with with_patience(partial(_open_url, request)) as response:
+            if wanted and response.status != 206:
+                raise ServiceError(response.status, "changed", "The recording changed; ask to play it again")
+            etag = response.headers["ETag"]
+            left = int(response.headers["Content-Length"])
+            while left > 0 and (piece := _read_some(response, min(CHUNK, left))):
+                left -= len(piece)
+                start += len(piece)
+                yield piece
+        if left == 0:
+            return
+        wanted = True
+    raise ServiceError(0, "unreachable", "The connection broke too often")
+
+
+def _read_some(response: HTTPResponse, count: int) -> bytes:
+    """What has arrived, at most `count` bytes; nothing once the connection broke or ended."""
+    try:
+        return response.read1(count)
+    except (OSError, HTTPException):
+        return b""
+
+
+# ---- The command line -----------------------------------------------------------------------------
+
+
+def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file that appears under its name only when it is complete, readable by its owner only."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            for piece in pieces:
+                out.write(piece)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink()
+        raise
+
+
+def read_password(options: argparse.Namespace) -> str:
+    """From --password-file (its first line), PANZOTO_PASSWORD or a prompt, never from the arguments.
+
+    Other users of a machine can see its processes' arguments.
+    """
+    if options.password_file:
+        first_line: str = Path(options.password_file).read_text("utf-8").split("\n")[0]
+        return first_line.removesuffix("\r")
+    return os.environ.get("PANZOTO_PASSWORD") or getpass.getpass("Password: ")
+
+
+def read_keys(options: argparse.Namespace) -> Keys:
+    return Keys(json.loads(Path(options.account).read_text("utf-8")), read_password(options))
+
+
+def do_account(options: argparse.Namespace) -> None:
+    service = Service(options.server)
+    call = service.register if options.verb == "register" else service.login
+    account = call(options.email, read_password(options))
+    write_whole(Path(options.account), [json.dumps(account, indent=2).encode()])
+    print(json.dumps({"user_id": account["user_id"], "account": str(options.account)}))
+
+
+def do_file(options: argparse.Namespace) -> None:
+    """encrypt, decrypt and encrypt-single: one job of the batch, with its words from the options."""
+    second = getattr(options, "s3_key", None) or getattr(options, "format", "")
+    words = [options.verb, second, options.input, options.output, getattr(options, "range", None) or ""]
+    print(f"{run_job(read_keys(options), words)}\t{options.output}")
+
+
+def do_batch(options: argparse.Namespace) -> None:
+    """Run many jobs for one derivation of the keys; one line of result for each."""
+    keys = read_keys(options)
+    # Not splitlines(): it also breaks at characters that an object key may hold.
+    for line in filter(None, Path(options.manifest).read_text("utf-8").split("\n")):
+        words = line.split("\t")
+        try:
+            print(f"ok\t{words[3]}\t{run_job(keys, words)}")
+        except RecordingError as error:
+            print(f"refused\t{words[3]}\t{error.reason}")
+
+
+def run_job(keys: Keys, words: list[str]) -> str:
+    """One line of a manifest: verb, object key or variant, input, output and perhaps a range.
+
+    Returns the format that was written or read. Raises `RecordingError`.
+    """
+    verb, second, source_name, target_name = words[:4]
+    target = Path(target_name)
+    with Path(source_name).open("rb") as source:
+        if verb == "encrypt":
+            write_whole(target, encrypt_recording(keys.vault, second, source))
+            return "v2"
+        if verb == "encrypt-single":
+            name = second
+            iv_size, salt_reading = SINGLE_SHOT_VARIANTS[name]
+            key = direct_key(keys.account, keys.password, salt_reading)
+            write_whole(target, encrypt_single(key, source, iv_size))
+            return name
+        start, stop = parse_range(words[4] if len(words) > 4 else None)
+        name, plain = decrypt(keys, second, source, start, stop)
+        write_whole(target, plain)
+        return name
+
+
+def do_upload(options: argparse.Namespace) -> None:
+    keys = read_keys(options)
+    service = Service(options.server, keys.account["token"])
+    print(json.dumps(upload(service, keys, options.s3_url, Path(options.input), options.single_shot)))
+
+
+def do_list(options: argparse.Namespace) -> None:
+    account = json.loads(Path(options.account).read_text("utf-8"))
+    for audio_file in Service(options.server, account["token"]).audio_files():
+        print(json.dumps(audio_file))
+
+
+def do_play(options: argparse.Namespace) -> None:
+    keys = read_keys(options)
+    which = {"file_id": options.file_id} if options.file_id else {"s3_key": options.s3_key}
+    answer = Service(options.server, keys.account["token"]).decrypt_audio(keys.password, which)
+    write_whole(Path(options.output), download(answer["download_url"], options.range))
+    print(json.dumps({"file_id": answer["file_info"]["file_id"], "output": options.output}))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Record, upload and play with Panzoto.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+
+    def verb(name: str, what: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        command = verbs.add_parser(name, help=what, description=what)
+        command.add_argument("--account", required=True, help="file with what register or login returned")
+        command.add_argument("--password-file", help="file whose first line is the password")
+        command.set_defaults(run=run)
+        return command
+
+    def add_server(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--server", required=True, help="address of the service")
+
+    for name, what in (("register", "Make an account."), ("login", "Sign in.")):
+        command = verb(name, what, do_account)
+        add_server(command)
+        command.add_argument("--email", required=True)
+
+    command = verb("encrypt", "Encrypt a file as a version 2 recording.", do_file)
+    command.add_argument("--s3-key", required=True, help="object key the recording will have in the bucket")
+    _add_files(command)
+    command = verb("decrypt", "Decrypt a recording of either format, whole or a range.", do_file)
+    command.add_argument("--s3-key", required=True, help="object key the recording has in the bucket")
+    command.add_argument("--range", help="first-last, both included, or first-")
+    _add_files(command)
+    command = verb("encrypt-single", "Encrypt a file as phones in the field did.", do_file)
+    command.add_argument("--format", choices=list(SINGLE_SHOT_VARIANTS), default="single-iv12-raw-salt")
+    _add_files(command)
+    command = verb("batch", "Run the jobs of a manifest, one line each, words separated by tabs.", do_batch)
+    command.add_argument("manifest")
+
+    command = verb("upload", "Encrypt a file into the bucket and record it.", do_upload)
+    add_server(command)
+    command.add_argument("--s3-url", required=True, help="address of the bucket")
+    command.add_argument("--single-shot", action="store_true", help="write what phones in the field wrote")
+    command.add_argument("input")
+    command = verb("list", "List the newest recordings.", do_list)
+    add_server(command)
+    command = verb("play", "Let the service decrypt a recording and fetch it.", do_play)
+    add_server(command)
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--file-id")
+    which.add_argument("--s3-key")
+    command.add_argument("--range", help="first-last, both included, or first-")
+    command.add_argument("output")
+    return parser
+
+
+def _add_files(command: argparse.ArgumentParser) -> None:
+    command.add_argument("input")
+    command.add_argument("output")
+
+
+def main() -> int:
+    options = build_parser().parse_args()
+    try:
+        options.run(options)
+    except (RecordingError, AccountError, ServiceError, OSError) as error:
+        print(f"panzoto: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""The signed-in user's sessions: see them, end them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panzoto.auth.guard import caller
+from panzoto.blueprints.base import Blueprint
+from panzoto.http import client, services
+from panzoto.models import Session
+from panzoto.schemas import SessionsAnswer
+
+blueprint = Blueprint("sessions", __name__, description="The devices that are signed in")
+
+
+@blueprint.post("/logout")
+@blueprint.answers(204, None, "This session has ended", 401)
+def logout() -> tuple[str, int]:
+    services().accounts.sign_out(caller(), client())
+    return "", 204
+
+
+@blueprint.post("/logout-others")
+@blueprint.answers(204, None, "Every session but this one has ended", 401)
+def logout_others() -> tuple[str, int]:
+    services().accounts.sign_out_others(caller(), client())
+    return "", 204
+
+
+@blueprint.get("/user/sessions")
+@blueprint.answers(200, SessionsAnswer, "The sessions that go on", 401)
+def sessions() -> dict[str, Any]:
+    current = caller()
+    found = Session.all_of(current.user_id)
+    return {"sessions": [session.to_public(current.session_id) for session in found]}
+
+
+@blueprint.delete("/user/sessions/<session_id>")
+@blueprint.answers(204, None, "That session has ended", 401, 404)
+def end(session_id: str) -> tuple[str, int]:
+    services().sessions.end_named(caller().user_id, session_id)
+    return "", 204

@@ -1,0 +1,223 @@
+"""Sessions: beginning, refreshing, checking and ending them.
+
+Every process remembers for a few seconds which sessions go on, so that
+checking a token costs at most one strongly consistent read in that time, and
+a session that was ended elsewhere stops working within it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from panzoto.auth.refresh import RefreshClaim, RefreshTokens
+from panzoto.auth.tokens import Identity, Tokens
+from panzoto.errors import InvalidRefreshToken, SessionNotFound, TokenInvalid, Unavailable
+from panzoto.models import Event, Session, User
+from panzoto.models.attributes import now
+from panzoto.models.connection import Transaction, transact
+
+# Tokens of the earlier service name no session; they are told apart by when they were issued.
+ISSUED = "issued-"
+REMEMBERED_SECONDS = 20.0
+REMEMBERED_SESSIONS = 20_000
+LOCKS = 64
+REUSE_GRACE = timedelta(seconds=10)
+SEEN_EVERY = timedelta(minutes=5)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is at the other end: network address and what the device calls itself."""
+
+    address: str
+    device_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a client holds of a session: an access token with its end, and a refresh token."""
+
+    token: str
+    expires_at: int
+    refresh_token: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A session that is yet to be written."""
+
+    session: Session
+    event: Event
+    grant: Grant
+
+    def add_to(self, transaction: Transaction) -> None:
+        """Begin the session as part of `transaction`."""
+        self.session.add_to(transaction)
+        self.event.add_to(transaction)
+
+
+class Sessions:
+    """The sessions of all users, as this process sees them."""
+
+    def __init__(self, tokens: Tokens, refresh_tokens: RefreshTokens, ttl_seconds: int) -> None:
+        self._tokens = tokens
+        self._refresh_tokens = refresh_tokens
+        self._ttl_seconds = ttl_seconds
+        self._known = _Remembered()
+
+    def prepare(self, user_id: str, client: Client, event_type: str) -> Beginning:
+        """Return a session of `user_id` that is yet to be written, with its event and grant."""
+        session = Session.new(user_id, client.device_name, self._ttl_seconds)
+        event = Event.of(
+            user_id, event_type, session.session_id, client.address, device_name=client.device_name
+        )
+        return Beginning(session, event, self._grant(user_id, session.session_id, 1))
+
+    def begin(
+        self, user: User, client: Client, event_type: str, also: Callable[[Transaction], None] | None = None
+    ) -> Grant:
+        """Begin a session of an account whose password was just right, in one transaction.
+
+        `also` may add to it. Raises `ConditionFailed` when the account was changed meanwhile.
+        """
+        beginning = self.prepare(user.user_id, client, event_type)
+
+        def fill(transaction: Transaction) -> None:
+            user.add_check_to(transaction)
+            beginning.add_to(transaction)
+            if also is not None:
+                also(transaction)
+
+        transact(fill, Session)
+        return beginning.grant
+
+    def go_on(self, user_id: str, session_id: str) -> Grant:
+        """Return a fresh grant for a session that goes on. Raises `SessionNotFound`."""
+        session = Session.find(user_id, session_id)
+        if session is None:
+            raise SessionNotFound()
+        if not session.rotate(self._ttl_seconds):
+            return self.go_on(user_id, session_id)
+        return self._grant(user_id, session_id, int(session.generation))
+
+    def refresh(self, token: str, client: Client) -> Grant:
+        """Exchange a refresh token for its successor and a new access token.
+
+        A repeat within ten seconds gets the same successor again; a token used
+        before that ends the session. Raises `InvalidRefreshToken`.
+        """
+        claim = self._refresh_tokens.read(token)
+        session = Session.find(claim.user_id, claim.session_id)
+        if session is None:
+            raise InvalidRefreshToken()
+        if claim.generation == session.generation and session.rotate(self._ttl_seconds):
+            return self._grant(claim.user_id, claim.session_id, claim.generation + 1)
+        return self._repeat(claim, client)
+
+    def _repeat(self, claim: RefreshClaim, client: Client) -> Grant:
+        session = Session.find(claim.user_id, claim.session_id)
+        if session is None:
+            raise InvalidRefreshToken()
+        just_used = claim.generation == session.generation - 1
+        if just_used and now() - session.rotated_at <= REUSE_GRACE:
+            return self._grant(claim.user_id, claim.session_id, int(session.generation))
+        self.end(claim.user_id, claim.session_id)
+        Event.of(claim.user_id, "refresh_reused", claim.session_id, client.address).write()
+        raise InvalidRefreshToken()
+
+    def check(self, identity: Identity) -> None:
+        """Raises `TokenInvalid` when the session has ended, and `Unavailable` when nobody can tell."""
+        key = (identity.user_id, identity.session_id or f"{ISSUED}{identity.issued_at}")
+        with self._known.lock(key):
+            if self._known.recently(key):
+                return
+            if not self._goes_on(identity):
+                raise TokenInvalid()
+            self._known.remember(key)
+
+    def _goes_on(self, identity: Identity) -> bool:
+        if identity.session_id is None:
+            user = User.find(identity.user_id)
+            return user is not None and user.accepts_token_issued_at(identity.issued_at)
+        session = Session.find(identity.user_id, identity.session_id)
+        if session is None:
+            return False
+        moment = now()
+        if moment - session.last_seen_at > SEEN_EVERY:
+            try:
+                session.saw(moment)
+            except Unavailable:
+                log.warning("last_seen_postponed", extra={"user_id": identity.user_id})
+        return True
+
+    def end(self, user_id: str, session_id: str) -> None:
+        """End one session: here at once, elsewhere as soon as it is no longer remembered."""
+        key = (user_id, session_id)
+        # Under the lock, so that no check that read it before remembers it after.
+        with self._known.lock(key):
+            Session.end(user_id, session_id)
+            self._known.forget(key)
+
+    def end_others(self, user_id: str, kept_session_id: str | None) -> None:
+        """End every session of `user_id` but one; tokens without a session end by the account's epoch."""
+        for session in Session.all_of(user_id):
+            if session.session_id != kept_session_id:
+                self.end(user_id, session.session_id)
+        self.end_unnamed(user_id)
+
+    def end_unnamed(self, user_id: str) -> None:
+        """Ask again about tokens that name no session, whose epoch has just moved."""
+        self._known.forget_issued(user_id)
+
+    def end_named(self, user_id: str, session_id: str) -> None:
+        """End a session that its owner names. Raises `SessionNotFound`."""
+        if Session.find(user_id, session_id) is None:
+            raise SessionNotFound()
+        self.end(user_id, session_id)
+
+    def _grant(self, user_id: str, session_id: str, generation: int) -> Grant:
+        token, expires_at = self._tokens.mint(user_id, session_id)
+        refresh_token = self._refresh_tokens.write(RefreshClaim(user_id, session_id, generation))
+        return Grant(token, expires_at, refresh_token, session_id)
+
+
+class _Remembered:
+    """Which sessions were found going on a moment ago; bounded, and without any secret."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._guard = threading.Lock()
+        self._locks = [threading.Lock() for _ in range(LOCKS)]
+
+    def lock(self, key: tuple[str, str]) -> threading.Lock:
+        """Return the lock that lets one thread ask about `key` while others wait for its answer."""
+        return self._locks[hash(key) % LOCKS]
+
+    def recently(self, key: tuple[str, str]) -> bool:
+        with self._guard:
+            return time.monotonic() - self._seen.get(key, -REMEMBERED_SECONDS) < REMEMBERED_SECONDS
+
+    def remember(self, key: tuple[str, str]) -> None:
+        with self._guard:
+            self._seen[key] = time.monotonic()
+            self._seen.move_to_end(key)
+            while len(self._seen) > REMEMBERED_SESSIONS:
+                self._seen.popitem(last=False)
+
+    def forget(self, key: tuple[str, str]) -> None:
+        with self._guard:
+            self._seen.pop(key, None)
+
+    def forget_issued(self, user_id: str) -> None:
+        with self._guard:
+            for key in [key for key in self._seen if key[0] == user_id and key[1].startswith(ISSUED)]:
+                del self._seen[key]
