@@ -106,7 +106,7 @@ class Accounts:
         return user, grant
 
     def _proven(self, user: User | None, password: str) -> User:
-        if user is None:
+        if user is None or user.being_deleted:
             self._passwords.verify_nobody(password)
         self._verify(user, password)
         return user
@@ -193,7 +193,7 @@ class Accounts:
         self._throttle.reserve(subject)
         user = User.find_by_email(email)
         wrapped = user.recovery_wrap() if user else None
-        if user is None or wrapped is None:
+        if user is None or wrapped is None or user.being_deleted:
             raise RecoveryFailed()
         try:
             vault_key = recovery.unwrap_vault_key(key, user.user_id, wrapped)
@@ -205,6 +205,18 @@ class Accounts:
             return user, self._sessions.begin(user, client, "recovered", Attempts.reset_of(subject))
         except ConditionFailed as error:
             raise Conflict() from error
+
+    def change_email(self, user: User, password: str, email: str, identity: Identity, client: Client) -> None:
+        """Move the account to another address. One computation. Raises `InvalidPassword`, `UserExists`."""
+        self.unlock(user, password, identity)
+        if email != user.email:
+            user.change_email(email)
+            Event.of(user.user_id, "email_changed", identity.session_id, client.address).write()
+
+    def confirm_deletion(self, user: User, password: str, identity: Identity, client: Client) -> None:
+        """Prove the password before everything is deleted. Raises `InvalidPassword`."""
+        self.unlock(user, password, identity)
+        Event.of(user.user_id, "deletion_started", identity.session_id, client.address).write()
 
     def sign_out(self, identity: Identity, client: Client) -> None:
         """End the caller's session; without one, every token that names none."""

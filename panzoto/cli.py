@@ -14,7 +14,7 @@ from rich.table import Table
 
 from panzoto.errors import PanzotoError
 from panzoto.http import services
-from panzoto.models import AudioFile
+from panzoto.models import AudioFile, User
 from panzoto.models.missing_claims import Tally, write_missing_claims
 from panzoto.resources import Resources
 from panzoto.verification import Finding, verify_recordings
@@ -24,6 +24,8 @@ DELETE_WORDS = "DELETE ALL TABLES"
 panzoto = AppGroup("panzoto", help="Operate the service: tables, bucket and recordings.")
 resources = AppGroup("resources", help="Tables and bucket: create, list, optimize, delete.")
 recordings = AppGroup("recordings", help="Recordings: verify that they open.")
+accounts = AppGroup("accounts", help="Accounts: finish what was interrupted.")
+panzoto.add_command(accounts)
 panzoto.add_command(resources)
 panzoto.add_command(recordings)
 
@@ -64,6 +66,19 @@ def delete(confirm: str | None) -> None:
     if confirm != DELETE_WORDS:
         raise click.ClickException(f"Nothing was deleted: the words are {DELETE_WORDS}.")
     _run(lambda found: found.delete())
+
+
+@accounts.command()
+def sweep() -> None:
+    """Finish the deletion of accounts that was interrupted. Run it daily; safe to repeat."""
+    finished = 0
+    for user in User.all_being_deleted():
+        try:
+            services().deletion.run(user)
+            finished += 1
+        except PanzotoError as error:
+            raise click.ClickException(f"{finished} deletions finished, then: {error.sentence}") from error
+    click.echo(f"{finished} deletions finished")
 
 
 @recordings.command()

@@ -96,6 +96,8 @@ class Settings:
     token_ttl: int = 2_592_000
     refresh_ttl: int = 7_776_000
     ticket_ttl: int = 900
+    quota_recordings: int = 100_000
+    quota_bytes: int = 50 * 1024**3
     limit_register: Rate = Rate(5, 60)
     limit_login: Rate = Rate(10, 60)
     limit_decrypt: Rate = Rate(30, 60)
@@ -155,6 +157,8 @@ class Settings:
             secret_key_fallbacks=_fallbacks(read, production),
             token_ttl=read.integer("TOKEN_TTL", 2_592_000, 1, 10 * 365 * 86400),
             refresh_ttl=read.integer("REFRESH_TTL", 7_776_000, 1, 10 * 365 * 86400),
+            quota_recordings=read.integer("QUOTA_RECORDINGS", 100_000, 0, 10**12),
+            quota_bytes=read.integer("QUOTA_BYTES", 50 * 1024**3, 0, 10**17),
             limit_register=read.rate("LIMIT_REGISTER", Rate(5, 60)),
             limit_login=read.rate("LIMIT_LOGIN", Rate(10, 60)),
             limit_decrypt=read.rate("LIMIT_DECRYPT", Rate(30, 60)),

@@ -101,6 +101,11 @@ class QueryNumber(WholeNumber):
         return int(value) if digits else None
 
 
+def _check_domain(address: str) -> None:
+    if not DOMAIN.fullmatch(address.rpartition("@")[2]):
+        raise ValidationError(EMAIL_MALFORMED)
+
+
 def _check_new_password(value: str) -> None:
     if len(value) < passwords.MIN_CHARACTERS:
         raise ValidationError(TOO_SHORT)
@@ -122,8 +127,7 @@ class Credentials(Request):
 class Registration(Credentials):
     @validates("email")
     def _domain(self, value: str, **_: Any) -> None:
-        if not DOMAIN.fullmatch(value.rpartition("@")[2]):
-            raise ValidationError(EMAIL_MALFORMED)
+        _check_domain(value)
 
     @validates("password")
     def _strength(self, value: str, **_: Any) -> None:
@@ -183,6 +187,21 @@ class DecryptAudio(Request):
         return {name: value for name, value in data.items() if value not in (None, "")}
 
 
+class EmailChange(Request):
+    needed = (("password", "Password is required"), ("email", "Email is required"))
+    password = Text(required=True)
+    email = Email(required=True)
+
+    @validates("email")
+    def _domain(self, value: str, **_: Any) -> None:
+        _check_domain(value)
+
+
+class PageQuery(Request):
+    limit = QueryNumber(1, 1000, LIMIT_RULE, load_default=50)
+    cursor = Text(load_default=None)
+
+
 class ListQuery(Request):
     limit = QueryNumber(1, 1000, LIMIT_RULE, load_default=50)
 
@@ -203,6 +222,46 @@ class UserShape(Schema):
     user_id = fields.UUID(required=True)
     email = fields.Email(required=True)
     created_at = fields.DateTime(required=True)
+
+
+class UserAnswer(Schema):
+    user = fields.Nested(UserShape, required=True)
+
+
+class UsageShape(Schema):
+    recordings = fields.Integer(required=True)
+    bytes = fields.Integer(required=True)
+    quota_recordings = fields.Integer(required=True)
+    quota_bytes = fields.Integer(required=True)
+
+
+class ProfileAnswer(UserShape):
+    email_verified = fields.Boolean(required=True)
+    recovery_key_set = fields.Boolean(required=True)
+    usage = fields.Nested(UsageShape, required=True)
+
+
+class DeletionShape(Schema):
+    status = fields.String(required=True)
+    started_at = fields.DateTime(required=True)
+
+
+class DeletionAnswer(Schema):
+    deletion = fields.Nested(DeletionShape, required=True)
+
+
+class EventShape(Schema):
+    event_id = fields.String(required=True)
+    type = fields.String(required=True)
+    at = fields.DateTime(required=True)
+    session_id = fields.String(required=True, allow_none=True)
+    address = fields.String(required=True, allow_none=True)
+    detail = fields.Dict(required=True)
+
+
+class EventsAnswer(Schema):
+    events = fields.List(fields.Nested(EventShape), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
 
 
 class Argon2Shape(Schema):

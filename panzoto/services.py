@@ -12,6 +12,8 @@ from panzoto.auth.tokens import Tokens
 from panzoto.config import Settings
 from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.sealed import Sealer
+from panzoto.cursors import Cursors
+from panzoto.deletion import Deletion
 from panzoto.playback import Playback
 from panzoto.sessions import Sessions
 from panzoto.storage import Storage
@@ -30,6 +32,8 @@ class Services:
     storage: Storage
     playback: Playback
     upgrade: Upgrade
+    deletion: Deletion
+    cursors: Cursors
     permits: HashPermits
 
     @classmethod
@@ -56,5 +60,7 @@ class Services:
             storage=storage,
             playback=playback,
             upgrade=Upgrade(storage, playback),
+            deletion=Deletion(storage, sessions),
+            cursors=Cursors(Sealer(*secrets, "cursor")),
             permits=permits,
         )

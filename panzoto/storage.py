@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -131,30 +131,28 @@ class Storage:
     def remove(self, s3_key: str) -> None:
         """Remove the object under exactly `s3_key` with every version, marker and unfinished upload."""
         try:
-            self._abort_uploads(s3_key)
-            for version in self._versions(s3_key):
-                self._client.delete_object(Bucket=self.bucket, Key=s3_key, VersionId=version)
+            self._remove_where(s3_key, lambda key: key == s3_key)
         except REFUSALS as error:
             raise _unavailable(error) from error
 
-    def _abort_uploads(self, s3_key: str) -> None:
-        pages = self._client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self.bucket, Prefix=s3_key
-        )
-        for upload in (upload for page in pages for upload in page.get("Uploads", [])):
-            if upload["Key"] == s3_key:
-                self._client.abort_multipart_upload(
-                    Bucket=self.bucket, Key=s3_key, UploadId=upload["UploadId"]
-                )
+    def remove_folder(self, prefix: str) -> None:
+        """Remove every object whose key begins with `prefix`, as `remove` does."""
+        if not prefix.endswith("/"):
+            raise ValueError("a folder's prefix ends with a slash")
+        try:
+            self._remove_where(prefix, lambda _: True)
+        except REFUSALS as error:
+            raise _unavailable(error) from error
 
-    def _versions(self, s3_key: str) -> list[str]:
-        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=s3_key)
-        return [
-            entry["VersionId"]
-            for page in pages
-            for entry in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
-            if entry["Key"] == s3_key
-        ]
+    def _remove_where(self, prefix: str, wanted: Callable[[str], bool]) -> None:
+        for kind, name, remove in (
+            ("list_multipart_uploads", "UploadId", self._client.abort_multipart_upload),
+            ("list_object_versions", "VersionId", self._client.delete_object),
+        ):
+            for page in self._client.get_paginator(kind).paginate(Bucket=self.bucket, Prefix=prefix):
+                for entry in _listed(page):
+                    if wanted(entry["Key"]):
+                        remove(Bucket=self.bucket, Key=entry["Key"], **{name: entry[name]})
 
     def _get(self, s3_key: str, **how: str) -> Any:
         try:
@@ -228,6 +226,11 @@ class _Patience:
         if stalled or self._failures > RESUMPTIONS:
             raise Unavailable() from error
         time.sleep(RESUMPTION_PAUSE_SECONDS * self._failures)
+
+
+def _listed(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a page of unfinished uploads or of versions lists."""
+    return [*page.get("Uploads", []), *page.get("Versions", []), *page.get("DeleteMarkers", [])]
 
 
 def _parts(content: Iterator[bytes]) -> Iterator[bytes]:

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from panzoto.crypto import segments
-from panzoto.errors import DecryptionFailed
-from panzoto.models import AudioFile
+from panzoto.errors import Conflict, DecryptionFailed
+from panzoto.models import AudioFile, User
 from panzoto.playback import V2, Keys, OpenedRecording, Playback
 from panzoto.storage import ObjectVersion, Storage
 
@@ -29,7 +29,7 @@ class Upgrade:
         self._storage = storage
         self._playback = playback
 
-    def run(self, audio_file: AudioFile, keys: Keys) -> None:
+    def run(self, user: User, audio_file: AudioFile, keys: Keys) -> None:
         """Make `audio_file` version 2; one that is already is only cleaned up after.
 
         Raises what opening raises, and `Conflict` when the row was changed meanwhile.
@@ -37,10 +37,20 @@ class Upgrade:
         opened = self._playback.open(audio_file.s3_key, keys, audio_file.format)
         if opened.format != V2:
             copy = self._write_copy(audio_file, opened, keys)
-            audio_file.switch_to(copy.s3_key, copy.size)
+            self._switch(user, audio_file, copy)
         else:
             audio_file.remember_format(V2)
         self._remove_superseded(audio_file)
+
+    def _switch(self, user: User, audio_file: AudioFile, copy: ObjectVersion) -> None:
+        try:
+            audio_file.switch_to(copy.s3_key, copy.size, user.is_counted)
+        except Conflict:
+            # Of two upgrades at once the later meets the earlier one's copy, which is as good as its own;
+            # but when the recording was deleted meanwhile, nobody will ever look for the copy.
+            if AudioFile.owned(audio_file.file_id, audio_file.user_id) is None:
+                self._storage.remove(copy.s3_key)
+            raise
 
     def _write_copy(self, audio_file: AudioFile, opened: OpenedRecording, keys: Keys) -> ObjectVersion:
         s3_key = f"users/{audio_file.user_id}/{audio_file.file_id}.v2"

@@ -8,7 +8,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from panzoto.auth.guard import bearer, open_to_all
-from panzoto.blueprints import account, docs, health, playback, recordings, sessions
+from panzoto.blueprints import account, docs, health, playback, profile, recordings, sessions
 from panzoto.blueprints.base import Blueprint
 from panzoto.schemas import Error
 from panzoto.version import VERSION
@@ -22,6 +22,7 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (account.entrance, "/api", open_to_all),
     (playback.blueprint, "/api", open_to_all),
     (account.blueprint, "/api", bearer),
+    (profile.blueprint, "/api", bearer),
     (sessions.blueprint, "/api", bearer),
     (recordings.blueprint, "/api", bearer),
 )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
 import re
 from collections.abc import Iterator
 
-from flask import Response, g, request, url_for
+from flask import Response, request, url_for
 
 from panzoto.blueprints.base import Blueprint
-from panzoto.errors import PanzotoError, RangeNotSatisfiable
+from panzoto.blueprints.streams import until_failure
+from panzoto.errors import RangeNotSatisfiable
 from panzoto.http import services
 from panzoto.playback import OpenedRecording
 
 blueprint = Blueprint("playback", __name__, description="Play an opened recording")
 ONE_RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*", re.IGNORECASE)
-log = logging.getLogger(__name__)
 
 
 def playback_path(ticket: str) -> str:
@@ -34,7 +32,7 @@ def play(ticket: str) -> Response:
         services().playback.check_unchanged(opened)
         return _response(opened, part, iter(()))
     start, stop = part or (0, opened.recording.length)
-    return _response(opened, part, _primed(opened.recording.plain(start, stop)))
+    return _response(opened, part, until_failure(opened.recording.plain(start, stop), "playback_aborted"))
 
 
 def _requested_part(opened: OpenedRecording) -> tuple[int, int] | None:
@@ -70,21 +68,6 @@ def byte_range(first: str, last: str, length: int) -> tuple[int, int] | None:
 def _if_range_matches(opened: OpenedRecording) -> bool:
     condition = request.headers.get("If-Range")
     return condition is None or condition.strip() == opened.etag
-
-
-def _primed(plain: Iterator[bytes]) -> Iterator[bytes]:
-    """Read the first piece now, while what fails can still become an error response."""
-    first = next(plain, b"")
-    return _until_failure(itertools.chain((first,), plain), g.get("request_id", ""))
-
-
-def _until_failure(plain: Iterator[bytes], request_id: str) -> Iterator[bytes]:
-    """Pass pieces on; a failure on the way ends the connection, never the response cleanly."""
-    try:
-        yield from plain
-    except PanzotoError as error:
-        log.error("playback_aborted", extra={"request_id": request_id, "code": error.code})
-        raise
 
 
 def _response(opened: OpenedRecording, part: tuple[int, int] | None, body: Iterator[bytes]) -> Response:

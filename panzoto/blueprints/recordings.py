@@ -86,7 +86,7 @@ def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
     user = signed_in_user()
     keys = services().accounts.unlock(user, wanted["password"], caller())
     audio_file = _owned({"file_id": file_id}, user.user_id)
-    services().upgrade.run(audio_file, keys)
+    services().upgrade.run(user, audio_file, keys)
     return {"audio_file": audio_file.to_public()}
 
 

@@ -10,7 +10,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
-from panzoto.errors import Conflict, KeyTaken, TokenInvalid
+from panzoto.errors import Conflict, KeyTaken, TokenInvalid, Unavailable
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
@@ -65,6 +65,11 @@ class AudioFile(StoredModel):
         claim = Claim.on_s3_key(s3_key)
         if claim is not None and claim.user_id == user_id and claim.file_id is not None:
             return cls.owned(claim.file_id, user_id)
+        return cls._of_the_earlier_service(s3_key, user_id)
+
+    @classmethod
+    def _of_the_earlier_service(cls, s3_key: str, user_id: str) -> AudioFile | None:
+        """Look for a row without a claim among its owner's, and write the claim."""
         found = next((row for row in cls.oldest_first(user_id) if row.s3_key == s3_key), None)
         if found is not None:
             found.claim().take_if_free()
@@ -99,44 +104,51 @@ class AudioFile(StoredModel):
             uploaded_at_iso=rfc3339(uploaded),
         )
         try:
-            new._write(check_claims_complete=True)
+            new._write(counted=True)
             return new
-        except ConditionFailed as refused:
-            claims_incomplete, *_ = refused.failed
-        if claims_incomplete:
-            existing = cls.owned_by_s3_key(s3_key, user_id)
-            cls._prepare_first_record(user_id)
-        else:
-            existing = new._behind_claim()
-        return existing or new._write_unless_claimed()
+        except ConditionFailed:
+            existing = new._existing()
+        return existing or new._write_first()
 
-    def _write(self, check_claims_complete: bool) -> None:
+    def _write(self, counted: bool) -> None:
         def fill(transaction: Transaction) -> None:
-            if check_claims_complete:
-                transaction.condition_check(User, self.user_id, condition=User.claims_complete.exists())
+            if counted:
+                User.add_usage_to(transaction, self.user_id, 1, self.size_in_bytes)
+            else:
+                User.add_presence_check_to(transaction, self.user_id)
             self.claim().add_to(transaction)
             transaction.save(self, condition=AudioFile.file_id.does_not_exist())
 
         transact(fill, AudioFile)
 
-    def _write_unless_claimed(self) -> AudioFile:
+    def _existing(self) -> AudioFile | None:
+        """Return the owner's recording under our key. Raises `KeyTaken` when only another user has one."""
+        claim = Claim.on_s3_key(self.s3_key)
+        if claim is not None and claim.user_id == self.user_id and claim.file_id is not None:
+            return AudioFile.owned(claim.file_id, self.user_id) or self._under(claim.file_id)
+        earlier = AudioFile._of_the_earlier_service(self.s3_key, self.user_id)
+        if earlier is None and claim is not None:
+            raise KeyTaken()
+        return earlier
+
+    def _write_first(self) -> AudioFile:
+        """Write into an account whose recordings are not counted yet; if it has none, they are from now on.
+
+        Raises `TokenInvalid` when the account is gone.
+        """
+        user = User.find(self.user_id)
+        if user is None or user.being_deleted:
+            raise TokenInvalid()
+        if not AudioFile.newest(self.user_id, limit=1):
+            user.mark_claims_complete(0, 0)
         try:
-            self._write(check_claims_complete=False)
+            self._write(counted=user.is_counted)
         except ConditionFailed as refused:
-            existing = self._behind_claim()
+            existing = self._existing()
             if existing is None:
-                raise KeyTaken() from refused
+                raise Unavailable() from refused
             return existing
         return self
-
-    def _behind_claim(self) -> AudioFile | None:
-        """Return the recording that has claimed our key. Raises `KeyTaken` when it is another user's."""
-        claim = Claim.on_s3_key(self.s3_key)
-        if claim is None or claim.file_id is None:
-            return None
-        if claim.user_id != self.user_id:
-            raise KeyTaken()
-        return AudioFile.owned(claim.file_id, self.user_id) or self._under(claim.file_id)
 
     def _under(self, file_id: str) -> AudioFile:
         """Write this recording under the id of a claim whose row somebody removed."""
@@ -145,14 +157,10 @@ class AudioFile(StoredModel):
             self.save(condition=AudioFile.file_id.does_not_exist())
         return self
 
-    @classmethod
-    def _prepare_first_record(cls, user_id: str) -> None:
-        """Note on an account without recordings that from now on every one has its claim."""
-        user = User.find(user_id)
-        if user is None:
-            raise TokenInvalid()
-        if not cls.newest(user_id, limit=1):
-            user.mark_claims_complete()
+    @property
+    def size_in_bytes(self) -> int:
+        """The size as far as it is known; rows of the earlier service may have none."""
+        return int(self.attribute_values.get("file_size") or 0)
 
     def claim(self) -> Claim:
         return Claim.for_s3_key(self.s3_key, self.user_id, self.file_id)
@@ -169,7 +177,13 @@ class AudioFile(StoredModel):
         except ConditionFailed:
             return
 
-    def switch_to(self, s3_key: str, size: int) -> None:
+    @classmethod
+    def usage(cls, user_id: str) -> tuple[int, int]:
+        """Return how many recordings and bytes `user_id` has, by reading every one."""
+        sizes = [row.size_in_bytes for row in cls.oldest_first(user_id)]
+        return len(sizes), sum(sizes)
+
+    def switch_to(self, s3_key: str, size: int, counted: bool) -> None:
         """Let this recording's object be `s3_key`, a version 2 copy, in one transaction.
 
         The claim on the key before stays, so that a phone that repeats its old
@@ -178,6 +192,8 @@ class AudioFile(StoredModel):
         before = self.s3_key
 
         def fill(transaction: Transaction) -> None:
+            if counted:
+                User.add_usage_to(transaction, self.user_id, 0, size - self.size_in_bytes)
             mine = Claim.claim.does_not_exist() | (Claim.file_id == self.file_id)
             transaction.save(Claim.for_s3_key(s3_key, self.user_id, self.file_id), condition=mine)
             transaction.update(
@@ -205,6 +221,27 @@ class AudioFile(StoredModel):
         """Whether another of the owner's rows has the same object, as rows of the earlier service may."""
         others = (row for row in AudioFile.oldest_first(self.user_id) if row.file_id != self.file_id)
         return any(row.s3_key == s3_key for row in others)
+
+    def own_keys(self) -> list[str]:
+        """Return the keys, today's and an upgraded object's, whose objects are this user's alone.
+
+        A key that another user has claimed is not; one without a claim is claimed now.
+        """
+        named = {self.s3_key, self.attribute_values.get("earlier_key") or self.s3_key}
+        return [s3_key for s3_key in sorted(named) if self._claims(s3_key)]
+
+    def _claims(self, s3_key: str) -> bool:
+        if Claim.for_s3_key(s3_key, self.user_id, self.file_id).take_if_free():
+            return True
+        claim = Claim.on_s3_key(s3_key)
+        return claim is not None and claim.user_id == self.user_id
+
+    def remove(self) -> None:
+        """Remove the claims and then the row; the objects must be gone already."""
+        for s3_key in self.own_keys():
+            Claim.release(s3_key, self.user_id)
+        with storage_failures():
+            self.delete()
 
     def forget_superseded(self) -> None:
         """Note that the object before the switch needs no more cleaning."""

@@ -48,6 +48,20 @@ class Claim(StoredModel):
         with storage_failures():
             return {found.claim: found for found in cls.batch_get(claims, consistent_read=True)}
 
+    @classmethod
+    def release_in(cls, transaction: Transaction, claim: str, user_id: str) -> None:
+        """Give up `claim` as part of `transaction`, which fails when it is somebody else's."""
+        transaction.delete(cls(claim), condition=cls.claim.does_not_exist() | (cls.user_id == user_id))
+
+    @classmethod
+    def release(cls, s3_key: str, user_id: str) -> None:
+        """Give up the claim on `s3_key` if it is `user_id`'s."""
+        try:
+            with storage_failures():
+                cls(f"s3key#{s3_key}").delete(condition=cls.user_id == user_id)
+        except ConditionFailed:
+            return
+
     def add_to(self, transaction: Transaction) -> None:
         """Take the claim as part of `transaction`, which fails when somebody has it."""
         transaction.save(self, condition=Claim.claim.does_not_exist())

@@ -72,6 +72,13 @@ class Event(StoredModel):
                 )
             )
 
+    @classmethod
+    def remove_all(cls, user_id: str) -> None:
+        """Remove the whole log of a user whose account is deleted."""
+        with storage_failures():
+            for event in cls.query(user_id, consistent_read=True):
+                event.delete()
+
     def to_public(self) -> dict[str, Any]:
         """Return the event as its owner sees it."""
         return {

@@ -79,8 +79,8 @@ def _claim_s3_keys(files: list[AudioFile], tally: Tally) -> None:
 
 def _mark_complete(users: list[User], _: Tally) -> None:
     for user in users:
-        if not user.claims_complete:
-            user.mark_claims_complete()
+        if not user.is_counted:
+            user.mark_claims_complete(*AudioFile.usage(user.user_id))
 
 
 def _take_all(claims: Iterable[Claim], tally: Tally) -> None:

@@ -6,8 +6,9 @@ import base64
 import binascii
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pynamodb.attributes import BooleanAttribute, JSONAttribute, NumberAttribute, UnicodeAttribute
@@ -57,6 +58,12 @@ class User(StoredModel):
     claims_complete = BooleanAttribute(null=True)
     # Tokens that name no session and were issued before this second are dead.
     token_epoch = NumberAttribute(null=True)
+    # How many recordings and bytes there are; kept from the moment at which all claims are complete.
+    used_recordings = NumberAttribute(null=True)
+    used_bytes = NumberAttribute(null=True)
+    email_verified = BooleanAttribute(null=True)
+    # Since when the account is being deleted.
+    deletion_started_at = EpochAttribute(null=True)
 
     @classmethod
     def find(cls, user_id: str) -> User | None:
@@ -142,6 +149,16 @@ class User(StoredModel):
         """Return `user` as clients see it."""
         return {"user_id": self.user_id, "email": self.email, "created_at": rfc3339(self.created_at)}
 
+    def to_export(self) -> dict[str, Any]:
+        """Return what an export holds of the account: all that opens its recordings, but no password hash."""
+        return {
+            **self.to_public(),
+            "key_salt": self.salt().hex(),
+            "vault": self.vault,
+            "recovery": self.recovery,
+            "earlier_direct_keys": self.wrapped_direct_keys or [],
+        }
+
     def salt(self) -> bytes:
         """Return the 32 bytes of the key salt. Raises `DamagedRecord`."""
         salt = _decoded(self.key_salt)
@@ -217,11 +234,102 @@ class User(StoredModel):
 
         A change always brings a new key salt, while a rehash or a first vault leaves it.
         """
-        transaction.condition_check(User, self.user_id, condition=User.key_salt == self.key_salt)
+        unchanged = (User.key_salt == self.key_salt) & User.deletion_started_at.does_not_exist()
+        transaction.condition_check(User, self.user_id, condition=unchanged)
+
+    @classmethod
+    def add_usage_to(cls, transaction: Transaction, user_id: str, recordings: int, size: int) -> None:
+        """Count `recordings` and `size` bytes more as part of `transaction`.
+
+        It fails for an account that is gone, is being deleted, or whose usage is not yet counted.
+        """
+        transaction.update(
+            cls(user_id),
+            actions=[cls.used_recordings.add(recordings), cls.used_bytes.add(size)],
+            condition=cls.claims_complete.exists() & cls.deletion_started_at.does_not_exist(),
+        )
+
+    @classmethod
+    def add_presence_check_to(cls, transaction: Transaction, user_id: str) -> None:
+        """Let `transaction` fail for an account that is gone or being deleted."""
+        present = cls.user_id.exists() & cls.deletion_started_at.does_not_exist()
+        transaction.condition_check(cls, user_id, condition=present)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether every recording has its claim and the usage counters are right."""
+        return bool(self.attribute_values.get("claims_complete"))
+
+    def counted_usage(self) -> tuple[int, int] | None:
+        """Return how many recordings and bytes are counted, or None for an account where they are not."""
+        if not self.is_counted:
+            return None
+        values = self.attribute_values
+        return int(values.get("used_recordings") or 0), int(values.get("used_bytes") or 0)
+
+    @property
+    def has_verified_email(self) -> bool:
+        """Whether somebody has shown that mail to the address reaches them."""
+        return bool(self.attribute_values.get("email_verified"))
+
+    @property
+    def being_deleted(self) -> bool:
+        """Whether the account's deletion has begun; nothing may be done with it any more."""
+        return self.attribute_values.get("deletion_started_at") is not None
+
+    def begin_deletion(self) -> datetime:
+        """Mark the account as being deleted, and return since when."""
+        started = now()
+        try:
+            self.change(
+                [User.deletion_started_at.set(started), User.token_epoch.set(int(time.time()) + 1)],
+                User.deletion_started_at.does_not_exist(),
+            )
+        except ConditionFailed:
+            self.reload()
+        return self.deletion_started_at
+
+    def remove(self) -> None:
+        """Remove the row and its claim on the address in one transaction: the last step of a deletion."""
+
+        def fill(transaction: Transaction) -> None:
+            Claim.release_in(transaction, f"email#{self.email}", self.user_id)
+            transaction.delete(self, condition=User.deletion_started_at.exists())
+
+        transact(fill, User)
+
+    @classmethod
+    def all_being_deleted(cls) -> Iterator[User]:
+        """Yield the accounts whose deletion has begun; reads the whole table, for a daily sweep."""
+        with storage_failures():
+            yield from cls.scan(cls.deletion_started_at.exists())
+
+    def change_email(self, email: str) -> None:
+        """Move the account and its claim to another address in one transaction. Raises `UserExists`."""
+        if User.email_is_taken(email):
+            raise UserExists()
+        before = self.email
+
+        def fill(transaction: Transaction) -> None:
+            Claim.release_in(transaction, f"email#{before}", self.user_id)
+            Claim.for_email(email, self.user_id).add_to(transaction)
+            transaction.update(
+                self,
+                actions=[User.email.set(email), User.email_verified.set(False)],
+                condition=User.email == before,
+            )
+
+        try:
+            transact(fill, User)
+        except ConditionFailed as error:
+            self.reload()
+            if self.email != email:
+                raise UserExists() from error
+        self.email, self.email_verified = email, False
 
     def accepts_token_issued_at(self, second: int) -> bool:
         """Whether a token that names no session and was issued then is still good."""
-        return second >= int(self.attribute_values.get("token_epoch") or 0)
+        return not self.being_deleted and second >= int(self.attribute_values.get("token_epoch") or 0)
 
     def move_token_epoch(self, second: int) -> None:
         """Let tokens that name no session and were issued before `second` be dead."""
@@ -256,9 +364,20 @@ class User(StoredModel):
         except ConditionFailed:
             return
 
-    def mark_claims_complete(self) -> None:
-        """Remember that every recording of this account has its claim."""
-        self.change([User.claims_complete.set(True)], User.user_id.exists())
+    def mark_claims_complete(self, recordings: int, size: int) -> None:
+        """Remember that every recording has its claim and is counted: so many, so many bytes."""
+        try:
+            self.change(
+                [
+                    User.claims_complete.set(True),
+                    User.used_recordings.set(recordings),
+                    User.used_bytes.set(size),
+                ],
+                User.claims_complete.does_not_exist(),
+            )
+        except ConditionFailed:
+            # Somebody else was first, and has counted since.
+            self.reload()
 
 
 @dataclass(frozen=True, slots=True)

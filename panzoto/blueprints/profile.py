@@ -1,0 +1,96 @@
+"""The account itself: see it, move it to another address, take everything along, delete it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from panzoto import export
+from panzoto.auth.guard import caller
+from panzoto.blueprints.account import signed_in_user
+from panzoto.blueprints.base import Blueprint
+from panzoto.blueprints.streams import until_failure
+from panzoto.http import client, services
+from panzoto.models import AudioFile, Event, User
+from panzoto.models.attributes import rfc3339
+from panzoto.schemas import (
+    DeletionAnswer,
+    EmailChange,
+    EventsAnswer,
+    PageQuery,
+    PasswordOnly,
+    ProfileAnswer,
+    UserAnswer,
+)
+
+blueprint = Blueprint("profile", __name__, description="The signed-in user's account itself")
+
+
+@blueprint.get("/user")
+@blueprint.answers(200, ProfileAnswer, "The account and what it uses", 401)
+def profile() -> dict[str, Any]:
+    user = signed_in_user()
+    return {
+        **user.to_public(),
+        "email_verified": user.has_verified_email,
+        "recovery_key_set": user.recovery_wrap() is not None,
+        "usage": usage(user),
+    }
+
+
+@blueprint.post("/user/email")
+@blueprint.arguments(EmailChange)
+@blueprint.answers(200, UserAnswer, "The account has its new address", 400, 401, 409, 415)
+def change_email(wanted: dict[str, str]) -> dict[str, Any]:
+    user = signed_in_user()
+    services().accounts.change_email(user, wanted["password"], wanted["email"], caller(), client())
+    return {"user": user.to_public()}
+
+
+@blueprint.delete("/user")
+@blueprint.arguments(PasswordOnly)
+@blueprint.answers(202, DeletionAnswer, "The deletion has begun; the token is dead", 400, 401, 415)
+def delete(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
+    user = signed_in_user()
+    services().accounts.confirm_deletion(user, wanted["password"], caller(), client())
+    started_at = services().deletion.begin(user)
+    return {"deletion": {"status": "in_progress", "started_at": rfc3339(started_at)}}, 202
+
+
+@blueprint.get("/user/export")
+@blueprint.answers(200, None, "A ZIP of everything, streamed", 401)
+def export_all() -> Response:
+    user = signed_in_user()
+    Event.of(user.user_id, "exported", caller().session_id, client().address).write()
+    content = until_failure(export.stream(user, services().storage), "export_aborted")
+    response = Response(content, content_type="application/zip")
+    response.headers["Content-Disposition"] = 'attachment; filename="panzoto-export.zip"'
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+@blueprint.get("/user/events")
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.answers(200, EventsAnswer, "What happened to the account, newest first", 400, 401)
+def events(query: dict[str, Any]) -> dict[str, Any]:
+    user_id, cursors = caller().user_id, services().cursors
+    before = cursors.open(query["cursor"], user_id, "events")
+    found = Event.page(user_id, query["limit"], before)
+    full = len(found) == query["limit"]
+    return {
+        "events": [event.to_public() for event in found],
+        "next_cursor": cursors.seal(user_id, "events", found[-1].event_id) if full else None,
+    }
+
+
+def usage(user: User) -> dict[str, int]:
+    """Return what the account uses and may use; counted on the row, or one by one for older accounts."""
+    settings = services().settings
+    recordings, size = user.counted_usage() or AudioFile.usage(user.user_id)
+    return {
+        "recordings": recordings,
+        "bytes": size,
+        "quota_recordings": settings.quota_recordings,
+        "quota_bytes": settings.quota_bytes,
+    }

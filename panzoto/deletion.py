@@ -1,0 +1,72 @@
+"""Deleting an account with everything of it, in steps that can be repeated from any point.
+
+The account is marked first and its row goes last, so whatever interrupts the
+work, the mark tells the next run (`flask panzoto accounts sweep`) that there
+is more to do, and every step removes what is still there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime
+
+from panzoto.auth.throttle import account_subject, session_subject
+from panzoto.errors import PanzotoError
+from panzoto.models import AudioFile, Event, Session, User
+from panzoto.models.throttle import Attempts
+from panzoto.sessions import Sessions
+from panzoto.storage import Storage
+
+# Where phones put their recordings, recorded here or not.
+FOLDERS = ("users/{}/", "audio_upload/{}/")
+
+log = logging.getLogger(__name__)
+
+
+class Deletion:
+    """Deletes accounts of one set of tables and one bucket."""
+
+    def __init__(self, storage: Storage, sessions: Sessions) -> None:
+        self._storage = storage
+        self._sessions = sessions
+
+    def begin(self, user: User) -> datetime:
+        """Mark the account, end its sessions, and go on in the background; return since when."""
+        started = user.begin_deletion()
+        self._sessions.end_others(user.user_id, None)
+        threading.Thread(target=self._run_quietly, args=(user,), daemon=True).start()
+        return started
+
+    def _run_quietly(self, user: User) -> None:
+        try:
+            self.run(user)
+        except PanzotoError as error:
+            log.warning("deletion_interrupted", extra={"user_id": user.user_id, "code": error.code})
+
+    def run(self, user: User) -> None:
+        """Remove everything of an account that is marked. Raises `Unavailable`, and may then be repeated."""
+        user_id = user.user_id
+        self._remove_recordings(user_id)
+        for folder in FOLDERS:
+            self._storage.remove_folder(folder.format(user_id))
+        # A row written just before the mark may have been missing from the index the first time.
+        self._remove_recordings(user_id)
+        self._remove_sessions(user_id)
+        Event.remove_all(user_id)
+        Attempts.reset(session_subject(user_id, None))
+        if user.email:
+            Attempts.reset(account_subject(user.email))
+        user.remove()
+        log.info("account_deleted", extra={"user_id": user_id})
+
+    def _remove_recordings(self, user_id: str) -> None:
+        for row in list(AudioFile.oldest_first(user_id)):
+            for s3_key in row.own_keys():
+                self._storage.remove(s3_key)
+            row.remove()
+
+    def _remove_sessions(self, user_id: str) -> None:
+        for session in Session.all_of(user_id, with_expired=True):
+            Attempts.reset(session_subject(user_id, session.session_id))
+            self._sessions.end(user_id, session.session_id)

@@ -1,0 +1,84 @@
+"""Everything of one account as a ZIP, streamed in constant memory.
+
+It holds the records as JSON, the encrypted objects as they lie in the bucket,
+the vault, and a README that says how to open them without this service.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from panzoto.errors import ObjectNotFound
+from panzoto.export_readme import README
+from panzoto.models import AudioFile, User
+from panzoto.models.attributes import now
+from panzoto.storage import Storage, StoredObject
+
+PIECE = 512 * 1024
+
+
+def stream(user: User, storage: Storage) -> Iterator[bytes]:
+    """Yield the archive. Raises `Unavailable` on the way, which must cut the response off."""
+    sink = _Sink()
+    missing: list[str] = []
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_entry("README.txt"), README)
+        archive.writestr(_entry("account.json"), _pretty(user.to_export()))
+        yield sink.taken()
+        yield from _records(archive, sink, user.user_id)
+        for row in AudioFile.oldest_first(user.user_id):
+            try:
+                stored = storage.open(row.s3_key)
+            except ObjectNotFound:
+                missing.append(row.file_id)
+                continue
+            yield from _object(archive, sink, row.file_id, stored)
+        archive.writestr(_entry("missing.json"), _pretty({"file_ids": missing}))
+    yield sink.taken()
+
+
+def _records(archive: zipfile.ZipFile, sink: _Sink, user_id: str) -> Iterator[bytes]:
+    """Write one JSON object a line, so that any number of recordings fits."""
+    with archive.open(_entry("recordings.jsonl"), "w", force_zip64=True) as out:
+        for row in AudioFile.oldest_first(user_id):
+            out.write(json.dumps(row.to_public(), ensure_ascii=False).encode() + b"\n")
+            yield sink.taken()
+
+
+def _object(archive: zipfile.ZipFile, sink: _Sink, file_id: str, stored: StoredObject) -> Iterator[bytes]:
+    with archive.open(_entry(f"objects/{file_id}"), "w", force_zip64=True) as out:
+        for piece in stored.pieces(0, stored.size, PIECE):
+            out.write(piece)
+            yield sink.taken()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    return zipfile.ZipInfo(name, now().timetuple()[:6])
+
+
+def _pretty(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+class _Sink:
+    """A file that cannot seek, whose content is taken away as it comes."""
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+
+    def write(self, data: bytes, /) -> int:
+        self._waiting.append(bytes(data))
+        return len(data)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def flush(self) -> None:
+        """There is nothing to flush; zipfile asks all the same."""
+
+    def taken(self) -> bytes:
+        taken, self._waiting = b"".join(self._waiting), []
+        return taken
