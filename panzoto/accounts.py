@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 
 from panzoto.auth.passwords import Passwords
-from panzoto.auth.throttle import Throttle, account_subject, session_subject
+from panzoto.auth.throttle import Throttle, account_subject, mail_subject, session_subject
 from panzoto.auth.tokens import Identity
 from panzoto.config import Argon2Parameters
 from panzoto.crypto import recovery_key as recovery
@@ -22,22 +23,28 @@ from panzoto.crypto.vault import Vault
 from panzoto.errors import (
     Conflict,
     DamagedRecord,
+    EmailOfProvider,
     InvalidCredentials,
     InvalidPassword,
     InvalidRecoveryKey,
+    InvalidRequest,
+    PasswordNotSet,
+    RecordingsWouldBeLost,
     RecoveryFailed,
     Unavailable,
     UserExists,
     UserNotFound,
 )
-from panzoto.models import Event, User
-from panzoto.models.connection import ConditionFailed
+from panzoto.mailbox import Mailbox
+from panzoto.models import AudioFile, Event, User
+from panzoto.models.connection import ConditionFailed, Transaction
 from panzoto.models.throttle import Attempts
 from panzoto.models.user import KEY_SALT_BYTES, NewPassword, new_user_id
 from panzoto.playback import Keys
 from panzoto.sessions import Client, Grant, Sessions
 
 VAULT_ATTEMPTS = 3
+PASSWORD_REQUIRED = "Password is required"  # noqa: S105 - a sentence
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +59,15 @@ class Accounts:
         permits: HashPermits,
         throttle: Throttle,
         sessions: Sessions,
+        *,
+        mailbox: Mailbox,
     ) -> None:
         self._passwords = passwords
         self._parameters = parameters
         self._permits = permits
         self._throttle = throttle
         self._sessions = sessions
+        self._mailbox = mailbox
 
     def register(self, email: str, password: str, client: Client) -> tuple[User, Grant]:
         """Make an account with its vault and first session.
@@ -76,8 +86,10 @@ class Accounts:
             password_hash=password_hash,
             key_salt=os.urandom(KEY_SALT_BYTES),
             vault=vault,
+            device_name=client.device_name,
             also=beginning.add_to,
         )
+        self._mailbox.registered(user)
         return user, beginning.grant
 
     def sign_in(self, email: str, password: str, client: Client) -> tuple[User, Grant]:
@@ -103,10 +115,11 @@ class Accounts:
         except ConditionFailed as error:
             # The password was changed between our look at it and now.
             raise InvalidCredentials() from error
+        self._mailbox.signed_in(user, client)
         return user, grant
 
     def _proven(self, user: User | None, password: str) -> User:
-        if user is None or user.being_deleted:
+        if user is None or user.being_deleted or not user.has_password:
             self._passwords.verify_nobody(password)
         self._verify(user, password)
         return user
@@ -124,8 +137,11 @@ class Accounts:
         One computation: unwrapping the vault key proves the password. An
         account without a vault gets one, which costs one more. A wrong
         password counts against the session that sent it. Raises
-        `InvalidPassword`, `TooManyRequests`.
+        `InvalidPassword`, `TooManyRequests`, and `PasswordNotSet` for an
+        account that signs in by OpenID and has none yet.
         """
+        if not user.has_password:
+            raise PasswordNotSet()
         subject = session_subject(identity.user_id, identity.session_id)
         self._throttle.reserve(subject)
         stored = self._stored_vault(user)
@@ -138,7 +154,12 @@ class Accounts:
         return self._keys(user, password, vault_key)
 
     def look(self, user: User, password: str) -> Keys:
-        """Return the keys that `password` opens and change nothing. One computation."""
+        """Return the keys that `password` opens and change nothing. One computation.
+
+        Raises `InvalidPassword` and `PasswordNotSet`.
+        """
+        if not user.has_password:
+            raise PasswordNotSet()
         stored = self._stored_vault(user)
         if stored is not None:
             return self._keys(user, password, self._unwrap(stored, user, password))
@@ -146,21 +167,44 @@ class Accounts:
         return Keys(None, (direct_keys(password, user.salt()),))
 
     def change_password(
-        self, user: User, password: str, new_password: str, identity: Identity, client: Client
+        self, user: User, password: str | None, new_password: str, identity: Identity, client: Client
     ) -> Grant:
         """Wrap the same vault key under `new_password`; every recording goes on opening.
 
         The caller's session goes on and every other ends. Three computations.
+        An account that signs in by OpenID and has no password yet gets its
+        first one, and needs none for that.
         Raises `InvalidPassword` and, when somebody else changed the account at
         the same time, `Conflict`.
         """
+        if not user.has_password:
+            return self._set_first_password(user, new_password, identity, client)
+        if password is None:
+            raise InvalidRequest(PASSWORD_REQUIRED, {"password": PASSWORD_REQUIRED})
         keys = self.unlock(user, password, identity)
-        self._set_password(user, keys, new_password, {user.salt(): keys.generations[0]})
+        user.replace_password(
+            self._new_password(user, keys, new_password, {user.salt(): keys.generations[0]})
+        )
         self._sessions.end_others(user.user_id, identity.session_id)
         Event.of(user.user_id, "password_changed", identity.session_id, client.address).write()
+        self._mailbox.password_changed(user, client)
         if identity.session_id is None:
-            return self._sessions.begin(user, client, "signed_in")
+            return self._begin_session(user, client)
         return self._sessions.go_on(user.user_id, identity.session_id)
+
+    def _set_first_password(self, user: User, new_password: str, identity: Identity, client: Client) -> Grant:
+        """Make the vault and begin a session. Two computations; of several at once one sets it."""
+        password_hash = self._passwords.hash(new_password)
+        user.set_first_password(password_hash, self._wrap(vaults.new_vault_key(), user.user_id, new_password))
+        Event.of(user.user_id, "password_changed", identity.session_id, client.address, first=True).write()
+        self._mailbox.password_changed(user, client)
+        return self._begin_session(user, client)
+
+    def _begin_session(self, user: User, client: Client) -> Grant:
+        try:
+            return self._sessions.begin(user, client, "signed_in")
+        except ConditionFailed as error:
+            raise Conflict() from error
 
     def make_recovery_key(
         self, user: User, password: str, identity: Identity, client: Client
@@ -177,6 +221,7 @@ class Accounts:
         kept = user.with_direct_keys(vault_key, {user.salt(): keys.generations[0]})
         created_at = user.replace_recovery(wrapped, kept)
         Event.of(user.user_id, "recovery_key_made", identity.session_id, client.address).write()
+        self._mailbox.recovery_key_made(user, client)
         return recovery.write(recovery_key), created_at
 
     def recover(self, email: str, recovery_key: str, new_password: str, client: Client) -> tuple[User, Grant]:
@@ -185,33 +230,83 @@ class Accounts:
         Two computations on success. Raises `InvalidRecoveryKey` for a slip of
         the pen and `RecoveryFailed` for a wrong key and an unknown account alike.
         """
-        try:
-            key = recovery.parse(recovery_key)
-        except recovery.Misspelt as error:
-            raise InvalidRecoveryKey() from error
+        key = _parsed(recovery_key)
         subject = account_subject(email)
         self._throttle.reserve(subject)
         user = User.find_by_email(email)
-        wrapped = user.recovery_wrap() if user else None
-        if user is None or wrapped is None or user.being_deleted:
+        if user is None or user.being_deleted:
             raise RecoveryFailed()
-        try:
-            vault_key = recovery.unwrap_vault_key(key, user.user_id, wrapped)
-        except recovery.WrongRecoveryKey as error:
-            raise RecoveryFailed() from error
-        self._set_password(user, Keys(vault_key, ()), new_password, {})
+        vault_key = _recovered_vault_key(user, key)
+        user.replace_password(self._new_password(user, Keys(vault_key, ()), new_password, {}))
+        grant = self._begin_anew(user, client, "recovered", Attempts.reset_of(subject))
+        self._mailbox.recovered(user, client)
+        return user, grant
+
+    def reset(
+        self,
+        user: User,
+        new_password: str,
+        recovery_key: str | None,
+        discard_recordings: bool,
+        client: Client,
+    ) -> tuple[User, Grant]:
+        """Give the account a new password after a code that came by mail; every session before ends.
+
+        With the recovery key everything goes on opening. Without it the
+        account begins anew with a vault of its own: recordings that are there
+        stay listed, with their objects, and never open again, so there may be
+        none unless `discard_recordings` agrees to that. A recovery key that is
+        sent is used, whatever else is agreed to. Two computations on success.
+        Raises `RecordingsWouldBeLost`, `InvalidRecoveryKey`, `RecoveryFailed`, `Conflict`.
+        """
+        subjects = (account_subject(user.email), mail_subject(user.email))
+        if recovery_key is not None:
+            key = _parsed(recovery_key)
+            self._throttle.reserve(subjects[0])
+            keys = Keys(_recovered_vault_key(user, key), ())
+            user.replace_password_by_mail(self._new_password(user, keys, new_password, {}))
+            event_type = "recovered"
+        else:
+            self._start_over(user, new_password, discard_recordings)
+            event_type = "password_changed"
+        grant = self._begin_anew(user, client, event_type, Attempts.reset_of(*subjects), by="mail")
+        self._mailbox.password_reset(user, client, started_over=recovery_key is None)
+        return user, grant
+
+    def _start_over(self, user: User, new_password: str, discard_recordings: bool) -> None:
+        if not discard_recordings and (user.counted_usage()[0] or AudioFile.any_of(user.user_id)):
+            raise RecordingsWouldBeLost()
+        new = NewPassword(
+            password_hash=self._passwords.hash(new_password),
+            key_salt=os.urandom(KEY_SALT_BYTES),
+            vault=self._wrap(vaults.new_vault_key(), user.user_id, new_password),
+            wrapped_direct_keys=[],
+        )
+        user.start_over(new, discard_recordings)
+
+    def _begin_anew(
+        self, user: User, client: Client, event_type: str, also: Callable[[Transaction], None], **detail: str
+    ) -> Grant:
+        """End every session and begin one under the new password. Raises `Conflict`."""
         self._sessions.end_others(user.user_id, None)
         try:
-            return user, self._sessions.begin(user, client, "recovered", Attempts.reset_of(subject))
+            return self._sessions.begin(user, client, event_type, also, **detail)
         except ConditionFailed as error:
             raise Conflict() from error
 
     def change_email(self, user: User, password: str, email: str, identity: Identity, client: Client) -> None:
-        """Move the account to another address. One computation. Raises `InvalidPassword`, `UserExists`."""
+        """Move the account to another address. One computation.
+
+        Raises `InvalidPassword`, `UserExists` and `EmailOfProvider`.
+        """
+        if user.signs_in_by_openid:
+            raise EmailOfProvider()
         self.unlock(user, password, identity)
         if email != user.email:
+            old_address = user.email
             user.change_email(email)
             Event.of(user.user_id, "email_changed", identity.session_id, client.address).write()
+            self._mailbox.email_changed(user, old_address, client)
 
     def confirm_deletion(self, user: User, password: str, identity: Identity, client: Client) -> None:
         """Prove the password before everything is deleted. Raises `InvalidPassword`."""
@@ -244,20 +339,19 @@ class Accounts:
         current = direct_keys(password, user.salt())
         return Keys(vault_key, tuple(dict.fromkeys((current, *user.stored_direct_keys(vault_key)))))
 
-    def _set_password(
+    def _new_password(
         self, user: User, keys: Keys, new_password: str, outgoing: dict[bytes, DirectKeys]
-    ) -> None:
+    ) -> NewPassword:
+        """Return what `new_password` changes while the vault key stays. Two computations."""
         vault_key = keys.the_vault_key()
         key_salt = os.urandom(KEY_SALT_BYTES)
         # The incoming password's keys are kept as well: a recovery could not derive them.
         generations = outgoing | {key_salt: direct_keys(new_password, key_salt)}
-        user.replace_password(
-            NewPassword(
-                password_hash=self._passwords.hash(new_password),
-                key_salt=key_salt,
-                vault=self._wrap(vault_key, user.user_id, new_password),
-                wrapped_direct_keys=user.with_direct_keys(vault_key, generations),
-            )
+        return NewPassword(
+            password_hash=self._passwords.hash(new_password),
+            key_salt=key_salt,
+            vault=self._wrap(vault_key, user.user_id, new_password),
+            wrapped_direct_keys=user.with_direct_keys(vault_key, generations),
         )
 
     def _make_vault(self, user: User, password: str) -> bytes:
@@ -304,3 +398,20 @@ class Accounts:
 
     def _wrap(self, vault_key: bytes, user_id: str, password: str) -> Vault:
         return vaults.wrap(vault_key, user_id, password, self._parameters, self._permits)
+
+
+def _parsed(recovery_key: str) -> bytes:
+    try:
+        return recovery.parse(recovery_key)
+    except recovery.Misspelt as error:
+        raise InvalidRecoveryKey() from error
+
+
+def _recovered_vault_key(user: User, recovery_key: bytes) -> bytes:
+    wrapped = user.recovery_wrap()
+    if wrapped is None:
+        raise RecoveryFailed()
+    try:
+        return recovery.unwrap_vault_key(recovery_key, user.user_id, wrapped)
+    except recovery.WrongRecoveryKey as error:
+        raise RecoveryFailed() from error

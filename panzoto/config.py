@@ -12,7 +12,9 @@ import re
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from email.utils import parseaddr
 from pathlib import Path
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
@@ -36,6 +38,9 @@ KNOWN_DEFAULT_FRAGMENTS = (
     "replacethis",
     "supersecret",
 )
+
+DEVELOPMENT_SENDER = "Panzoto <panzoto@localhost>"
+MAIL_SENDER = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 # OWASP Password Storage Cheat Sheet: for each time cost, the least memory in KiB.
 OWASP_MINIMUM_MEMORY_KIB = {1: 47104, 2: 19456, 3: 12288, 4: 9216}
@@ -90,6 +95,8 @@ class Settings:
     sessions_table: str = "panzoto-sessions"
     throttle_table: str = "panzoto-throttle"
     events_table: str = "panzoto-events"
+    changes_table: str = "panzoto-changes"
+    erasures_table: str = "panzoto-erasures"
     bucket: str = "panzoto-audio-dev"
     secret_key: str = field(default="", repr=False)
     secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)
@@ -98,10 +105,17 @@ class Settings:
     ticket_ttl: int = 900
     quota_recordings: int = 100_000
     quota_bytes: int = 50 * 1024**3
+    trash_days: int = 30
+    single_upload_max: int = 64 * 1024**2
     limit_register: Rate = Rate(5, 60)
     limit_login: Rate = Rate(10, 60)
     limit_decrypt: Rate = Rate(30, 60)
     limit_failures: int = 5
+    mail: str = "off"
+    mail_from: str = DEVELOPMENT_SENDER
+    oidc_issuer: str | None = None
+    oidc_audiences: tuple[str, ...] = ()
+    oidc_jwks_url: str | None = None
     public_url: str | None = None
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
@@ -152,6 +166,8 @@ class Settings:
             sessions_table=read.text("SESSIONS_TABLE", "panzoto-sessions"),
             throttle_table=read.text("THROTTLE_TABLE", "panzoto-throttle"),
             events_table=read.text("EVENTS_TABLE", "panzoto-events"),
+            changes_table=read.text("CHANGES_TABLE", "panzoto-changes"),
+            erasures_table=read.text("ERASURES_TABLE", "panzoto-erasures"),
             bucket=read.text("S3_BUCKET", "panzoto-audio-dev"),
             secret_key=_secret_key(read, production, data_dir),
             secret_key_fallbacks=_fallbacks(read, production),
@@ -159,11 +175,16 @@ class Settings:
             refresh_ttl=read.integer("REFRESH_TTL", 7_776_000, 1, 10 * 365 * 86400),
             quota_recordings=read.integer("QUOTA_RECORDINGS", 100_000, 0, 10**12),
             quota_bytes=read.integer("QUOTA_BYTES", 50 * 1024**3, 0, 10**17),
+            trash_days=read.integer("TRASH_DAYS", 30, 0, 3650),
+            single_upload_max=read.integer("SINGLE_UPLOAD_MAX", 64 * 1024**2, 0, 5 * 1024**3),
             limit_register=read.rate("LIMIT_REGISTER", Rate(5, 60)),
             limit_login=read.rate("LIMIT_LOGIN", Rate(10, 60)),
             limit_decrypt=read.rate("LIMIT_DECRYPT", Rate(30, 60)),
             limit_failures=read.integer("LIMIT_FAILURES", 5, 1, 1_000_000),
+            mail=(mail := read.choice("MAIL", "off" if production else "files", ("off", "files", "ses"))),
+            mail_from=_mail_from(read, needed=mail == "ses"),
             ticket_ttl=read.integer("TICKET_TTL", 900, 1, 86400),
+            **_openid(read, production),
             public_url=read.url("PUBLIC_URL"),
             cors_origins=read.words("CORS_ORIGINS", () if production else ("*",)),
             trusted_proxies=read.integer("TRUSTED_PROXIES", 0, 0, 10),
@@ -184,6 +205,12 @@ class Settings:
             threads=read.integer("THREADS", 128, 2, 1024),
             log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         )
+
+
+class _OpenIdSettings(TypedDict):
+    oidc_issuer: str | None
+    oidc_audiences: tuple[str, ...]
+    oidc_jwks_url: str | None
 
 
 def child_environment(
@@ -251,9 +278,14 @@ class _Reader:
         return value in ("1", "true", "yes")
 
     def url(self, name: str) -> str | None:
+        value = self.exact_url(name)
+        return None if value is None else value.rstrip("/")
+
+    def exact_url(self, name: str) -> str | None:
+        """Read an address that is compared letter by letter, so that a slash at its end counts."""
         if not self.present(name):
             return None
-        value = self._environ[name].strip().rstrip("/")
+        value = self._environ[name].strip()
         try:
             parts = urlsplit(value)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
@@ -262,6 +294,35 @@ class _Reader:
         if not usable:
             raise SettingsError(f"{name} must be an http or https address")
         return value
+
+
+def _mail_from(read: _Reader, needed: bool) -> str:
+    if needed and not read.present("MAIL_FROM"):
+        raise SettingsError("MAIL_FROM is missing: MAIL=ses needs the address that the mails come from")
+    value = read.text("MAIL_FROM", DEVELOPMENT_SENDER)
+    if not MAIL_SENDER.fullmatch(parseaddr(value)[1]) or not value.isprintable():
+        raise SettingsError("MAIL_FROM must be an address, such as Panzoto <no-reply@example.com>")
+    return value
+
+
+def _openid(read: _Reader, production: bool) -> _OpenIdSettings:
+    issuer, jwks_url = read.exact_url("OIDC_ISSUER"), read.exact_url("OIDC_JWKS_URL")
+    audiences = read.words("OIDC_AUDIENCE")
+    if bool(issuer) != bool(audiences):
+        raise SettingsError("OIDC_ISSUER and OIDC_AUDIENCE belong together: set both or neither")
+    if jwks_url and not issuer:
+        raise SettingsError("OIDC_JWKS_URL is of no use without OIDC_ISSUER and OIDC_AUDIENCE")
+    if issuer and "#" in issuer:
+        raise SettingsError("OIDC_ISSUER must be an address without a fragment")
+    for name, value in (("OIDC_ISSUER", issuer), ("OIDC_JWKS_URL", jwks_url)):
+        # Whoever can change the keys on their way can be anybody; nobody stands between us and loopback.
+        if production and value and urlsplit(value).scheme != "https" and not _is_loopback(value):
+            raise SettingsError(f"{name} must be an https address in production")
+    return {"oidc_issuer": issuer, "oidc_audiences": audiences, "oidc_jwks_url": jwks_url}
+
+
+def _is_loopback(address: str) -> bool:
+    return urlsplit(address).hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def _secret_key(read: _Reader, production: bool, data_dir: Path) -> str:

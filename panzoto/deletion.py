@@ -11,9 +11,9 @@ import logging
 import threading
 from datetime import datetime
 
-from panzoto.auth.throttle import account_subject, session_subject
+from panzoto.auth.throttle import account_subject, mail_subject, session_subject
 from panzoto.errors import PanzotoError
-from panzoto.models import AudioFile, Event, Session, User
+from panzoto.models import AudioFile, Change, Erasure, Event, Session, User
 from panzoto.models.throttle import Attempts
 from panzoto.sessions import Sessions
 from panzoto.storage import Storage
@@ -53,15 +53,19 @@ class Deletion:
         # A row written just before the mark may have been missing from the index the first time.
         self._remove_recordings(user_id)
         self._remove_sessions(user_id)
+        Change.remove_all(user_id)
+        Erasure.remove_all(user_id)
         Event.remove_all(user_id)
         Attempts.reset(session_subject(user_id, None))
+        Attempts.reset(mail_subject(user_id))
         if user.email:
             Attempts.reset(account_subject(user.email))
+            Attempts.reset(mail_subject(user.email))
         user.remove()
         log.info("account_deleted", extra={"user_id": user_id})
 
     def _remove_recordings(self, user_id: str) -> None:
-        for row in list(AudioFile.oldest_first(user_id)):
+        for row in AudioFile.everything_of(user_id):
             for s3_key in row.own_keys():
                 self._storage.remove(s3_key)
             row.remove()

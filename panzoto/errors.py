@@ -33,6 +33,10 @@ class PanzotoError(Exception):
             self.retry_after = retry_after
         super().__init__(self.sentence)
 
+    def details(self) -> dict[str, object]:
+        """Return what the JSON of this error says beyond sentence, code and request id."""
+        return {}
+
 
 class InvalidRequest(PanzotoError):
     """The request cannot be understood; `fields` says what is wrong with which name."""
@@ -44,6 +48,9 @@ class InvalidRequest(PanzotoError):
     def __init__(self, sentence: str | None = None, fields: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
         self.fields = dict(fields or {})
+
+    def details(self) -> dict[str, object]:
+        return {"fields": self.fields} if self.fields else {}
 
 
 class InvalidJson(PanzotoError):
@@ -96,6 +103,22 @@ class InvalidRecoveryKey(PanzotoError):
     sentence = "The recovery key is not written correctly; please compare it with your copy"
 
 
+class InvalidCode(PanzotoError):
+    """A code that came by mail was not sealed here, has expired, or what it was for has changed since."""
+
+    status = 400
+    code = "invalid_code"
+    sentence = "The code is invalid or expired; please ask for a new one"
+
+
+class RecordingsWouldBeLost(PanzotoError):
+    """A password reset without the recovery key; the code stays usable."""
+
+    status = 409
+    code = "recordings_would_be_lost"
+    sentence = "Without the recovery key the recordings are lost; send it, or agree with discard_recordings"
+
+
 class TooManyRequests(PanzotoError):
     """Too many attempts; `retry_after` says when the next one is heard."""
 
@@ -126,6 +149,22 @@ class UserExists(PanzotoError):
     status = 409
     code = "user_exists"
     sentence = "User already exists"
+
+
+class PasswordNotSet(PanzotoError):
+    """The account signs in by OpenID and its owner has not set a password for the vault yet."""
+
+    status = 409
+    code = "password_not_set"
+    sentence = "This account has no password yet; please set one first, it protects the recordings"
+
+
+class EmailOfProvider(PanzotoError):
+    """The account signs in by OpenID, so its address is the one that the provider tells."""
+
+    status = 409
+    code = "email_of_provider"
+    sentence = "The address of this account comes from its sign-in provider; please change it there"
 
 
 class UserNotFound(PanzotoError):
@@ -204,6 +243,63 @@ class RangeNotSatisfiable(PanzotoError):
     def __init__(self, length: int) -> None:
         super().__init__()
         self.length = length
+
+
+class QuotaExceeded(PanzotoError):
+    """What is used and what is allowed, in the sentence and as numbers."""
+
+    status = 413
+    code = "quota_exceeded"
+
+    def __init__(self, recordings: int, size: int, quota_recordings: int, quota_bytes: int) -> None:
+        super().__init__(
+            f"The account is full: {recordings} of {quota_recordings} recordings "
+            f"and {size} of {quota_bytes} bytes are used"
+        )
+        self.usage = {
+            "recordings": recordings,
+            "bytes": size,
+            "quota_recordings": quota_recordings,
+            "quota_bytes": quota_bytes,
+        }
+
+    def details(self) -> dict[str, object]:
+        return {"usage": self.usage}
+
+
+class UploadIncomplete(PanzotoError):
+    """The object, or parts of it, are not in the bucket yet; `missing_parts` says which."""
+
+    status = 409
+    code = "upload_incomplete"
+    sentence = "The upload is not complete yet"
+
+    def __init__(self, missing_parts: list[int] | None = None) -> None:
+        parts = missing_parts or []
+        some = ", ".join(str(part) for part in parts[:20])
+        super().__init__(f"Parts that are still missing: {some}" if parts else None)
+        self.missing_parts = parts
+
+    def details(self) -> dict[str, object]:
+        return {"missing_parts": self.missing_parts}
+
+
+class UploadComplete(PanzotoError):
+    status = 409
+    code = "upload_complete"
+    sentence = "The upload is complete; delete the recording instead"
+
+
+class SizeMismatch(PanzotoError):
+    status = 422
+    code = "size_mismatch"
+    sentence = "The object does not have the announced size; please upload it again"
+
+
+class ChecksumMismatch(PanzotoError):
+    status = 422
+    code = "checksum_mismatch"
+    sentence = "The object does not have the announced checksum; please upload it again"
 
 
 class Conflict(PanzotoError):

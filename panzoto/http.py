@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -15,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from panzoto import metrics
 from panzoto.auth.throttle import Allowance
 from panzoto.config import Settings
-from panzoto.errors import InvalidRequest, PanzotoError, RangeNotSatisfiable, TooManyRequests
+from panzoto.errors import PanzotoError, RangeNotSatisfiable, TooManyRequests
 from panzoto.services import Services
 from panzoto.sessions import Client
 
@@ -57,6 +58,12 @@ def client(device_name: str | None = None) -> Client:
     printable = "".join(character for character in offered if character.isprintable())
     name = printable.strip()[:DEVICE_NAME_CHARACTERS] or "unknown device"
     return Client(request.remote_addr or "unknown", name)
+
+
+def client_host() -> str:
+    """Return the host by which the client knows this service, without a port; `PUBLIC_URL` overrides it."""
+    public_url = services().settings.public_url
+    return urlsplit(public_url or request.host_url).hostname or "localhost"
 
 
 def limit_address(name: str) -> None:
@@ -139,8 +146,7 @@ def _request_id() -> str:
 
 def _answer_error(error: PanzotoError) -> Response:
     body: dict[str, Any] = {"error": error.sentence, "code": error.code, "request_id": _request_id()}
-    if isinstance(error, InvalidRequest) and error.fields:
-        body["fields"] = error.fields
+    body |= error.details()
     response = jsonify(body)
     response.status_code = error.status
     if error.retry_after is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import unicodedata
+from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates
@@ -18,11 +20,23 @@ EMAIL_MALFORMED = "The email address is malformed"
 TOO_SHORT = f"Password must be at least {passwords.MIN_CHARACTERS} characters"
 TOO_LONG = f"Password must be at most {passwords.MAX_CHARACTERS} characters"
 TOO_COMMON = "This password is one of the most common ones; please choose another"
+CODE_REQUIRED = "The code from the mail is required"
 DEVICE_NAME_RULE = "device_name must be 1 to 64 characters"
 NOT_TEXT = "This must be a text"
 LIMIT_RULE = "limit must be a whole number from 1 to 1000"
 SIZE_RULE = "file_size must be a whole number of bytes from 0 to 5 TiB"
 S3_KEY_RULE = "s3_key must be 1 to 1024 bytes of UTF-8 without control characters"
+MAX_SEALED_BYTES = 4096
+MAX_DURATION_MS = 366 * 86400 * 1000
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+MEDIA_TYPE = re.compile(
+    r"[a-zA-Z0-9!#$&^_.+-]{1,64}/[a-zA-Z0-9!#$&^_.+-]{1,64}(; ?[a-zA-Z0-9=\"_.+ -]{1,64})?"
+)
+MOMENT_RULE = "This must be an RFC 3339 time such as 2026-05-01T10:00:00Z"
+SEALED_RULE = "This must be base64 of at most 4 KiB"
+SHA256_RULE = "sha256 must be base64 of 32 bytes"
+DURATION_RULE = "duration_ms must be a whole number of milliseconds, at most a year"
 ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
 DOMAIN = re.compile(r"[^.@\s]+(\.[^.@\s]+)+")
 
@@ -47,8 +61,10 @@ class Request(Schema):
 class Text(fields.Field[str]):
     """A string that UTF-8 can hold; a lone surrogate, which JSON can carry, is none."""
 
-    def __init__(self, sentence: str = NOT_TEXT, **kwargs: Any) -> None:
-        super().__init__(metadata={"type": "string"}, **kwargs)
+    def __init__(
+        self, sentence: str = NOT_TEXT, metadata: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(metadata={"type": "string"} | (metadata or {}), **kwargs)
         self._sentence = sentence
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
@@ -140,14 +156,48 @@ class PasswordOnly(Request):
 
 
 class PasswordChange(Request):
-    needed = (("password", "Password is required"), ("new_password", "New password is required"))
-    password = Text(required=True)
+    needed = (("new_password", "New password is required"),)
+    password = Text(
+        load_default=None,
+        metadata={"description": "Not for the first password of an account that signs in by OpenID"},
+    )
     new_password = Text(required=True, validate=_check_new_password)
 
 
 class RefreshRequest(Request):
     needed = (("refresh_token", "refresh_token is required"),)
     refresh_token = Text(required=True)
+
+
+class Flag(fields.Field[bool]):
+    """A JSON true or false, and nothing that only resembles one."""
+
+    def __init__(self, sentence: str, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": "boolean"}, **kwargs)
+        self._sentence = sentence
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError(self._sentence)
+        return value
+
+
+class CodeOnly(Request):
+    needed = (("code", CODE_REQUIRED),)
+    code = Text(required=True)
+
+
+class EmailOnly(Request):
+    needed = (("email", "Email is required"),)
+    email = Email(required=True)
+
+
+class PasswordReset(Request):
+    needed = (("code", CODE_REQUIRED), ("new_password", "New password is required"))
+    code = Text(required=True)
+    new_password = Text(required=True, validate=_check_new_password)
+    recovery_key = Text(load_default=None)
+    discard_recordings = Flag("discard_recordings must be true or false", load_default=False)
 
 
 class Recovery(Request):
@@ -161,7 +211,64 @@ class Recovery(Request):
     new_password = Text(required=True, validate=_check_new_password)
 
 
-class NewAudioFile(Request):
+class Moment(fields.Field[datetime]):
+    """An RFC 3339 time with its zone, or in a query the same text."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": "string", "format": "date-time"}, **kwargs)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None or not EARLIEST <= moment <= LATEST:
+            raise ValidationError(MOMENT_RULE)
+        return moment.astimezone(UTC)
+
+
+class Sealed(Text):
+    """What the client encrypted, as base64 of at most 4 KiB."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        text = super()._deserialize(value)
+        try:
+            size = len(base64.b64decode(text, validate=True))
+        except ValueError as error:
+            raise ValidationError(SEALED_RULE) from error
+        if size > MAX_SEALED_BYTES:
+            raise ValidationError(SEALED_RULE)
+        return text
+
+
+class Sha256(Text):
+    """A SHA-256 as base64 of its 32 bytes."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        text = super()._deserialize(value)
+        try:
+            right = len(base64.b64decode(text, validate=True)) == 32
+        except ValueError:
+            right = False
+        if not right:
+            raise ValidationError(SHA256_RULE)
+        return text
+
+
+def _check_content_type(value: str) -> None:
+    if not MEDIA_TYPE.fullmatch(value):
+        raise ValidationError("content_type must be a media type such as audio/3gpp")
+
+
+class Described(Request):
+    """What a phone may say of a recording, whichever way it comes in."""
+
+    content_type = Text(validate=_check_content_type)
+    recorded_at = Moment()
+    duration_ms = WholeNumber(0, MAX_DURATION_MS, DURATION_RULE)
+
+
+class NewAudioFile(Described):
     needed = (("s3_key", "s3_key is required"),)
     s3_key = Text(S3_KEY_RULE, required=True)
     file_size = WholeNumber(0, MAX_FILE_SIZE, SIZE_RULE, load_default=None, allow_none=True)
@@ -171,6 +278,38 @@ class NewAudioFile(Request):
         too_long = len(value.encode("utf-8")) > MAX_S3_KEY_BYTES
         if too_long or any(unicodedata.category(character) == "Cc" for character in value):
             raise ValidationError(S3_KEY_RULE)
+
+
+class NewUpload(Described):
+    needed = (("file_size", "file_size is required"),)
+    file_size = WholeNumber(0, MAX_FILE_SIZE, SIZE_RULE, required=True)
+    sha256 = Sha256()
+    client_id = Text(
+        load_default=None,
+        validate=validate.Length(min=1, max=128, error="client_id must be 1 to 128 characters"),
+    )
+
+
+class EmptyBody(Request):
+    """Nothing is asked for, whatever is sent."""
+
+
+class AudioFileEdit(Schema):
+    """A value of null takes the field away."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    title = Sealed(allow_none=True)
+    note = Sealed(allow_none=True)
+    recorded_at = Moment(allow_none=True)
+    duration_ms = WholeNumber(0, MAX_DURATION_MS, DURATION_RULE, allow_none=True)
+
+
+class DeleteQuery(Request):
+    permanent = fields.Boolean(
+        load_default=False, error_messages={"invalid": "permanent must be true or false"}
+    )
 
 
 class DecryptAudio(Request):
@@ -202,8 +341,24 @@ class PageQuery(Request):
     cursor = Text(load_default=None)
 
 
-class ListQuery(Request):
-    limit = QueryNumber(1, 1000, LIMIT_RULE, load_default=50)
+class ListQuery(PageQuery):
+    order = Text(
+        load_default="uploaded_at",
+        validate=validate.OneOf(
+            ("uploaded_at", "recorded_at"), error="order must be uploaded_at or recorded_at"
+        ),
+    )
+    from_ = Moment(data_key="from", load_default=None)
+    to = Moment(load_default=None)
+
+
+class ChangesQuery(Request):
+    limit = QueryNumber(1, 1000, LIMIT_RULE, load_default=100)
+    since = Text(load_default=None)
+
+
+class TimelineQuery(PageQuery):
+    gap = QueryNumber(0, 86400, "gap must be a whole number of seconds from 0 to 86400", load_default=30)
 
 
 class Error(Schema):
@@ -220,7 +375,11 @@ class Error(Schema):
 
 class UserShape(Schema):
     user_id = fields.UUID(required=True)
-    email = fields.Email(required=True)
+    email = fields.Email(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null when a sign-in provider tells no verified address"},
+    )
     created_at = fields.DateTime(required=True)
 
 
@@ -312,6 +471,10 @@ class AccountShape(RefreshAnswer):
     vault = fields.Nested(VaultShape, required=True)
 
 
+class MailAnswer(Schema):
+    status = fields.Constant("accepted", required=True)
+
+
 class RecoveryKeyAnswer(Schema):
     recovery_key = fields.String(
         required=True, metadata={"description": "14 groups of 4 characters; shown this once"}
@@ -324,7 +487,14 @@ class AudioFileShape(Schema):
     user_id = fields.UUID(required=True)
     s3_key = fields.String(required=True)
     file_size = fields.Integer(required=True, allow_none=True, metadata={"description": "Bytes"})
-    uploaded_at = fields.DateTime(required=True)
+    uploaded_at = fields.DateTime(required=True, allow_none=True)
+    status = fields.String(required=True, validate=validate.OneOf(("pending", "stored", "unknown")))
+    recorded_at = fields.DateTime(required=True, allow_none=True)
+    duration_ms = fields.Integer(required=True, allow_none=True)
+    content_type = fields.String(required=True, allow_none=True)
+    title = fields.String(required=True, allow_none=True)
+    note = fields.String(required=True, allow_none=True)
+    deleted_at = fields.DateTime(required=True, allow_none=True)
     format = fields.String(
         required=True,
         allow_none=True,
@@ -338,6 +508,84 @@ class AudioFileAnswer(Schema):
 
 class AudioFilesAnswer(Schema):
     audio_files = fields.List(fields.Nested(AudioFileShape), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class DownloadAnswer(Schema):
+    url = fields.URL(required=True)
+    expires_at = fields.DateTime(required=True)
+    etag = fields.String(required=True)
+    size = fields.Integer(required=True)
+
+
+class PartShape(Schema):
+    part_number = fields.Integer(required=True)
+    url = fields.URL(required=True)
+
+
+class UploadShape(Schema):
+    """`method`, `url` and `headers` for a single upload, `part_size` and `parts` for a multipart one."""
+
+    type = fields.String(required=True, validate=validate.OneOf(("single", "multipart")))
+    method = fields.String()
+    url = fields.URL()
+    headers = fields.Dict(keys=fields.String(), values=fields.String())
+    part_size = fields.Integer()
+    parts = fields.List(fields.Nested(PartShape))
+    expires_at = fields.DateTime(required=True)
+
+
+class UploadAnswer(Schema):
+    file_id = fields.UUID(required=True)
+    s3_key = fields.String(required=True)
+    status = fields.String(required=True)
+    upload = fields.Nested(UploadShape, required=True, allow_none=True)
+
+
+class StoredPartShape(Schema):
+    part_number = fields.Integer(required=True)
+    size = fields.Integer(required=True)
+    etag = fields.String(required=True)
+
+
+class UploadState(UploadAnswer):
+    stored_parts = fields.List(fields.Nested(StoredPartShape), required=True)
+
+
+class ChangeShape(Schema):
+    type = fields.String(required=True, validate=validate.OneOf(("upsert", "delete")))
+    file_id = fields.UUID(required=True)
+    audio_file = fields.Nested(AudioFileShape, required=True, allow_none=True)
+
+
+class ChangesAnswer(Schema):
+    changes = fields.List(fields.Nested(ChangeShape), required=True)
+    next = fields.String(required=True)
+    more = fields.Boolean(required=True)
+
+
+class SittingShape(Schema):
+    started_at = fields.DateTime(required=True)
+    ended_at = fields.DateTime(required=True)
+    duration_ms = fields.Integer(required=True)
+    file_ids = fields.List(fields.UUID(), required=True)
+
+
+class TimelineAnswer(Schema):
+    sittings = fields.List(fields.Nested(SittingShape), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class ErasureShape(Schema):
+    file_id = fields.UUID(required=True)
+    erased_at = fields.DateTime(required=True, allow_none=True)
+    objects_removed = fields.Integer(required=True)
+    objects_waiting = fields.Integer(required=True, allow_none=True)
+
+
+class ErasuresAnswer(Schema):
+    erasures = fields.List(fields.Nested(ErasureShape), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
 
 
 class DecryptAnswer(Schema):

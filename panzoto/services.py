@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from panzoto.accounts import Accounts
+from panzoto.auth.mail_codes import MailCodes
+from panzoto.auth.openid import OpenId
 from panzoto.auth.passwords import Passwords
 from panzoto.auth.refresh import RefreshTokens
 from panzoto.auth.throttle import Throttle
@@ -14,10 +16,18 @@ from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.sealed import Sealer
 from panzoto.cursors import Cursors
 from panzoto.deletion import Deletion
+from panzoto.mail import open_post
+from panzoto.mail_texts import Letters
+from panzoto.mailbox import Mailbox
+from panzoto.models.library import Quota
+from panzoto.openid_accounts import OpenIdAccounts
 from panzoto.playback import Playback
+from panzoto.presigning import Presigner
 from panzoto.sessions import Sessions
+from panzoto.shelf import Shelf
 from panzoto.storage import Storage
 from panzoto.upgrade import Upgrade
+from panzoto.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +38,16 @@ class Services:
     tokens: Tokens
     throttle: Throttle
     sessions: Sessions
+    openid: OpenIdAccounts | None
     accounts: Accounts
     storage: Storage
     playback: Playback
     upgrade: Upgrade
+    presigner: Presigner
+    uploads: Uploads
+    shelf: Shelf
     deletion: Deletion
+    mailbox: Mailbox
     cursors: Cursors
     permits: HashPermits
 
@@ -50,17 +65,34 @@ class Services:
         sessions = Sessions(tokens, RefreshTokens(*secrets), settings.refresh_ttl)
         passwords = Passwords(settings.argon2, permits)
         storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)
+        presigner = Presigner(
+            settings.bucket, settings.region, settings.custom_aws_endpoint, settings.ticket_ttl
+        )
+        quota = Quota(settings.quota_recordings, settings.quota_bytes)
         playback = Playback(storage, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
+        mailbox = Mailbox(open_post(settings), MailCodes(*secrets), Letters(settings.public_url))
         return cls(
             settings=settings,
             tokens=tokens,
             throttle=throttle,
             sessions=sessions,
-            accounts=Accounts(passwords, settings.argon2, permits, throttle, sessions),
+            openid=_openid(settings, sessions),
+            accounts=Accounts(passwords, settings.argon2, permits, throttle, sessions, mailbox=mailbox),
             storage=storage,
             playback=playback,
             upgrade=Upgrade(storage, playback),
+            presigner=presigner,
+            uploads=Uploads(storage, presigner, quota, settings.single_upload_max),
+            shelf=Shelf(storage, quota),
             deletion=Deletion(storage, sessions),
             cursors=Cursors(Sealer(*secrets, "cursor")),
+            mailbox=mailbox,
             permits=permits,
         )
+
+
+def _openid(settings: Settings, sessions: Sessions) -> OpenIdAccounts | None:
+    if settings.oidc_issuer is None:
+        return None
+    provider = OpenId(settings.oidc_issuer, settings.oidc_audiences, settings.oidc_jwks_url)
+    return OpenIdAccounts(provider, sessions)

@@ -74,22 +74,28 @@ class Sessions:
         self._ttl_seconds = ttl_seconds
         self._known = _Remembered()
 
-    def prepare(self, user_id: str, client: Client, event_type: str) -> Beginning:
+    def prepare(self, user_id: str, client: Client, event_type: str, **detail: str) -> Beginning:
         """Return a session of `user_id` that is yet to be written, with its event and grant."""
         session = Session.new(user_id, client.device_name, self._ttl_seconds)
         event = Event.of(
-            user_id, event_type, session.session_id, client.address, device_name=client.device_name
+            user_id, event_type, session.session_id, client.address, device_name=client.device_name, **detail
         )
         return Beginning(session, event, self._grant(user_id, session.session_id, 1))
 
     def begin(
-        self, user: User, client: Client, event_type: str, also: Callable[[Transaction], None] | None = None
+        self,
+        user: User,
+        client: Client,
+        event_type: str,
+        also: Callable[[Transaction], None] | None = None,
+        **detail: str,
     ) -> Grant:
         """Begin a session of an account whose password was just right, in one transaction.
 
-        `also` may add to it. Raises `ConditionFailed` when the account was changed meanwhile.
+        `also` may add to it, and `detail` goes into the event. Raises
+        `ConditionFailed` when the account was changed meanwhile.
         """
-        beginning = self.prepare(user.user_id, client, event_type)
+        beginning = self.prepare(user.user_id, client, event_type, **detail)
 
         def fill(transaction: Transaction) -> None:
             user.add_check_to(transaction)

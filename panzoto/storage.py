@@ -45,6 +45,15 @@ class ObjectVersion:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """One part of a multipart upload, `size` bytes long."""
+
+    number: int
+    size: int
+    etag: str
+
+
 class Storage:
     """One bucket and one pooled client for all threads of the process."""
 
@@ -128,10 +137,65 @@ class Storage:
         etag: str = self._client.upload_part(**which, PartNumber=number, Body=part)["ETag"]
         return etag
 
-    def remove(self, s3_key: str) -> None:
-        """Remove the object under exactly `s3_key` with every version, marker and unfinished upload."""
+    def look(self, s3_key: str) -> ObjectVersion:
+        """Return the object's size and ETag, one request. Raises `ObjectNotFound`, `Unavailable`."""
         try:
-            self._remove_where(s3_key, lambda key: key == s3_key)
+            answer = self._client.head_object(Bucket=self.bucket, Key=s3_key)
+        except REFUSALS as error:
+            raise _translated(error) from error
+        return ObjectVersion(s3_key, answer["ETag"], int(answer["ContentLength"]))
+
+    def begin_parts(self, s3_key: str) -> str:
+        """Begin a multipart upload and return its id."""
+        try:
+            answer = self._client.create_multipart_upload(Bucket=self.bucket, Key=s3_key)
+        except REFUSALS as error:
+            raise _unavailable(error) from error
+        upload_id: str = answer["UploadId"]
+        return upload_id
+
+    def parts(self, s3_key: str, upload_id: str) -> list[StoredPart] | None:
+        """Return the parts of a multipart upload that are in the bucket, or None when there is no such."""
+        try:
+            pages = self._client.get_paginator("list_parts").paginate(
+                Bucket=self.bucket, Key=s3_key, UploadId=upload_id
+            )
+            return [
+                StoredPart(part["PartNumber"], part["Size"], part["ETag"])
+                for page in pages
+                for part in page.get("Parts", [])
+            ]
+        except REFUSALS as error:
+            if isinstance(error, ClientError) and _code(error) in ("NoSuchUpload", "NoSuchKey", "404"):
+                return None
+            raise _unavailable(error) from error
+
+    def join_parts(self, s3_key: str, upload_id: str, parts: list[StoredPart]) -> None:
+        """Make one object of all parts; that somebody else just did is as good."""
+        listed = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
+        try:
+            self._client.complete_multipart_upload(
+                Bucket=self.bucket, Key=s3_key, UploadId=upload_id, MultipartUpload={"Parts": listed}
+            )
+        except REFUSALS as error:
+            if not (isinstance(error, ClientError) and _code(error) == "NoSuchUpload"):
+                raise _unavailable(error) from error
+
+    def abort_parts(self, s3_key: str, upload_id: str) -> None:
+        """Drop a multipart upload; one that is not there is dropped."""
+        try:
+            self._client.abort_multipart_upload(Bucket=self.bucket, Key=s3_key, UploadId=upload_id)
+        except REFUSALS as error:
+            if not (isinstance(error, ClientError) and _code(error) == "NoSuchUpload"):
+                raise _unavailable(error) from error
+
+    def remove(self, s3_key: str) -> tuple[int, int]:
+        """Remove the object under exactly `s3_key` with every version, marker and unfinished upload.
+
+        Returns how many were removed and how many S3 would not remove.
+        """
+        try:
+            return self._remove_where(s3_key, lambda key: key == s3_key)
         except REFUSALS as error:
             raise _unavailable(error) from error
 
@@ -144,15 +208,23 @@ class Storage:
         except REFUSALS as error:
             raise _unavailable(error) from error
 
-    def _remove_where(self, prefix: str, wanted: Callable[[str], bool]) -> None:
+    def _remove_where(self, prefix: str, wanted: Callable[[str], bool]) -> tuple[int, int]:
+        removed = refused = 0
         for kind, name, remove in (
             ("list_multipart_uploads", "UploadId", self._client.abort_multipart_upload),
             ("list_object_versions", "VersionId", self._client.delete_object),
         ):
             for page in self._client.get_paginator(kind).paginate(Bucket=self.bucket, Prefix=prefix):
-                for entry in _listed(page):
-                    if wanted(entry["Key"]):
+                for entry in (entry for entry in _listed(page) if wanted(entry["Key"])):
+                    try:
                         remove(Bucket=self.bucket, Key=entry["Key"], **{name: entry[name]})
+                        removed += 1
+                    except ClientError as error:
+                        # A version under a lock or hold is denied; one that is gone already is gone.
+                        if _code(error) not in ("AccessDenied", "NoSuchUpload", "NoSuchVersion"):
+                            raise
+                        refused += _code(error) == "AccessDenied"
+        return removed, refused
 
     def _get(self, s3_key: str, **how: str) -> Any:
         try:
@@ -228,6 +300,24 @@ class _Patience:
         time.sleep(RESUMPTION_PAUSE_SECONDS * self._failures)
 
 
+def presigning_client(region: str, custom_endpoint: bool, endpoint_url: str | None) -> Any:
+    """Return a client that only signs; at `endpoint_url`, or where botocore finds S3."""
+    return boto3.client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint_url,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if custom_endpoint else "virtual"},
+            request_checksum_calculation="when_required",
+        ),
+    )
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
 def _listed(page: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what a page of unfinished uploads or of versions lists."""
     return [*page.get("Uploads", []), *page.get("Versions", []), *page.get("DeleteMarkers", [])]
@@ -275,7 +365,7 @@ def _total_size(answer: Any) -> int:
 
 def _translated(error: Exception) -> Exception:
     if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code", "")
+        code = _code(error)
         if code in ("NoSuchKey", "NotFound", "404"):
             return ObjectNotFound()
         if code in ("PreconditionFailed", "412"):
@@ -286,6 +376,6 @@ def _translated(error: Exception) -> Exception:
 
 
 def _unavailable(error: Exception) -> PanzotoError:
-    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else ""
-    log.warning("s3_failure", extra={"error": type(error).__name__, "aws_code": code or ""})
+    code = _code(error) if isinstance(error, ClientError) else ""
+    log.warning("s3_failure", extra={"error": type(error).__name__, "aws_code": code})
     return Unavailable()

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from panzoto.crypto import segments
-from panzoto.errors import Conflict, DecryptionFailed
-from panzoto.models import AudioFile, User
+from panzoto.errors import AudioFileNotFound, Conflict, DecryptionFailed
+from panzoto.models import AudioFile, Claim, User
+from panzoto.models.library import Edit, edit
 from panzoto.playback import V2, Keys, OpenedRecording, Playback
 from panzoto.storage import ObjectVersion, Storage
 
@@ -29,28 +30,18 @@ class Upgrade:
         self._storage = storage
         self._playback = playback
 
-    def run(self, user: User, audio_file: AudioFile, keys: Keys) -> None:
-        """Make `audio_file` version 2; one that is already is only cleaned up after.
+    def run(self, audio_file: AudioFile, keys: Keys) -> AudioFile:
+        """Make `audio_file` version 2 and return it; one that is already is only cleaned up after.
 
         Raises what opening raises, and `Conflict` when the row was changed meanwhile.
         """
         opened = self._playback.open(audio_file.s3_key, keys, audio_file.format)
         if opened.format != V2:
             copy = self._write_copy(audio_file, opened, keys)
-            self._switch(user, audio_file, copy)
+            audio_file = self._switch(audio_file, copy)
         else:
-            audio_file.remember_format(V2)
-        self._remove_superseded(audio_file)
-
-    def _switch(self, user: User, audio_file: AudioFile, copy: ObjectVersion) -> None:
-        try:
-            audio_file.switch_to(copy.s3_key, copy.size, user.is_counted)
-        except Conflict:
-            # Of two upgrades at once the later meets the earlier one's copy, which is as good as its own;
-            # but when the recording was deleted meanwhile, nobody will ever look for the copy.
-            if AudioFile.owned(audio_file.file_id, audio_file.user_id) is None:
-                self._storage.remove(copy.s3_key)
-            raise
+            audio_file = remember_format(audio_file, V2)
+        return self._remove_superseded(audio_file)
 
     def _write_copy(self, audio_file: AudioFile, opened: OpenedRecording, keys: Keys) -> ObjectVersion:
         s3_key = f"users/{audio_file.user_id}/{audio_file.file_id}.v2"
@@ -66,13 +57,56 @@ class Upgrade:
             raise DecryptionFailed()
         return copy.version
 
-    def _remove_superseded(self, audio_file: AudioFile) -> None:
+    def _switch(self, audio_file: AudioFile, copy: ObjectVersion) -> AudioFile:
+        """Let the row name the copy; the claim on the key before stays, for a phone that repeats itself."""
+        before = audio_file.s3_key
+        mine = Claim.claim.does_not_exist() | (Claim.file_id == audio_file.file_id)
+        claim = Claim.for_s3_key(copy.s3_key, audio_file.user_id, audio_file.file_id)
+
+        def plan(row: AudioFile, _: User) -> Edit:
+            if row.s3_key != before:
+                raise Conflict()
+            return Edit(
+                [
+                    AudioFile.s3_key.set(copy.s3_key),
+                    AudioFile.file_size.set(copy.size),
+                    AudioFile.format.set(V2),
+                    AudioFile.superseded_key.set(before),
+                    AudioFile.earlier_key.set(before),
+                ],
+                size=copy.size - row.size_in_bytes if row.counts else 0,
+                also=lambda transaction: transaction.save(claim, condition=mine),
+            )
+
+        try:
+            return edit(audio_file.file_id, audio_file.user_id, plan)
+        except AudioFileNotFound:
+            # The recording was deleted meanwhile, and nobody else will ever look for the copy.
+            self._storage.remove(copy.s3_key)
+            raise
+
+    def _remove_superseded(self, audio_file: AudioFile) -> AudioFile:
         superseded = audio_file.superseded_key
         if not superseded:
-            return
+            return audio_file
         if not audio_file.another_row_names(superseded):
             self._storage.remove(superseded)
-        audio_file.forget_superseded()
+        return edit(
+            audio_file.file_id,
+            audio_file.user_id,
+            lambda row, _: Edit([AudioFile.superseded_key.remove()]) if row.superseded_key else None,
+        )
+
+
+def remember_format(audio_file: AudioFile, name: str) -> AudioFile:
+    """Note on the row what opened the recording, once."""
+    if audio_file.format == name:
+        return audio_file
+    return edit(
+        audio_file.file_id,
+        audio_file.user_id,
+        lambda row, _: Edit([AudioFile.format.set(name)]) if row.format != name else None,
+    )
 
 
 def _digested(pieces: Iterator[bytes], digest: Any) -> Iterator[bytes]:

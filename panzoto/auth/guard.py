@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import g, request
 
-from panzoto.auth.tokens import Identity
+from panzoto.auth import openid
+from panzoto.auth.tokens import Identity, algorithm_of
 from panzoto.errors import TokenInvalid, TokenMissing
-from panzoto.http import services
+from panzoto.http import client, services
 
 SCHEME = "bearer"
 
@@ -20,8 +21,7 @@ def bearer() -> None:
     # A browser asks for permission without a token before it sends one.
     if request.method == "OPTIONS":
         return
-    identity = services().tokens.identify(_token())
-    services().sessions.check(identity)
+    identity = _identify(_token())
     g.identity = identity
     g.user_id = identity.user_id
 
@@ -29,6 +29,20 @@ def bearer() -> None:
 def caller() -> Identity:
     """Return whom the guard let in."""
     identity: Identity = g.identity
+    return identity
+
+
+def _identify(token: str) -> Identity:
+    """Return whom `token` speaks for.
+
+    The algorithm decides whose token it may be, and each side then accepts
+    its own algorithms with its own keys only: ours HMAC, a provider's RSA and EC.
+    """
+    known = services()
+    if known.openid is not None and algorithm_of(token) in openid.ALGORITHMS:
+        return known.openid.identify(token, client())
+    identity = known.tokens.identify(token)
+    known.sessions.check(identity)
     return identity
 
 

@@ -65,6 +65,11 @@ def account_subject(email: str) -> str:
     return f"account#{hashlib.sha256(email.encode()).hexdigest()[:32]}"
 
 
+def mail_subject(whose: str) -> str:
+    """Return the subject of requests for mail: to an address from outside, or to a signed-in user."""
+    return f"mail#{hashlib.sha256(whose.encode()).hexdigest()[:32]}"
+
+
 def session_subject(user_id: str, session_id: str | None) -> str:
     """Return the subject of attempts made inside a session."""
     return f"session#{user_id}#{session_id or 'none'}"

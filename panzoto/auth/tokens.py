@@ -53,7 +53,7 @@ class Tokens:
     def identify(self, token: str) -> Identity:
         """Return whom `token` speaks for. Raises `TokenInvalid` for anything wrong with it."""
         try:
-            head = _without_ambiguity(token)
+            head, _ = unverified_parts(token, LONGEST_TOKEN)
             claims = self._verified(token, head)
         except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
             raise TokenInvalid() from error
@@ -93,12 +93,22 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_ID
 
 
-def _without_ambiguity(token: str) -> dict[str, Any]:
-    """Return the header, having refused what two readers could read in two ways.
+def algorithm_of(token: str) -> str | None:
+    """Return the algorithm that a token's header names, not verified, or None for what is no token."""
+    try:
+        algorithm = _object_without_duplicates(token.partition(".")[0]).get("alg")
+    except (TokenInvalid, ValueError, RecursionError):
+        return None
+    return algorithm if isinstance(algorithm, str) else None
 
-    RFC 7515, 4.1.11 (`crit` must be understood) and RFC 7519, 4 (duplicate names).
+
+def unverified_parts(token: str, longest: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and payload, not verified, having refused what two readers could read in two ways.
+
+    RFC 7515, 4.1.11 (`crit` must be understood) and RFC 7519, 4 (duplicate names). Raises `TokenInvalid`
+    and `ValueError`, `RecursionError`.
     """
-    if len(token) > LONGEST_TOKEN or not token.isascii():
+    if len(token) > longest or not token.isascii():
         raise TokenInvalid()
     parts = token.split(".")
     if len(parts) != 3:
@@ -106,7 +116,7 @@ def _without_ambiguity(token: str) -> dict[str, Any]:
     head, payload = (_object_without_duplicates(part) for part in parts[:2])
     if "crit" in head or "b64" in head or not isinstance(payload.get("exp"), int | float):
         raise TokenInvalid()
-    return head
+    return head, payload
 
 
 def _object_without_duplicates(part: str) -> dict[str, Any]:

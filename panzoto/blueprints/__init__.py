@@ -8,7 +8,18 @@ from flask import Flask
 from flask_smorest import Api
 
 from panzoto.auth.guard import bearer, open_to_all
-from panzoto.blueprints import account, docs, health, playback, profile, recordings, sessions
+from panzoto.blueprints import (
+    account,
+    docs,
+    health,
+    history,
+    mail,
+    playback,
+    profile,
+    recordings,
+    sessions,
+    uploads,
+)
 from panzoto.blueprints.base import Blueprint
 from panzoto.schemas import Error
 from panzoto.version import VERSION
@@ -20,11 +31,15 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (health.blueprint, "/api", open_to_all),
     (docs.blueprint, "/api", open_to_all),
     (account.entrance, "/api", open_to_all),
+    (mail.entrance, "/api", open_to_all),
     (playback.blueprint, "/api", open_to_all),
     (account.blueprint, "/api", bearer),
+    (mail.blueprint, "/api", bearer),
     (profile.blueprint, "/api", bearer),
     (sessions.blueprint, "/api", bearer),
     (recordings.blueprint, "/api", bearer),
+    (uploads.blueprint, "/api", bearer),
+    (history.blueprint, "/api", bearer),
 )
 
 

@@ -68,7 +68,7 @@ FAILURES = {
     403: "The key belongs to another user's folder",
     404: "No such thing, or not this user's",
     405: "This address does not take that method",
-    409: "It exists already, or was changed at the same time",
+    409: "It exists already, was changed at the same time, or needs a password that is not set yet",
     410: "The address has expired",
     413: "The body is larger than 64 KiB",
     415: "The body is not JSON",

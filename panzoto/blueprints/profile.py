@@ -87,7 +87,7 @@ def events(query: dict[str, Any]) -> dict[str, Any]:
 def usage(user: User) -> dict[str, int]:
     """Return what the account uses and may use; counted on the row, or one by one for older accounts."""
     settings = services().settings
-    recordings, size = user.counted_usage() or AudioFile.usage(user.user_id)
+    recordings, size = user.counted_usage() if user.is_counted else AudioFile.usage(user.user_id)
     return {
         "recordings": recordings,
         "bytes": size,

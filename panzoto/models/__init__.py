@@ -6,18 +6,31 @@ from panzoto.config import Settings
 from panzoto.models import connection
 from panzoto.models.attributes import StoredModel
 from panzoto.models.audio_file import AudioFile
+from panzoto.models.change import Change
 from panzoto.models.claim import Claim
+from panzoto.models.erasure import Erasure
 from panzoto.models.event import Event
 from panzoto.models.session import Session
 from panzoto.models.throttle import Attempts
 from panzoto.models.user import User
 
-ALL_MODELS: tuple[type[StoredModel], ...] = (User, AudioFile, Claim, Session, Attempts, Event)
+ALL_MODELS: tuple[type[StoredModel], ...] = (
+    User,
+    AudioFile,
+    Claim,
+    Session,
+    Attempts,
+    Event,
+    Change,
+    Erasure,
+)
 
 __all__ = [
     "ALL_MODELS",
     "AudioFile",
+    "Change",
     "Claim",
+    "Erasure",
     "Event",
     "Session",
     "StoredModel",
@@ -36,6 +49,8 @@ def bind_models(settings: Settings) -> None:
         (Session, settings.sessions_table),
         (Attempts, settings.throttle_table),
         (Event, settings.events_table),
+        (Change, settings.changes_table),
+        (Erasure, settings.erasures_table),
     )
     connection.bind(tables, settings.region, settings.threads)
 

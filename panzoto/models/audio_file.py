@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-from pynamodb.expressions.update import Action
+from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
-from panzoto.errors import Conflict, KeyTaken, TokenInvalid, Unavailable
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
+from panzoto.models.change import Change
 from panzoto.models.claim import Claim
-from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
-from panzoto.models.user import User
+from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+
+PENDING = "pending"
+STORED = "stored"
+ERASING = "erasing"
+# The status of rows that were recorded by the old call and never looked at has no value.
+UNKNOWN = "unknown"
+BATCH = 100
 
 
 class UserFilesIndex(GlobalSecondaryIndex["AudioFile"]):
+    """The recordings that lists show: what is pending or in the trash has no `uploaded_at`."""
+
     class Meta:
         index_name = "user-files-index"
         projection = AllProjection()
@@ -26,34 +35,130 @@ class UserFilesIndex(GlobalSecondaryIndex["AudioFile"]):
     uploaded_at = EpochAttribute(range_key=True)
 
 
+class UserRecordedIndex(GlobalSecondaryIndex["AudioFile"]):
+    """The same recordings by when they were made, where the phone said so."""
+
+    class Meta:
+        index_name = "user-recorded-index"
+        projection = AllProjection()
+
+    user_id = UnicodeAttribute(hash_key=True)
+    listed_at = EpochAttribute(range_key=True)
+
+
+class UserTrashIndex(GlobalSecondaryIndex["AudioFile"]):
+    """What is in the trash."""
+
+    class Meta:
+        index_name = "user-trash-index"
+        projection = AllProjection()
+
+    user_id = UnicodeAttribute(hash_key=True)
+    deleted_at = EpochAttribute(range_key=True)
+
+
 class AudioFile(StoredModel):
-    """One recording. `format` is what opened it, once something has."""
+    """One recording. `format` is what opened it, once something has.
+
+    A row is changed through `panzoto.models.library` only, which counts and
+    numbers every change.
+    """
 
     class Meta(BaseMeta):
         table_name = "panzoto-audio-files"
 
     user_files_index = UserFilesIndex()
+    user_recorded_index = UserRecordedIndex()
+    user_trash_index = UserTrashIndex()
     file_id = UnicodeAttribute(hash_key=True)
     user_id = UnicodeAttribute()
     s3_key = UnicodeAttribute()
     file_size = NumberAttribute(null=True)
-    uploaded_at = EpochAttribute()
+    uploaded_at = EpochAttribute(null=True)
     uploaded_at_iso = UnicodeAttribute(null=True)
+    status = UnicodeAttribute(null=True)
     format = UnicodeAttribute(null=True)
+    recorded_at = EpochAttribute(null=True)
+    duration_ms = NumberAttribute(null=True)
+    content_type = UnicodeAttribute(null=True)
+    title = UnicodeAttribute(null=True)
+    note = UnicodeAttribute(null=True)
+    deleted_at = EpochAttribute(null=True)
+    # Where the recording stands in the order of `recorded_at`: that, or else `uploaded_at`.
+    listed_at = EpochAttribute(null=True)
+    # What `uploaded_at` was, while the recording is in the trash.
+    kept_uploaded_at = EpochAttribute(null=True)
+    change_number = NumberAttribute(null=True)
+    # Of an upload: when it was announced, what it must be, and where its parts go.
+    announced_at = EpochAttribute(null=True)
+    sha256 = UnicodeAttribute(null=True)
+    client_id = UnicodeAttribute(null=True)
+    upload_id = UnicodeAttribute(null=True)
     # The object that an upgrade replaced: `earlier_key` for good, since its claim
     # stays, and `superseded_key` until the object is removed.
     earlier_key = UnicodeAttribute(null=True)
     superseded_key = UnicodeAttribute(null=True)
+    erasure_id = UnicodeAttribute(null=True)
+
+    @classmethod
+    def new(cls, user_id: str, s3_key: str, file_size: int | None, **more: Any) -> AudioFile:
+        """Return a recording that lists show from now on, not yet written."""
+        uploaded = now()
+        return cls(
+            file_id=str(uuid.uuid4()),
+            user_id=user_id,
+            s3_key=s3_key,
+            file_size=file_size,
+            uploaded_at=uploaded,
+            uploaded_at_iso=rfc3339(uploaded),
+            listed_at=more.get("recorded_at") or uploaded,
+            **more,
+        )
+
+    @classmethod
+    def announced(cls, user_id: str, file_size: int, **more: Any) -> AudioFile:
+        """Return a recording that is yet to be uploaded, under a key of its own, not yet written."""
+        file_id = str(uuid.uuid4())
+        return cls(
+            file_id=file_id,
+            user_id=user_id,
+            s3_key=f"users/{user_id}/{file_id}",
+            file_size=file_size,
+            status=PENDING,
+            announced_at=now(),
+            **more,
+        )
 
     @classmethod
     def owned(cls, file_id: str, user_id: str) -> AudioFile | None:
-        """Return the recording if it is `user_id`'s; somebody else's is as if it were not there."""
+        """Return the recording if it is `user_id`'s and not being erased.
+
+        Somebody else's is as if it were not there. Strongly consistent.
+        """
+        found = cls.row(file_id)
+        return found if found and found.user_id == user_id and found.status != ERASING else None
+
+    @classmethod
+    def row(cls, file_id: str) -> AudioFile | None:
+        """Return the row whoever owns it and whatever state it is in; not for views."""
+        if not file_id:
+            return None
         with storage_failures():
             try:
-                found = cls.get(file_id, consistent_read=True)
+                return cls.get(file_id, consistent_read=True)
             except cls.DoesNotExist:
                 return None
-        return found if found.user_id == user_id else None
+
+    @classmethod
+    def rows(cls, file_ids: Iterable[str]) -> dict[str, AudioFile]:
+        """Return the rows of `file_ids` that are there, strongly consistent."""
+        wanted = list(dict.fromkeys(file_ids))
+        found: dict[str, AudioFile] = {}
+        with storage_failures():
+            for start in range(0, len(wanted), BATCH):
+                batch = cls.batch_get(wanted[start : start + BATCH], consistent_read=True)
+                found |= {row.file_id: row for row in batch}
+        return found
 
     @classmethod
     def owned_by_s3_key(cls, s3_key: str, user_id: str) -> AudioFile | None:
@@ -65,10 +170,10 @@ class AudioFile(StoredModel):
         claim = Claim.on_s3_key(s3_key)
         if claim is not None and claim.user_id == user_id and claim.file_id is not None:
             return cls.owned(claim.file_id, user_id)
-        return cls._of_the_earlier_service(s3_key, user_id)
+        return cls.of_the_earlier_service(s3_key, user_id)
 
     @classmethod
-    def _of_the_earlier_service(cls, s3_key: str, user_id: str) -> AudioFile | None:
+    def of_the_earlier_service(cls, s3_key: str, user_id: str) -> AudioFile | None:
         """Look for a row without a claim among its owner's, and write the claim."""
         found = next((row for row in cls.oldest_first(user_id) if row.s3_key == s3_key), None)
         if found is not None:
@@ -76,158 +181,97 @@ class AudioFile(StoredModel):
         return found
 
     @classmethod
-    def newest(cls, user_id: str, limit: int) -> list[AudioFile]:
-        """Return up to `limit` recordings, newest first, in one query as long as they fit in its megabyte."""
-        with storage_failures():
-            return list(cls.user_files_index.query(user_id, limit=limit, scan_index_forward=False))
-
-    @classmethod
     def oldest_first(cls, user_id: str) -> Iterator[AudioFile]:
-        """Yield every recording of `user_id`, reading the index a page at a time."""
+        """Yield every recording that lists show, reading the index a page at a time."""
         with storage_failures():
             yield from cls.user_files_index.query(user_id)
 
     @classmethod
-    def record(cls, s3_key: str, user_id: str, file_size: int | None) -> AudioFile:
-        """Write a recording and its claim on `s3_key` in one transaction.
+    def everything_of(cls, user_id: str) -> Iterator[AudioFile]:
+        """Yield every row of `user_id` in whatever state, those of the earlier service included."""
+        seen: set[str] = set()
+        numbered = [change.file_id for change in Change.all_of(user_id)]
+        for start in range(0, len(numbered), BATCH):
+            for row in cls.rows(numbered[start : start + BATCH]).values():
+                seen.add(row.file_id)
+                yield row
+        yield from (row for row in cls.oldest_first(user_id) if row.file_id not in seen)
 
-        Repeating it returns the record that exists. Raises `KeyTaken` when the
-        key is another user's and `TokenInvalid` when the account is gone.
+    @classmethod
+    def any_of(cls, user_id: str) -> bool:
+        """Whether `user_id` has any recording, one that is announced or in the trash included."""
+        return any(row.status != ERASING for row in cls.everything_of(user_id))
+
+    @classmethod
+    def page(
+        cls,
+        user_id: str,
+        order: str,
+        limit: int,
+        start: Any,
+        between: tuple[datetime | None, datetime | None],
+    ) -> tuple[list[AudioFile], Any]:
+        """Return up to `limit` recordings, newest first by `order`, and where the list goes on or None.
+
+        One query, whose cost does not grow with the collection. `order` is
+        `uploaded_at`, `recorded_at` or `deleted_at` (the trash); `between` the
+        first and last moment of that field, each inclusive or None.
         """
-        uploaded = now()
-        new = cls(
-            file_id=str(uuid.uuid4()),
-            user_id=user_id,
-            s3_key=s3_key,
-            file_size=file_size,
-            uploaded_at=uploaded,
-            uploaded_at_iso=rfc3339(uploaded),
-        )
-        try:
-            new._write(counted=True)
-            return new
-        except ConditionFailed:
-            existing = new._existing()
-        return existing or new._write_first()
-
-    def _write(self, counted: bool) -> None:
-        def fill(transaction: Transaction) -> None:
-            if counted:
-                User.add_usage_to(transaction, self.user_id, 1, self.size_in_bytes)
-            else:
-                User.add_presence_check_to(transaction, self.user_id)
-            self.claim().add_to(transaction)
-            transaction.save(self, condition=AudioFile.file_id.does_not_exist())
-
-        transact(fill, AudioFile)
-
-    def _existing(self) -> AudioFile | None:
-        """Return the owner's recording under our key. Raises `KeyTaken` when only another user has one."""
-        claim = Claim.on_s3_key(self.s3_key)
-        if claim is not None and claim.user_id == self.user_id and claim.file_id is not None:
-            return AudioFile.owned(claim.file_id, self.user_id) or self._under(claim.file_id)
-        earlier = AudioFile._of_the_earlier_service(self.s3_key, self.user_id)
-        if earlier is None and claim is not None:
-            raise KeyTaken()
-        return earlier
-
-    def _write_first(self) -> AudioFile:
-        """Write into an account whose recordings are not counted yet; if it has none, they are from now on.
-
-        Raises `TokenInvalid` when the account is gone.
-        """
-        user = User.find(self.user_id)
-        if user is None or user.being_deleted:
-            raise TokenInvalid()
-        if not AudioFile.newest(self.user_id, limit=1):
-            user.mark_claims_complete(0, 0)
-        try:
-            self._write(counted=user.is_counted)
-        except ConditionFailed as refused:
-            existing = self._existing()
-            if existing is None:
-                raise Unavailable() from refused
-            return existing
-        return self
-
-    def _under(self, file_id: str) -> AudioFile:
-        """Write this recording under the id of a claim whose row somebody removed."""
-        self.file_id = file_id
+        index, name = {
+            "uploaded_at": (cls.user_files_index, "uploaded_at"),
+            "recorded_at": (cls.user_recorded_index, "listed_at"),
+            "deleted_at": (cls.user_trash_index, "deleted_at"),
+        }[order]
         with storage_failures():
-            self.save(condition=AudioFile.file_id.does_not_exist())
-        return self
+            found = list(
+                index.query(
+                    user_id,
+                    _between(cls.get_attributes()[name], *between),
+                    limit=limit + 1,
+                    scan_index_forward=False,
+                    last_evaluated_key=start,
+                )
+            )
+        if len(found) <= limit:
+            return found, None
+        return found[:limit], found[limit - 1].position(name)
+
+    def position(self, name: str) -> dict[str, dict[str, str]]:
+        """Return where a list in the order of the attribute `name` goes on after this recording."""
+        stored = self.get_attributes()[name].serialize(getattr(self, name))
+        return {"file_id": {"S": self.file_id}, "user_id": {"S": self.user_id}, name: {"N": stored}}
+
+    @classmethod
+    def usage(cls, user_id: str) -> tuple[int, int]:
+        """Return how many recordings and bytes count, by reading every row."""
+        sizes = [row.size_in_bytes for row in cls.everything_of(user_id) if row.counts]
+        return len(sizes), sum(sizes)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the recording counts toward its owner's quota: it does, unless in the trash or beyond."""
+        return self.value("deleted_at") is None and self.status != ERASING
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether lists show the recording."""
+        return self.value("uploaded_at") is not None
 
     @property
     def size_in_bytes(self) -> int:
         """The size as far as it is known; rows of the earlier service may have none."""
-        return int(self.attribute_values.get("file_size") or 0)
+        return int(self.value("file_size") or 0)
 
     def claim(self) -> Claim:
+        """Return the claim of this recording on its key."""
         return Claim.for_s3_key(self.s3_key, self.user_id, self.file_id)
-
-    def remember_format(self, name: str) -> None:
-        """Note what opened the recording; a row that is gone meanwhile stays gone."""
-        if self.format != name:
-            self._update_if_there(AudioFile.format.set(name))
-
-    def _update_if_there(self, action: Action) -> None:
-        try:
-            with storage_failures():
-                self.update(actions=[action], condition=AudioFile.file_id.exists())
-        except ConditionFailed:
-            return
-
-    @classmethod
-    def usage(cls, user_id: str) -> tuple[int, int]:
-        """Return how many recordings and bytes `user_id` has, by reading every one."""
-        sizes = [row.size_in_bytes for row in cls.oldest_first(user_id)]
-        return len(sizes), sum(sizes)
-
-    def switch_to(self, s3_key: str, size: int, counted: bool) -> None:
-        """Let this recording's object be `s3_key`, a version 2 copy, in one transaction.
-
-        The claim on the key before stays, so that a phone that repeats its old
-        request meets this record. Raises `Conflict` when the row was changed meanwhile.
-        """
-        before = self.s3_key
-
-        def fill(transaction: Transaction) -> None:
-            if counted:
-                User.add_usage_to(transaction, self.user_id, 0, size - self.size_in_bytes)
-            mine = Claim.claim.does_not_exist() | (Claim.file_id == self.file_id)
-            transaction.save(Claim.for_s3_key(s3_key, self.user_id, self.file_id), condition=mine)
-            transaction.update(
-                self,
-                actions=[
-                    AudioFile.s3_key.set(s3_key),
-                    AudioFile.file_size.set(size),
-                    AudioFile.format.set("v2"),
-                    AudioFile.superseded_key.set(before),
-                    AudioFile.earlier_key.set(before),
-                ],
-                condition=AudioFile.s3_key == before,
-            )
-
-        try:
-            transact(fill, AudioFile)
-        except ConditionFailed as error:
-            stored = AudioFile.owned(self.file_id, self.user_id)
-            if stored is None or stored.s3_key != s3_key:
-                raise Conflict() from error
-        self.s3_key, self.file_size, self.format = s3_key, size, "v2"
-        self.superseded_key, self.earlier_key = before, before
-
-    def another_row_names(self, s3_key: str) -> bool:
-        """Whether another of the owner's rows has the same object, as rows of the earlier service may."""
-        others = (row for row in AudioFile.oldest_first(self.user_id) if row.file_id != self.file_id)
-        return any(row.s3_key == s3_key for row in others)
 
     def own_keys(self) -> list[str]:
         """Return the keys, today's and an upgraded object's, whose objects are this user's alone.
 
         A key that another user has claimed is not; one without a claim is claimed now.
         """
-        named = {self.s3_key, self.attribute_values.get("earlier_key") or self.s3_key}
+        named = {self.s3_key, self.value("earlier_key") or self.s3_key}
         return [s3_key for s3_key in sorted(named) if self._claims(s3_key)]
 
     def _claims(self, s3_key: str) -> bool:
@@ -236,16 +280,25 @@ class AudioFile(StoredModel):
         claim = Claim.on_s3_key(s3_key)
         return claim is not None and claim.user_id == self.user_id
 
+    def another_row_names(self, s3_key: str) -> bool:
+        """Whether another of the owner's rows has the same object, as rows of the earlier service may."""
+        others = (row for row in AudioFile.everything_of(self.user_id) if row.file_id != self.file_id)
+        return any(row.s3_key == s3_key for row in others)
+
+    def add_release_to(self, transaction: Transaction) -> None:
+        """Give up the claims of an upload that is given up, as part of `transaction`."""
+        Claim.release_in(transaction, f"s3key#{self.s3_key}", self.user_id)
+        if self.client_id:
+            Claim.release_in(transaction, f"client#{self.user_id}#{self.client_id}", self.user_id)
+
     def remove(self) -> None:
         """Remove the claims and then the row; the objects must be gone already."""
         for s3_key in self.own_keys():
             Claim.release(s3_key, self.user_id)
+        if self.client_id:
+            Claim.release_client(self.user_id, self.client_id)
         with storage_failures():
             self.delete()
-
-    def forget_superseded(self) -> None:
-        """Note that the object before the switch needs no more cleaning."""
-        self._update_if_there(AudioFile.superseded_key.remove())
 
     def to_public(self) -> dict[str, Any]:
         """Return `audio_file` as clients see it."""
@@ -254,6 +307,22 @@ class AudioFile(StoredModel):
             "user_id": self.user_id,
             "s3_key": self.s3_key,
             "file_size": self.file_size,
-            "uploaded_at": rfc3339(self.uploaded_at),
+            "uploaded_at": rfc3339(self.value("uploaded_at") or self.value("kept_uploaded_at")),
+            "status": self.status or UNKNOWN,
+            "recorded_at": rfc3339(self.recorded_at),
+            "duration_ms": self.duration_ms,
+            "content_type": self.content_type,
             "format": self.format,
+            "title": self.title,
+            "note": self.note,
+            "deleted_at": rfc3339(self.deleted_at),
         }
+
+
+def _between(attribute: Any, first: datetime | None, last: datetime | None) -> Condition | None:
+    if first is not None and last is not None:
+        found: Condition = attribute.between(first, last)
+        return found
+    if first is not None:
+        return attribute >= first  # type: ignore[no-any-return]
+    return None if last is None else attribute <= last

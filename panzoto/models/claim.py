@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from pynamodb.attributes import UnicodeAttribute
 
 from panzoto.models.attributes import StoredModel
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
 
+# DynamoDB allows 2048 bytes for a hash key.
+LONGEST_CLAIM_BYTES = 2048
+
 
 class Claim(StoredModel):
-    """`email#<address>` or `s3key#<key>`, owned by a user and, for a key, by one recording."""
+    """`email#<address>`, `openid#<issuer>#<subject>` or `s3key#<key>`, owned by a user.
+
+    One on a key is owned by a recording of the user.
+    """
 
     class Meta(BaseMeta):
         table_name = "panzoto-claims"
@@ -25,6 +33,32 @@ class Claim(StoredModel):
     @classmethod
     def for_s3_key(cls, s3_key: str, user_id: str, file_id: str) -> Claim:
         return cls(claim=f"s3key#{s3_key}", user_id=user_id, file_id=file_id)
+
+    @staticmethod
+    def openid_name(issuer: str, subject: str) -> str:
+        """Return the name of the claim on a provider's subject; an issuer holds no `#`."""
+        name = f"openid#{issuer}#{subject}"
+        if len(name.encode()) <= LONGEST_CLAIM_BYTES:
+            return name
+        return f"openid-hash#{hashlib.sha256(name.encode()).hexdigest()}"
+
+    @classmethod
+    def on_openid(cls, name: str) -> Claim | None:
+        return cls._find(name)
+
+    @classmethod
+    def for_client_id(cls, user_id: str, client_id: str, file_id: str) -> Claim:
+        return cls(claim=f"client#{user_id}#{client_id}", user_id=user_id, file_id=file_id)
+
+    @classmethod
+    def on_client_id(cls, user_id: str, client_id: str) -> Claim | None:
+        return cls._find(f"client#{user_id}#{client_id}")
+
+    @classmethod
+    def release_client(cls, user_id: str, client_id: str) -> None:
+        """Give up the claim of an upload that is gone, so that the phone may begin anew."""
+        with storage_failures():
+            cls(f"client#{user_id}#{client_id}").delete()
 
     @classmethod
     def on_email(cls, email: str) -> Claim | None:

@@ -16,6 +16,7 @@ from panzoto.models.attributes import StoredModel
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.claim import Claim
 from panzoto.models.connection import storage_failures
+from panzoto.models.library import settle
 from panzoto.models.user import User
 
 PAGE = 100
@@ -34,7 +35,7 @@ Progress = Callable[[Tally], None]
 
 
 def write_missing_claims(checkpoint: Path, progress: Progress) -> Tally:
-    """Give every row its claim and note on every account that its recordings have theirs.
+    """Give every row its claim, and number and count every account's recordings.
 
     A row whose address or key another row has claimed is counted as a
     conflict; it goes on being reachable by its id. Raises `Unavailable`.
@@ -43,7 +44,7 @@ def write_missing_claims(checkpoint: Path, progress: Progress) -> Tally:
     stages: tuple[tuple[str, type[StoredModel], Callable[[list[Any], Tally], None]], ...] = (
         ("emails", User, _claim_emails),
         ("s3_keys", AudioFile, _claim_s3_keys),
-        ("complete", User, _mark_complete),
+        ("settled", User, _settle),
     )
     resumed = _Checkpoint(checkpoint)
     for stage, model, handle in stages:
@@ -70,17 +71,18 @@ def _pages(model: type[StoredModel], start: Any) -> Iterator[tuple[list[Any], An
 
 
 def _claim_emails(users: list[User], tally: Tally) -> None:
-    _take_all([Claim.for_email(user.email, user.user_id) for user in users], tally)
+    # An account that signs in by OpenID has no address to sign in with, and never claims one.
+    _take_all([Claim.for_email(user.email, user.user_id) for user in users if user.email], tally)
 
 
 def _claim_s3_keys(files: list[AudioFile], tally: Tally) -> None:
     _take_all([audio_file.claim() for audio_file in files], tally)
 
 
-def _mark_complete(users: list[User], _: Tally) -> None:
+def _settle(users: list[User], _: Tally) -> None:
     for user in users:
-        if not user.is_counted:
-            user.mark_claims_complete(*AudioFile.usage(user.user_id))
+        if not user.is_counted and not user.being_deleted:
+            settle(user)
 
 
 def _take_all(claims: Iterable[Claim], tally: Tally) -> None:

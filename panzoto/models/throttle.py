@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -90,9 +91,39 @@ class Attempts(StoredModel):
             cls(subject).delete()
 
     @classmethod
-    def reset_of(cls, subject: str) -> Callable[[Transaction], None]:
-        """Return what forgets the attempts at `subject` as part of a transaction."""
-        return lambda transaction: transaction.delete(cls(subject))
+    def held_until(cls, openid_name: str) -> float:
+        """Return when, in epoch seconds, the account of an OpenID subject was deleted of late, or 0."""
+        with storage_failures():
+            try:
+                held = cls.get(_hold_subject(openid_name), consistent_read=True)
+            except cls.DoesNotExist:
+                return 0.0
+        return held.blocked_until.timestamp()
+
+    @classmethod
+    def hold_in(cls, transaction: Transaction, openid_name: str) -> None:
+        """Remember as part of `transaction` that the account of an OpenID subject is deleted from now on.
+
+        Only a fingerprint of the subject is kept, and only as long as a
+        provider's access tokens live.
+        """
+        moment = now()
+        held = cls(_hold_subject(openid_name), blocked_until=moment, expires_at=moment + FORGOTTEN_AFTER)
+        transaction.save(held)
+
+    @classmethod
+    def reset_of(cls, *subjects: str) -> Callable[[Transaction], None]:
+        """Return what forgets the attempts at `subjects` as part of a transaction."""
+
+        def reset(transaction: Transaction) -> None:
+            for subject in subjects:
+                transaction.delete(cls(subject))
+
+        return reset
+
+
+def _hold_subject(openid_name: str) -> str:
+    return f"openid#{hashlib.sha256(openid_name.encode()).hexdigest()[:32]}"
 
 
 def _delay(failures_beyond: int) -> timedelta:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,19 +12,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pynamodb.attributes import BooleanAttribute, JSONAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import (
+    BooleanAttribute,
+    JSONAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+    UnicodeSetAttribute,
+)
 from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.condition import size as size_of
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
 from panzoto.crypto.derivation import DirectKeys
 from panzoto.crypto.vault import Vault, unwrap_direct_keys, wrap_direct_keys
-from panzoto.errors import Conflict, DamagedRecord, UserExists, UserNotFound
+from panzoto.errors import Conflict, DamagedRecord, InvalidCode, Unavailable, UserExists, UserNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
+from panzoto.models.throttle import Attempts
 
 KEY_SALT_BYTES = 32
+# Beyond so many names nobody recognises a device any more, and each new one is told of.
+KNOWN_DEVICES = 200
 
 
 class EmailIndex(GlobalSecondaryIndex["User"]):
@@ -37,6 +48,11 @@ class EmailIndex(GlobalSecondaryIndex["User"]):
 class User(StoredModel):
     """One account.
 
+    One that signs in by OpenID has no `email`, which would put it into the
+    index beside the accounts of passwords; what its provider says is
+    `openid_email`. Until its owner sets a password it has no `password_hash`
+    and no vault.
+
     `version` counts the changes of what the password protects; who changes it
     says which version was read, so that of two at once one wins.
     """
@@ -46,8 +62,8 @@ class User(StoredModel):
 
     email_index = EmailIndex()
     user_id = UnicodeAttribute(hash_key=True)
-    email = UnicodeAttribute()
-    password_hash = UnicodeAttribute()
+    email = UnicodeAttribute(null=True)
+    password_hash = UnicodeAttribute(null=True)
     key_salt = UnicodeAttribute()
     created_at = EpochAttribute()
     created_at_iso = UnicodeAttribute(null=True)
@@ -61,7 +77,14 @@ class User(StoredModel):
     # How many recordings and bytes there are; kept from the moment at which all claims are complete.
     used_recordings = NumberAttribute(null=True)
     used_bytes = NumberAttribute(null=True)
+    # The number of the latest change among the recordings.
+    change_number = NumberAttribute(null=True)
     email_verified = BooleanAttribute(null=True)
+    # Marks of the device names that have signed in, for a notice when another one does.
+    known_devices = UnicodeSetAttribute(null=True)
+    # The name of the claim on issuer and subject, and the address that the provider has verified.
+    openid_claim = UnicodeAttribute(null=True)
+    openid_email = UnicodeAttribute(null=True)
     # Since when the account is being deleted.
     deletion_started_at = EpochAttribute(null=True)
 
@@ -113,6 +136,7 @@ class User(StoredModel):
         password_hash: str,
         key_salt: bytes,
         vault: Vault,
+        device_name: str,
         also: Callable[[Transaction], None],
     ) -> User:
         """Write a new account, its claim on `email` and what `also` adds in one transaction.
@@ -128,6 +152,7 @@ class User(StoredModel):
             created_at=created,
             created_at_iso=rfc3339(created),
             vault=vault.to_public(),
+            known_devices={_device_mark(device_name)},
             version=1,
         )
 
@@ -145,9 +170,74 @@ class User(StoredModel):
                 raise UserExists() from error
         return user
 
+    @classmethod
+    def find_by_openid(cls, name: str) -> User | None:
+        """Return the account that owns the claim `name` on an OpenID subject."""
+        claim = Claim.on_openid(name)
+        return None if claim is None else cls.find(claim.user_id)
+
+    @classmethod
+    def register_openid(
+        cls,
+        *,
+        name: str,
+        user_id: str,
+        email: str | None,
+        key_salt: bytes,
+        also: Callable[[Transaction], None],
+    ) -> User:
+        """Write a new account of an OpenID subject, its claim `name` and what `also` adds in one transaction.
+
+        It takes no claim on `email`: an address that a provider tells gives
+        nobody a way into the account of a password, and keeps nobody from
+        registering. Of several at once one makes the account and all get it.
+        """
+        created = now()
+        user = cls(
+            user_id=user_id,
+            openid_claim=name,
+            openid_email=email,
+            key_salt=_encoded(key_salt),
+            created_at=created,
+            created_at_iso=rfc3339(created),
+            version=1,
+        )
+
+        def fill(transaction: Transaction) -> None:
+            Claim(claim=name, user_id=user_id).add_to(transaction)
+            transaction.save(user, condition=User.user_id.does_not_exist())
+            also(transaction)
+
+        try:
+            transact(fill, cls)
+        except ConditionFailed as error:
+            first = cls.find_by_openid(name)
+            if first is None:
+                # It was made and deleted since; the next call will tell.
+                raise Unavailable() from error
+            return first
+        return user
+
+    def follow_openid_email(self, email: str | None) -> None:
+        """Take over the address that the provider tells now."""
+        action = User.openid_email.remove() if email is None else User.openid_email.set(email)
+        try:
+            self.change([action], User.openid_claim.exists())
+        except ConditionFailed:
+            self.reload()
+
+    @property
+    def signs_in_by_openid(self) -> bool:
+        return self.attribute_values.get("openid_claim") is not None
+
+    @property
+    def mail_address(self) -> str | None:
+        """Where mail reaches the owner: the account's address, or the one that its provider has verified."""
+        return self.email or self.openid_email
+
     def to_public(self) -> dict[str, Any]:
         """Return `user` as clients see it."""
-        return {"user_id": self.user_id, "email": self.email, "created_at": rfc3339(self.created_at)}
+        return {"user_id": self.user_id, "email": self.mail_address, "created_at": rfc3339(self.created_at)}
 
     def to_export(self) -> dict[str, Any]:
         """Return what an export holds of the account: all that opens its recordings, but no password hash."""
@@ -187,16 +277,28 @@ class User(StoredModel):
 
     def replace_password(self, new: NewPassword) -> None:
         """Store everything a new password changes in one conditional write. Raises `Conflict`."""
-        self._change_or_conflict(
-            [
-                User.password_hash.set(new.password_hash),
-                User.key_salt.set(_encoded(new.key_salt)),
-                User.vault.set(new.vault.to_public()),
-                User.wrapped_direct_keys.set(new.wrapped_direct_keys),
-                User.token_epoch.set(int(time.time()) + 1),
-            ],
-            lambda stored: stored.vault == new.vault.to_public(),
-        )
+        self._change_or_conflict(new.actions(), new.is_stored_in)
+
+    def replace_password_by_mail(self, new: NewPassword) -> None:
+        """Do the same with a code that came by mail, which confirms the address. Raises `Conflict`."""
+        actions = [*new.actions(), User.email_verified.set(True)]
+        self._change_or_conflict(actions, new.is_stored_in, self._still_there())
+
+    def start_over(self, new: NewPassword, loses_recordings: bool) -> None:
+        """Do the same with another vault key, for which there is no recovery key any more.
+
+        Unless `loses_recordings`, any change among the recordings meanwhile is a `Conflict` as well.
+        """
+        actions = [*new.actions(), User.recovery.remove(), User.email_verified.set(True)]
+        condition = self._still_there()
+        if not loses_recordings:
+            condition &= self._at_this_change()
+        self._change_or_conflict(actions, new.is_stored_in, condition)
+
+    def _still_there(self) -> Condition:
+        """The condition that the account is not being deleted and has the address that was read."""
+        there: Condition = (User.email == self.email) & User.deletion_started_at.does_not_exist()
+        return there
 
     def replace_recovery(self, wrapped_key: bytes, direct_keys: list[dict[str, str]]) -> str:
         """Store a new recovery wrap, which voids the one before, and return when. Raises `Conflict`."""
@@ -212,13 +314,16 @@ class User(StoredModel):
         """Return the vault key wrapped under the recovery key, if one was made."""
         return _decoded(self.recovery["wrapped_key"]) if self.recovery else None
 
-    def _change_or_conflict(self, actions: list[Action], is_ours: Callable[[User], bool]) -> None:
+    def _change_or_conflict(
+        self, actions: list[Action], is_ours: Callable[[User], bool], also: Condition | None = None
+    ) -> None:
         """Write at the version that was read; a refusal is no conflict when what is stored is ours.
 
         A write whose reply was lost is sent again and then meets its own result.
         """
         try:
-            self.change([*actions, User.version.add(1)], self.at_this_version())
+            unchanged = self.at_this_version() if also is None else self.at_this_version() & also
+            self.change([*actions, User.version.add(1)], unchanged)
         except ConditionFailed as error:
             self.reload()
             if not is_ours(self):
@@ -237,17 +342,37 @@ class User(StoredModel):
         unchanged = (User.key_salt == self.key_salt) & User.deletion_started_at.does_not_exist()
         transaction.condition_check(User, self.user_id, condition=unchanged)
 
-    @classmethod
-    def add_usage_to(cls, transaction: Transaction, user_id: str, recordings: int, size: int) -> None:
-        """Count `recordings` and `size` bytes more as part of `transaction`.
+    @property
+    def next_change_number(self) -> int:
+        """The number of the next change of this account's recordings."""
+        return int(self.attribute_values.get("change_number") or 0) + 1
 
-        It fails for an account that is gone, is being deleted, or whose usage is not yet counted.
+    def add_change_to(self, transaction: Transaction, recordings: int, size: int) -> None:
+        """Take the next change number and count `recordings` and `size` bytes more, as part of `transaction`.
+
+        It fails when another change was faster and for an account that is being deleted.
         """
         transaction.update(
-            cls(user_id),
-            actions=[cls.used_recordings.add(recordings), cls.used_bytes.add(size)],
-            condition=cls.claims_complete.exists() & cls.deletion_started_at.does_not_exist(),
+            User(self.user_id),
+            actions=[
+                User.change_number.add(1),
+                User.used_recordings.add(recordings),
+                User.used_bytes.add(size),
+            ],
+            condition=self._at_this_change() & User.claims_complete.exists(),
         )
+
+    def add_numbers_to(self, transaction: Transaction, count: int) -> None:
+        """Take `count` change numbers at once for rows that had none, as part of `transaction`."""
+        transaction.update(
+            User(self.user_id), actions=[User.change_number.add(count)], condition=self._at_this_change()
+        )
+
+    def _at_this_change(self) -> Condition:
+        number = self.attribute_values.get("change_number")
+        same = User.change_number.does_not_exist() if number is None else User.change_number == number
+        condition: Condition = same & User.user_id.exists() & User.deletion_started_at.does_not_exist()
+        return condition
 
     @classmethod
     def add_presence_check_to(cls, transaction: Transaction, user_id: str) -> None:
@@ -260,17 +385,47 @@ class User(StoredModel):
         """Whether every recording has its claim and the usage counters are right."""
         return bool(self.attribute_values.get("claims_complete"))
 
-    def counted_usage(self) -> tuple[int, int] | None:
-        """Return how many recordings and bytes are counted, or None for an account where they are not."""
-        if not self.is_counted:
-            return None
+    def counted_usage(self) -> tuple[int, int]:
+        """Return how many recordings and bytes are counted, see `is_counted`."""
         values = self.attribute_values
         return int(values.get("used_recordings") or 0), int(values.get("used_bytes") or 0)
 
     @property
     def has_verified_email(self) -> bool:
-        """Whether somebody has shown that mail to the address reaches them."""
-        return bool(self.attribute_values.get("email_verified"))
+        """Whether somebody has shown that mail to the address reaches them, or their provider says so."""
+        values = self.attribute_values
+        return bool(values.get("email_verified")) or values.get("openid_email") is not None
+
+    def confirm_email(self) -> None:
+        """Note that mail to this address reaches the owner. Raises `InvalidCode` when it has changed."""
+        if self.has_verified_email:
+            return
+        try:
+            self.change([User.email_verified.set(True)], self._still_there())
+        except ConditionFailed as error:
+            raise InvalidCode() from error
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the account has a password; one that signs in elsewhere may have none."""
+        return self.attribute_values.get("password_hash") is not None
+
+    def knows_device(self, device_name: str) -> bool:
+        """Whether a device of this name has signed in before."""
+        return _device_mark(device_name) in (self.known_devices or ())
+
+    @classmethod
+    def know_device(cls, user_id: str, device_name: str) -> None:
+        """Remember a device's name, unless the account is gone or knows very many."""
+        known = cls.known_devices
+        room = known.does_not_exist() | (size_of(known) < KNOWN_DEVICES)
+        try:
+            with storage_failures():
+                cls(user_id).update(
+                    actions=[known.add({_device_mark(device_name)})], condition=cls.user_id.exists() & room
+                )
+        except ConditionFailed:
+            return
 
     @property
     def being_deleted(self) -> bool:
@@ -290,10 +445,14 @@ class User(StoredModel):
         return self.deletion_started_at
 
     def remove(self) -> None:
-        """Remove the row and its claim on the address in one transaction: the last step of a deletion."""
+        """Remove the row and its claim on address or subject in one transaction: a deletion's last step."""
 
         def fill(transaction: Transaction) -> None:
-            Claim.release_in(transaction, f"email#{self.email}", self.user_id)
+            if self.signs_in_by_openid:
+                Claim.release_in(transaction, self.openid_claim, self.user_id)
+                Attempts.hold_in(transaction, self.openid_claim)
+            else:
+                Claim.release_in(transaction, f"email#{self.email}", self.user_id)
             transaction.delete(self, condition=User.deletion_started_at.exists())
 
         transact(fill, User)
@@ -350,6 +509,16 @@ class User(StoredModel):
             raise UserNotFound()
         self.attribute_values = stored.attribute_values
 
+    def set_first_password(self, password_hash: str, vault: Vault) -> None:
+        """Store the first password of an account that signs in by OpenID, with its vault. Raises `Conflict`.
+
+        No token ends by it: there was no password that anybody else could have known.
+        """
+        self._change_or_conflict(
+            [User.password_hash.set(password_hash), User.vault.set(vault.to_public())],
+            lambda stored: stored.vault == vault.to_public(),
+        )
+
     def set_first_vault(self, vault: Vault) -> None:
         """Store the vault made for the password that this row's hash is of. Raises `ConditionFailed`."""
         self.change(
@@ -364,7 +533,7 @@ class User(StoredModel):
         except ConditionFailed:
             return
 
-    def mark_claims_complete(self, recordings: int, size: int) -> None:
+    def mark_counted(self, recordings: int, size: int) -> None:
         """Remember that every recording has its claim and is counted: so many, so many bytes."""
         try:
             self.change(
@@ -388,6 +557,25 @@ class NewPassword:
     key_salt: bytes
     vault: Vault
     wrapped_direct_keys: list[dict[str, str]]
+
+    def actions(self) -> list[Action]:
+        """Return the changes of the account's row."""
+        return [
+            User.password_hash.set(self.password_hash),
+            User.key_salt.set(_encoded(self.key_salt)),
+            User.vault.set(self.vault.to_public()),
+            User.wrapped_direct_keys.set(self.wrapped_direct_keys),
+            User.token_epoch.set(int(time.time()) + 1),
+        ]
+
+    def is_stored_in(self, user: User) -> bool:
+        """Whether `user` has this very password: each has a vault of its own."""
+        stored: bool = user.vault == self.vault.to_public()
+        return stored
+
+
+def _device_mark(device_name: str) -> str:
+    return hashlib.sha256(device_name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _encoded(value: bytes) -> str:

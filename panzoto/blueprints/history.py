@@ -1,0 +1,76 @@
+"""What changed since, what belongs together, what was erased."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panzoto.auth.guard import caller
+from panzoto.blueprints.base import Blueprint
+from panzoto.http import services
+from panzoto.models import AudioFile, Change, Erasure, library
+from panzoto.schemas import (
+    ChangesAnswer,
+    ChangesQuery,
+    ErasuresAnswer,
+    PageQuery,
+    TimelineAnswer,
+    TimelineQuery,
+)
+from panzoto.timeline import sittings
+
+blueprint = Blueprint("history", __name__, description="Changes, sittings and erasures")
+
+
+@blueprint.get("/user/changes")
+@blueprint.arguments(ChangesQuery, location="query")
+@blueprint.answers(200, ChangesAnswer, "What changed since, in order", 400, 401)
+def changes(query: dict[str, Any]) -> dict[str, Any]:
+    user_id, cursors = caller().user_id, services().cursors
+    since = cursors.open(query["since"], user_id, "changes") or 0
+    if not since:
+        library.account_of(user_id)
+    found = Change.after(user_id, since, query["limit"] + 1)
+    shown = found[: query["limit"]]
+    rows = AudioFile.rows(change.file_id for change in shown)
+    reached = int(shown[-1].number) if shown else since
+    return {
+        "changes": [_change(change, rows.get(change.file_id)) for change in shown],
+        "next": cursors.seal(user_id, "changes", reached),
+        "more": len(found) > len(shown),
+    }
+
+
+@blueprint.get("/user/timeline")
+@blueprint.arguments(TimelineQuery, location="query")
+@blueprint.answers(200, TimelineAnswer, "Sittings, the newest first", 400, 401)
+def timeline(query: dict[str, Any]) -> dict[str, Any]:
+    user_id, cursors = caller().user_id, services().cursors
+    name = f"timeline {query['gap']}"
+    start = cursors.open(query["cursor"], user_id, name)
+    library.account_of(user_id)
+    found, position = sittings(user_id, query["gap"], query["limit"], start)
+    return {
+        "sittings": [sitting.to_public() for sitting in found],
+        "next_cursor": None if position is None else cursors.seal(user_id, name, position),
+    }
+
+
+@blueprint.get("/user/erasures")
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.answers(200, ErasuresAnswer, "What was erased for good, the latest first", 400, 401)
+def erasures(query: dict[str, Any]) -> dict[str, Any]:
+    user_id, cursors = caller().user_id, services().cursors
+    before = cursors.open(query["cursor"], user_id, "erasures")
+    found = Erasure.page(user_id, query["limit"] + 1, before)
+    shown = found[: query["limit"]]
+    more = len(found) > len(shown)
+    return {
+        "erasures": [erasure.to_public() for erasure in shown],
+        "next_cursor": cursors.seal(user_id, "erasures", shown[-1].erasure_id) if more else None,
+    }
+
+
+def _change(change: Change, row: AudioFile | None) -> dict[str, Any]:
+    if row is not None and row.is_listed:
+        return {"type": "upsert", "file_id": change.file_id, "audio_file": row.to_public()}
+    return {"type": "delete", "file_id": change.file_id, "audio_file": None}

@@ -1,0 +1,63 @@
+"""Uploads: announce one, see how far it is, complete it, give it up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panzoto.auth.guard import caller
+from panzoto.blueprints.base import Blueprint
+from panzoto.blueprints.recordings import owned
+from panzoto.http import client_host, services
+from panzoto.models import AudioFile
+from panzoto.schemas import AudioFileAnswer, EmptyBody, NewUpload, UploadAnswer, UploadState
+
+blueprint = Blueprint("uploads", __name__, description="From the phone into the bucket")
+
+
+@blueprint.post("/uploads")
+@blueprint.arguments(NewUpload)
+@blueprint.answers(201, UploadAnswer, "Announced; the bytes go to `upload`", 400, 401, 415)
+@blueprint.alt_response(
+    200, schema=UploadAnswer, description="Announced before, with fresh URLs", success=True
+)
+def announce(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    row, is_new = services().uploads.announce(caller().user_id, **new)
+    return _answer(row), 201 if is_new else 200
+
+
+@blueprint.get("/uploads/<file_id>")
+@blueprint.answers(200, UploadState, "How far the upload is", 401, 404)
+def state(file_id: str) -> dict[str, Any]:
+    row = owned(file_id)
+    answer = _answer(row)
+    parts = services().uploads.stored_parts(AudioFile.owned(file_id, row.user_id) or row)
+    return {
+        **answer,
+        "stored_parts": [
+            {"part_number": part.number, "size": part.size, "etag": part.etag} for part in parts
+        ],
+    }
+
+
+@blueprint.post("/uploads/<file_id>/complete")
+@blueprint.arguments(EmptyBody)
+@blueprint.answers(200, AudioFileAnswer, "The recording is listed", 400, 401, 404, 409, 415, 422)
+def complete(_: dict[str, Any], file_id: str) -> dict[str, Any]:
+    return {"audio_file": services().uploads.complete(owned(file_id)).to_public()}
+
+
+@blueprint.delete("/uploads/<file_id>")
+@blueprint.answers(204, None, "The upload is given up", 401, 404, 409)
+def abort(file_id: str) -> tuple[str, int]:
+    services().uploads.abort(owned(file_id))
+    return "", 204
+
+
+def _answer(row: AudioFile) -> dict[str, Any]:
+    upload = services().uploads.describe(row, client_host())
+    return {
+        "file_id": row.file_id,
+        "s3_key": row.s3_key,
+        "status": row.to_public()["status"],
+        "upload": upload,
+    }

@@ -1,0 +1,175 @@
+"""What the mails say: plain texts for people who may be worried while they read them.
+
+Nothing of what a stranger typed stands in a mail, except for the name of a
+device that was signed in with the right password. Codes stand in the text and
+never in an address to open, since addresses are logged on their way.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from panzoto.sessions import Client
+
+VERIFICATION_HOURS = 24
+RESET_MINUTES = 60
+LINE_CHARACTERS = 76
+CONFIRM = "To confirm that it is yours, enter this code:"
+UNCONFIRMED = "do nothing: an address that nobody confirms is not trusted."
+VALID_FOR = f"The code is valid for {VERIFICATION_HOURS} hours."
+NOT_YOU = (
+    "If this was not you, somebody knows your password: change it now, sign out the other devices, "
+    "and change it in every other place where you use it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message to one address. `kind` names it in logs and file names and tells nothing secret."""
+
+    kind: str
+    to: str = field(repr=False)
+    subject: str
+    text: str = field(repr=False)
+
+
+class Letters:
+    """The letters of one service, signed with its address where that is known."""
+
+    def __init__(self, service_url: str | None) -> None:
+        self._signature = f"-- \nPanzoto, {service_url}\n" if service_url else "-- \nPanzoto\n"
+
+    def verification(self, to: str, code: str) -> Letter:
+        return self._letter(
+            "verification",
+            to,
+            "Confirm your address",
+            f"an account was made at Panzoto with this address. {CONFIRM}",
+            code,
+            VALID_FOR,
+            f"If you made no account, {UNCONFIRMED}",
+        )
+
+    def new_device(self, to: str, client: Client, at: datetime) -> Letter:
+        return self._letter(
+            "new-device",
+            to,
+            "New sign-in to your account",
+            "a device that was not seen before has signed in to your account with your password.",
+            _circumstances(client, at),
+            NOT_YOU,
+        )
+
+    def password_changed(self, to: str, client: Client, at: datetime) -> Letter:
+        return self._letter(
+            "password-changed",
+            to,
+            "Your password was changed",
+            "your account has a new password. All recordings open with it, and every other device that was "
+            "signed in with an earlier one was signed out.",
+            _circumstances(client, at),
+            "If this was not you, ask for a new password by mail at once; the code comes to this address.",
+        )
+
+    def recovered(self, to: str, client: Client, at: datetime) -> Letter:
+        return self._letter(
+            "recovered",
+            to,
+            "Your account was recovered",
+            "your account was opened with its recovery key and given a new password; every device was signed "
+            "out. All recordings open with the new password, and the recovery key stays valid.",
+            _circumstances(client, at),
+            "If this was not you, somebody has your recovery key. Ask for a new password by mail, with that "
+            "key, and then make a new recovery key, which makes the old one void.",
+        )
+
+    def password_reset(self, to: str, client: Client, at: datetime, started_over: bool) -> Letter:
+        effect = (
+            "The account has begun anew without a recovery key: recordings that were made before can never "
+            "be opened again. An earlier recovery key is void; please make a new one."
+            if started_over
+            else "All recordings open with the new password, and the recovery key stays valid."
+        )
+        return self._letter(
+            "password-reset",
+            to,
+            "Your password was reset",
+            "your account was given a new password with a code that was sent to this address; every device "
+            "was signed out.",
+            effect,
+            _circumstances(client, at),
+            "If this was not you, somebody reads your mail: secure your mailbox first, then ask for a new "
+            "password.",
+        )
+
+    def recovery_key_made(self, to: str, client: Client, at: datetime) -> Letter:
+        return self._letter(
+            "recovery-key-made",
+            to,
+            "A new recovery key was made",
+            "a new recovery key was made for your account. It opens everything, and an earlier one is void.",
+            _circumstances(client, at),
+            f"{NOT_YOU} Then make a new recovery key, which makes this one void.",
+        )
+
+    def email_left(self, to: str, client: Client, at: datetime) -> Letter:
+        """The notice to the address that is no longer the account's; it does not name the new one."""
+        return self._letter(
+            "email-left",
+            to,
+            "The address of your account was changed",
+            "your account now has another address than this one. This is the last message to this address.",
+            _circumstances(client, at),
+            "If this was not you, somebody knows your password and has taken the account: contact the people "
+            "who run this service.",
+        )
+
+    def email_taken_up(self, to: str, code: str) -> Letter:
+        """The notice to the address that is now the account's, with the code that confirms it."""
+        return self._letter(
+            "email-changed",
+            to,
+            "Confirm your new address",
+            f"this is now the address of your account at Panzoto. {CONFIRM}",
+            code,
+            VALID_FOR,
+            f"If you have no account at Panzoto, {UNCONFIRMED}",
+        )
+
+    def reset(self, to: str, code: str, has_recovery_key: bool) -> Letter:
+        key = (
+            "With your recovery key all recordings open with the new password, so have it at hand."
+            if has_recovery_key
+            else "Your account has no recovery key."
+        )
+        return self._letter(
+            "reset",
+            to,
+            "Your code for a new password",
+            "somebody, probably you, asked for a new password for your account.",
+            "PLEASE READ THIS FIRST. Your recordings are sealed with your password, and nobody else can open "
+            f"them, not even we. {key} Without the recovery key you get back the account, but the recordings "
+            "in it are lost: nobody will ever be able to open them again.",
+            "To choose a new password, enter this code:",
+            code,
+            f"The code is valid for {RESET_MINUTES} minutes, and for one change of the password.",
+            "If you did not ask for this, or remember your password after all, do nothing: nothing changes.",
+        )
+
+    def _letter(self, kind: str, to: str, subject: str, *paragraphs: str) -> Letter:
+        wrapped = (_wrapped(paragraph) for paragraph in paragraphs)
+        return Letter(kind, to, subject, "\n\n".join(("Hello,", *wrapped, self._signature)))
+
+
+def _wrapped(paragraph: str) -> str:
+    """Return prose in lines; a code stays in one and what is indented stays as it is."""
+    if paragraph.startswith(" "):
+        return paragraph
+    return textwrap.fill(paragraph, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+
+
+def _circumstances(client: Client, at: datetime) -> str:
+    lines = ("Device", client.device_name), ("Address", client.address), ("Time", f"{at:%d %B %Y, %H:%M} UTC")
+    return "\n".join(f"    {name + ':':<9}{value}" for name, value in lines)

@@ -1,0 +1,463 @@
+"""Many rows at once, for moving a whole database: what is written, how, and under which conditions.
+
+BatchWriteItem cannot carry a condition, so it would overwrite what is newer.
+Rows are therefore written by TransactWriteItems, up to 100 actions at a time,
+a row always together with its claim. The attributes are those of `User` and
+`AudioFile`, and two more: `migration` says which migration wrote the item, so
+that a write whose reply was lost is known again, and `email_display` keeps an
+address as its owner wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+)
+from botocore.parsers import ResponseParserError
+from pynamodb.connection import Connection
+
+from panzoto.errors import PanzotoError, Unavailable
+from panzoto.models import connection
+from panzoto.models.attributes import EPOCH, PER_SECOND, EpochAttribute, StoredModel, rfc3339
+from panzoto.models.audio_file import AudioFile
+from panzoto.models.claim import Claim
+from panzoto.models.connection import BaseMeta
+from panzoto.models.user import User
+
+Item = dict[str, dict[str, Any]]
+Action = dict[str, dict[str, Any]]
+
+MOST_ACTIONS = 100
+MOST_KEYS = 100
+UNIT_BYTES = 1024
+# A transaction prepares every item and then writes it, and is charged for both.
+UNITS_IN_TRANSACTION = 2
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 20
+LONGEST_PAUSE_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.05
+ORIGIN = "migration"
+# Set by the service and by this migration alike whenever it becomes true, so it never tells of a change.
+SET_BY_ANYBODY = frozenset({"claims_complete"})
+
+THROTTLED = frozenset(
+    {
+        "ThrottlingException",
+        "ThrottlingError",
+        "ProvisionedThroughputExceededException",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "TransactionConflict",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+PASSING = frozenset({"InternalServerError", "InternalFailure", "ServiceUnavailable", "RequestTimeout"})
+
+_MOMENTS = EpochAttribute()
+
+
+class Throttled(Unavailable):
+    """DynamoDB asks for patience; `items` says that single items of a transaction were the cause."""
+
+    def __init__(self, items: bool = False) -> None:
+        super().__init__()
+        self.items = items
+
+
+class WriteRefused(Exception):
+    """Conditions of a transaction failed and nothing of it was written; `failed` tells which, in order."""
+
+    def __init__(self, failed: Sequence[bool]) -> None:
+        super().__init__()
+        self.failed = tuple(failed)
+
+
+class AwsRefused(PanzotoError):
+    """AWS refuses for a reason that waiting does not change; the sentence names AWS's code."""
+
+
+class TableMissing(PanzotoError):
+    """A table that is to be written does not exist; the sentence names it."""
+
+
+class MigratedUser(NamedTuple):
+    """An account as it arrives. `key_salt` is base64, `created_at` microseconds since the epoch."""
+
+    user_id: str
+    email: str
+    email_display: str | None
+    password_hash: str
+    key_salt: str
+    created_at: int
+
+
+class MigratedRecording(NamedTuple):
+    """A recording as it arrives. `uploaded_at` is microseconds since the epoch."""
+
+    file_id: str
+    user_id: str
+    s3_key: str
+    file_size: int | None
+    uploaded_at: int
+
+
+Migrated = MigratedUser | MigratedRecording
+
+
+def digest(row: Migrated) -> bytes:
+    """Return 16 bytes that stand for every value of `row`, the same whichever side it was read from."""
+    canonical = json.dumps(row, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.blake2b(canonical.encode("ascii"), digest_size=16).digest()
+
+
+def user_item(user: MigratedUser, origin: str, claims_complete: bool) -> Item:
+    """Return the item of `user`; its recordings' claims must be in place for `claims_complete`."""
+    moment = EPOCH + timedelta(microseconds=user.created_at)
+    item: Item = {
+        "user_id": {"S": user.user_id},
+        "email": {"S": user.email},
+        "password_hash": {"S": user.password_hash},
+        "key_salt": {"S": user.key_salt},
+        "created_at": {"N": _MOMENTS.serialize(moment)},
+        "created_at_iso": {"S": rfc3339(moment)},
+        ORIGIN: {"S": origin},
+    }
+    if user.email_display is not None:
+        item["email_display"] = {"S": user.email_display}
+    if claims_complete:
+        item["claims_complete"] = {"BOOL": True}
+    return item
+
+
+def recording_item(recording: MigratedRecording, origin: str) -> Item:
+    """Return the item of `recording`."""
+    moment = EPOCH + timedelta(microseconds=recording.uploaded_at)
+    item: Item = {
+        "file_id": {"S": recording.file_id},
+        "user_id": {"S": recording.user_id},
+        "s3_key": {"S": recording.s3_key},
+        "uploaded_at": {"N": _MOMENTS.serialize(moment)},
+        "uploaded_at_iso": {"S": rfc3339(moment)},
+        ORIGIN: {"S": origin},
+    }
+    if recording.file_size is not None:
+        item["file_size"] = {"N": str(recording.file_size)}
+    return item
+
+
+def claim_name(row: Migrated) -> str:
+    """Return the key of the claim that belongs to `row`."""
+    return f"email#{row.email}" if isinstance(row, MigratedUser) else f"s3key#{row.s3_key}"
+
+
+def claim_item(row: Migrated, origin: str) -> Item:
+    """Return the claim that belongs to `row`."""
+    item: Item = {"claim": {"S": claim_name(row)}, "user_id": {"S": row.user_id}, ORIGIN: {"S": origin}}
+    if isinstance(row, MigratedRecording):
+        item["file_id"] = {"S": row.file_id}
+    return item
+
+
+def holds(claim: Item, row: Migrated) -> bool:
+    """Whether `claim` is that of `row`."""
+    file_id = row.file_id if isinstance(row, MigratedRecording) else None
+    return text(claim, "user_id") == row.user_id and text(claim, "file_id") == file_id
+
+
+def text(item: Item, name: str) -> str | None:
+    """Return a string attribute, None where it is absent."""
+    value = item.get(name, {}).get("S")
+    return value if isinstance(value, str) else None
+
+
+def read_user(item: Item) -> MigratedUser | None:
+    """Return the account that `item` holds, or None when it is no complete one."""
+    try:
+        return MigratedUser(
+            item["user_id"]["S"],
+            item["email"]["S"],
+            text(item, "email_display"),
+            item["password_hash"]["S"],
+            item["key_salt"]["S"],
+            _microseconds(item["created_at"]["N"]),
+        )
+    except (KeyError, ValueError, ArithmeticError):
+        return None
+
+
+def read_recording(item: Item) -> MigratedRecording | None:
+    """Return the recording that `item` holds, or None when it is no complete one."""
+    try:
+        size = item.get("file_size", {}).get("N")
+        return MigratedRecording(
+            item["file_id"]["S"],
+            item["user_id"]["S"],
+            item["s3_key"]["S"],
+            None if size is None else int(size),
+            _microseconds(item["uploaded_at"]["N"]),
+        )
+    except (KeyError, ValueError, ArithmeticError):
+        return None
+
+
+def _microseconds(number: str) -> int:
+    whole, _, fraction = number.partition(".")
+    if whole.isdigit() and len(fraction) <= 6 and (not fraction or fraction.isdigit()):
+        return int(whole) * PER_SECOND + int((fraction + "000000")[:6])
+    scaled = Decimal(number) * PER_SECOND
+    if scaled != int(scaled):
+        # Finer than a microsecond: nobody here writes that, and rounding would hide a difference.
+        raise ValueError(number)
+    return int(scaled)
+
+
+def units(item: Item) -> int:
+    """Return the write units of one plain write of `item` to one table or index."""
+    return max(1, -(-_size(item) // UNIT_BYTES))
+
+
+def _size(item: Item) -> int:
+    """Return the bytes that DynamoDB counts: names and values as UTF-8, numbers at two digits a byte."""
+    total = 0
+    for name, value in item.items():
+        ((kind, content),) = value.items()
+        total += len(name)
+        if kind == "S":
+            total += len(content) if content.isascii() else len(content.encode())
+        else:
+            total += len(content) // 2 + 2 if kind == "N" else 1
+    return total
+
+
+def put_new(model: type[StoredModel], item: Item) -> Action:
+    """Write `item` unless there is one under its key."""
+    key = key_name(model)
+    return {
+        "Put": {
+            "TableName": model.Meta.table_name,
+            "Item": item,
+            "ConditionExpression": f"attribute_not_exists({key})",
+        }
+    }
+
+
+def put_over(model: type[StoredModel], item: Item, stored: Item) -> Action:
+    """Write `item` in the place of `stored`, if that has not changed since it was read."""
+    return {"Put": {"TableName": model.Meta.table_name, "Item": item, **_unchanged(model, stored)}}
+
+
+def delete(model: type[StoredModel], stored: Item) -> Action:
+    """Delete `stored`, if that has not changed since it was read."""
+    key = key_name(model)
+    where = {"TableName": model.Meta.table_name, "Key": {key: stored[key]}}
+    return {"Delete": {**where, **_unchanged(model, stored)}}
+
+
+def key_name(model: type[StoredModel]) -> str:
+    """Return the name of the model's hash key."""
+    return next(a.attr_name for a in model.get_attributes().values() if a.is_hash_key)
+
+
+def _unchanged(model: type[StoredModel], stored: Item) -> dict[str, Any]:
+    """Return the condition that every attribute is as in `stored`, and no other of the model's is there."""
+    known = {attribute.attr_name for attribute in model.get_attributes().values()}
+    names: dict[str, str] = {}
+    values: Item = {}
+    terms = []
+    for number, name in enumerate(sorted((known | stored.keys()) - SET_BY_ANYBODY)):
+        names[f"#{number}"] = name
+        if name in stored:
+            values[f":{number}"] = stored[name]
+            terms.append(f"#{number} = :{number}")
+        else:
+            terms.append(f"attribute_not_exists(#{number})")
+    return {
+        "ConditionExpression": " AND ".join(terms),
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A finished TransactWriteItems request; sent twice it writes once, since its token stays the same."""
+
+    body: bytes
+
+    @classmethod
+    def of(cls, actions: Sequence[Action]) -> Transaction:
+        content = {"ClientRequestToken": str(uuid.uuid4()), "TransactItems": actions}
+        return cls(json.dumps(content, separators=(",", ":")).encode("ascii"))
+
+
+class BulkTables:
+    """The tables behind the models, for many threads at once; `bind_models` comes first.
+
+    Every verb raises `Throttled` or `Unavailable` when trying again may help,
+    and `AwsRefused` when not. None of them tries again by itself.
+    """
+
+    def __init__(self, threads: int) -> None:
+        patient = Connection(
+            region=BaseMeta.region,
+            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+            read_timeout_seconds=READ_TIMEOUT_SECONDS,
+            max_retry_attempts=0,
+            max_pool_connections=threads,
+        )
+        self._client: Any = patient.client
+        self._body = threading.local()
+        events = self._client.meta.events
+        events.register("after-call.dynamodb", connection._refuse_damaged_answer)  # noqa: SLF001 - a sibling's
+        # The SDK takes twenty times longer to check and serialise a hundred items than
+        # we take to write them down, so it is handed the finished body.
+        events.register("before-call.dynamodb.TransactWriteItems", self._put_body)
+
+    def _put_body(self, params: dict[str, Any], **_: Any) -> None:
+        params["body"] = self._body.content
+
+    def write(self, transaction: Transaction) -> None:
+        """Write all of `transaction` or nothing. Raises `WriteRefused`."""
+        self._body.content = transaction.body
+        self._call(lambda: self._client.transact_write_items(TransactItems=[]))
+
+    def fetch(self, model: type[StoredModel], keys: Iterable[str]) -> dict[str, Item]:
+        """Return the items under `keys`, strongly consistent, by key; what is not there is left out."""
+        key, table = key_name(model), model.Meta.table_name
+        waiting = [{key: {"S": value}} for value in dict.fromkeys(keys)]
+        found: dict[str, Item] = {}
+        attempt = 0
+        while waiting:
+            request = {table: {"Keys": waiting[:MOST_KEYS], "ConsistentRead": True}}
+            answer = self._call(lambda asked=request: self._client.batch_get_item(RequestItems=asked))
+            for item in answer.get("Responses", {}).get(table, []):
+                found[item[key]["S"]] = item
+            left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+            waiting = left + waiting[MOST_KEYS:]
+            attempt = attempt + 1 if left else 0
+            if left:
+                time.sleep(pause(attempt))
+        return found
+
+    def segment(
+        self, model: type[StoredModel], number: int, total: int, index: str | None = None
+    ) -> Iterator[list[Item]]:
+        """Yield the pages of segment `number` of `total` of a table or of one of its indexes."""
+        where: dict[str, Any] = {
+            "TableName": model.Meta.table_name,
+            "Segment": number,
+            "TotalSegments": total,
+        }
+        where |= {"IndexName": index} if index else {"ConsistentRead": True}
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._patient_scan(where | start)
+            yield answer.get("Items", [])
+            if not answer.get("LastEvaluatedKey"):
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def _patient_scan(self, request: dict[str, Any]) -> Any:
+        for attempt in range(1, 9):
+            try:
+                return self._call(lambda: self._client.scan(**request))
+            except Unavailable:
+                time.sleep(pause(attempt))
+        return self._call(lambda: self._client.scan(**request))
+
+    def has_rows(self, model: type[StoredModel]) -> bool:
+        """Whether the table holds anything at all; one read."""
+        answer = self._call(lambda: self._client.scan(TableName=model.Meta.table_name, Limit=1))
+        return bool(answer.get("Items"))
+
+    def identity(self) -> str:
+        """Return what tells these tables from all others, also from tables of the same names made anew.
+
+        Raises `TableMissing`.
+        """
+        tables = (self._describe(model) for model in (User, AudioFile, Claim))
+        return json.dumps([[table.get("TableArn"), table.get("TableId")] for table in tables])
+
+    def write_rate(self, model: type[StoredModel]) -> int:
+        """Return the write units a second that the table takes from the start."""
+        described = self._describe(model)
+        provisioned = described.get("ProvisionedThroughput", {}).get("WriteCapacityUnits", 0)
+        warm = described.get("WarmThroughput", {}).get("WriteUnitsPerSecond", 0)
+        return int(provisioned or warm or ON_DEMAND_UNITS)
+
+    def _describe(self, model: type[StoredModel]) -> dict[str, Any]:
+        name = model.Meta.table_name
+        try:
+            answer = self._call(lambda: self._client.describe_table(TableName=name))
+        except AwsRefused as error:
+            if isinstance(error.__cause__, ClientError) and _code(error.__cause__) == TABLE_NOT_FOUND:
+                raise TableMissing(
+                    f"The table {name} does not exist; make it with `flask panzoto resources create`"
+                ) from error
+            raise
+        described: dict[str, Any] = answer.get("Table", {})
+        return described
+
+    def _call(self, send: Callable[[], Any]) -> Any:
+        try:
+            return send()
+        except ClientError as error:
+            raise _translated(error) from error
+        except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
+            raise AwsRefused("There are no AWS credentials, or not all of them") from error
+        except (BotoCoreError, ResponseParserError) as error:
+            raise Unavailable(f"DynamoDB cannot be reached: {type(error).__name__}") from error
+
+
+# What AWS promises for a new on-demand table, before it has grown.
+ON_DEMAND_UNITS = 4000
+TABLE_NOT_FOUND = "ResourceNotFoundException"
+
+
+def pause(attempt: int) -> float:
+    """Return how long to wait before attempt `attempt` + 1: up to twice as long each time, at random."""
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(attempt, 16))
+    return random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
+
+
+def _translated(error: ClientError) -> Exception:
+    code = _code(error)
+    if code == "TransactionCanceledException":
+        return _cancelled(error)
+    if code in THROTTLED:
+        return Throttled()
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in PASSING or status >= 500:
+        return Unavailable(f"DynamoDB failed with {code or status}")
+    return AwsRefused(f"DynamoDB refused {error.operation_name}: {code}")
+
+
+def _cancelled(error: ClientError) -> Exception:
+    reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
+    if "ConditionalCheckFailed" in reasons:
+        return WriteRefused([reason == "ConditionalCheckFailed" for reason in reasons])
+    if reasons and all(reason in THROTTLED or reason == "None" for reason in reasons):
+        return Throttled(items=True)
+    others = sorted(set(reasons) - {"None"})
+    return AwsRefused(f"DynamoDB cancelled a transaction: {', '.join(others) or 'no reason given'}")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

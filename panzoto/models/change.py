@@ -1,0 +1,60 @@
+"""What changed in each user's recordings, in order: one entry for each recording, at its latest change.
+
+Entries are numbered without a gap by a counter on the account that moves in
+the same transaction, and read strongly consistently, so that nobody who asks
+"what since then?" can miss one that was written at the same moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+
+from panzoto.models.attributes import StoredModel
+from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+
+
+class Change(StoredModel):
+    """The latest change of one recording; a recording that is gone keeps its last entry."""
+
+    class Meta(BaseMeta):
+        table_name = "panzoto-changes"
+
+    user_id = UnicodeAttribute(hash_key=True)
+    number = NumberAttribute(range_key=True)
+    file_id = UnicodeAttribute()
+
+    def add_to(self, transaction: Transaction, before: int | None) -> None:
+        """Write the entry and remove the recording's entry before it, as part of `transaction`."""
+        if before is not None:
+            transaction.delete(Change(self.user_id, before))
+        transaction.save(self)
+
+    @classmethod
+    def after(cls, user_id: str, number: int, limit: int) -> list[Change]:
+        """Return up to `limit` entries beyond `number`, in order, strongly consistent."""
+        with storage_failures():
+            return list(cls.query(user_id, cls.number > number, limit=limit, consistent_read=True))
+
+    @classmethod
+    def file_at(cls, user_id: str, number: int) -> str | None:
+        """Return whose change has that number."""
+        with storage_failures():
+            try:
+                return cls.get(user_id, number, consistent_read=True).file_id
+            except cls.DoesNotExist:
+                return None
+
+    @classmethod
+    def remove_all(cls, user_id: str) -> None:
+        """Remove the list of a user whose account is deleted."""
+        for change in cls.all_of(user_id):
+            with storage_failures():
+                change.delete()
+
+    @classmethod
+    def all_of(cls, user_id: str) -> Iterator[Change]:
+        """Yield every entry of a user."""
+        with storage_failures():
+            yield from cls.query(user_id, consistent_read=True)

@@ -1,0 +1,76 @@
+"""What was erased for good, when, and what of it still waits: kept for the owner to see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.expressions.update import Action
+
+from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
+from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+
+
+class Erasure(StoredModel):
+    """The erasure of one recording. `erasure_id` sorts by when it was asked for."""
+
+    class Meta(BaseMeta):
+        table_name = "panzoto-erasures"
+
+    user_id = UnicodeAttribute(hash_key=True)
+    erasure_id = UnicodeAttribute(range_key=True)
+    file_id = UnicodeAttribute()
+    asked_at = EpochAttribute()
+    erased_at = EpochAttribute(null=True)
+    objects_removed = NumberAttribute()
+    objects_waiting = NumberAttribute(null=True)
+
+    @classmethod
+    def of(cls, user_id: str, file_id: str) -> Erasure:
+        """Return the erasure of a recording that is about to begin."""
+        asked = now()
+        return cls(
+            user_id=user_id,
+            erasure_id=f"{int(asked.timestamp() * 1_000_000):014x}-{file_id}",
+            file_id=file_id,
+            asked_at=asked,
+            objects_removed=0,
+        )
+
+    def add_to(self, transaction: Transaction) -> None:
+        """Note the beginning as part of `transaction`."""
+        transaction.save(self)
+
+    @classmethod
+    def note(cls, user_id: str, erasure_id: str, removed: int, waiting: int) -> None:
+        """Note how far an erasure is; with nothing waiting it is done."""
+        actions: list[Action] = [cls.objects_removed.add(removed), cls.objects_waiting.set(waiting)]
+        if not waiting:
+            actions.append(cls.erased_at.set(now()))
+        with storage_failures():
+            cls(user_id, erasure_id).update(actions=actions)
+
+    @classmethod
+    def page(cls, user_id: str, limit: int, before: str | None) -> list[Erasure]:
+        """Return up to `limit` erasures, newest first, older than `before`."""
+        older = None if before is None else cls.erasure_id < before
+        with storage_failures():
+            return list(
+                cls.query(user_id, older, limit=limit, scan_index_forward=False, consistent_read=True)
+            )
+
+    @classmethod
+    def remove_all(cls, user_id: str) -> None:
+        """Remove what is kept for a user whose account is deleted."""
+        with storage_failures():
+            for erasure in cls.query(user_id, consistent_read=True):
+                erasure.delete()
+
+    def to_public(self) -> dict[str, Any]:
+        """Return the erasure as its owner sees it; `objects_waiting` is null until S3 was asked."""
+        return {
+            "file_id": self.file_id,
+            "erased_at": rfc3339(self.erased_at),
+            "objects_removed": self.objects_removed,
+            "objects_waiting": self.objects_waiting,
+        }

@@ -1,0 +1,118 @@
+"""What an owner does with a recording that is there: describe it, bin it, take it back, erase it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from panzoto.errors import AudioFileNotFound
+from panzoto.models import AudioFile, Erasure, User
+from panzoto.models.attributes import now, rfc3339
+from panzoto.models.audio_file import ERASING
+from panzoto.models.library import Edit, Quota, edit
+from panzoto.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The recordings of all users in one bucket."""
+
+    storage: Storage
+    quota: Quota
+
+    def describe(self, audio_file: AudioFile, values: dict[str, Any]) -> AudioFile:
+        """Set what the owner says of a recording; None takes a value away."""
+
+        def plan(row: AudioFile, _: User) -> Edit:
+            actions = [
+                getattr(AudioFile, name).remove() if value is None else getattr(AudioFile, name).set(value)
+                for name, value in values.items()
+            ]
+            if "recorded_at" in values and row.is_listed:
+                actions.append(AudioFile.listed_at.set(values["recorded_at"] or row.uploaded_at))
+            return Edit(actions)
+
+        return edit(audio_file.file_id, audio_file.user_id, plan) if values else audio_file
+
+    def bin(self, audio_file: AudioFile) -> AudioFile:
+        """Put a recording into the trash, where it does not count; one that is there stays as it is."""
+
+        def plan(row: AudioFile, _: User) -> Edit | None:
+            if row.value("deleted_at") is not None:
+                return None
+            if not row.is_listed:
+                raise AudioFileNotFound()
+            return Edit(
+                [
+                    AudioFile.deleted_at.set(now()),
+                    AudioFile.kept_uploaded_at.set(row.uploaded_at),
+                    AudioFile.uploaded_at.remove(),
+                    AudioFile.listed_at.remove(),
+                ],
+                recordings=-1,
+                size=-row.size_in_bytes,
+            )
+
+        return edit(audio_file.file_id, audio_file.user_id, plan)
+
+    def restore(self, audio_file: AudioFile) -> AudioFile:
+        """Take a recording out of the trash. Raises `QuotaExceeded`; one that is listed stays as it is."""
+
+        def plan(row: AudioFile, user: User) -> Edit | None:
+            if row.value("deleted_at") is None:
+                return None
+            self.quota.check(user, 1, row.size_in_bytes)
+            uploaded = row.kept_uploaded_at
+            return Edit(
+                [
+                    AudioFile.deleted_at.remove(),
+                    AudioFile.kept_uploaded_at.remove(),
+                    AudioFile.uploaded_at.set(uploaded),
+                    AudioFile.uploaded_at_iso.set(rfc3339(uploaded)),
+                    AudioFile.listed_at.set(row.value("recorded_at") or uploaded),
+                ],
+                recordings=1,
+                size=row.size_in_bytes,
+            )
+
+        return edit(audio_file.file_id, audio_file.user_id, plan)
+
+    def erase(self, audio_file: AudioFile) -> int:
+        """Erase a recording for good: its objects with every version, then row and claims.
+
+        Interrupted anywhere, the row says so and `finish_erasure` goes on.
+        Returns how many versions S3 would not delete; as long as there are
+        any, the row stays, shown to nobody.
+        """
+        erasure = Erasure.of(audio_file.user_id, audio_file.file_id)
+
+        def plan(row: AudioFile, _: User) -> Edit | None:
+            if row.status == ERASING:
+                return None
+            return Edit(
+                [
+                    AudioFile.status.set(ERASING),
+                    AudioFile.erasure_id.set(erasure.erasure_id),
+                    AudioFile.uploaded_at.remove(),
+                    AudioFile.listed_at.remove(),
+                    AudioFile.deleted_at.remove(),
+                ],
+                recordings=-1 if row.counts else 0,
+                size=-row.size_in_bytes if row.counts else 0,
+                also=erasure.add_to,
+            )
+
+        return self.finish_erasure(edit(audio_file.file_id, audio_file.user_id, plan))
+
+    def finish_erasure(self, row: AudioFile) -> int:
+        """Go on with an erasure that has begun; safe to repeat."""
+        removed = waiting = 0
+        for s3_key in row.own_keys():
+            if row.another_row_names(s3_key):
+                continue
+            done, refused = self.storage.remove(s3_key)
+            removed, waiting = removed + done, waiting + refused
+        if not waiting:
+            row.remove()
+        Erasure.note(row.user_id, row.erasure_id, removed, waiting)
+        return waiting

@@ -1,0 +1,241 @@
+"""Uploads: from the announcement, through presigned URLs, to a recording that lists show.
+
+The row is written before any URL is given out, so whatever a phone puts into
+the bucket has a record; the object's real size and checksum are looked at
+before lists show it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from panzoto.errors import (
+    AudioFileNotFound,
+    ChecksumMismatch,
+    KeyTaken,
+    ObjectNotFound,
+    SizeMismatch,
+    UploadComplete,
+    UploadIncomplete,
+)
+from panzoto.models import AudioFile, Claim, User
+from panzoto.models.attributes import now, rfc3339
+from panzoto.models.audio_file import PENDING, STORED
+from panzoto.models.connection import Transaction
+from panzoto.models.library import Edit, Quota, add, edit
+from panzoto.presigning import Presigner, SignedRequest
+from panzoto.storage import ObjectVersion, Storage, StoredPart
+
+MIB = 1024 * 1024
+SMALLEST_PART = 16 * MIB
+MOST_PARTS = 10_000
+PIECE = MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """The uploads of all users into one bucket."""
+
+    storage: Storage
+    presigner: Presigner
+    quota: Quota
+    single_max: int
+
+    def announce(
+        self, user_id: str, file_size: int, client_id: str | None, **more: Any
+    ) -> tuple[AudioFile, bool]:
+        """Write a pending recording and return it with True, or the one announced before under `client_id`.
+
+        Raises `QuotaExceeded`, `TokenInvalid`.
+        """
+        known = self._known(user_id, client_id)
+        if known is not None:
+            return known, False
+        row = AudioFile.announced(user_id, file_size, client_id=client_id, **more)
+
+        def also(transaction: Transaction) -> None:
+            if client_id is not None:
+                Claim.for_client_id(user_id, client_id, row.file_id).add_to(transaction)
+
+        try:
+            add(row, self.quota, also)
+        except KeyTaken:
+            known = self._known(user_id, client_id)
+            if known is None:
+                raise
+            return known, False
+        return row, True
+
+    def _known(self, user_id: str, client_id: str | None) -> AudioFile | None:
+        claim = Claim.on_client_id(user_id, client_id) if client_id is not None else None
+        return AudioFile.owned(claim.file_id, user_id) if claim is not None else None
+
+    def describe(self, row: AudioFile, host: str) -> dict[str, Any] | None:
+        """Return where the bytes of a pending recording go, with fresh URLs; None once it is stored."""
+        if row.status != PENDING:
+            return None
+        if row.size_in_bytes <= self.single_max:
+            return self._single(row, host)
+        return self._multipart(row, host)
+
+    def _single(self, row: AudioFile, host: str) -> dict[str, Any]:
+        signed: SignedRequest = self.presigner.put(row.s3_key, row.size_in_bytes, row.sha256, host)
+        return {
+            "type": "single",
+            "method": "PUT",
+            "url": signed.url,
+            "headers": signed.headers,
+            "expires_at": rfc3339(signed.expires_at),
+        }
+
+    def _multipart(self, row: AudioFile, host: str) -> dict[str, Any]:
+        row = self._with_upload_id(row)
+        size = part_size(row.size_in_bytes)
+        stored = {part.number for part in self.stored_parts(row)}
+        missing = [number for number in range(1, part_count(row.size_in_bytes) + 1) if number not in stored]
+        urls, expires_at = self.presigner.parts(row.s3_key, row.upload_id, missing, host)
+        return {
+            "type": "multipart",
+            "part_size": size,
+            "parts": [{"part_number": number, "url": url} for number, url in zip(missing, urls, strict=True)],
+            "expires_at": rfc3339(expires_at),
+        }
+
+    def _with_upload_id(self, row: AudioFile) -> AudioFile:
+        """Begin the multipart upload in the bucket, unless it is begun and still there."""
+        if row.upload_id and self.storage.parts(row.s3_key, row.upload_id) is not None:
+            return row
+        upload_id = self.storage.begin_parts(row.s3_key)
+        before = row.upload_id
+
+        def plan(current: AudioFile, _: User) -> Edit | None:
+            # Of two that begin at once the first one counts; the sweep removes the other.
+            return Edit([AudioFile.upload_id.set(upload_id)]) if current.upload_id == before else None
+
+        row = edit(row.file_id, row.user_id, plan)
+        if row.upload_id != upload_id:
+            self.storage.abort_parts(row.s3_key, upload_id)
+        return row
+
+    def stored_parts(self, row: AudioFile) -> list[StoredPart]:
+        """Return the parts of a pending multipart upload that are in the bucket with their right size."""
+        parts = self.storage.parts(row.s3_key, row.upload_id) if row.upload_id else None
+        return [part for part in parts or [] if part.size == part_length(row.size_in_bytes, part.number)]
+
+    def complete(self, row: AudioFile) -> AudioFile:
+        """Look at what is in the bucket and let lists show the recording; repeating it changes nothing.
+
+        Raises `UploadIncomplete`, `SizeMismatch`, `ChecksumMismatch`,
+        `AudioFileNotFound`. What does not match is removed, so that the phone can try again.
+        """
+        if row.status != PENDING:
+            return row
+        if row.upload_id:
+            self._join_parts(row)
+        try:
+            version = self.storage.look(row.s3_key)
+        except ObjectNotFound as error:
+            raise UploadIncomplete(self._missing(row)) from error
+        self._verify(row, version)
+        return commit(row, version)
+
+    def _missing(self, row: AudioFile) -> list[int]:
+        if row.size_in_bytes <= self.single_max:
+            return []
+        stored = {part.number for part in self.stored_parts(row)}
+        return [number for number in range(1, part_count(row.size_in_bytes) + 1) if number not in stored]
+
+    def _join_parts(self, row: AudioFile) -> None:
+        parts = self.storage.parts(row.s3_key, row.upload_id)
+        if parts is None:
+            # Joined before, by a request whose answer was lost, or never begun: the object itself tells.
+            return
+        missing = self._missing(row)
+        if missing:
+            raise UploadIncomplete(missing)
+        self.storage.join_parts(row.s3_key, row.upload_id, parts)
+
+    def _verify(self, row: AudioFile, version: ObjectVersion) -> None:
+        if version.size != row.size_in_bytes:
+            self.storage.remove(row.s3_key)
+            raise SizeMismatch()
+        if row.sha256 and self._sha256(version) != row.sha256:
+            self.storage.remove(row.s3_key)
+            raise ChecksumMismatch()
+
+    def _sha256(self, version: ObjectVersion) -> str:
+        digest = hashlib.sha256()
+        for piece in self.storage.pinned(version).pieces(0, version.size, PIECE):
+            digest.update(piece)
+        return base64.b64encode(digest.digest()).decode("ascii")
+
+    def abort(self, row: AudioFile) -> None:
+        """Give up a pending upload: its parts and object, then row, claims and reservation.
+
+        Raises `UploadComplete`.
+        """
+        if row.status != PENDING:
+            raise UploadComplete()
+        self.storage.remove(row.s3_key)
+
+        def plan(current: AudioFile, _: User) -> Edit:
+            if current.status != PENDING:
+                raise UploadComplete()
+            return Edit(recordings=-1, size=-current.size_in_bytes, also=current.add_release_to, remove=True)
+
+        edit(row.file_id, row.user_id, plan)
+        # What arrived between the two would be an object without a record.
+        self.storage.remove(row.s3_key)
+
+    def arrived(self, s3_key: str) -> bool:
+        """Commit the pending recording that `s3_key` belongs to, if there is one and it is whole.
+
+        For the bucket's own events, which come late, twice and out of order.
+        """
+        claim = Claim.on_s3_key(s3_key)
+        row = AudioFile.row(claim.file_id) if claim is not None and claim.file_id else None
+        if row is None or row.status != PENDING or row.s3_key != s3_key:
+            return False
+        try:
+            self.complete(row)
+        except (UploadIncomplete, SizeMismatch, ChecksumMismatch, AudioFileNotFound):
+            return False
+        return True
+
+
+def commit(row: AudioFile, version: ObjectVersion) -> AudioFile:
+    """Let lists show a recording whose object has been looked at."""
+
+    def plan(current: AudioFile, _: User) -> Edit | None:
+        if current.status != PENDING:
+            return None
+        uploaded = now()
+        return Edit(
+            [
+                AudioFile.status.set(STORED),
+                AudioFile.uploaded_at.set(uploaded),
+                AudioFile.uploaded_at_iso.set(rfc3339(uploaded)),
+                AudioFile.listed_at.set(current.value("recorded_at") or uploaded),
+            ],
+            size=version.size - current.size_in_bytes,
+        )
+
+    return edit(row.file_id, row.user_id, plan)
+
+
+def part_size(file_size: int) -> int:
+    """Return the size in bytes of every part but the last: whole MiB, and no more parts than S3 takes."""
+    least = -(-file_size // MOST_PARTS)
+    return max(SMALLEST_PART, -(-least // MIB) * MIB)
+
+
+def part_count(file_size: int) -> int:
+    return -(-file_size // part_size(file_size))
+
+
+def part_length(file_size: int, number: int) -> int:
+    """Return how long part `number`, counted from one, must be."""
+    return max(0, min(part_size(file_size), file_size - (number - 1) * part_size(file_size)))

@@ -1,0 +1,70 @@
+"""The messages that a service with MAIL=files has written, as their receivers find them."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+import time
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from tests.support.service import Service
+
+WAIT_SECONDS = 20.0
+NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-([a-z-]+)-[0-9a-f]{6}\.eml")
+CODE = re.compile(r"^[A-Za-z0-9_-]{80,}$", re.MULTILINE)
+
+
+def folder(service: Service) -> Path:
+    return service.data_dir / "mail"
+
+
+def sent(service: Service, address: str) -> list[tuple[str, EmailMessage]]:
+    """Return the kind and the text of every message to `address` so far, oldest first."""
+    found = []
+    for path in sorted(folder(service).glob("[!.]*")):
+        message = read(path.read_bytes())
+        if message["To"].addresses[0].addr_spec == address:
+            found.append((kind(path), message))
+    return found
+
+
+def kind(path: Path) -> str:
+    named = NAME.fullmatch(path.name)
+    assert named is not None, path.name
+    return named[1]
+
+
+def read(raw: bytes) -> EmailMessage:
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def text(message: EmailMessage) -> str:
+    content: Any = message.get_content()
+    assert isinstance(content, str)
+    return content
+
+
+def wait_for(service: Service, address: str, wanted: str, count: int = 1) -> EmailMessage:
+    """Return the latest message of kind `wanted` to `address`, once there are `count` of them."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        messages = [message for kind, message in sent(service, address) if kind == wanted]
+        if len(messages) >= count:
+            return messages[-1]
+        assert time.monotonic() < deadline, f"{len(messages)} of {count} {wanted} mails have come"
+        time.sleep(0.02)
+
+
+def code_in(message: EmailMessage) -> str:
+    """Return the one code in a message."""
+    (code,) = CODE.findall(text(message))
+    return str(code)
+
+
+def kinds(service: Service, address: str) -> list[str]:
+    return [kind for kind, _ in sent(service, address)]
