@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 from flask import Flask
 from flask.cli import AppGroup
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
+from panzoto.bucket_events import BucketEvents
 from panzoto.errors import PanzotoError
 from panzoto.http import services
-from panzoto.models import AudioFile, User
+from panzoto.models import AudioFile, User, library
 from panzoto.models.missing_claims import Tally, write_missing_claims
 from panzoto.resources import Resources
+from panzoto.sweep import Sweep
 from panzoto.verification import Finding, verify_recordings
 
+QUEUE_PAUSE_SECONDS = 5
 DELETE_WORDS = "DELETE ALL TABLES"
 
 panzoto = AppGroup("panzoto", help="Operate the service: tables, bucket and recordings.")
@@ -79,6 +92,73 @@ def sweep() -> None:
         except PanzotoError as error:
             raise click.ClickException(f"{finished} deletions finished, then: {error.sentence}") from error
     click.echo(f"{finished} deletions finished")
+
+
+@recordings.command("sweep")
+@click.option("--apply", is_flag=True, help="Act on what is found; without it nothing is changed.")
+def sweep_recordings(apply: bool) -> None:
+    """Find what interrupted uploads, upgrades and erasures left, in tables and bucket."""
+    parts = services()
+    sweep = Sweep(parts.storage, parts.uploads, parts.shelf, parts.settings.trash_days, apply)
+    try:
+        with _counting("looking at rows and objects") as progress:
+            findings = sweep.run(progress)
+    except PanzotoError as error:
+        raise click.ClickException(error.sentence) from error
+    table = Table("Found", "How many", box=None, pad_edge=False)
+    for kind, count in sorted(findings.counts.items()):
+        table.add_row(kind, str(count))
+    Console(soft_wrap=True).print(table)
+    for file_id in findings.without_object:
+        click.echo(f"record without object: {file_id}")
+    for failure, count in findings.failures.items():
+        click.echo(f"not done, {count} times: {failure}")
+    click.echo("Done." if apply else "Nothing was changed; --apply acts.")
+    if findings.failures:
+        raise SystemExit(1)
+
+
+@recordings.command()
+def recount() -> None:
+    """Count every account's recordings anew, and repair counters that have drifted."""
+    drifted = 0
+    try:
+        with _counting("counting accounts") as progress:
+            for number, user in enumerate(User.all_counted(), 1):
+                counted, real = library.recount(user)
+                if counted != real:
+                    drifted += 1
+                    click.echo(f"{user.user_id}: counted {counted}, are {real}")
+                progress(number)
+    except PanzotoError as error:
+        raise click.ClickException(error.sentence) from error
+    click.echo(f"{drifted} accounts had drifted")
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[int], None]]:
+    """Show how many things were done, where somebody is watching."""
+    console = Console(stderr=True)
+    columns = (TextColumn(what), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done: progress.update(task, completed=done)
+
+
+@panzoto.command()
+def events() -> None:
+    """Work on the bucket's events until told to stop: commit uploads that have arrived."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    settings = services().settings
+    worker = BucketEvents(settings.events_queue, settings.region, services().uploads)
+    while not stopping.is_set():
+        try:
+            worker.work(lambda: not stopping.is_set())
+        except PanzotoError as error:
+            click.echo(f"{error.sentence}; trying again", err=True)
+            stopping.wait(QUEUE_PAUSE_SECONDS)
 
 
 @recordings.command()

@@ -105,6 +105,7 @@ class Settings:
     ticket_ttl: int = 900
     quota_recordings: int = 100_000
     quota_bytes: int = 50 * 1024**3
+    events_queue: str = "panzoto-bucket-events"
     trash_days: int = 30
     single_upload_max: int = 64 * 1024**2
     limit_register: Rate = Rate(5, 60)
@@ -175,6 +176,7 @@ class Settings:
             refresh_ttl=read.integer("REFRESH_TTL", 7_776_000, 1, 10 * 365 * 86400),
             quota_recordings=read.integer("QUOTA_RECORDINGS", 100_000, 0, 10**12),
             quota_bytes=read.integer("QUOTA_BYTES", 50 * 1024**3, 0, 10**17),
+            events_queue=read.text("EVENTS_QUEUE", "panzoto-bucket-events"),
             trash_days=read.integer("TRASH_DAYS", 30, 0, 3650),
             single_upload_max=read.integer("SINGLE_UPLOAD_MAX", 64 * 1024**2, 0, 5 * 1024**3),
             limit_register=read.rate("LIMIT_REGISTER", Rate(5, 60)),

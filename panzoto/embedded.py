@@ -33,9 +33,9 @@ ROOT = Path(__file__).resolve().parent.parent
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app"]
 STAND_IN_PYTHON = ROOT / ".venv-aws" / "bin" / "python"
 STAND_IN = [str(STAND_IN_PYTHON), "-I", "-X", "utf8", str(ROOT / "deploy" / "stand_in.py")]
-# What the service uses, and `aws sts get-caller-identity`; ministack's other services can run code or
+# What the service uses, and `aws sts get-caller-identity`; some of ministack's other services run code or
 # containers.
-STAND_IN_SERVICES = "dynamodb,s3,sts"
+STAND_IN_SERVICES = "dynamodb,s3,ses,sqs,sts"
 
 LOOPBACK = "127.0.0.1"
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - what the service binds, and what is tried before it does
@@ -80,12 +80,14 @@ def say(text: str, *, error: bool = False) -> None:
 
 
 def become_the_service(settings: Settings) -> None:
+    """Replace this process by gunicorn; raise `StartError` when its port is taken."""
     require_free_port(settings.port)
     sys.stdout.flush()
     os.execv(GUNICORN[0], GUNICORN)  # noqa: S606 - our own interpreter with arguments of our own
 
 
 def run_with_stand_in(settings: Settings) -> None:
+    """Run the stand-in and the service until asked to stop; raise `StartError` or `ChildEnded`."""
     if not STAND_IN_PYTHON.exists():
         raise StartError("the AWS stand-in is not installed; `make install` installs it")
     data_dir = settings.data_dir.absolute()
@@ -184,6 +186,7 @@ def locked(data_dir: Path, signals: Signals) -> Iterator[int]:
 
 
 def lock_now(lock: int) -> bool:
+    """Try to lock the open file; tell whether this process now holds it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -206,6 +209,7 @@ def bound(address: str, port: int) -> socket.socket:
 
 
 def require_free_port(port: int) -> None:
+    """Raise `StartError`, which names PORT, when the service could not listen there."""
     try:
         bound(EVERY_INTERFACE, port).close()
     except OSError as error:
@@ -216,6 +220,7 @@ def require_free_port(port: int) -> None:
 
 
 def other(port: int) -> int:
+    """Return a neighbour of `port`, to propose."""
     return port + 1 if port < 65535 else port - 1
 
 
@@ -232,6 +237,7 @@ def metrics_port(wanted: int) -> int:
 
 
 def stand_in_listener(settings: Settings) -> socket.socket:
+    """Return the socket on which the stand-in will answer; raise `StartError` when a chosen port is taken."""
     try:
         return bound(LOOPBACK, settings.aws_port)
     except OSError as error:
@@ -246,6 +252,7 @@ def stand_in_listener(settings: Settings) -> socket.socket:
 
 
 def start_stand_in(settings: Settings, listener: socket.socket, lock: int) -> Child:
+    """Start the stand-in on `listener`, its state in the data folder; `lock` stays held while it lives."""
     folder = settings.data_dir / "aws"
     for name in (".", "state", "objects", "tmp"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -288,6 +295,7 @@ def start_stand_in(settings: Settings, listener: socket.socket, lock: int) -> Ch
 
 
 def start_service(settings: Settings, endpoint: str) -> Child:
+    """Start gunicorn, which finds AWS at the URL `endpoint`."""
     process = subprocess.Popen(  # noqa: S603 - our own interpreter with arguments of our own
         GUNICORN,
         stdin=subprocess.DEVNULL,
@@ -345,6 +353,7 @@ def answers(port: int, path: str) -> bool:
 
 
 def banner(settings: Settings, aws_port: int) -> str:
+    """Return what a person wants to know once everything runs."""
     base = f"http://{LOOPBACK}:{settings.port}"
     endpoint = f"http://{LOOPBACK}:{aws_port}"
     metrics = f"http://{LOOPBACK}:{settings.metrics_port}/metrics" if settings.metrics_port else "off"

@@ -78,7 +78,8 @@ class Files:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(message.as_bytes())
+                # With the line ends of files, so that scripts find a code by its line.
+                file.write(message.as_bytes(policy=POLICY.clone(linesep="\n")))
             # Who waits for a message sees it whole or not at all.
             draft.rename(self._folder / name)
         except OSError as error:

@@ -7,6 +7,7 @@ number of times and by several processes at once.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from pynamodb.attributes import TTLAttribute
 
 from panzoto.config import Settings
@@ -39,6 +41,10 @@ LIFECYCLE_RULE = {
     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": STALE_UPLOAD_DAYS},
 }
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+
+NOTIFICATION_ID = "panzoto-object-created"
+# Messages live for two weeks, since an object that arrived must not be forgotten over a long outage.
+QUEUE_ATTRIBUTES = {"MessageRetentionPeriod": "1209600", "VisibilityTimeout": "120"}
 
 log = logging.getLogger(__name__)
 Report = Callable[[str], None]
@@ -115,6 +121,7 @@ class Resources:
         config = Config(connect_timeout=2, read_timeout=15, retries={"total_max_attempts": 3})
         path_style = Config(s3={"addressing_style": "path" if settings.custom_aws_endpoint else "auto"})
         self._dynamodb = boto3.client("dynamodb", region_name=settings.region, config=config)
+        self._sqs = boto3.client("sqs", region_name=settings.region, config=config)
         self._s3 = boto3.client("s3", region_name=settings.region, config=config.merge(path_style))
         self._settings = settings
         self._report = report
@@ -130,6 +137,7 @@ class Resources:
                 self._harden_table(definition)
             self._create_bucket()
             self._harden_bucket()
+        self._create_queue()
 
     def optimize(self) -> None:
         """Add what existing tables and bucket lack. No data is touched."""
@@ -138,6 +146,7 @@ class Resources:
                 self._add_missing_indexes(definition)
                 self._harden_table(definition)
             self._harden_bucket()
+        self._create_queue()
 
     def states(self) -> Iterator[State]:
         """Yield each table's and the bucket's state."""
@@ -145,6 +154,7 @@ class Resources:
             for definition in self.definitions:
                 yield self._table_state(definition)
             yield self._bucket_state()
+        yield self._queue_state()
 
     def delete(self) -> None:
         """Delete every table, and the bucket only if it is empty. The caller has asked for confirmation."""
@@ -152,6 +162,7 @@ class Resources:
             for definition in self.definitions:
                 self._delete_table(definition.name)
             self._delete_bucket()
+        self._delete_queue()
 
     def _create_table(self, definition: TableDefinition) -> None:
         if self._describe(definition.name) is not None:
@@ -357,6 +368,80 @@ class Resources:
             self._s3.put_bucket_cors(Bucket=self._settings.bucket, CORSConfiguration={"CORSRules": rules})
         else:
             self._s3.delete_bucket_cors(Bucket=self._settings.bucket)
+
+    def _create_queue(self) -> None:
+        """Make the queue of the bucket's events and let the bucket write to it.
+
+        The service works without it, only phones must then say `complete`
+        themselves; so an AWS that has no SQS is told of and does not stop the rest.
+        """
+        queue = self._settings.events_queue
+        try:
+            if self._queue_url() is None:
+                self._sqs.create_queue(QueueName=queue, Attributes=QUEUE_ATTRIBUTES)
+                self._report(f"queue {queue}: created")
+            if not self._bucket_notifies():
+                self._connect_queue()
+                self._report(f"queue {queue}: gets the bucket's events")
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            reason = _code(error) if isinstance(error, ClientError) else type(error).__name__
+            self._report(f"queue {queue}: cannot be made ({reason}); uploads are committed by phones only")
+
+    def _queue_url(self) -> str | None:
+        try:
+            url: str = self._sqs.get_queue_url(QueueName=self._settings.events_queue)["QueueUrl"]
+        except ClientError as error:
+            if "NonExistentQueue" in _code(error) or _code(error) == "QueueDoesNotExist":
+                return None
+            raise
+        return url
+
+    def _bucket_notifies(self) -> bool:
+        found = self._s3.get_bucket_notification_configuration(Bucket=self._settings.bucket)
+        return any(entry.get("Id") == NOTIFICATION_ID for entry in found.get("QueueConfigurations", []))
+
+    def _connect_queue(self) -> None:
+        url, bucket = self._queue_url(), self._settings.bucket
+        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn = answer["Attributes"]["QueueArn"]
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "s3.amazonaws.com"},
+                    "Action": "sqs:SendMessage",
+                    "Resource": arn,
+                    "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}},
+                }
+            ],
+        }
+        self._sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+        found = self._s3.get_bucket_notification_configuration(Bucket=bucket)
+        others = {name: value for name, value in found.items() if name.endswith("Configurations")}
+        entry = {"Id": NOTIFICATION_ID, "QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
+        queues = [*others.pop("QueueConfigurations", []), entry]
+        self._s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={**others, "QueueConfigurations": queues}
+        )
+
+    def _queue_state(self) -> State:
+        queue = self._settings.events_queue
+        try:
+            there = self._queue_url() is not None
+            facts = {"bucket's events": "on" if there and self._bucket_notifies() else "off"}
+        except (BotoCoreError, ClientError, ResponseParserError):
+            return State(queue, "queue", "unreachable")
+        return State(queue, "queue", "active" if there else "missing", facts)
+
+    def _delete_queue(self) -> None:
+        try:
+            url = self._queue_url()
+            if url is not None:
+                self._sqs.delete_queue(QueueUrl=url)
+                self._report(f"queue {self._settings.events_queue}: deleted")
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            self._report(f"queue {self._settings.events_queue}: kept ({type(error).__name__})")
 
     def _table_state(self, definition: TableDefinition) -> State:
         described = self._describe(definition.name)

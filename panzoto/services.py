@@ -69,6 +69,8 @@ class Services:
             settings.bucket, settings.region, settings.custom_aws_endpoint, settings.ticket_ttl
         )
         quota = Quota(settings.quota_recordings, settings.quota_bytes)
+        uploads = Uploads(storage, presigner, quota, settings.single_upload_max)
+        shelf = Shelf(storage, quota)
         playback = Playback(storage, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
         mailbox = Mailbox(open_post(settings), MailCodes(*secrets), Letters(settings.public_url))
         return cls(
@@ -82,8 +84,8 @@ class Services:
             playback=playback,
             upgrade=Upgrade(storage, playback),
             presigner=presigner,
-            uploads=Uploads(storage, presigner, quota, settings.single_upload_max),
-            shelf=Shelf(storage, quota),
+            uploads=uploads,
+            shelf=shelf,
             deletion=Deletion(storage, sessions),
             cursors=Cursors(Sealer(*secrets, "cursor")),
             mailbox=mailbox,

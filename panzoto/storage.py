@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -52,6 +53,27 @@ class StoredPart:
     number: int
     size: int
     etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedEntry:
+    """What a listing of the bucket shows: a version of an object, a marker, or an unfinished upload."""
+
+    s3_key: str
+    modified_at: datetime
+    version_id: str | None
+    upload_id: str | None
+    is_object: bool
+
+    @classmethod
+    def of(cls, entry: dict[str, Any]) -> ListedEntry:
+        return cls(
+            s3_key=entry["Key"],
+            modified_at=entry.get("LastModified") or entry["Initiated"],
+            version_id=entry.get("VersionId"),
+            upload_id=entry.get("UploadId"),
+            is_object=bool(entry.get("IsLatest")) and "Size" in entry,
+        )
 
 
 class Storage:
@@ -205,6 +227,25 @@ class Storage:
             raise ValueError("a folder's prefix ends with a slash")
         try:
             self._remove_where(prefix, lambda _: True)
+        except REFUSALS as error:
+            raise _unavailable(error) from error
+
+    def entries(self, prefix: str) -> Iterator[ListedEntry]:
+        """Yield every version, marker and unfinished upload under `prefix`. Raises `Unavailable`."""
+        try:
+            for kind in ("list_object_versions", "list_multipart_uploads"):
+                for page in self._client.get_paginator(kind).paginate(Bucket=self.bucket, Prefix=prefix):
+                    yield from (ListedEntry.of(entry) for entry in _listed(page))
+        except REFUSALS as error:
+            raise _unavailable(error) from error
+
+    def drop(self, entry: ListedEntry) -> None:
+        """Remove just this version, marker or unfinished upload. Raises `Unavailable`."""
+        if entry.upload_id is not None:
+            self.abort_parts(entry.s3_key, entry.upload_id)
+            return
+        try:
+            self._client.delete_object(Bucket=self.bucket, Key=entry.s3_key, VersionId=entry.version_id)
         except REFUSALS as error:
             raise _unavailable(error) from error
 

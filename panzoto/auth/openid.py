@@ -135,8 +135,10 @@ def read_keys(key_set: dict[str, Any]) -> dict[KeyName, jwt.PyJWK]:
         key = _usable(member)
         if key is not None:
             found.append((member.get("kid"), key))
-    named = {(kid, key.algorithm_name): key for kid, key in reversed(found) if isinstance(kid, str)}
-    keys: dict[KeyName, jwt.PyJWK] = {**named}
+    keys: dict[KeyName, jwt.PyJWK] = {}
+    for kid, key in found:
+        if isinstance(kid, str):
+            keys.setdefault((kid, key.algorithm_name), key)
     for algorithm in ALGORITHMS:
         of_it = [key for _, key in found if key.algorithm_name == algorithm]
         if len(of_it) == 1:

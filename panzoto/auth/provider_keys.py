@@ -65,7 +65,7 @@ class ProviderKeys(Generic[Key]):
         self._read = read
         self._keys: dict[KeyName, Key] = {}
         self._fresh_seconds = fresh_seconds
-        self._fetched_at = self._asked_at = -math.inf
+        self._fetched_at = self._told_at = -math.inf
         self._answered = False
         self._allowance = _Allowance(ASKS_AT_ONCE, ask_again_seconds)
         self._lock = threading.Lock()
@@ -91,15 +91,15 @@ class ProviderKeys(Generic[Key]):
         """Fetch the keys, unless it was done too often of late.
 
         While somebody else does so, who has an old key goes on with it, and
-        who has none waits: an answer that was asked for since is for both.
+        who has none waits: an answer, or none, that has come since is for both.
         """
         came = time.monotonic()
         if not self._lock.acquire(blocking=name not in self._keys):
             return
         try:
-            if self._asked_at < came and self._is_worth_asking(name) and self._allowance.take():
-                self._asked_at = time.monotonic()
+            if self._told_at < came and self._is_worth_asking(name) and self._allowance.take():
                 self._fetch()
+                self._told_at = time.monotonic()
         finally:
             self._lock.release()
 

@@ -356,6 +356,21 @@ class BulkTables:
                 time.sleep(pause(attempt))
         return found
 
+    def take_back_completeness(self, user_id: str) -> None:
+        """Take `claims_complete` from an account, if it is there and has it."""
+        try:
+            self._client.update_item(
+                TableName=User.Meta.table_name,
+                Key={"user_id": {"S": user_id}},
+                UpdateExpression="REMOVE claims_complete",
+                ConditionExpression="attribute_exists(claims_complete)",
+            )
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise _translated(error) from error
+        except (BotoCoreError, ResponseParserError) as error:
+            raise Unavailable(f"DynamoDB cannot be reached: {type(error).__name__}") from error
+
     def segment(
         self, model: type[StoredModel], number: int, total: int, index: str | None = None
     ) -> Iterator[list[Item]]:

@@ -62,16 +62,30 @@ Plan = Callable[[AudioFile, User], Edit | None]
 
 def account_of(user_id: str) -> User:
     """Return an account whose recordings are numbered and counted. Raises `TokenInvalid` when it is gone."""
-    user = _present(user_id)
+    return _settled(_present(user_id))
+
+
+def _settled(user: User) -> User:
     if not user.is_counted:
         settle(user)
     return user
 
 
-def add(row: AudioFile, quota: Quota | None = None, also: Also | None = None) -> None:
-    """Write a new recording with its claim on its key. Raises `QuotaExceeded`, `KeyTaken`, `TokenInvalid`."""
+def add(
+    row: AudioFile,
+    quota: Quota | None = None,
+    also: Also | None = None,
+    taken: Callable[[], bool] | None = None,
+    known: User | None = None,
+) -> None:
+    """Write a new recording with its claim on its key.
+
+    `also` adds to the transaction, and `taken` tells whether that is why it was
+    refused. `known` is the account if it was just read. Raises
+    `QuotaExceeded`, `KeyTaken`, `TokenInvalid`.
+    """
     for attempt in range(ATTEMPTS):
-        user = account_of(row.user_id)
+        user = _settled(known) if known is not None and attempt == 0 else account_of(row.user_id)
         if quota is not None:
             quota.check(user, 1, row.size_in_bytes)
         row.change_number = user.next_change_number
@@ -89,7 +103,7 @@ def add(row: AudioFile, quota: Quota | None = None, also: Also | None = None) ->
         except ConditionFailed:
             if _is_written(row):
                 return
-            if Claim.on_s3_key(row.s3_key) is not None:
+            if Claim.on_s3_key(row.s3_key) is not None or (taken is not None and taken()):
                 raise KeyTaken() from None
             _wait(attempt)
         else:
@@ -103,7 +117,7 @@ def record(row: AudioFile) -> AudioFile:
     if not user.is_counted and len(_first_rows(user.user_id)) > SETTLED_AT_ONCE:
         return _record_unsettled(row)
     try:
-        add(row)
+        add(row, known=user)
     except KeyTaken:
         existing = _existing(row)
         if existing is None:
@@ -203,6 +217,14 @@ def _numbering(user: User, rows: list[AudioFile]) -> Also:
             transaction.update(row, actions=actions, condition=AudioFile.change_number.does_not_exist())
 
     return fill
+
+
+def recount(user: User) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return (recordings, bytes) as counted and as they are, and repair a difference."""
+    counted, real = user.counted_usage(), AudioFile.usage(user.user_id)
+    if counted != real:
+        user.set_usage(*real)
+    return counted, real
 
 
 def _record_unsettled(row: AudioFile) -> AudioFile:

@@ -463,6 +463,12 @@ class User(StoredModel):
         with storage_failures():
             yield from cls.scan(cls.deletion_started_at.exists())
 
+    @classmethod
+    def all_counted(cls) -> Iterator[User]:
+        """Yield the accounts whose usage is counted; reads the whole table."""
+        with storage_failures():
+            yield from cls.scan(cls.claims_complete.exists(), consistent_read=True)
+
     def change_email(self, email: str) -> None:
         """Move the account and its claim to another address in one transaction. Raises `UserExists`."""
         if User.email_is_taken(email):
@@ -530,6 +536,15 @@ class User(StoredModel):
         """Store a fresh hash of the same password, unless the password has changed meanwhile."""
         try:
             self.change([User.password_hash.set(password_hash)], User.password_hash == self.password_hash)
+        except ConditionFailed:
+            return
+
+    def set_usage(self, recordings: int, size: int) -> None:
+        """Correct the counters, unless a recording has changed since this row was read."""
+        try:
+            self.change(
+                [User.used_recordings.set(recordings), User.used_bytes.set(size)], self._at_this_change()
+            )
         except ConditionFailed:
             return
 

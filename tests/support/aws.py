@@ -15,8 +15,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
+ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 START_SECONDS = 60.0
 
@@ -61,8 +63,8 @@ def _start(log: IO[bytes]) -> tuple[subprocess.Popen[bytes], str]:
     # Somebody may take the port between our look and moto's bind, so the whole start is tried again.
     for _ in range(3):
         port = free_port()
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "tests.support.serial_moto", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         url = f"http://127.0.0.1:{port}"
         if _answers(process, url):
             return process, url

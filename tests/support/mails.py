@@ -46,7 +46,7 @@ def read(raw: bytes) -> EmailMessage:
 def text(message: EmailMessage) -> str:
     content: Any = message.get_content()
     assert isinstance(content, str)
-    return content
+    return content.replace("\r\n", "\n")
 
 
 def wait_for(service: Service, address: str, wanted: str, count: int = 1) -> EmailMessage:
