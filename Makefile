@@ -1,0 +1,92 @@
+# Needs Python 3.11 or newer and make; everything else is put into .venv and .venv-aws.
+# PYTHON=python3.13 chooses an interpreter; pip obeys your own PIP_* variables and configuration.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+PYTHON ?= python3
+PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashes
+TYPED = panzoto wsgi.py deploy/gunicorn.conf.py $(wildcard migrations_from_rds)
+
+# The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
+OWN_AWS := $(strip $(AWS_ENDPOINT_URL)$(AWS_ENDPOINT_URL_DYNAMODB)$(AWS_ENDPOINT_URL_S3)$(filter production,$(FLASK_ENV)))
+ifeq ($(OWN_AWS),)
+OWN_AWS := $(shell grep -Esq '^(export +)?(AWS_ENDPOINT_URL(_S3|_DYNAMODB)?=.|FLASK_ENV=["'"'"']?production)' .env && echo yes)
+endif
+STAND_IN := $(if $(OWN_AWS),,.venv-aws/.installed)
+
+.PHONY: help
+help: ## List the targets (this is the default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: .venv/.installed .venv-aws/.installed ## Install what the service and its AWS stand-in need, into .venv and .venv-aws
+
+.PHONY: run
+run: .venv/.installed $(STAND_IN) ## Start the service (on PORT, 5000 unless set), with a stand-in for AWS; Ctrl-C stops it
+	@exec .venv/bin/python -m panzoto.embedded
+
+.PHONY: test
+test: .venv/.installed-dev .venv-aws/.installed ## Run all tests; ARGS="-k login -x" goes to pytest
+	@.venv/bin/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: .venv/.installed-dev ## Check the style with ruff, the layout of the code included
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+
+.PHONY: format
+format: .venv/.installed-dev ## Lay the code out as lint wants it
+	@.venv/bin/python -m ruff format .
+
+.PHONY: types
+types: .venv/.installed-dev ## Check the types with mypy, strictly
+	@.venv/bin/python -m mypy $(TYPED)
+
+.PHONY: check
+check: lint types test ## Do all of lint, types and test
+
+.PHONY: bench
+bench: .venv/.installed-dev ## List the measurements, and how to start each
+	@for file in $$(grep -l '^if __name__ ==' bench/*.py); do \
+	    printf '.venv/bin/python -m bench.%s\n    %s\n' "$$(basename $$file .py)" "$$(sed -n '1s/"""//gp' $$file)"; \
+	done
+
+.PHONY: lock
+lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK="--upgrade" takes the newest releases
+	@for name in requirements requirements-dev requirements-aws; do \
+	    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	        --custom-compile-command 'make lock' $(LOCK) $$name.in --output-file $$name.txt || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## Remove what was installed and what tools keep, but not your data in .panzoto
+	@rm -rf .venv .venv-aws .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+.venv/.installed: requirements.txt | .venv/bin/python
+	@echo 'Installing the service into .venv (once; this takes a minute) ...'
+	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+# The tests' libraries hold the service's own at the very same versions.
+.venv/.installed-dev: requirements-dev.txt | .venv/bin/python
+	@echo 'Installing the service and the tests into .venv (once; this takes a minute or two) ...'
+	@.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@ .venv/.installed
+
+.venv-aws/.installed: requirements-aws.txt | .venv-aws/bin/python
+	@echo 'Installing the AWS stand-in into .venv-aws (once) ...'
+	@.venv-aws/bin/python $(PIP_INSTALL) -r requirements-aws.txt
+	@touch $@
+
+.venv/bin/python .venv-aws/bin/python:
+	@command -v '$(PYTHON)' >/dev/null || { \
+	    echo 'There is no $(PYTHON) here: install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "$(PYTHON) is $$('$(PYTHON)' -V 2>&1), and Panzoto needs 3.11 or newer: name another one, such as make PYTHON=python3.12 ..." >&2; exit 1; }
+	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo '$(PYTHON) cannot make virtual environments: install its venv module (on Debian and Ubuntu: apt install python3-venv).' >&2; exit 1; }
+	@rm -rf $(@D:/bin=)
+	@'$(PYTHON)' -m venv $(@D:/bin=)

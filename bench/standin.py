@@ -1,0 +1,97 @@
+"""The AWS stand-in a bench runs against: moto's server, ministack as `make run` has it, or a running one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from bench.service import ROOT
+from tests.support.aws import REGION, free_port, start_moto
+
+BUCKET = "panzoto-audio-dev"
+MINISTACK = Path(os.environ.get("MINISTACK", ROOT / ".venv-aws" / "bin" / "ministack"))
+START_SECONDS = 60
+
+
+@contextmanager
+def stand_in(kind: str) -> Iterator[str]:
+    """Give the URL of a stand-in: `moto`, `ministack`, or the URL itself of one that already runs."""
+    if kind.startswith("http"):
+        yield kind.rstrip("/")
+    elif kind == "moto":
+        with start_moto() as url:
+            yield url
+    else:
+        with _ministack() as url:
+            yield url
+
+
+def default_kind() -> str:
+    """ministack where `make run` has installed it, else moto, which the tests need anyway."""
+    return "ministack" if MINISTACK.exists() else "moto"
+
+
+def client(service: str, url: str, **options: Any) -> Any:
+    connect: Any = boto3.client
+    return connect(
+        service,
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        **options,
+    )
+
+
+@contextmanager
+def _ministack() -> Iterator[str]:
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="panzoto-bench-aws-") as folder:
+        settings = {
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "SFTP_ENABLED": "0",
+            "LOG_LEVEL": "ERROR",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": f"{folder}/state",
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": f"{folder}/s3",
+        }
+        process = subprocess.Popen(
+            [str(MINISTACK)],
+            env={**os.environ, **settings},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(url, process)
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url + "/_ministack/health", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError("ministack did not start")

@@ -1,0 +1,160 @@
+"""How gunicorn serves Panzoto, in development and in production: `gunicorn -c deploy/gunicorn.conf.py`.
+
+Every name here that is also the name of a gunicorn setting is that setting.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import resource
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def make_metrics_folder() -> Path:
+    """Return this master's own folder for its workers' counters, which goes when the master goes.
+
+    prometheus-client looks for it in the environment when it is first imported, so this comes before our own
+    imports.  A reload runs this file again in the same process, and finds the folder of the first time.
+    """
+    owner = os.getpid()
+    prefix = f"panzoto-metrics-{owner}-"
+    known = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
+    if known.name.startswith(prefix):
+        return known
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+    @atexit.register
+    def remove() -> None:
+        # The workers, forks of the master, inherit this; the folder is not theirs to remove.
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return folder
+
+
+METRICS_FOLDER = make_metrics_folder()
+
+from prometheus_client import CollectorRegistry, Metric, start_http_server  # noqa: E402 - as said above
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead  # noqa: E402
+from prometheus_client.registry import Collector  # noqa: E402
+
+from deploy.worker import JsonLogger, Worker  # noqa: E402
+from panzoto import logs  # noqa: E402
+from panzoto.config import Settings  # noqa: E402
+from panzoto.errors import SettingsError  # noqa: E402
+
+try:
+    settings = Settings.from_environment()
+except SettingsError as error:
+    print(f"panzoto: {error}", file=sys.stderr)
+    sys.exit(2)
+
+logs.init(settings.log_level)
+
+METRICS_ADDRESS = "127.0.0.1"
+# What a listener has not yet taken waits in the kernel and not in one of our threads.  Measured with 500 KB
+# (a minute of sound) read at 8 KB/s over a link of 2 Mbit/s and 80 ms, a thread was busy for 0.05 s with
+# this, and for 14 s with the buffer that Linux tunes by itself.  Linux grants net.core.wmem_max at most:
+# its usual value of 208 KiB, which the kernel doubles, holds 400 KB.
+SEND_BUFFER_BYTES = 512 * 1024
+# Connections that wait for their next request need no thread, but a descriptor each.
+WAITING_CONNECTIONS = 1000
+
+wsgi_app = "wsgi:app"
+pythonpath = str(ROOT)
+# Every interface, in development too: a telephone in the same network is what this service is for, and a
+# container is reached from outside.  What must stay on this machine (metrics, stand-in) binds loopback only.
+bind = f"0.0.0.0:{settings.port}"
+workers = settings.workers
+worker_class = Worker
+threads = settings.threads
+worker_connections = settings.threads + WAITING_CONNECTIONS
+# Each worker makes its application after the fork: the threads, locks and open connections of boto3's
+# clients do not survive one.  The modules are imported before it all the same, by this file, so their
+# memory is shared.
+preload_app = False
+# A worker's main thread only accepts and polls, so this asks whether it lives, not how long an answer takes.
+timeout = 60
+graceful_timeout = 30 if settings.production else 10
+# Longer than load balancers keep a connection (60 s), so that it is they who close it, between two requests.
+keepalive = 75
+# A playback address holds a sealed ticket of up to 4 KB.
+limit_request_line = 8190
+max_requests = 0
+# On a disk, the workers' sign of life would wait for the disk.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+# No forwarding header is believed here; TRUSTED_PROXIES tells the application how many of them to believe.
+forwarded_allow_ips = ""
+# A socket for remote control, which all services of one user would share; signals do.
+control_socket_disable = True
+# The application writes one line for each request, and knows what must not be in it.
+accesslog = None
+logger_class = JsonLogger
+# gunicorn's debug messages hold addresses, so there are none.  In development `make run` tells of the start.
+loglevel = "info" if settings.production else "warning"
+proc_name = "panzoto"
+
+
+def pre_request(_worker: Any, _req: Any) -> None:
+    """Do nothing, where gunicorn's own hook writes the request's address to the debug log."""
+
+
+def on_starting(_server: Any) -> None:
+    """Allow as many open files as the threads, their connections to AWS and waiting clients may need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * (WAITING_CONNECTIONS + settings.threads)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def when_ready(server: Any) -> None:
+    for listener in server.LISTENERS:
+        # Accepted connections inherit it from the socket that listens.
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    if settings.metrics_port:
+        serve_metrics(server.log)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    mark_process_dead(worker.pid, str(METRICS_FOLDER))
+
+
+class WorkersMetrics(Collector):
+    """The sum of all workers' metrics, read under a lock that is also held during each fork.
+
+    A fork copies the locks of other threads as they stand, so a worker that is forked while the metrics'
+    thread holds one could wait for it for ever; this way none is held then.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        release = self._lock.release
+        os.register_at_fork(before=self._lock.acquire, after_in_parent=release, after_in_child=release)
+
+    def collect(self) -> Iterable[Metric]:
+        with self._lock:
+            collector = MultiProcessCollector(None, str(METRICS_FOLDER))
+            return list(collector.collect())
+
+
+def serve_metrics(log: JsonLogger) -> None:
+    registry = CollectorRegistry()
+    registry.register(WorkersMetrics())
+    try:
+        start_http_server(settings.metrics_port, METRICS_ADDRESS, registry)
+    except OSError as error:
+        reason = error.strerror
+        log.warning("There are no metrics: METRICS_PORT %d cannot be used: %s", settings.metrics_port, reason)
