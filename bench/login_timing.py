@@ -96,10 +96,9 @@ def _difference(pairs: int, http: Client) -> Target:
     pairwise = statistics.median(
         one - other for one, other in zip(existing, samples["no such account"], strict=True)
     )
-    print(
-        f"  difference of the medians {difference * 1000:+.2f} ms, median of the pairs' differences "
-        f"{pairwise * 1000:+.2f} ms;\n  of one kind, every other login against the rest {unrest * 1000:+.2f} ms"
-    )
+    print(f"  difference of the medians {difference * 1000:+.2f} ms")
+    print(f"  median of the pairs' differences {pairwise * 1000:+.2f} ms")
+    print(f"  every other login of one kind against the rest of it {unrest * 1000:+.2f} ms")
     share = abs(difference) / medians["bare verify"]
     return Target("difference of the medians / one hash", share, DIFFERENCE_BOUND)
 

@@ -22,7 +22,6 @@ from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.vault import Vault
 from panzoto.errors import (
     Conflict,
-    DamagedRecord,
     EmailOfProvider,
     InvalidCredentials,
     InvalidPassword,
@@ -108,7 +107,7 @@ class Accounts:
             self._note_failure(found, client)
             raise InvalidCredentials() from error
         self._refresh_hash(user, password)
-        if self._stored_vault(user) is None:
+        if user.stored_vault() is None:
             self._make_vault(user, password)
         try:
             grant = self._sessions.begin(user, client, "signed_in", Attempts.reset_of(subject))
@@ -144,7 +143,7 @@ class Accounts:
             raise PasswordNotSet()
         subject = session_subject(identity.user_id, identity.session_id)
         self._throttle.reserve(subject)
-        stored = self._stored_vault(user)
+        stored = user.stored_vault()
         if stored is None:
             self._verify(user, password)
             vault_key = self._make_vault(user, password)
@@ -160,7 +159,7 @@ class Accounts:
         """
         if not user.has_password:
             raise PasswordNotSet()
-        stored = self._stored_vault(user)
+        stored = user.stored_vault()
         if stored is not None:
             return self._keys(user, password, self._unwrap(stored, user, password))
         self._verify(user, password)
@@ -364,7 +363,7 @@ class Accounts:
                 return vault_key
             except ConditionFailed:
                 user.reload()
-            stored = self._stored_vault(user)
+            stored = user.stored_vault()
             if stored is not None:
                 return self._unwrap(stored, user, password)
             # Only the hash has moved on; the password must still be the one it is of.
@@ -375,18 +374,8 @@ class Accounts:
         return vaults.unwrap(vault, user.user_id, password, self._permits)
 
     def _verify(self, user: User, password: str) -> None:
-        try:
+        with user.naming_damage():
             self._passwords.verify(password, user.password_hash)
-        except DamagedRecord:
-            log.error("damaged_record", extra={"user_id": user.user_id, "attribute": "password_hash"})
-            raise
-
-    def _stored_vault(self, user: User) -> Vault | None:
-        try:
-            return user.stored_vault()
-        except DamagedRecord:
-            log.error("damaged_record", extra={"user_id": user.user_id, "attribute": "vault"})
-            raise
 
     def _refresh_hash(self, user: User, password: str) -> None:
         """Rehash with today's parameters; a login does not fail because that could not be written."""

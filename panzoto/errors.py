@@ -315,6 +315,10 @@ class DamagedRecord(PanzotoError):
     code = "damaged_record"
     sentence = "The stored account is damaged; please contact support"
 
+    def __init__(self, row: str = "") -> None:
+        super().__init__()
+        self.row = row
+
 
 class Unavailable(PanzotoError):
     """DynamoDB or S3 cannot be reached, throttles or hangs."""

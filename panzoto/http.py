@@ -16,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from panzoto import metrics
 from panzoto.auth.throttle import Allowance
 from panzoto.config import Settings
-from panzoto.errors import PanzotoError, RangeNotSatisfiable, TooManyRequests
+from panzoto.errors import DamagedRecord, PanzotoError, RangeNotSatisfiable, TooManyRequests
 from panzoto.services import Services
 from panzoto.sessions import Client
 
@@ -75,7 +75,8 @@ def limit_address(name: str) -> None:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Plug the edge into `app`."""
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    # Werkzeug cuts a body of unknown length silently at the limit; the one byte more tells that it went on.
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
     app.url_map.strict_slashes = False
     # A redirect of a doubled slash would be an HTML page.
     app.url_map.merge_slashes = False
@@ -145,6 +146,8 @@ def _request_id() -> str:
 
 
 def _answer_error(error: PanzotoError) -> Response:
+    if isinstance(error, DamagedRecord):
+        log.error("damaged_record", extra={"request_id": _request_id(), "row": error.row})
     body: dict[str, Any] = {"error": error.sentence, "code": error.code, "request_id": _request_id()}
     body |= error.details()
     response = jsonify(body)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from panzoto.auth.mail_codes import MailCodes
 from panzoto.mail import Post
+from panzoto.mail_codes import MailCodes
 from panzoto.mail_texts import Letter, Letters
 from panzoto.models import User
 from panzoto.models.attributes import now

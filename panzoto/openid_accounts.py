@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from panzoto.auth.openid import OpenId, Subject
 from panzoto.auth.tokens import Identity
 from panzoto.errors import TokenInvalid
-from panzoto.models import Claim, Event, User
+from panzoto.models import Claim, Event, User, openid_account
 from panzoto.models.throttle import Attempts
 from panzoto.models.user import KEY_SALT_BYTES, new_user_id
 from panzoto.sessions import Client, Sessions
@@ -64,7 +64,7 @@ class OpenIdAccounts:
             known = self._known.get(name)
         if known is not None and (not subject.tells_email or subject.email == known.email):
             return known.user_id
-        user = User.find_by_openid(name) or self._make(name, subject, client)
+        user = openid_account.find(name) or self._make(name, subject, client)
         if subject.tells_email and subject.email != user.openid_email:
             user.follow_openid_email(subject.email)
         self._remember(name, _Known(user.user_id, user.openid_email))
@@ -78,8 +78,8 @@ class OpenIdAccounts:
         event = Event.of(
             user_id, "registered", None, client.address, device_name=client.device_name, by="openid"
         )
-        return User.register_openid(
-            name=name,
+        return openid_account.make(
+            claim_name=name,
             user_id=user_id,
             email=subject.email,
             key_salt=os.urandom(KEY_SALT_BYTES),

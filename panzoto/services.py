@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from panzoto.accounts import Accounts
-from panzoto.auth.mail_codes import MailCodes
 from panzoto.auth.openid import OpenId
 from panzoto.auth.passwords import Passwords
 from panzoto.auth.refresh import RefreshTokens
@@ -17,6 +16,7 @@ from panzoto.crypto.sealed import Sealer
 from panzoto.cursors import Cursors
 from panzoto.deletion import Deletion
 from panzoto.mail import open_post
+from panzoto.mail_codes import MailCodes
 from panzoto.mail_texts import Letters
 from panzoto.mailbox import Mailbox
 from panzoto.models.library import Quota

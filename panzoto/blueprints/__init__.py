@@ -42,6 +42,16 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (history.blueprint, "/api", bearer),
 )
 
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": (
+        "The `token` of register, login or token/refresh; or, where the service is set up for it, an access"
+        " token of its OpenID provider, whose account is made at first sight."
+    ),
+}
+
 
 class DocumentedApi(Api):
     """flask-smorest's OpenAPI, without its error handler: `panzoto.http` answers errors."""
@@ -62,7 +72,7 @@ def init_app(app: Flask) -> None:
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={
             "info": {"description": "The backend of an encrypted voice recorder."},
-            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+            "components": {"securitySchemes": {"bearer": BEARER}},
         },
     )
     api = DocumentedApi(app)

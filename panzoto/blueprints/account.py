@@ -69,7 +69,11 @@ def refresh(wanted: dict[str, str]) -> dict[str, Any]:
 @blueprint.answers(
     200, AccountShape, "The password is changed; every recording still opens", 400, 401, 409, 415
 )
-def change_password(wanted: dict[str, str]) -> dict[str, Any]:
+def change_password(wanted: dict[str, Any]) -> dict[str, Any]:
+    """An account that signs in by OpenID sets its first password with `new_password` alone.
+
+    Until then, what needs its password answers 409 `password_not_set`.
+    """
     user = signed_in_user()
     grant = services().accounts.change_password(user, **wanted, identity=caller(), client=client())
     return account(user, grant)

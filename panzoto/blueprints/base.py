@@ -10,8 +10,10 @@ from flask import Request, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from panzoto.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
+from panzoto.http import MAX_BODY_BYTES
 from panzoto.schemas import Error
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -86,6 +88,8 @@ def json_object(req: Request = request) -> dict[str, Any]:
     Raises `InvalidJson`, `UnsupportedMediaType` and Werkzeug's 413.
     """
     body = req.get_data()
+    if len(body) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge()
     if not body:
         return {}
     if req.mimetype != JSON_TYPE or req.headers.get("Content-Encoding", "identity") != "identity":

@@ -70,7 +70,7 @@ class Vault:
                 wrapped_key=base64.b64decode(stored["wrapped_key"], validate=True),
             )
             known = stored["version"] == VERSION and kdf["algorithm"] == "argon2id" and kdf["version"] == 19
-        except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, binascii.Error) as error:
             raise DamagedRecord() from error
         sizes = (len(vault.key_id), len(vault.salt), len(vault.wrapped_key))
         if not known or sizes != (KEY_ID_BYTES, SALT_BYTES, NONCE_BYTES + KEY_BYTES + 16):

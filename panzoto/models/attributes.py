@@ -59,7 +59,12 @@ class StoredModel(Model):
                 if attribute is not None and name is not None and "NULL" not in stored:
                     values[name] = attribute.deserialize(attribute.get_value(stored))
         except (TypeError, ValueError, ArithmeticError) as error:
-            raise DamagedRecord() from error
+            key = (
+                attribute_values.get(cls._attributes[cls._hash_keyname].attr_name, {})
+                if cls._hash_keyname
+                else {}
+            )
+            raise DamagedRecord(str(key.get("S", ""))) from error
         instance.attribute_values = values
         return instance
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 from botocore.exceptions import (
@@ -53,8 +54,6 @@ READ_TIMEOUT_SECONDS = 20
 LONGEST_PAUSE_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.05
 ORIGIN = "migration"
-# Set by the service and by this migration alike whenever it becomes true, so it never tells of a change.
-SET_BY_ANYBODY = frozenset({"claims_complete"})
 
 THROTTLED = frozenset(
     {
@@ -87,6 +86,10 @@ class WriteRefused(Exception):
     def __init__(self, failed: Sequence[bool]) -> None:
         super().__init__()
         self.failed = tuple(failed)
+
+
+class ConditionRefused(Exception):
+    """The condition of a single write failed."""
 
 
 class AwsRefused(PanzotoError):
@@ -127,8 +130,8 @@ def digest(row: Migrated) -> bytes:
     return hashlib.blake2b(canonical.encode("ascii"), digest_size=16).digest()
 
 
-def user_item(user: MigratedUser, origin: str, claims_complete: bool) -> Item:
-    """Return the item of `user`; its recordings' claims must be in place for `claims_complete`."""
+def user_item(user: MigratedUser, origin: str) -> Item:
+    """Return the item of `user`, whose recordings the service numbers and counts when it first has to."""
     moment = EPOCH + timedelta(microseconds=user.created_at)
     item: Item = {
         "user_id": {"S": user.user_id},
@@ -141,8 +144,6 @@ def user_item(user: MigratedUser, origin: str, claims_complete: bool) -> Item:
     }
     if user.email_display is not None:
         item["email_display"] = {"S": user.email_display}
-    if claims_complete:
-        item["claims_complete"] = {"BOOL": True}
     return item
 
 
@@ -281,7 +282,7 @@ def _unchanged(model: type[StoredModel], stored: Item) -> dict[str, Any]:
     names: dict[str, str] = {}
     values: Item = {}
     terms = []
-    for number, name in enumerate(sorted((known | stored.keys()) - SET_BY_ANYBODY)):
+    for number, name in enumerate(sorted(known | stored.keys())):
         names[f"#{number}"] = name
         if name in stored:
             values[f":{number}"] = stored[name]
@@ -346,7 +347,7 @@ class BulkTables:
         attempt = 0
         while waiting:
             request = {table: {"Keys": waiting[:MOST_KEYS], "ConsistentRead": True}}
-            answer = self._call(lambda asked=request: self._client.batch_get_item(RequestItems=asked))
+            answer = self._call(partial(self._client.batch_get_item, RequestItems=request))
             for item in answer.get("Responses", {}).get(table, []):
                 found[item[key]["S"]] = item
             left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
@@ -356,20 +357,18 @@ class BulkTables:
                 time.sleep(pause(attempt))
         return found
 
-    def take_back_completeness(self, user_id: str) -> None:
-        """Take `claims_complete` from an account, if it is there and has it."""
+    def count_again(self, user_id: str) -> None:
+        """Let the service number and count an account's recordings anew, if it has done so before."""
+        request = {
+            "TableName": User.Meta.table_name,
+            "Key": {"user_id": {"S": user_id}},
+            "UpdateExpression": "REMOVE claims_complete",
+            "ConditionExpression": "attribute_exists(claims_complete)",
+        }
         try:
-            self._client.update_item(
-                TableName=User.Meta.table_name,
-                Key={"user_id": {"S": user_id}},
-                UpdateExpression="REMOVE claims_complete",
-                ConditionExpression="attribute_exists(claims_complete)",
-            )
-        except ClientError as error:
-            if _code(error) != "ConditionalCheckFailedException":
-                raise _translated(error) from error
-        except (BotoCoreError, ResponseParserError) as error:
-            raise Unavailable(f"DynamoDB cannot be reached: {type(error).__name__}") from error
+            self._call(lambda: self._client.update_item(**request))
+        except ConditionRefused:
+            return
 
     def segment(
         self, model: type[StoredModel], number: int, total: int, index: str | None = None
@@ -456,6 +455,8 @@ def _translated(error: ClientError) -> Exception:
     code = _code(error)
     if code == "TransactionCanceledException":
         return _cancelled(error)
+    if code == "ConditionalCheckFailedException":
+        return ConditionRefused()
     if code in THROTTLED:
         return Throttled()
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -8,6 +8,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,7 +27,7 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
 from panzoto.crypto.derivation import DirectKeys
 from panzoto.crypto.vault import Vault, unwrap_direct_keys, wrap_direct_keys
-from panzoto.errors import Conflict, DamagedRecord, InvalidCode, Unavailable, UserExists, UserNotFound
+from panzoto.errors import Conflict, DamagedRecord, InvalidCode, UserExists, UserNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
@@ -170,61 +171,14 @@ class User(StoredModel):
                 raise UserExists() from error
         return user
 
-    @classmethod
-    def find_by_openid(cls, name: str) -> User | None:
-        """Return the account that owns the claim `name` on an OpenID subject."""
-        claim = Claim.on_openid(name)
-        return None if claim is None else cls.find(claim.user_id)
-
-    @classmethod
-    def register_openid(
-        cls,
-        *,
-        name: str,
-        user_id: str,
-        email: str | None,
-        key_salt: bytes,
-        also: Callable[[Transaction], None],
-    ) -> User:
-        """Write a new account of an OpenID subject, its claim `name` and what `also` adds in one transaction.
-
-        It takes no claim on `email`: an address that a provider tells gives
-        nobody a way into the account of a password, and keeps nobody from
-        registering. Of several at once one makes the account and all get it.
-        """
-        created = now()
-        user = cls(
-            user_id=user_id,
-            openid_claim=name,
-            openid_email=email,
-            key_salt=_encoded(key_salt),
-            created_at=created,
-            created_at_iso=rfc3339(created),
-            version=1,
-        )
-
-        def fill(transaction: Transaction) -> None:
-            Claim(claim=name, user_id=user_id).add_to(transaction)
-            transaction.save(user, condition=User.user_id.does_not_exist())
-            also(transaction)
-
-        try:
-            transact(fill, cls)
-        except ConditionFailed as error:
-            first = cls.find_by_openid(name)
-            if first is None:
-                # It was made and deleted since; the next call will tell.
-                raise Unavailable() from error
-            return first
-        return user
-
     def follow_openid_email(self, email: str | None) -> None:
         """Take over the address that the provider tells now."""
         action = User.openid_email.remove() if email is None else User.openid_email.set(email)
         try:
             self.change([action], User.openid_claim.exists())
         except ConditionFailed:
-            self.reload()
+            # The account is gone, which the check of the token tells.
+            return
 
     @property
     def signs_in_by_openid(self) -> bool:
@@ -251,13 +205,25 @@ class User(StoredModel):
 
     def salt(self) -> bytes:
         """Return the 32 bytes of the key salt. Raises `DamagedRecord`."""
-        salt = _decoded(self.key_salt)
-        if len(salt) != KEY_SALT_BYTES:
-            raise DamagedRecord()
+        with self.naming_damage():
+            salt = _decoded(self.key_salt)
+            if len(salt) != KEY_SALT_BYTES:
+                raise DamagedRecord()
         return salt
 
     def stored_vault(self) -> Vault | None:
-        return None if self.vault is None else Vault.from_stored(self.vault)
+        """Return the vault, or None before the first. Raises `DamagedRecord`."""
+        with self.naming_damage():
+            return None if self.vault is None else Vault.from_stored(self.vault)
+
+    @contextmanager
+    def naming_damage(self) -> Iterator[None]:
+        """Let a `DamagedRecord` raised inside say whose row it is, for the log."""
+        try:
+            yield
+        except DamagedRecord as error:
+            error.row = error.row or self.user_id
+            raise
 
     def stored_direct_keys(self, vault_key: bytes) -> list[DirectKeys]:
         """Return the direct keys of every password they were kept of, the most recent first."""

@@ -275,11 +275,11 @@ class TestFaults:
         assert TABLE in dynamodb.list_tables()["TableNames"]
 
     def test_delay(self, proxy: FaultProxy) -> None:
-        proxy.add(Fault(Delay(0.4), operation="GetItem", times=1))
+        proxy.add(Fault(Delay(1), operation="GetItem", times=1))
         dynamodb = client("dynamodb", proxy.url)
         delayed = _seconds(lambda: dynamodb.get_item(TableName=TABLE, Key=item("none")))
         straight = _seconds(lambda: dynamodb.get_item(TableName=TABLE, Key=item("none")))
-        assert delayed >= 0.4 > straight
+        assert delayed >= 1 > straight
 
     def test_hang_until_the_client_gives_up(self, proxy: FaultProxy) -> None:
         fault = proxy.add(Fault(Hang(), operation="GetItem"))
@@ -305,7 +305,7 @@ class TestFaults:
                 time.sleep(0.01)
             started = time.monotonic()
             proxy.close()
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 4
 
     @pytest.mark.parametrize(
         ("error", "status"),
@@ -408,7 +408,7 @@ class TestFaults:
         s3 = client("s3", proxy.url)
         started = time.monotonic()
         assert s3.get_object(Bucket=BUCKET, Key="drip")["Body"].read() == CONTENT[:40_000]
-        assert 0.35 < time.monotonic() - started < 2
+        assert 0.35 < time.monotonic() - started < 5
 
     def test_flip_one_bit(self, proxy: FaultProxy) -> None:
         put(proxy.url, "flip")

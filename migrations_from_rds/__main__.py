@@ -1,0 +1,209 @@
+"""The command: python -m migrations_from_rds plan | copy | verify | rollback."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from migrations_from_rds import copying, planning, rolling_back, verifying
+from migrations_from_rds.display import Display
+from migrations_from_rds.errors import MigrationError, Status
+from migrations_from_rds.options import PATIENCE_SECONDS, PRICE_PER_MILLION, THREADS, Options, settings
+from migrations_from_rds.report import REJECTS
+from migrations_from_rds.transform import Policy
+from panzoto.config import Settings
+from panzoto.errors import PanzotoError, SettingsError, Unavailable
+from panzoto.logs import exception_chain
+from panzoto.models import bind_models
+
+INTERRUPTED = 130
+TERMINATED = 143
+EPILOG = """\
+exit status:
+  0  done: plan and copy saw every row, verify found no difference, rollback went through
+  1  verify found differences or an account could not be proved;
+     with --strict also: rows were rejected, or left by rollback
+  2  the command line cannot be understood
+  3  refused as things are; the sentence says why, and nothing was written
+  4  stopped before the end (database or AWS out of reach); the same command goes on
+  130, 143  stopped by Ctrl-C or SIGTERM; the same command goes on
+"""
+
+ABOUT = {
+    "plan": "say what copy would do and what it takes; writes nothing to either side",
+    "copy": "write everything that is not there yet; may be killed and run again",
+    "verify": "compare every row, claim and index; writes nothing to either side",
+    "rollback": "remove what this migration wrote and nobody has changed since",
+}
+Command = Callable[[Options, Settings, Display], Status]
+COMMANDS: dict[str, Command] = {
+    "plan": planning.run,
+    "copy": lambda options, _, display: copying.run(options, display),
+    "verify": verifying.run,
+    "rollback": lambda options, _, display: rolling_back.run(options, display),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _read(arguments)
+    display = Display()
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        found = settings()
+        bind_models(found)
+        return COMMANDS[options.command](options, found, display)
+    except KeyboardInterrupt:
+        display.tell("Stopped; run the same command again to go on")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - whatever it is, its own text may hold a secret
+        return _tell(error, display)
+
+
+def _tell(error: Exception, display: Display) -> Status:
+    """Say what ended the run, and return the exit status that says the same."""
+    if isinstance(error, MigrationError):
+        display.tell(str(error))
+        return error.status
+    if isinstance(error, SettingsError):
+        display.tell(str(error))
+        return Status.REFUSED
+    if isinstance(error, PanzotoError):
+        passing = isinstance(error, Unavailable)
+        display.tell(error.sentence + ("; run the same command again to go on" if passing else ""))
+        return Status.STOPPED if passing else Status.REFUSED
+    for link in exception_chain(error):
+        display.tell(f"{link['type']} at {'; '.join(link['frames'][-3:])}")
+    return Status.STOPPED
+
+
+def _terminate(_: int, __: FrameType | None) -> NoReturn:
+    # As Ctrl-C, so that what is under way is noted; `SystemExit` carries the status.
+    raise SystemExit(TERMINATED)
+
+
+def _read(arguments: Sequence[str] | None) -> Options:
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    if given.get("from_rejects") == "":
+        given["from_rejects"] = given.get("state_dir", Options(given["command"]).state_dir) / REJECTS
+    if given.get("from_rejects") is not None and given.get("since_last"):
+        parser.error("--from-rejects and --since-last are two different runs")
+    given["accounts"] = tuple(given.get("accounts") or ())
+    return Options(**{name: value for name, value in given.items() if value is not None})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m migrations_from_rds",
+        description="Move the legacy PostgreSQL database into DynamoDB, once, and prove that it arrived.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    plan, copy, verify, rollback = (_command(commands, name, what) for name, what in ABOUT.items())
+    for reader in (plan, copy, verify):
+        _source_options(reader)
+    for writer in (plan, copy, rollback):
+        writer.add_argument(
+            "--max-write-units",
+            type=_positive,
+            metavar="N",
+            help="use at most N write units a second, all tables together",
+        )
+    plan.add_argument("--check-bucket", action="store_true", help="name recordings whose object is missing")
+    plan.add_argument(
+        "--price-per-million",
+        type=_positive,
+        metavar="USD",
+        help=f"what a million write units cost (default {PRICE_PER_MILLION:g})",
+    )
+    copy.add_argument(
+        "--since-last", action="store_true", help="take only what changed since the last copy, deletions too"
+    )
+    copy.add_argument(
+        "--from-rejects",
+        nargs="?",
+        const="",
+        type=lambda value: Path(value) if value else "",
+        metavar="FILE",
+        help="feed back a mended reject file (default: rejects.jsonl in --state-dir)",
+    )
+    verify.add_argument(
+        "--account",
+        action="append",
+        dest="accounts",
+        metavar="EMAIL",
+        help="ask for this account's password, sign in and open its newest recording; may be repeated",
+    )
+    verify.add_argument(
+        "--service-url", metavar="URL", help="do the same with --account over HTTP at the running service"
+    )
+    rollback.add_argument("--yes", action="store_true", help="do not ask")
+    return parser
+
+
+def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=what, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        metavar="DIR",
+        help="where reports, checkpoint and manifest lie (default .migration)",
+    )
+    parser.add_argument(
+        "--threads", type=_threads, metavar="N", help=f"requests to DynamoDB at once (default {THREADS})"
+    )
+    parser.add_argument(
+        "--patience",
+        type=_positive,
+        metavar="SECONDS",
+        help=f"give up when DynamoDB has taken nothing for so long (default {PATIENCE_SECONDS:g})",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit status 1 also when rows were rejected or left"
+    )
+    return parser
+
+
+def _source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database-url",
+        metavar="URL",
+        help="postgresql://user:password@host/name; default: DATABASE_URL, else the PG* variables. "
+        "Other users of this machine can see a command line, so rather use the variables",
+    )
+    parser.add_argument(
+        "--on-collision",
+        type=Policy,
+        choices=list(Policy),
+        metavar="|".join(Policy),
+        help="what to do with accounts whose addresses become one (default fail)",
+    )
+
+
+def _positive(value: str) -> float:
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return number
+
+
+def _threads(value: str) -> int:
+    number = int(value)
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError("must be from 1 to 64")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

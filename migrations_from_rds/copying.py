@@ -1,0 +1,278 @@
+"""`copy`: everything, what changed since the last copy, or mended rejects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from migrations_from_rds import feeding, report
+from migrations_from_rds.display import Display
+from migrations_from_rds.errors import Refused, Status
+from migrations_from_rds.load import Loader, Writer
+from migrations_from_rds.options import Options
+from migrations_from_rds.removal import ORDER, Remover, gone_at_source
+from migrations_from_rds.rows import AUDIO_FILES, USERS
+from migrations_from_rds.send import Sender
+from migrations_from_rds.source import Since, Snapshot, snapshot
+from migrations_from_rds.state import State, opened
+from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Claims, Survey
+from migrations_from_rds.transform import Policy
+from panzoto.models import AudioFile, Claim, User
+from panzoto.models.bulk import BulkTables
+from panzoto.models.missing_claims import write_missing_claims
+
+# Recordings first: an account can be seen only once all its recordings are there.
+STAGES = (AUDIO_FILES, USERS)
+# So many rejected rows are read again one by one; with more, reading everything is quicker.
+MOST_RETRIED = 100_000
+
+
+def run(options: Options, display: Display) -> Status:
+    """Copy, and leave the reports whether or not the run comes to its end."""
+    began = report.now()
+    with opened(options.state_dir) as state:
+        tables = BulkTables(options.threads)
+        bind_target(state, tables)
+        copy = _Copy(options, display, state, tables)
+        try:
+            copy.run()
+        finally:
+            copy.leave_reports(began)
+        return Status.DIFFERENT if options.strict and state.rejected_count() else Status.DONE
+
+
+def bind_target(state: State, tables: BulkTables) -> None:
+    """Note which tables this state is about. Raises `Refused` when they are others than before."""
+    identity = tables.identity()
+    if state.fact("target") is None:
+        empty = not (tables.has_rows(User) or tables.has_rows(AudioFile))
+        state.remember(target=identity, target_was_empty=empty)
+    elif state.fact("target") != identity:
+        raise Refused(
+            "The state in this folder belongs to a copy into other tables; give another --state-dir for these"
+        )
+
+
+def policy_of(options: Options, state: State) -> Policy:
+    """Return how collisions are treated: as asked, else as in the copy before, else they stop the run."""
+    return options.on_collision or Policy(state.fact("policy", Policy.FAIL.value))
+
+
+class _Copy:
+    def __init__(self, options: Options, display: Display, state: State, tables: BulkTables) -> None:
+        self._options = options
+        self._display = display
+        self._state = state
+        self._tables = tables
+        self._pace = options.pace()
+        self._sender = Sender(tables, self._pace)
+        self._policy = policy_of(options, state)
+        self._tally: Counter[str] = Counter()
+        self._complete = False
+
+    def run(self) -> None:
+        if self._options.from_rejects is not None:
+            self._feed()
+            self._complete = True
+            return
+        with snapshot(self._options.database()) as source:
+            self._check(source)
+            survey = self._survey(source)
+            self._begin_pass(source)
+            self._prepare_claims()
+            for table, since in self._stages():
+                self._load(source, survey, table, since)
+            if self._pass["mode"] == "delta":
+                self._remove_gone(source)
+            self._end_pass()
+
+    def leave_reports(self, began: Any) -> None:
+        """Write what is known so far, also when the run did not come to its end."""
+        folder = self._options.state_dir
+        tally = self._tally
+        report.write_problems(folder, self._state)
+        report.write_rejects(folder, self._state, self._display)
+        content = {
+            "complete": self._complete,
+            "policy": self._policy.value,
+            "tables": report.nested(tally),
+            "removed": {table: tally[f"{table}.removed"] for table in STAGES},
+            "write_units": self._pace.units,
+            "throttled_requests": self._pace.throttled,
+            "problems": report.problem_counts(self._state),
+            "problem_rows": report.some_problems(self._state),
+        }
+        report.write_report(folder, "copy", began, content)
+        report.print_tally(self._display, tally)
+        report.print_counts(self._display, self._state)
+        rejected = self._state.rejected_count()
+        if rejected:
+            self._display.say(
+                f"{rejected} rows were rejected: mend them in {folder / report.REJECTS} "
+                "and feed them back with copy --from-rejects"
+            )
+
+    @property
+    def _pass(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._state.fact("pass", {})
+        return found
+
+    def _check(self, source: Snapshot) -> None:
+        source.check_schema()
+        known = self._state.fact("source")
+        if known is not None and known != source.identity():
+            raise Refused("The state in this folder belongs to another database; give another --state-dir")
+        if self._options.since_last:
+            self._check_delta(source)
+
+    def _check_delta(self, source: Snapshot) -> None:
+        if self._state.fact("last_base") is None or (
+            self._pass.get("mode") == "full" and not self._pass.get("done")
+        ):
+            raise Refused("There is no finished copy to start from; run `copy` without --since-last first")
+        if self._state.fact("source_tables") != source.tables():
+            raise Refused(
+                "The database's tables were made anew since the last copy; run `copy` without --since-last, "
+                "which compares every row"
+            )
+        source.check_reaches_back(self._state.fact("last_base"))
+        if not source.count(USERS, EVERYTHING):
+            raise Refused("The database holds no account at all, so this cannot be the one that was copied")
+
+    def _survey(self, source: Snapshot) -> Survey:
+        claims: Claims | None = self._claims
+        if self._state.fact("target_was_empty") and self._state.fact("last_base") is None:
+            claims = None
+        survey = Survey(self._state, self._policy, claims)
+        with self._display.task("looking at accounts", source.count(USERS, EVERYTHING)) as advance:
+            survey.run(source, advance)
+        if survey.colliding and self._policy is Policy.FAIL:
+            self._refuse_collisions(source, survey)
+        return survey
+
+    def _claims(self, names: list[str]) -> dict[str, Any]:
+        return self._sender.patiently(lambda: self._tables.fetch(Claim, names))
+
+    def _refuse_collisions(self, source: Snapshot, survey: Survey) -> None:
+        for group in source.collisions():
+            _, problems = survey.judge(USERS, group)
+            self._state.add_problems(problems)
+        report.print_problems(self._display, self._state, self._options.state_dir)
+        raise Refused(
+            f"{survey.colliding} accounts have addresses that become one; nothing was written. Mend them in "
+            "the database, or choose --on-collision=skip, oldest or newest"
+        )
+
+    def _begin_pass(self, source: Snapshot) -> None:
+        mode = "delta" if self._options.since_last else "full"
+        before = self._pass
+        if before and not before["done"] and before["mode"] == mode:
+            self._display.tell(f"Going on where the last run stopped: {before['stage']}")
+            self._tally.update(self._state.fact("tally", {}))
+            self._state.remember(policy=self._policy.value)
+            return
+        if mode == "full":
+            self._state.clear_problems()
+        self._state.remember(
+            **{
+                "pass": {
+                    "mode": mode,
+                    "base": self._state.fact("last_base") if mode == "delta" else None,
+                    "first": source.oldest_transaction,
+                    "stage": STAGES[0],
+                    "after": None,
+                    "done": False,
+                },
+                "tally": {},
+                "policy": self._policy.value,
+                "source": source.identity(),
+                "source_tables": source.tables(),
+            }
+        )
+
+    def _prepare_claims(self) -> None:
+        """Give rows that were in the tables before us their claims, so that ours do not take them."""
+        if self._state.fact("claims_prepared") or self._state.fact("target_was_empty"):
+            return
+        with self._display.task("claims of earlier rows", None) as advance:
+            seen = 0
+
+            def progress(tally: Any) -> None:
+                nonlocal seen
+                advance(tally.rows - seen)
+                seen = tally.rows
+
+            write_missing_claims(self._options.state_dir / "missing-claims.json", progress)
+        self._state.remember(claims_prepared=True)
+
+    def _stages(self) -> Iterator[tuple[str, Since]]:
+        """Yield each table to read, and from where on."""
+        now = self._pass
+        begun = now["stage"]
+        if now["mode"] == "delta":
+            retried = {table: self._state.rejected_ids(table, MOST_RETRIED) for table in STAGES}
+            everything = any(len(ids) == MOST_RETRIED for ids in retried.values())
+            base = None if everything else now["base"]
+            for table in STAGES[STAGES.index(begun) :]:
+                after = self._pass["after"] if table == begun else None
+                yield table, Since(after, base, not everything, retried[table])
+            return
+        if begun == USERS:
+            # Recordings that came while the run was interrupted.
+            yield AUDIO_FILES, Since(base=now["first"], only_changed=True)
+        for table in STAGES[STAGES.index(begun) :]:
+            after = now["after"] if table == begun else None
+            yield table, Since(after, now["first"] if after else None)
+
+    def _load(self, source: Snapshot, survey: Survey, table: str, since: Since) -> None:
+        first_copy = self._state.fact("target_was_empty") and self._state.fact("last_base") is None
+        writer = Writer(self._sender, self._state.migration, look_first=not first_copy)
+        loader = Loader(self._state, writer, self._pace, self._options.threads)
+        loader.tally = self._tally
+        rows = source.files if table == AUDIO_FILES else source.users
+        with self._display.task(table, source.count(table, since)) as advance:
+            loader.run(table, rows(since, ROWS_AT_ONCE), survey.judge, advance, self._position(table))
+
+    def _position(self, table: str) -> Callable[[str], dict[str, Any]]:
+        now = self._pass
+        late = STAGES.index(table) < STAGES.index(now["stage"])
+        furthest = now["after"] if table == now["stage"] else None
+
+        def position(last_id: str) -> dict[str, Any]:
+            nonlocal furthest
+            if late:
+                return {}
+            # What is read again behind the checkpoint must not move it back.
+            furthest = last_id if furthest is None else max(furthest, last_id)
+            return {"pass": {**now, "stage": table, "after": furthest}}
+
+        return position
+
+    def _remove_gone(self, source: Snapshot) -> None:
+        """Remove what was deleted in the database since it was copied."""
+        remover = Remover(self._sender, self._state, self._options.threads)
+        for table in ORDER:
+            total = self._state.manifest_size(table)
+            with self._display.task(f"deleted {table}", total) as advance:
+                gone = gone_at_source(self._state, source, table, advance)
+                for removal in remover.run(table, gone, _ignore):
+                    self._tally[f"{table}.removed"] += len(removal.removed)
+
+    def _end_pass(self) -> None:
+        now = self._pass
+        self._state.remember(**{"pass": {**now, "done": True}, "last_base": now["first"]})
+        self._complete = True
+
+    def _feed(self) -> None:
+        writer = Writer(self._sender, self._state.migration, look_first=True)
+        loader = Loader(self._state, writer, self._pace, self._options.threads)
+        loader.tally = self._tally
+        path = self._options.from_rejects
+        if path is None or not path.exists():
+            raise Refused(f"There is no reject file {path}")
+        feeding.run(path, self._state, self._sender, loader, self._policy, display=self._display)
+
+
+def _ignore(_: int) -> None:
+    """Progress that is shown elsewhere."""

@@ -1,0 +1,224 @@
+"""`verify`: is all that the database holds in DynamoDB as it should be? Reads both sides, changes neither."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrations_from_rds import compare, proof, report
+from migrations_from_rds.compare import Verdict
+from migrations_from_rds.copying import STAGES, policy_of
+from migrations_from_rds.display import Display
+from migrations_from_rds.errors import Status
+from migrations_from_rds.indexes import IndexCheck, Sums, index_of
+from migrations_from_rds.load import model_of
+from migrations_from_rds.options import Options
+from migrations_from_rds.rows import AUDIO_FILES, USERS
+from migrations_from_rds.send import Sender
+from migrations_from_rds.source import Snapshot, snapshot
+from migrations_from_rds.state import Known, State, looked_at
+from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Survey
+from migrations_from_rds.transform import Wanted
+from panzoto.config import Settings
+from panzoto.models import AudioFile, Claim
+from panzoto.models.bulk import MOST_KEYS, BulkTables, Item, holds, text
+from panzoto.services import Services
+
+PAGES_UNDER_WAY = 4
+SHOWN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One row that is not as it should be, or that the service has changed since."""
+
+    table: str
+    row_id: str
+    verdict: Verdict
+
+    def to_json(self) -> dict[str, str]:
+        what = {"code": self.verdict.code, "reason": self.verdict.sentence}
+        return {"table": self.table, "id": self.row_id, **what}
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a verification found, of each kind the first thousand by id."""
+
+    tally: Counter[str] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+    since: list[Difference] = field(default_factory=list)
+
+    def add(self, table: str, row_id: str, verdict: Verdict) -> None:
+        if not verdict.code:
+            return
+        kind, where = ("changed_since", self.since) if verdict.since else ("different", self.differences)
+        self.tally[f"{table}.{kind}"] += 1
+        if len(where) < SHOWN:
+            where.append(Difference(table, row_id, verdict))
+
+    @property
+    def different(self) -> int:
+        return sum(self.tally[f"{table}.different"] for table in STAGES)
+
+
+def run(options: Options, settings: Settings, display: Display) -> Status:
+    """Compare everything, then prove the accounts whose passwords are given."""
+    began = report.now()
+    tables = BulkTables(options.threads)
+    tables.identity()
+    passwords = [(email, proof.ask_password(email)) for email in options.accounts]
+    with looked_at(options.state_dir) as state, snapshot(options.database()) as source:
+        source.check_schema()
+        verification = _Verification(options, state, tables, display)
+        verification.run(source)
+        rejected = state.rejected_count()
+        problems = report.problem_counts(state)
+    services = Services.build(settings) if passwords else None
+    proofs = [
+        proof.prove(services, email, password, options.service_url)
+        for email, password in passwords
+        if services is not None
+    ]
+    findings = verification.findings
+    _print(display, findings, rejected, proofs)
+    content = {
+        "differences": findings.different,
+        "difference_rows": [difference.to_json() for difference in findings.differences],
+        "changed_since": [difference.to_json() for difference in findings.since],
+        "counts": dict(findings.tally),
+        "rejected": rejected,
+        "problems": problems,
+        "accounts": [{"email": p.email, "proved": not p.failure, "what": p.sentence()} for p in proofs],
+    }
+    report.write_report(options.state_dir, "verify", began, content)
+    failed = findings.different or any(p.failure for p in proofs) or (options.strict and rejected)
+    return Status.DIFFERENT if failed else Status.DONE
+
+
+class _Verification:
+    def __init__(self, options: Options, state: State, tables: BulkTables, display: Display) -> None:
+        self._options = options
+        self._state = state
+        self._tables = tables
+        self._display = display
+        self._sender = Sender(tables, options.pace())
+        self._survey = Survey(state, policy_of(options, state))
+        self.findings = Findings()
+
+    def run(self, source: Snapshot) -> None:
+        with self._display.task("looking at accounts", source.count(USERS, EVERYTHING)) as advance:
+            self._survey.run(source, advance)
+        for table in STAGES:
+            sums = Sums(table)
+            with self._display.task(table, source.count(table, EVERYTHING)) as advance:
+                self._rows(table, source, sums, advance)
+            with self._display.task(index_of(table), sums.rows) as advance:
+                checked = IndexCheck(self._tables, table, self._options.threads).run(sums, source, advance)
+            self.findings.tally[f"{table}.in_index"] = checked.rows
+            self.findings.tally[f"{table}.index_buckets_not_named"] = checked.buckets_not_named
+            if checked.buckets_not_named:
+                self.findings.tally[f"{table}.different"] += checked.buckets_not_named
+            for row_id, verdict in checked.differences:
+                self.findings.add(table, row_id, verdict)
+
+    def _rows(self, table: str, source: Snapshot, sums: Sums, advance: Callable[[int], None]) -> None:
+        pages = source.files if table == AUDIO_FILES else source.users
+        under_way: deque[tuple[int, list[Future[list[tuple[str, Verdict]]]]]] = deque()
+
+        def finish() -> None:
+            rows, parts = under_way.popleft()
+            for part in parts:
+                for row_id, verdict in part.result():
+                    self.findings.add(table, row_id, verdict)
+            advance(rows)
+
+        with ThreadPoolExecutor(self._options.threads) as pool:
+            for page in pages(EVERYTHING, ROWS_AT_ONCE):
+                under_way.append((len(page), self._begin(table, page, sums, pool)))
+                if len(under_way) > PAGES_UNDER_WAY:
+                    finish()
+            while under_way:
+                finish()
+
+    def _begin(
+        self, table: str, page: Sequence[Any], sums: Sums, pool: ThreadPoolExecutor
+    ) -> list[Future[list[tuple[str, Verdict]]]]:
+        wanted, problems = self._survey.judge(table, page)
+        known = self._state.known(table, [row[0] for row in page])
+        fed_back = {row_id: what for row_id, what in known.items() if what.mended and what.settled}
+        self._state.add_problems(problem for problem in problems if problem.row_id not in fed_back)
+        self.findings.tally[f"{table}.read"] += len(page)
+        rejected = {problem.row_id for problem in problems if problem.rejected} - fed_back.keys()
+        self.findings.tally[f"{table}.rejected"] += len(rejected)
+        as_read = [row for row in wanted if row.row_id not in fed_back]
+        parts = [
+            pool.submit(self._compare, table, as_read[at : at + MOST_KEYS], sums)
+            for at in range(0, len(as_read), MOST_KEYS)
+        ]
+        if fed_back:
+            parts.append(pool.submit(self._compare_mended, table, fed_back, sums))
+        return parts
+
+    def _compare(self, table: str, rows: Sequence[Wanted], sums: Sums) -> list[tuple[str, Verdict]]:
+        stored = self._fetch(table, [row.row_id for row in rows])
+        sums.add(stored.values())
+        claims = self._sender.patiently(lambda: self._tables.fetch(Claim, [row.claim for row in rows]))
+        holders = self._holders(rows, claims)
+        verdicts = []
+        for row in rows:
+            item = stored.get(row.row_id)
+            verdict = compare.row(row, item)
+            if verdict.code in ("", "changed_since"):
+                found = claims.get(row.claim)
+                holder = holders.get(text(found or {}, "file_id") or "")
+                verdict = _worse(verdict, compare.claim(row, item, found, holder))
+            verdicts.append((row.row_id, verdict))
+        return verdicts
+
+    def _holders(self, rows: Sequence[Wanted], claims: dict[str, Item]) -> dict[str, Item]:
+        """Return the recordings that hold the claims of others in `rows`."""
+        others = [
+            text(claim, "file_id")
+            for row in rows
+            if (claim := claims.get(row.claim)) is not None and not holds(claim, row.item)
+        ]
+        wanted = [file_id for file_id in others if file_id is not None]
+        return self._sender.patiently(lambda: self._tables.fetch(AudioFile, wanted))
+
+    def _compare_mended(self, table: str, known: dict[str, Known], sums: Sums) -> list[tuple[str, Verdict]]:
+        stored = self._fetch(table, list(known))
+        sums.add(stored.values())
+        return [
+            (row_id, compare.mended(what.digest, table == USERS, stored.get(row_id)))
+            for row_id, what in known.items()
+        ]
+
+    def _fetch(self, table: str, ids: list[str]) -> dict[str, Item]:
+        return self._sender.patiently(lambda: self._tables.fetch(model_of(table), ids))
+
+
+def _worse(row: Verdict, claim: Verdict) -> Verdict:
+    """Return the verdict that says more: a difference before a change by the service."""
+    return claim if claim.code and (not row.code or not claim.since) else row
+
+
+def _print(display: Display, findings: Findings, rejected: int, proofs: list[proof.Proof]) -> None:
+    for difference in findings.differences:
+        display.say(
+            f"DIFFERENT  {difference.table}  {difference.row_id}  "
+            f"{difference.verdict.code}: {difference.verdict.sentence}"
+        )
+    for difference in findings.since:
+        display.say(f"changed since  {difference.table}  {difference.row_id}  {difference.verdict.sentence}")
+    names = ("read", "rejected", "different", "changed_since", "in_index")
+    rows = [[name, *(f"{findings.tally[f'{table}.{name}']:,}" for table in STAGES)] for name in names]
+    display.table("Rows", ["", *STAGES], rows)
+    for one in proofs:
+        display.say(one.sentence())
+    display.say(f"{findings.different} differences" if findings.different else "No difference")
+    if rejected:
+        display.say(f"{rejected} rows of the database are rejected by the rules and are not in DynamoDB")

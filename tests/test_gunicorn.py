@@ -1,0 +1,197 @@
+"""What the service's gunicorn does by itself: refusing what is not HTTP, closing, logging, metrics."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from deploy.worker import LINGER_BYTES, JsonLogger
+from panzoto import logs
+from tests.support.aws import free_port
+from tests.support.service import Service, run_service
+
+SECRET = "a-ticket-that-nobody-may-read"
+JSON_POST = b"POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+CHUNKED = JSON_POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def connect(service: Service) -> socket.socket:
+    address = urlsplit(service.url)
+    assert address.hostname
+    assert address.port
+    return socket.create_connection((address.hostname, address.port), timeout=20)
+
+
+def answer_to(service: Service, sent: bytes) -> tuple[int, Any]:
+    """Send bytes as they are; return the status and the JSON of the answer."""
+    with connect(service) as client:
+        client.sendall(sent)
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        return response.status, json.loads(response.read())
+
+
+class TestWhatIsNotARequest:
+    @pytest.mark.parametrize(
+        ("sent", "status", "code"),
+        [
+            (f"{SECRET}\r\n\r\n".encode(), 400, "bad_request"),
+            (f"GET /{SECRET} HTTP/9.9\r\nHost: a\r\n\r\n".encode(), 400, "bad_request"),
+            (f"GET / HTTP/1.1\r\nHost: a\r\n{SECRET}\r\n\r\n".encode(), 400, "bad_request"),
+            (f"GET / HTTP/1.1\r\nHost: a\r\nExpect: {SECRET}\r\n\r\n".encode(), 400, "bad_request"),
+            (JSON_POST + f"Content-Length: {SECRET}\r\n\r\n".encode(), 400, "bad_request"),
+            (JSON_POST + f"Transfer-Encoding: {SECRET}\r\n\r\n".encode(), 400, "bad_request"),
+            (f"GET /{SECRET}{'a' * 9000} HTTP/1.1\r\nHost: a\r\n\r\n".encode(), 414, "uri_too_long"),
+            (f"GET / HTTP/1.1\r\nHost: a\r\nX: {SECRET * 1000}\r\n\r\n".encode(), 431, "headers_too_large"),
+        ],
+        ids=["line", "version", "header", "expectation", "length", "encoding", "long address", "long header"],
+    )
+    def test_it_gets_an_error_of_the_usual_shape_and_is_not_logged(
+        self, service: Service, sent: bytes, status: int, code: str
+    ) -> None:
+        answered, body = answer_to(service, sent)
+        assert (answered, body["code"]) == (status, code)
+        assert body.keys() == {"error", "code", "request_id"}
+        assert SECRET not in json.dumps(body)
+        assert SECRET not in service.log()
+
+    @pytest.mark.parametrize("body", [b"ZZ\r\nabc\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"-1\r\n\r\n"])
+    def test_malformed_chunks_are_the_clients_mistake(self, service: Service, body: bytes) -> None:
+        status, answer = answer_to(service, CHUNKED + body)
+        assert (status, answer["code"]) == (400, "bad_request")
+
+    def test_an_address_as_long_as_a_ticket_needs_is_a_request(self, service: Service) -> None:
+        assert requests.get(f"{service.url}/{'a' * 8000}", timeout=20).status_code == 404
+
+    def test_nobody_is_believed_who_says_that_he_is_a_proxy(self, service: Service) -> None:
+        claims = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off", "Script-Name": "/elsewhere"}
+        assert requests.get(f"{service.url}/api/health", headers=claims, timeout=20).status_code == 200
+
+
+class TestClosing:
+    def test_clients_who_leave_their_half_open_do_not_keep_others_waiting(self, service: Service) -> None:
+        with ExitStack() as idle:
+            for _ in range(5):
+                client = idle.enter_context(connect(service))
+                client.sendall(b"GET /api/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                # The answer, and the end of the service's half.
+                while client.recv(65536):
+                    pass
+            started = time.monotonic()
+            assert requests.get(f"{service.url}/api/health", timeout=30).status_code == 200
+            assert time.monotonic() - started < 1.0
+
+    def test_a_client_who_is_still_sending_reads_why_his_body_is_refused(self, service: Service) -> None:
+        body = bytes(10_000_000)
+        with connect(service) as client:
+            # As simple clients do it: everything is sent before anything is read.
+            client.sendall(JSON_POST + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            response = http.client.HTTPResponse(client)
+            response.begin()
+            assert response.status == 413
+            assert json.loads(response.read())["code"] == "payload_too_large"
+
+    def test_there_is_an_end_to_what_is_read_after_a_refusal(self, service: Service) -> None:
+        piece = bytes(1_000_000)
+        with connect(service) as client:
+            client.sendall(JSON_POST + b"Content-Length: 10000000000\r\n\r\n")
+            sent = 0
+            with suppress(BrokenPipeError, ConnectionResetError):
+                while sent < 8 * LINGER_BYTES:
+                    client.sendall(piece)
+                    sent += len(piece)
+            assert sent < 8 * LINGER_BYTES
+
+    def test_a_connection_serves_one_request_after_the_other(self, service: Service) -> None:
+        with connect(service) as client:
+            for _ in range(3):
+                client.sendall(b"GET /api/health HTTP/1.1\r\nHost: a\r\n\r\n")
+                response = http.client.HTTPResponse(client)
+                response.begin()
+                assert response.status == 200
+                response.read()
+
+
+class TestLogging:
+    def test_an_exception_is_logged_without_what_a_client_sent(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = logging.getLogger()
+        monkeypatch.setattr(root, "handlers", [])
+        monkeypatch.setattr(root, "level", root.level)
+        logs.init("INFO")
+        logger = JsonLogger.__new__(JsonLogger)
+        logger.error_log = logging.getLogger("test.gunicorn")
+        try:
+            int(SECRET)
+        except ValueError:
+            logger.exception("Error handling request %s %s", "GET", f"/api/playback/{SECRET}")
+        printed = capsys.readouterr().out
+        line = json.loads(printed)
+        assert line["event"] == "Error handling request"
+        assert line["exception"][0]["type"] == "ValueError"
+        assert SECRET not in printed
+
+
+@pytest.fixture(scope="module")
+def metrics_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def two_workers(moto: str, metrics_port: int) -> Iterator[Service]:
+    with run_service(moto, WEB_CONCURRENCY="2", METRICS_PORT=str(metrics_port)) as running:
+        yield running
+
+
+class TestWorkers:
+    def answered(self, port: int) -> float:
+        text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
+        counts = re.findall(r'^panzoto_requests_total\{.*route="/api/health",.*\} (\S+)$', text, re.MULTILINE)
+        return sum(map(float, counts))
+
+    def test_metrics_count_what_all_workers_did_and_outlive_a_worker(
+        self, two_workers: Service, metrics_port: int
+    ) -> None:
+        before = self.answered(metrics_port)
+        pids = two_workers.worker_pids()
+        assert len(pids) == 2
+        for _ in range(20):
+            assert requests.get(f"{two_workers.url}/api/health", timeout=20).ok
+        assert self.answered(metrics_port) == before + 20
+        os.kill(pids[0], signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while pids[0] in two_workers.worker_pids() or len(two_workers.worker_pids()) < 2:
+            assert time.monotonic() < deadline, "the worker was not replaced"
+            time.sleep(0.1)
+        for _ in range(5):
+            assert requests.get(f"{two_workers.url}/api/health", timeout=20).ok
+        assert self.answered(metrics_port) == before + 25
+
+    def test_metrics_are_for_this_machine_only(self, two_workers: Service, metrics_port: int) -> None:
+        assert two_workers.worker_pids()
+        table = Path("/proc/net/tcp").read_text()
+        bound = re.findall(rf" ([0-9A-F]+):{metrics_port:04X} [0-9A-F:]+ 0A ", table)
+        assert bound == ["0100007F"]
+
+    def test_a_taken_metrics_port_is_a_line_in_the_log(self, moto: str) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as taken,
+            run_service(moto, METRICS_PORT=str(taken.getsockname()[1])) as service,
+        ):
+            assert requests.get(f"{service.url}/api/health", timeout=20).ok
+            assert "There are no metrics: METRICS_PORT" in service.log()

@@ -1,0 +1,278 @@
+"""How mail leaves: the messages themselves, the queue before the transport, the transports, the settings."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from panzoto.config import Settings
+from panzoto.errors import SettingsError
+from panzoto.mail import Files, NotSent, Post, Ses, message_of, open_post
+from panzoto.mail_texts import LINE_CHARACTERS, Letter, Letters
+from panzoto.sessions import Client
+from tests.support import mails
+from tests.support.aws import aws_environment
+from tests.support.service import ROOT, aws_client
+
+SENDER = "Panzoto <no-reply@panzoto.example>"
+CODE = "A-very-long_code" * 10
+CLIENT = Client("203.0.113.7", "Ada's telephone")
+AT = datetime(2025, 11, 21, 9, 5, tzinfo=UTC)
+WAIT_SECONDS = 10.0
+
+
+def letter(to: str = "ada@example.com", text: str = "Hello,\n") -> Letter:
+    return Letter("verification", to, "Confirm your address", text)
+
+
+def all_letters(service_url: str | None = None) -> list[Letter]:
+    letters, to = Letters(service_url), "ada@example.com"
+    return [
+        letters.verification(to, CODE),
+        letters.new_device(to, CLIENT, AT),
+        letters.password_changed(to, CLIENT, AT),
+        letters.recovered(to, CLIENT, AT),
+        letters.password_reset(to, CLIENT, AT, started_over=False),
+        letters.password_reset(to, CLIENT, AT, started_over=True),
+        letters.recovery_key_made(to, CLIENT, AT),
+        letters.email_left(to, CLIENT, AT),
+        letters.email_taken_up(to, CODE),
+        letters.reset(to, CODE, has_recovery_key=False),
+        letters.reset(to, CODE, has_recovery_key=True),
+    ]
+
+
+class Kept:
+    """A transport that keeps what it is given, once its gate is open."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, EmailMessage]] = []
+        self.gate = threading.Event()
+
+    def send(self, kind: str, message: EmailMessage) -> None:
+        self.gate.wait(WAIT_SECONDS)
+        self.sent.append((kind, message))
+
+
+class TestMessages:
+    def test_its_fields_say_who_when_and_that_nobody_wrote_it(self) -> None:
+        message = mails.read(message_of(letter(), SENDER).as_bytes())
+        assert message["From"] == SENDER
+        assert message["To"] == "ada@example.com"
+        assert message["Subject"] == "Confirm your address"
+        assert message["Auto-Submitted"] == "auto-generated"
+        assert message["Message-ID"].endswith("@panzoto.example>")
+        assert abs((message["Date"].datetime - datetime.now(UTC)).total_seconds()) < 60
+        assert message.get_content_type() == "text/plain"
+
+    def test_a_code_stands_in_one_line_on_the_wire(self) -> None:
+        raw = message_of(Letters(None).verification("ada@example.com", CODE), SENDER).as_bytes()
+        assert CODE.encode() in raw.split(b"\r\n")
+        assert raw.isascii()
+
+    def test_a_name_in_any_script_arrives(self) -> None:
+        client = Client("203.0.113.7", "Теле́фон 📱")
+        raw = message_of(Letters(None).new_device("ada@example.com", client, AT), SENDER).as_bytes()
+        assert raw.isascii()
+        assert "Теле́фон 📱" in mails.text(mails.read(raw))
+
+    @pytest.mark.parametrize(
+        ("address", "written"),
+        [
+            ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+            ("a,b@example.com", '"a,b"@example.com'),
+            ("<ada>@example.com", '"<ada>"@example.com'),
+            ("ada@example.com,eve@example.com", '"ada@example.com,eve"@example.com'),
+            ('a"b@example.com', '"a\\"b"@example.com'),
+            ("o'hara+notes@sub.example.com", "o'hara+notes@sub.example.com"),
+        ],
+    )
+    def test_an_address_is_one_address_and_no_list(self, address: str, written: str) -> None:
+        message = mails.read(message_of(letter(address), SENDER).as_bytes())
+        (receiver,) = message["To"].addresses
+        assert receiver.addr_spec == written
+
+    @pytest.mark.parametrize(
+        "address",
+        ["ada@example.com,eve", "ada@exa>mple.com", "ada@a..b", "ada@", "@example.com", "ädä@example.com"],
+    )
+    def test_what_mail_cannot_be_sent_to_is_refused_without_being_named(self, address: str) -> None:
+        with pytest.raises(NotSent, match=r"^unsendable_address$"):
+            message_of(letter(address), SENDER)
+
+
+class TestTexts:
+    @pytest.mark.parametrize("written", all_letters(), ids=lambda one: one.kind)
+    def test_they_are_short_lines_without_an_address_to_open(self, written: Letter) -> None:
+        lines = written.text.split("\n")
+        assert [line for line in lines if len(line) > LINE_CHARACTERS and line != CODE] == []
+        assert "http" not in written.text
+        assert lines.count(CODE) == (written.kind in ("verification", "email-changed", "reset"))
+
+    def test_they_are_signed_with_the_address_of_the_service_and_the_code_is_not_in_it(self) -> None:
+        for written in all_letters("https://voice.example.com"):
+            assert written.text.endswith("\nPanzoto, https://voice.example.com\n")
+            assert written.text.count("http") == 1
+
+    def test_notices_say_which_device_where_and_when(self) -> None:
+        told = Letters(None).new_device("ada@example.com", CLIENT, AT).text
+        for fact in ("Ada's telephone", "203.0.113.7", "21 November 2025, 09:05 UTC"):
+            assert fact in told
+
+    def test_a_letter_shows_neither_address_nor_text(self) -> None:
+        shown = repr(letter(text="Hello,\nsecret"))
+        assert "ada@example.com" not in shown
+        assert "secret" not in shown
+
+
+class TestPost:
+    def test_letters_leave_in_order_and_the_sender_does_not_wait(self) -> None:
+        transport = Kept()
+        post = Post(transport, SENDER)
+        started = time.monotonic()
+        for number in range(20):
+            post.later(lambda number=number: letter(f"ada{number}@example.com"))  # type: ignore[misc]
+        assert time.monotonic() - started < WAIT_SECONDS / 2
+        assert transport.sent == []
+        transport.gate.set()
+        post.drain()
+        receivers = [str(message["To"]) for _, message in transport.sent]
+        assert receivers == [f"ada{number}@example.com" for number in range(20)]
+
+    def test_what_fails_keeps_nothing_else_from_leaving(self, caplog: pytest.LogCaptureFixture) -> None:
+        transport = Kept()
+        transport.gate.set()
+        post = Post(transport, SENDER)
+        post.later(lambda: letter("ädä@example.com"))
+        post.later(lambda: letter(str(1 // 0)))
+        post.later(lambda: None)
+        post.later(letter)
+        post.drain()
+        assert [str(message["To"]) for _, message in transport.sent] == ["ada@example.com"]
+        failed = [record for record in caplog.records if record.message == "mail_failed"]
+        assert [record.levelno for record in failed] == [logging.WARNING, logging.ERROR]
+        assert failed[0].__dict__["reason"] == "unsendable_address"
+        assert "example.com" not in caplog.text
+
+    def test_what_is_too_much_is_thrown_away(self, caplog: pytest.LogCaptureFixture) -> None:
+        transport = Kept()
+        post = Post(transport, SENDER, waiting=3)
+        for _ in range(9):
+            post.later(letter)
+        dropped = caplog.text.count("mail_dropped")
+        transport.gate.set()
+        post.drain()
+        # One may be with the transport already while three wait.
+        assert 3 <= len(transport.sent) <= 4
+        assert dropped == 9 - len(transport.sent)
+
+    def test_the_process_ends_only_after_what_waits_has_left(self, tmp_path: Path) -> None:
+        program = f"""
+import time
+from pathlib import Path
+from panzoto.mail import Files, Post
+from panzoto.mail_texts import Letter
+
+class Slow(Files):
+    def send(self, kind, message):
+        time.sleep(0.2)
+        super().send(kind, message)
+
+post = Post(Slow(Path({str(tmp_path / "mail")!r})), {SENDER!r})
+for _ in range(5):
+    post.later(lambda: Letter("verification", "ada@example.com", "Hello", "Hello"))
+"""
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=60)
+        assert len(list((tmp_path / "mail").iterdir())) == 5
+
+    def test_a_transport_that_hangs_does_not_keep_the_process_for_ever(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        transport = Kept()
+        post = Post(transport, SENDER, drain_seconds=0.2)
+        post.later(letter)
+        started = time.monotonic()
+        post.drain()
+        assert time.monotonic() - started < WAIT_SECONDS / 2
+        assert "mail_left_unsent" in caplog.text
+        transport.gate.set()
+
+
+class TestFiles:
+    def test_each_message_is_a_file_that_only_the_operator_reads(self, tmp_path: Path) -> None:
+        folder = tmp_path / "data" / "mail"
+        for _ in range(3):
+            Files(folder).send("verification", message_of(letter(), SENDER))
+        written = list(folder.iterdir())
+        assert [mails.kind(path) for path in written] == ["verification"] * 3
+        assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert mails.read(written[0].read_bytes())["To"] == "ada@example.com"
+
+    def test_a_folder_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "mail").write_text("no folder")
+        with pytest.raises(NotSent, match="FileExistsError"):
+            Files(tmp_path / "mail").send("verification", message_of(letter(), SENDER))
+
+
+class TestSes:
+    @pytest.fixture
+    def ses(self, moto: str, monkeypatch: pytest.MonkeyPatch) -> Ses:
+        for name, value in aws_environment(moto).items():
+            monkeypatch.setenv(name, value)
+        return Ses("us-east-1")
+
+    def test_a_verified_sender_sends(self, moto: str, ses: Ses) -> None:
+        client = aws_client("sesv2", moto)
+        client.create_email_identity(EmailIdentity="no-reply@panzoto.test")
+        # Version 2 of moto's interface counts nothing; version 1 is the same account.
+        counts = aws_client("ses", moto).get_send_quota
+        before = counts()["SentLast24Hours"]
+        ses.send("verification", message_of(letter(), "Panzoto <no-reply@panzoto.test>"))
+        assert counts()["SentLast24Hours"] > before
+
+    def test_a_refusal_is_named_without_its_text(self, ses: Ses) -> None:
+        with pytest.raises(NotSent, match=r"^MessageRejected$"):
+            ses.send("verification", message_of(letter(), "nobody@unverified.example"))
+
+    def test_an_endpoint_that_nobody_answers_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in aws_environment("http://127.0.0.1:9").items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(NotSent, match=r"^EndpointConnectionError$"):
+            Ses("us-east-1", attempts=1).send("verification", message_of(letter(), SENDER))
+
+
+class TestSettings:
+    def settings(self, tmp_path: Path, **values: str) -> Settings:
+        return Settings.from_environment({"PANZOTO_DATA_DIR": str(tmp_path), **values})
+
+    def test_development_writes_files_and_production_sends_nothing(self, tmp_path: Path) -> None:
+        production = {"FLASK_ENV": "production", "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCD"}
+        assert self.settings(tmp_path).mail == "files"
+        assert self.settings(tmp_path, **production).mail == "off"
+        assert self.settings(tmp_path, **production, MAIL="files").mail == "files"
+
+    def test_ses_needs_a_sender(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="MAIL_FROM is missing"):
+            self.settings(tmp_path, MAIL="ses")
+        assert self.settings(tmp_path, MAIL="ses", MAIL_FROM=SENDER).mail_from == SENDER
+
+    @pytest.mark.parametrize("sender", ["nobody", "a@b@c", "Panzoto <>", "ädä@example.com", "a@b\u2028c"])
+    def test_a_sender_that_is_no_address_stops_the_start(self, tmp_path: Path, sender: str) -> None:
+        with pytest.raises(SettingsError, match="MAIL_FROM must be an address"):
+            self.settings(tmp_path, MAIL_FROM=sender)
+
+    def test_another_word_stops_the_start(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="MAIL must be one of off, files, ses"):
+            self.settings(tmp_path, MAIL="smtp")
+
+    def test_off_opens_nothing(self) -> None:
+        assert open_post(Settings(mail="off")) is None

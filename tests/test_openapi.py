@@ -1,0 +1,172 @@
+"""The OpenAPI document is valid, tells the truth about the running service, and has a page that needs no internet."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.support.service import Service
+
+METHODS = {"get", "put", "post", "delete", "patch"}
+# The calls of the contract: what each answers, and whether it wants a token.
+CONTRACT: dict[tuple[str, str], tuple[set[str], bool]] = {
+    ("get", "/api/health"): ({"200"}, False),
+    ("post", "/api/register"): ({"201", "400", "409", "413", "415", "429", "500", "503"}, False),
+    ("post", "/api/login"): ({"200", "400", "401", "413", "415", "429", "500", "503"}, False),
+    ("get", "/api/user/audio-files"): ({"200", "400", "401", "500", "503"}, True),
+    ("post", "/api/audio-file"): ({"201", "400", "401", "403", "409", "413", "415", "500", "503"}, True),
+    ("post", "/api/decrypt-audio"): ({"200", "400", "401", "404", "413", "415", "422", "500", "503"}, True),
+    ("get", "/api/playback/{ticket}"): ({"200", "206", "404", "409", "410", "416", "422", "503"}, False),
+}
+# What the tool tries to find: a status, type, header or body that the document does not tell of, a bad request
+# that is accepted, and a guard that is not there.
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "missing_required_header",
+    "unsupported_method",
+    "allow_header_conformance",
+    "ignored_auth",
+)
+
+
+@pytest.fixture(scope="module")
+def document(service: Service) -> dict[str, Any]:
+    answer = service.call("GET", "/api/openapi.json")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    described: dict[str, Any] = answer.json()
+    return described
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS & set(item):
+            yield method, path, item[method]
+
+
+class TestDocument:
+    def test_it_is_valid_openapi_3_1(self, document: dict[str, Any]) -> None:
+        assert document["openapi"].startswith("3.1.")
+        assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+    @pytest.mark.parametrize(("method", "path"), CONTRACT)
+    def test_every_call_of_the_contract_and_its_answers_are_in_it(
+        self, document: dict[str, Any], method: str, path: str
+    ) -> None:
+        answers, guarded = CONTRACT[method, path]
+        operation = document["paths"][path][method]
+        assert answers - set(operation["responses"]) == set()
+        assert bool(operation.get("security", document.get("security"))) is guarded
+
+    def test_every_error_has_the_one_shape(self, document: dict[str, Any]) -> None:
+        shape = document["components"]["schemas"]["Error"]
+        assert set(shape["required"]) == {"error", "code", "request_id"}
+        assert set(shape["properties"]) == {"error", "code", "request_id", "fields"}
+        for method, path, operation in operations(document):
+            for status, answer in operation["responses"].items():
+                if status.isdigit() and int(status) >= 400:
+                    schema = answer["content"]["application/json"]["schema"]
+                    assert schema["$ref"].endswith("/Error"), (method, path, status)
+
+    def test_every_busy_answer_tells_of_retry_after(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            for status in {"429", "503"} & set(operation["responses"]):
+                assert "Retry-After" in operation["responses"][status]["headers"], (method, path, status)
+
+    def test_every_operation_says_what_it_is_for(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            successes = [status for status in operation["responses"] if status.startswith("2")]
+            assert successes, (method, path)
+            assert all(operation["responses"][status]["description"] for status in successes), (method, path)
+
+    def test_the_token_is_described(self, document: dict[str, Any]) -> None:
+        schemes = document["components"]["securitySchemes"]
+        assert [scheme["scheme"] for scheme in schemes.values()] == ["bearer"]
+
+    def test_what_every_address_answers_is_in_it(self, document: dict[str, Any]) -> None:
+        """Only the document and its page are not part of what they describe."""
+        for method, path, _ in operations(document):
+            assert not path.startswith("/api/docs"), (method, path)
+
+
+class TestAgainstTheService:
+    def test_no_answer_is_undocumented(
+        self, service: Service, document: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """A default answer would document every status there is, so it is taken out first."""
+        for _, _, operation in operations(document):
+            operation["responses"].pop("default", None)
+        description = tmp_path / "openapi.json"
+        description.write_text(json.dumps(document))
+        account = service.register(f"{uuid.uuid4().hex}@example.com")
+        command = [
+            *(sys.executable, "-m", "schemathesis.cli", "run", str(description)),
+            *("--url", service.url, "--header", f"Authorization: Bearer {account['token']}"),
+            *("--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing", "--max-examples", "6"),
+            *("--seed", "20260401", "--generation-database", "none", "--no-color", "--continue-on-failure"),
+            *("--request-timeout", "60", "--warnings", "off", "--no-shrink", "--suppress-health-check", "all"),
+        ]
+        run = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "COLUMNS": "110"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout[-12_000:] + run.stderr[-2000:]
+        tested = re.search(r"Tested: +([0-9]+)", run.stdout)
+        assert tested is not None
+        assert int(tested[1]) == len(list(operations(document)))
+
+
+class TestPage:
+    def test_it_names_nothing_outside_of_this_service(self, service: Service) -> None:
+        page = service.call("GET", "/api/docs")
+        assert page.status_code == 200
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert not re.search(r"https?:|//", page.text.replace("<!doctype html>", ""))
+        policy = page.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert not re.search(r"https?:|\*|unsafe-eval|script-src[^;]*unsafe-inline", policy)
+
+    def test_all_it_needs_is_here(self, service: Service) -> None:
+        page = service.call("GET", "/api/docs").text
+        needed = re.findall(r'(?:href|src|data-description)="([^"]+)"', page)
+        assert len(needed) >= 3
+        types = {address: self._type_of(service, address) for address in needed}
+        assert {"text/css", "text/javascript", "application/json"} <= set(types.values())
+
+    def test_the_scripts_load_nothing_from_elsewhere(self, service: Service) -> None:
+        page = service.call("GET", "/api/docs").text
+        own = [address for address in re.findall(r'src="([^"]+)"', page) if "/files/" not in address]
+        for address in own:
+            script = service.call("GET", address).text
+            assert "http" not in script
+            # Swagger UI would ask its maker's server to validate the document.
+            assert "validatorUrl: null" in script
+
+    @staticmethod
+    def _type_of(service: Service, address: str) -> str:
+        assert address.startswith("/api/")
+        answer = requests.get(service.url + address, timeout=30)
+        assert answer.status_code == 200, address
+        assert answer.content
+        return answer.headers["Content-Type"].partition(";")[0]
