@@ -250,7 +250,7 @@ class Loader:
         said = [problem for problem in problems if problem.row_id not in over]
         chunk = Chunk(ids, said, skipped=len(wanted) - len(todo))
         if todo:
-            self._state.intend(table, ((row.row_id, row.digest) for row in todo))
+            self._state.intend(table, [(row.row_id, row.digest) for row in todo])
         # Most rows have a claim, so that half of a transaction's actions are as many rows.
         size = MOST_ACTIONS // 2
         for at in range(0, len(todo), size):

@@ -13,6 +13,8 @@ from panzoto.models.bulk import Throttled, pause
 
 # How often those who wait look whether the run is to end.
 WAKE_SECONDS = 0.2
+# What is throttled together was sent at one pace, so it slows us down once.
+SLOWING_SECONDS = 0.5
 
 
 class Pace:
@@ -32,6 +34,7 @@ class Pace:
         self._budget = _Budget(units_per_second) if units_per_second else None
         self._patience = patience
         self._last_success = time.monotonic()
+        self._slowed = 0.0
         self._stop = threading.Event()
         self.throttled = 0
         self.units = 0
@@ -88,7 +91,10 @@ class Pace:
     def _slow_down(self) -> None:
         with self._changed:
             self.throttled += 1
-            self._allowed = max(1.0, self._allowed / 2)
+            now = time.monotonic()
+            if now - self._slowed >= SLOWING_SECONDS:
+                self._slowed = now
+                self._allowed = max(1.0, self._allowed / 2)
 
     def _speed_up(self, units: int) -> None:
         with self._changed:

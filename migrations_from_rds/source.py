@@ -20,11 +20,13 @@ from psycopg import Connection, IsolationLevel
 from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
 from psycopg.rows import RowMaker
-from psycopg.sql import SQL, Composable, Composed
+from psycopg.sql import SQL, Composed
 
 from migrations_from_rds.errors import Refused, SourceBroken
 from migrations_from_rds.rows import FileRow, UserRow
 from migrations_from_rds.transform import collisions
+
+Query = SQL | Composed
 
 CONNECT_TIMEOUT_SECONDS = 10
 FETCHED_AT_ONCE = 2000
@@ -277,9 +279,7 @@ class Snapshot:
         values = {"after": since.after, "also": list(since.also), "now": self._next_transaction, "age": age}
         return where, values
 
-    def _stream(
-        self, query: Composable, values: dict[str, Any], make: Any, at_once: int
-    ) -> Iterator[list[Any]]:
+    def _stream(self, query: Query, values: dict[str, Any], make: Any, at_once: int) -> Iterator[list[Any]]:
         def rows(_: Any) -> RowMaker[Any]:
             maker: RowMaker[Any] = make
             return maker
@@ -289,7 +289,7 @@ class Snapshot:
             while page := cursor.fetchmany(at_once):
                 yield page
 
-    def _number(self, query: Composable, values: dict[str, Any]) -> int:
+    def _number(self, query: Query, values: dict[str, Any]) -> int:
         with self._connection.cursor() as cursor:
             cursor.execute(query, values)
             (number,) = cursor.fetchone() or (0,)

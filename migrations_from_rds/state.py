@@ -17,11 +17,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from migrations_from_rds.errors import Refused
 from migrations_from_rds.rows import AUDIO_FILES, USERS, to_json
 from migrations_from_rds.transform import Problem
+
+T = TypeVar("T")
 
 MANIFEST = "manifest.sqlite3"
 FORMAT = 1
@@ -109,24 +111,28 @@ class State:
         rows = self._among(query, table, ids)
         return {_text(row[0]): Known(row[1], row[2], bool(row[3])) for row in rows}
 
-    def intend(self, table: str, digests: Iterable[tuple[str, bytes]]) -> None:
+    def intend(self, table: str, digests: Sequence[tuple[str, bytes]]) -> None:
         """Note what is about to be written, durably."""
         kind = KINDS[table]
         with self._db:
-            self._db.executemany(
-                "INSERT INTO written (kind, id, intended) VALUES (?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET intended = excluded.intended",
-                [(kind, _blob(row_id), digest) for row_id, digest in digests],
-            )
+            for some in slices(digests, IDS_AT_ONCE):
+                # One statement for many rows: each would else wait for its turn among the threads.
+                rows = ",".join(["(?,?,?)"] * len(some))
+                values = [value for row_id, digest in some for value in (kind, _blob(row_id), digest)]
+                self._db.execute(
+                    f"INSERT INTO written (kind, id, intended) VALUES {rows} "  # noqa: S608 - marks only
+                    "ON CONFLICT DO UPDATE SET intended = excluded.intended",
+                    values,
+                )
 
     def settle(
         self,
         table: str,
         *,
-        written: Iterable[str],
-        not_written: Iterable[str],
+        written: Sequence[str],
+        not_written: Sequence[str],
         problems: Iterable[Problem],
-        cleared: Iterable[str] = (),
+        cleared: Sequence[str] = (),
         mended: bool = False,
         **facts: Any,
     ) -> None:
@@ -134,27 +140,28 @@ class State:
 
         `cleared` are rows whose earlier problems are over.
         """
-        kind = KINDS[table]
+        done = (
+            f"UPDATE written SET digest = coalesce(intended, digest), intended = NULL, mended = {int(mended)}"
+        )
         with self._db:
-            self._db.executemany(
-                "UPDATE written SET digest = coalesce(intended, digest), intended = NULL, mended = ? "
-                "WHERE kind = ? AND id = ?",
-                [(int(mended), kind, _blob(row_id)) for row_id in written],
-            )
-            others = [(kind, _blob(row_id)) for row_id in not_written]
-            self._db.executemany("UPDATE written SET intended = NULL WHERE kind = ? AND id = ?", others)
-            self._db.executemany("DELETE FROM written WHERE kind = ? AND id = ? AND digest IS NULL", others)
-            over = [(kind, _blob(row_id)) for row_id in cleared]
-            self._db.executemany("DELETE FROM problems WHERE kind = ? AND id = ?", over)
+            self._about(done, table, written)
+            self._about("UPDATE written SET intended = NULL", table, not_written)
+            self._about("DELETE FROM written", table, not_written, "digest IS NULL AND ")
+            self._about("DELETE FROM problems", table, cleared)
             self._add_problems(problems)
             self._remember(facts)
 
-    def forget(self, table: str, ids: Iterable[str]) -> None:
+    def _about(self, statement: str, table: str, ids: Sequence[str], also: str = "") -> None:
+        """Run a statement about many rows at a time."""
+        for some in slices(ids, IDS_AT_ONCE):
+            where = f" WHERE {also}kind = ? AND id IN ({','.join('?' * len(some))})"
+            self._db.execute(statement + where, [KINDS[table], *map(_blob, some)])
+
+    def forget(self, table: str, ids: Sequence[str]) -> None:
         """Take rows out of the manifest, and their problems."""
-        which = [(KINDS[table], _blob(row_id)) for row_id in ids]
         with self._db:
-            self._db.executemany("DELETE FROM written WHERE kind = ? AND id = ?", which)
-            self._db.executemany("DELETE FROM problems WHERE kind = ? AND id = ? AND NOT rejected", which)
+            self._about("DELETE FROM written", table, ids)
+            self._about("DELETE FROM problems", table, ids, "NOT rejected AND ")
 
     def manifest(self, table: str, at_once: int) -> Iterator[dict[str, Known]]:
         """Yield what is in the manifest, ordered by id; what was yielded may be taken out meanwhile."""
@@ -267,8 +274,7 @@ class State:
     def _among(self, query: str, table: str | None, ids: Iterable[str]) -> Iterator[Any]:
         wanted = [_blob(row_id) for row_id in ids]
         first: list[Any] = [] if table is None else [KINDS[table]]
-        for at in range(0, len(wanted), IDS_AT_ONCE):
-            some = wanted[at : at + IDS_AT_ONCE]
+        for some in slices(wanted, IDS_AT_ONCE):
             yield from self._db.execute(f"{query} IN ({','.join('?' * len(some))})", first + some)
 
     def _count(self, query: str, values: Sequence[Any]) -> int:
@@ -323,6 +329,12 @@ def looked_at(folder: Path) -> Iterator[State]:
         yield state
     finally:
         state.close()
+
+
+def slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield `items` in parts of up to `size`."""
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
 
 
 def _blob(row_id: str) -> bytes:

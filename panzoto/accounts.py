@@ -30,6 +30,7 @@ from panzoto.errors import (
     PasswordNotSet,
     RecordingsWouldBeLost,
     RecoveryFailed,
+    TokenInvalid,
     Unavailable,
     UserExists,
     UserNotFound,
@@ -315,24 +316,31 @@ class Accounts:
     def sign_out(self, identity: Identity, client: Client) -> None:
         """End the caller's session; without one, every token that names none."""
         if identity.session_id is None:
-            self._end_unnamed(identity.user_id, int(time.time()) + 1)
+            self._end_unnamed(identity, spared=None)
         else:
             self._sessions.end(identity.user_id, identity.session_id)
         Event.of(identity.user_id, "signed_out", identity.session_id, client.address).write()
 
     def sign_out_others(self, identity: Identity, client: Client) -> None:
-        """End every session but the caller's, and every token before it that names none."""
-        epoch = identity.issued_at if identity.session_id is None else int(time.time()) + 1
-        self._end_unnamed(identity.user_id, epoch)
+        """End every session but the caller's, and every other token that names none."""
+        self._end_unnamed(identity, spared=identity.issued_at if identity.session_id is None else None)
         self._sessions.end_others(identity.user_id, identity.session_id)
         Event.of(identity.user_id, "signed_out", identity.session_id, client.address, others=True).write()
 
-    def _end_unnamed(self, user_id: str, epoch: int) -> None:
-        user = User.find(user_id)
+    def end_session(self, session_id: str, identity: Identity, client: Client) -> None:
+        """End a session that its owner names. Raises `SessionNotFound`."""
+        self._sessions.end_named(identity.user_id, session_id)
+        Event.of(identity.user_id, "signed_out", session_id, client.address).write()
+
+    def _end_unnamed(self, identity: Identity, spared: int | None) -> None:
+        user = User.find(identity.user_id)
         if user is None:
             raise UserNotFound()
-        user.move_token_epoch(epoch)
-        self._sessions.end_unnamed(user_id)
+        # A token that ended a moment ago, and that this process still remembers, must not bring itself back.
+        if identity.session_id is None and not user.accepts_token_issued_at(identity.issued_at):
+            raise TokenInvalid()
+        user.move_token_epoch(int(time.time()) + 1, spared)
+        self._sessions.end_unnamed(identity.user_id)
 
     def _keys(self, user: User, password: str, vault_key: bytes) -> Keys:
         current = direct_keys(password, user.salt())

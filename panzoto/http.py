@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 import time
+from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from panzoto.sessions import Client
 
 DEVICE_NAME_CHARACTERS = 64
 MAX_BODY_BYTES = 64 * 1024
+HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[(?P<address>[0-9a-fA-F:.]{2,45})\])(?::[0-9]{1,5})?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -60,10 +62,32 @@ def client(device_name: str | None = None) -> Client:
     return Client(request.remote_addr or "unknown", name)
 
 
-def client_host() -> str:
-    """Return the host by which the client knows this service, without a port; `PUBLIC_URL` overrides it."""
+def public_root() -> str:
+    """Return the service's address as the client knows it, or `PUBLIC_URL`; no slash at the end."""
     public_url = services().settings.public_url
-    return urlsplit(public_url or request.host_url).hostname or "localhost"
+    if public_url:
+        return public_url
+    if _is_host(request.host):
+        return f"{request.scheme}://{request.host}"
+    # A Host header that names nothing; the address at which the request arrived is still one.
+    return f"{request.scheme}://{request.environ['SERVER_NAME']}:{request.environ['SERVER_PORT']}"
+
+
+def client_host() -> str:
+    """Return the host of `public_root`, without a port."""
+    return urlsplit(public_root()).hostname or "localhost"
+
+
+def _is_host(value: str) -> bool:
+    """Whether `value` is a name or an address, perhaps with a port (RFC 3986, 3.2.2)."""
+    found = HOST.fullmatch(value)
+    if found is None or found["address"] is None:
+        return found is not None
+    try:
+        IPv6Address(found["address"])
+    except ValueError:
+        return False
+    return True
 
 
 def limit_address(name: str) -> None:

@@ -50,7 +50,7 @@ class OpenIdAccounts:
         """
         subject = self._provider.verify(token)
         name = Claim.openid_name(subject.issuer, subject.name)
-        identity = Identity(self._account(name, subject, client), subject.issued_at, None)
+        identity = Identity(self._account(name, subject, client), subject.issued_at, None, of_provider=True)
         try:
             self._sessions.check(identity)
         except TokenInvalid:

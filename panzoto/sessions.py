@@ -25,6 +25,7 @@ from panzoto.models.connection import Transaction, transact
 # Tokens of the earlier service name no session; they are told apart by when they were issued.
 ISSUED = "issued-"
 REMEMBERED_SECONDS = 20.0
+FAILURE_SECONDS = 0.5
 REMEMBERED_SESSIONS = 20_000
 LOCKS = 64
 REUSE_GRACE = timedelta(seconds=10)
@@ -146,15 +147,24 @@ class Sessions:
         with self._known.lock(key):
             if self._known.recently(key):
                 return
-            if not self._goes_on(identity):
+            self._known.refuse_if_just_failed(key)
+            try:
+                goes_on = self._goes_on(identity)
+            except Unavailable:
+                self._known.note_failure(key)
+                raise
+            if not goes_on:
                 raise TokenInvalid()
             self._known.remember(key)
 
     def _goes_on(self, identity: Identity) -> bool:
         if identity.session_id is None:
             user = User.find(identity.user_id)
-            # Of an account that is gone there is nothing left to protect, and calls say `User not found`.
-            return user is None or user.accepts_token_issued_at(identity.issued_at)
+            if user is None:
+                # There is nothing left to protect, and calls say `User not found`; but a provider's
+                # token for an account that is gone is dead.
+                return not identity.of_provider
+            return user.accepts_token_issued_at(identity.issued_at)
         session = Session.find(identity.user_id, identity.session_id)
         if session is None:
             return False
@@ -202,6 +212,7 @@ class _Remembered:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._failed: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._guard = threading.Lock()
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
@@ -212,6 +223,20 @@ class _Remembered:
     def recently(self, key: tuple[str, str]) -> bool:
         with self._guard:
             return time.monotonic() - self._seen.get(key, -REMEMBERED_SECONDS) < REMEMBERED_SECONDS
+
+    def note_failure(self, key: tuple[str, str]) -> None:
+        """Remember for a moment that nobody could tell, for those who waited for the answer."""
+        with self._guard:
+            self._failed[key] = time.monotonic()
+            while len(self._failed) > LOCKS:
+                self._failed.popitem(last=False)
+
+    def refuse_if_just_failed(self, key: tuple[str, str]) -> None:
+        """Raises `Unavailable` rather than let each who waited wait for an attempt of its own."""
+        with self._guard:
+            failed = time.monotonic() - self._failed.get(key, -FAILURE_SECONDS) < FAILURE_SECONDS
+        if failed:
+            raise Unavailable()
 
     def remember(self, key: tuple[str, str]) -> None:
         with self._guard:

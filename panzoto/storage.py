@@ -19,13 +19,13 @@ from urllib3.exceptions import HTTPError
 from panzoto.errors import ObjectChanged, ObjectNotFound, PanzotoError, Unavailable
 
 CONNECT_TIMEOUT_SECONDS = 2
-READ_TIMEOUT_SECONDS = 4
+READ_TIMEOUT_SECONDS = 10
 ATTEMPTS = 2
 READINESS_TIMEOUT_SECONDS = 1
 # A broken stream is taken up again until so many attempts in a row, or so many seconds, bring nothing.
 RESUMPTIONS = 4
 RESUMPTION_PAUSE_SECONDS = 0.1
-STALLED_SECONDS = 8
+STALLED_SECONDS = 25
 # The first read of an object fetches its head: enough for a header and one segment, or a whole short clip.
 HEAD_BYTES = 128 + 65536
 # Ten thousand parts of this size, S3's limit, hold 80 GiB.
@@ -123,17 +123,23 @@ class Storage:
 
     def read_range(self, version: ObjectVersion, start: int, stop: int) -> Any:
         """Return the body of object[start:stop), from the pinned version or not at all."""
+        # Nearly the whole object is asked for as the whole, which needs no range and is cheaper to serve.
+        whole = start <= HEAD_BYTES and version.size - stop <= HEAD_BYTES
+        how = {} if whole else {"Range": f"bytes={start}-{stop - 1}"}
         try:
-            answer = self._get(version.s3_key, Range=f"bytes={start}-{stop - 1}", IfMatch=version.etag)
+            answer = self._get(version.s3_key, IfMatch=version.etag, **how)
         except _EmptyObject as error:
             raise ObjectChanged() from error
+        body = answer["Body"]
         if answer["ETag"] != version.etag:
-            answer["Body"].close()
+            body.close()
             raise ObjectChanged()
-        if answer["ContentLength"] != stop - start:
-            answer["Body"].close()
+        if answer["ContentLength"] != (version.size if whole else stop - start):
+            body.close()
             raise Unavailable()
-        return answer["Body"]
+        if whole and start:
+            body.read(start)
+        return body
 
     def write(self, s3_key: str, content: Iterator[bytes]) -> None:
         """Store what `content` yields, part by part in constant memory; all of it or nothing.
@@ -317,7 +323,8 @@ class StoredObject:
         """Yield what one connection gives of object[start:stop), `first` bytes and then `piece` at a time."""
         with closing(self._storage.read_range(self.version, start, stop)) as body:
             size = first
-            while data := body.read(size):
+            while start < stop and (data := body.read(min(size, stop - start))):
+                start += len(data)
                 yield data
                 size = piece
 

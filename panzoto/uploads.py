@@ -233,6 +233,7 @@ def part_size(file_size: int) -> int:
 
 
 def part_count(file_size: int) -> int:
+    """Return into how many parts so many bytes are cut."""
     return -(-file_size // part_size(file_size))
 
 

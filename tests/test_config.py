@@ -60,7 +60,9 @@ class TestDefaults:
     def test_pages_may_call_in_development_only(self, tmp_path: Path) -> None:
         assert read(tmp_path).cors_origins == ("*",)
         assert production(tmp_path, SECRET_KEY=SECRET).cors_origins == ()
-        chosen = production(tmp_path, SECRET_KEY=SECRET, CORS_ORIGINS=" https://a.example ,,https://b.example ")
+        chosen = production(
+            tmp_path, SECRET_KEY=SECRET, CORS_ORIGINS=" https://a.example ,,https://b.example "
+        )
         assert chosen.cors_origins == ("https://a.example", "https://b.example")
 
     def test_an_empty_variable_is_an_absent_one(self, tmp_path: Path) -> None:
@@ -110,7 +112,14 @@ BAD: dict[str, tuple[str, ...]] = {
     "ARGON2_MEMORY_KIB": ("0", "1048577", "4096", *NUMBERS),
     "ARGON2_PARALLELISM": ("0", "17", *NUMBERS),
     "AUTO_CREATE_RESOURCES": ("maybe", "2", "on and off"),
-    "PUBLIC_URL": ("voice.example.com", "ftp://voice.example.com", "https://", "http://[", "https://a?b", "javascript:a"),
+    "PUBLIC_URL": (
+        "voice.example.com",
+        "ftp://voice.example.com",
+        "https://",
+        "http://[",
+        "https://a?b",
+        "javascript:a",
+    ),
     "LOG_LEVEL": ("LOUD", "info,debug"),
 }
 
@@ -121,7 +130,9 @@ class TestValues:
         given, attribute, expected = GOOD[name]
         assert getattr(read(tmp_path, **{name: given}), attribute) == expected
 
-    @pytest.mark.parametrize(("name", "value"), [(name, value) for name in BAD for value in BAD[name]], ids=ascii)
+    @pytest.mark.parametrize(
+        ("name", "value"), [(name, value) for name in BAD for value in BAD[name]], ids=ascii
+    )
     def test_one_that_cannot_be_used_is_refused_by_name(self, tmp_path: Path, name: str, value: str) -> None:
         sentence = refusal(tmp_path, **{name: value})
         assert name in sentence
@@ -129,7 +140,8 @@ class TestValues:
         assert "\n" not in sentence
 
     @pytest.mark.parametrize(
-        ("time_cost", "memory"), [("1", "47103"), ("2", "19455"), ("3", "12287"), ("4", "9215"), ("5", "7167")]
+        ("time_cost", "memory"),
+        [("1", "47103"), ("2", "19455"), ("3", "12287"), ("4", "9215"), ("5", "7167")],
     )
     def test_hashes_cheaper_than_owasps_minimum_are_refused(
         self, tmp_path: Path, time_cost: str, memory: str
@@ -196,7 +208,14 @@ class TestProductionSecret:
         short = "only-a-short-one"
         for more, reason in (({}, "SECRET_KEY is missing"), ({"SECRET_KEY": short}, "shorter than 32 bytes")):
             tried = subprocess.run(
-                [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app"],
+                [
+                    sys.executable,
+                    "-m",
+                    "gunicorn",
+                    "-c",
+                    str(ROOT / "deploy" / "gunicorn.conf.py"),
+                    "wsgi:app",
+                ],
                 cwd=tmp_path,
                 env={**environ, **more},
                 capture_output=True,

@@ -83,7 +83,11 @@ class TestDevelopment:
         answer = preflight(service, path, method, "http://localhost:3000")
         assert answer.status_code in (200, 204)
         assert answer.headers[ALLOW_ORIGIN] == "*"
-        assert listed(answer.headers["Access-Control-Allow-Headers"]) >= {"authorization", "content-type", "range"}
+        assert listed(answer.headers["Access-Control-Allow-Headers"]) >= {
+            "authorization",
+            "content-type",
+            "range",
+        }
         assert method.lower() in listed(answer.headers["Access-Control-Allow-Methods"])
         assert "Access-Control-Allow-Credentials" not in answer.headers
 
@@ -119,7 +123,10 @@ class TestProduction:
     @pytest.mark.parametrize("origin", [PAGE, OTHER_PAGE])
     def test_a_configured_page_may(self, configured: Service, origin: str) -> None:
         for method, path in CALLS:
-            for answer in (ask(configured, method, path, origin), preflight(configured, path, method, origin)):
+            for answer in (
+                ask(configured, method, path, origin),
+                preflight(configured, path, method, origin),
+            ):
                 assert answer.headers[ALLOW_ORIGIN] == origin
                 # A cache must not give one page's answer to another.
                 assert "origin" in listed(answer.headers["Vary"])
@@ -128,7 +135,10 @@ class TestProduction:
     @pytest.mark.parametrize("origin", STRANGERS)
     def test_no_other_page_may(self, configured: Service, origin: str) -> None:
         for method, path in CALLS:
-            for answer in (ask(configured, method, path, origin), preflight(configured, path, method, origin)):
+            for answer in (
+                ask(configured, method, path, origin),
+                preflight(configured, path, method, origin),
+            ):
                 assert ALLOW_ORIGIN not in answer.headers
 
     def test_clients_that_are_no_pages_are_served(self, closed: Service) -> None:

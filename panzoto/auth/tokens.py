@@ -31,6 +31,7 @@ class Identity:
     user_id: str
     issued_at: int
     session_id: str | None
+    of_provider: bool = False
 
 
 class Tokens:

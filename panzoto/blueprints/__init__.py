@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import flask
 from flask import Flask
 from flask_smorest import Api
 
@@ -21,13 +22,13 @@ from panzoto.blueprints import (
     uploads,
 )
 from panzoto.blueprints.base import Blueprint
-from panzoto.schemas import Error
+from panzoto.shapes import Error
 from panzoto.version import VERSION
 
 Guard = Callable[[], None]
 
 # Blueprint, prefix, guard. A blueprint that is not here cannot be reached.
-TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
+TABLE: tuple[tuple[flask.Blueprint, str, Guard], ...] = (
     (health.blueprint, "/api", open_to_all),
     (docs.blueprint, "/api", open_to_all),
     (account.entrance, "/api", open_to_all),
@@ -79,5 +80,8 @@ def init_app(app: Flask) -> None:
     for blueprint, prefix, guard in TABLE:
         if guard not in app.before_request_funcs.get(blueprint.name, []):
             app.before_request_funcs.setdefault(blueprint.name, []).append(guard)
-        blueprint.needs_bearer = guard is bearer
-        api.register_blueprint(blueprint, url_prefix=prefix)
+        if isinstance(blueprint, Blueprint):
+            blueprint.needs_bearer = guard is bearer
+            api.register_blueprint(blueprint, url_prefix=prefix)
+        else:
+            app.register_blueprint(blueprint, url_prefix=prefix)

@@ -14,18 +14,9 @@ from panzoto.errors import UserNotFound
 from panzoto.http import client, limit_address, services
 from panzoto.models import User
 from panzoto.models.attributes import rfc3339
-from panzoto.schemas import (
-    AccountShape,
-    Credentials,
-    PasswordChange,
-    PasswordOnly,
-    Recovery,
-    RecoveryKeyAnswer,
-    RefreshAnswer,
-    RefreshRequest,
-    Registration,
-)
+from panzoto.schemas import Credentials, PasswordChange, PasswordOnly, Recovery, RefreshRequest, Registration
 from panzoto.sessions import Grant
+from panzoto.shapes import AccountShape, RecoveryKeyAnswer, RefreshAnswer
 
 entrance = Blueprint("entrance", __name__, description="Register, log in and recover an account")
 blueprint = Blueprint("account", __name__, description="The signed-in user's account")

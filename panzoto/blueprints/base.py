@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from panzoto.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 from panzoto.http import MAX_BODY_BYTES
-from panzoto.schemas import Error
+from panzoto.shapes import Error
 
 View = TypeVar("View", bound=Callable[..., Any])
 JSON_TYPE = "application/json"
@@ -23,6 +23,8 @@ RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Se
 
 class BodyParser(FlaskParser):
     """Reads requests as the contract says and raises the service's own errors."""
+
+    DEFAULT_VALIDATION_STATUS = 400
 
     def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002 - webargs passes it
         return json_object(req)
@@ -87,8 +89,8 @@ def json_object(req: Request = request) -> dict[str, Any]:
 
     Raises `InvalidJson`, `UnsupportedMediaType` and Werkzeug's 413.
     """
-    body = req.get_data()
-    if len(body) > MAX_BODY_BYTES:
+    body = req.get_data() if (req.content_length or 0) <= MAX_BODY_BYTES else None
+    if body is None or len(body) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge()
     if not body:
         return {}

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import flask_swagger_ui
-from flask import Response, send_from_directory, url_for
-
-from panzoto.blueprints.base import Blueprint
+from flask import Blueprint, Response, send_from_directory, url_for
 
 FILES = Path(flask_swagger_ui.__file__).parent / "dist"
 PAGE = """<!doctype html>
@@ -33,11 +31,11 @@ POLICY = (
     "connect-src 'self'; frame-ancestors 'none'"
 )
 
-blueprint = Blueprint("docs", __name__, description="This documentation")
+# A plain blueprint: the documentation does not document itself.
+blueprint = Blueprint("docs", __name__)
 
 
 @blueprint.get("/docs")
-@blueprint.doc(hidden=True)
 def page() -> Response:
     content = PAGE.format(
         css=url_for("docs.files", name="swagger-ui.css"),
@@ -51,12 +49,10 @@ def page() -> Response:
 
 
 @blueprint.get("/docs/start.js")
-@blueprint.doc(hidden=True)
 def start() -> Response:
     return Response(START, content_type="text/javascript; charset=utf-8")
 
 
 @blueprint.get("/docs/files/<path:name>")
-@blueprint.doc(hidden=True)
 def files(name: str) -> Response:
     return send_from_directory(FILES, name)

@@ -7,7 +7,7 @@ from typing import Any
 from panzoto.blueprints.base import Blueprint
 from panzoto.http import services
 from panzoto.models import check_reachable
-from panzoto.schemas import HealthAnswer, ReadyAnswer
+from panzoto.shapes import HealthAnswer, ReadyAnswer
 from panzoto.version import VERSION
 
 blueprint = Blueprint("health", __name__, description="Is the service alive?")

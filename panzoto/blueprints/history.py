@@ -8,14 +8,8 @@ from panzoto.auth.guard import caller
 from panzoto.blueprints.base import Blueprint
 from panzoto.http import services
 from panzoto.models import AudioFile, Change, Erasure, library
-from panzoto.schemas import (
-    ChangesAnswer,
-    ChangesQuery,
-    ErasuresAnswer,
-    PageQuery,
-    TimelineAnswer,
-    TimelineQuery,
-)
+from panzoto.schemas import ChangesQuery, PageQuery, TimelineQuery
+from panzoto.shapes import ChangesAnswer, ErasuresAnswer, TimelineAnswer
 from panzoto.timeline import sittings
 
 blueprint = Blueprint("history", __name__, description="Changes, sittings and erasures")

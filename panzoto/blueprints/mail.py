@@ -9,7 +9,8 @@ from panzoto.auth.throttle import mail_subject
 from panzoto.blueprints.account import account, signed_in_user
 from panzoto.blueprints.base import Blueprint
 from panzoto.http import client, limit_address, services
-from panzoto.schemas import AccountShape, CodeOnly, EmailOnly, MailAnswer, PasswordReset
+from panzoto.schemas import CodeOnly, EmailOnly, PasswordReset
+from panzoto.shapes import AccountShape, MailAnswer
 
 entrance = Blueprint("mail_entrance", __name__, description="Codes that came by mail")
 blueprint = Blueprint("mail", __name__, description="Mail to the signed-in user")

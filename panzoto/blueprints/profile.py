@@ -14,15 +14,8 @@ from panzoto.blueprints.streams import until_failure
 from panzoto.http import client, services
 from panzoto.models import AudioFile, Event, User
 from panzoto.models.attributes import rfc3339
-from panzoto.schemas import (
-    DeletionAnswer,
-    EmailChange,
-    EventsAnswer,
-    PageQuery,
-    PasswordOnly,
-    ProfileAnswer,
-    UserAnswer,
-)
+from panzoto.schemas import EmailChange, PageQuery, PasswordOnly
+from panzoto.shapes import DeletionAnswer, EventsAnswer, ProfileAnswer, UserAnswer
 
 blueprint = Blueprint("profile", __name__, description="The signed-in user's account itself")
 

@@ -6,30 +6,25 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import request
-
 from panzoto.auth.guard import caller
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.playback import playback_path
 from panzoto.errors import AudioFileNotFound, ForbiddenKey
-from panzoto.http import client, client_host, limit_address, services
+from panzoto.http import client, client_host, limit_address, public_root, services
 from panzoto.models import AudioFile, Event, library
 from panzoto.models.attributes import rfc3339
 from panzoto.models.audio_file import PENDING
 from panzoto.schemas import (
-    AudioFileAnswer,
     AudioFileEdit,
-    AudioFilesAnswer,
-    DecryptAnswer,
     DecryptAudio,
     DeleteQuery,
-    DownloadAnswer,
     ListQuery,
     NewAudioFile,
     PageQuery,
     PasswordOnly,
 )
+from panzoto.shapes import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
 from panzoto.upgrade import remember_format
 
 UUID_SEGMENT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -148,7 +143,7 @@ def decrypt(wanted: dict[str, str]) -> dict[str, Any]:
         "status": "ready_for_transcription",
         "file_info": audio_file.to_public(),
         "message": "The recording is decrypted and ready at download_url.",
-        "download_url": _public_root() + playback_path(ticket.value),
+        "download_url": public_root() + playback_path(ticket.value),
         "expires_at": rfc3339(datetime.fromtimestamp(ticket.expires_at, UTC)),
     }
 
@@ -195,8 +190,3 @@ def _refuse_foreign_folder(s3_key: str, user_id: str) -> None:
     segments = s3_key.split("/")
     if len(segments) > 1 and UUID_SEGMENT.fullmatch(segments[1]) and segments[1].lower() != user_id.lower():
         raise ForbiddenKey()
-
-
-def _public_root() -> str:
-    """Return the service's address as the client knows it, without a slash at the end."""
-    return services().settings.public_url or request.host_url.rstrip("/")

@@ -8,7 +8,7 @@ from panzoto.auth.guard import caller
 from panzoto.blueprints.base import Blueprint
 from panzoto.http import client, services
 from panzoto.models import Session
-from panzoto.schemas import SessionsAnswer
+from panzoto.shapes import SessionsAnswer
 
 blueprint = Blueprint("sessions", __name__, description="The devices that are signed in")
 
@@ -38,5 +38,5 @@ def sessions() -> dict[str, Any]:
 @blueprint.delete("/user/sessions/<session_id>")
 @blueprint.answers(204, None, "That session has ended", 401, 404)
 def end(session_id: str) -> tuple[str, int]:
-    services().sessions.end_named(caller().user_id, session_id)
+    services().accounts.end_session(session_id, caller(), client())
     return "", 204

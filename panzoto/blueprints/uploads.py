@@ -9,7 +9,8 @@ from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.recordings import owned
 from panzoto.http import client_host, services
 from panzoto.models import AudioFile
-from panzoto.schemas import AudioFileAnswer, EmptyBody, NewUpload, UploadAnswer, UploadState
+from panzoto.schemas import EmptyBody, NewUpload
+from panzoto.shapes import AudioFileAnswer, UploadAnswer, UploadState
 
 blueprint = Blueprint("uploads", __name__, description="From the phone into the bucket")
 

@@ -34,6 +34,7 @@ class WrongRecoveryKey(Exception):
 
 
 def generate() -> bytes:
+    """Return 32 random bytes."""
     return os.urandom(KEY_BYTES)
 
 

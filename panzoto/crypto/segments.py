@@ -88,9 +88,15 @@ class _SegmentCipher:
     def seal(self, index: int, last: bool, plain: bytes | memoryview) -> bytes:
         return self._aead.encrypt(self._nonce(index, last), plain, None)
 
-    def open(self, index: int, last: bool, data: bytes | memoryview) -> bytes:
+    def open(self, index: int, last: bool, data: memoryview) -> bytes:
+        plain = bytearray(len(data) - TAG)
+        self.open_into(index, last, data, memoryview(plain))
+        return bytes(plain)
+
+    def open_into(self, index: int, last: bool, data: memoryview, plain: memoryview) -> None:
+        """Authenticate a segment and write its plain bytes into `plain`, which is just as long."""
         try:
-            return self._aead.decrypt(self._nonce(index, last), data, None)
+            self._aead.decrypt_into(self._nonce(index, last), data, None, plain)
         except InvalidTag as error:
             raise DecryptionFailed() from error
 
@@ -152,14 +158,23 @@ class SegmentedRecording:
             yield self.prove_length()
 
     def _open_blocks(self, index: int, blocks: memoryview) -> bytes:
-        return b"".join(
-            self._open_block(index + offset // SEGMENT, blocks[offset : offset + SEGMENT])
-            for offset in range(0, len(blocks), SEGMENT)
-        )
+        """Open whole blocks from segment `index` on, none of them the last, into one buffer."""
+        count = len(blocks) // SEGMENT
+        plain = bytearray(len(blocks) - count * TAG - (STREAM_HEADER if index == 0 else 0))
+        room, filled = memoryview(plain), 0
+        for number in range(count):
+            data = self._data(index + number, blocks[number * SEGMENT : (number + 1) * SEGMENT])
+            length = len(data) - TAG
+            self._cipher.open_into(index + number, False, data, room[filled : filled + length])
+            filled += length
+        return bytes(plain)
 
     def _open_block(self, index: int, block: memoryview) -> bytes:
-        data = block[STREAM_HEADER:] if index == 0 else block
-        return self._cipher.open(index, index == self._layout.count - 1, data)
+        return self._cipher.open(index, index == self._layout.count - 1, self._data(index, block))
+
+    @staticmethod
+    def _data(index: int, block: memoryview) -> memoryview:
+        return block[STREAM_HEADER:] if index == 0 else block
 
 
 def encrypt(vault_key: bytes, s3_key: str, plain: Iterable[bytes]) -> Iterator[bytes]:

@@ -128,6 +128,7 @@ def unwrap_direct_keys(vault_key: bytes, user_id: str, wrapped: bytes) -> Direct
 
 
 def new_vault_key() -> bytes:
+    """Return 32 random bytes."""
     return os.urandom(KEY_BYTES)
 
 

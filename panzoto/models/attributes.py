@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar
 
 from pynamodb.attributes import Attribute
 from pynamodb.constants import NUMBER
@@ -85,10 +85,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@overload
-def rfc3339(moment: datetime) -> str: ...
-@overload
-def rfc3339(moment: None) -> None: ...
-def rfc3339(moment: datetime | None) -> str | None:
-    """Return `moment` as RFC 3339 in UTC ending in Z; a row may lack the moment."""
+def rfc3339(moment: datetime | None) -> Any:
+    """Return `moment` as RFC 3339 in UTC ending in Z, and None for a moment that a row lacks."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

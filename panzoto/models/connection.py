@@ -6,12 +6,14 @@ and one pause between them, below five seconds together.
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -71,6 +73,7 @@ def bind(tables: Iterable[tuple[type[Model], str]], region: str, threads: int) -
         if shared is None:
             shared = table.connection
             shared.client.meta.events.register("after-call.dynamodb", _refuse_damaged_answer)
+            _read_answers_plainly(shared.client)
         else:
             shared.add_meta_table(table.get_meta_table())
             table.connection = shared
@@ -101,6 +104,46 @@ def _refuse_damaged_answer(http_response: Any, **_: Any) -> None:
         raise HTTPClientError(error="the answer's body is damaged")
 
 
+def _read_answers_plainly(client: Any) -> None:
+    """Let `client` read DynamoDB's answers with nothing but a JSON parser.
+
+    botocore walks through every value of an answer along the service's model,
+    which is nine tenths of what a page of recordings costs. No attribute of
+    ours is binary, so there is nothing in an answer that JSON does not say.
+    """
+    endpoint = client._endpoint  # noqa: SLF001 - botocore offers no public way
+    endpoint._response_parser_factory = _PlainParserFactory(endpoint._response_parser_factory)  # noqa: SLF001
+
+
+class _PlainParserFactory:
+    """Makes parsers for successful answers; errors are left to botocore's own."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def create_parser(self, protocol: str) -> _PlainParser:
+        return _PlainParser(self._original.create_parser(protocol))
+
+
+class _PlainParser:
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def parse(self, response: dict[str, Any], shape: Any) -> Any:
+        status = response["status_code"]
+        if status != HTTPStatus.OK:
+            return self._original.parse(response, shape)
+        try:
+            parsed = json.loads(response["body"])
+        except ValueError as error:
+            raise ResponseParserError("the answer is not JSON") from error
+        if not isinstance(parsed, dict):
+            raise ResponseParserError("the answer is not a JSON object")
+        headers = {name.lower(): value for name, value in response["headers"].items()}
+        parsed["ResponseMetadata"] = {"HTTPStatusCode": status, "HTTPHeaders": headers}
+        return parsed
+
+
 @contextmanager
 def storage_failures() -> Iterator[None]:
     """Turn whatever goes wrong between us and DynamoDB into `Unavailable` or `ConditionFailed`."""
@@ -110,12 +153,12 @@ def storage_failures() -> Iterator[None]:
         reasons = [reason.code if reason else "" for reason in error.cancellation_reasons]
         if "ConditionalCheckFailed" in reasons and not _transient(reasons):
             raise ConditionFailed(tuple(code == "ConditionalCheckFailed" for code in reasons)) from error
-        _log_failure(error, error.cause_response_code, reasons)
+        _log_failure(error, _aws_code(error), reasons)
         raise Unavailable() from error
     except PynamoDBException as error:
-        if error.cause_response_code == "ConditionalCheckFailedException":
+        if _aws_code(error) == "ConditionalCheckFailedException":
             raise ConditionFailed() from error
-        _log_failure(error, error.cause_response_code)
+        _log_failure(error, _aws_code(error))
         raise Unavailable() from error
     except ClientError as error:
         _log_failure(error, error.response.get("Error", {}).get("Code"))
@@ -144,6 +187,16 @@ def transact(fill: Callable[[TransactWrite], None], model: type[Model]) -> None:
             time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311
 
 
+def _aws_code(error: PynamoDBException) -> str | None:
+    """Return DynamoDB's own error code; of a connection that broke there is none.
+
+    PynamoDB's `cause_response_code` fails where botocore's error has a `response` of None.
+    """
+    response = getattr(error.cause, "response", None) or {}
+    code: str | None = response.get("Error", {}).get("Code")
+    return code
+
+
 def _transient(reasons: list[str]) -> bool:
     return any(code not in ("", "None", "ConditionalCheckFailed") for code in reasons)
 
@@ -151,7 +204,7 @@ def _transient(reasons: list[str]) -> bool:
 def _is_conflict(cause: BaseException | None) -> bool:
     if not isinstance(cause, TransactWriteError):
         return False
-    if cause.cause_response_code in ("TransactionConflictException", "TransactionInProgressException"):
+    if _aws_code(cause) in ("TransactionConflictException", "TransactionInProgressException"):
         return True
     return any(reason and reason.code == "TransactionConflict" for reason in cause.cancellation_reasons)
 

@@ -39,6 +39,8 @@ KNOWN_DEVICES = 200
 
 
 class EmailIndex(GlobalSecondaryIndex["User"]):
+    """Accounts by address, for rows that have no claim on theirs."""
+
     class Meta:
         index_name = "email-index"
         projection = AllProjection()
@@ -75,6 +77,7 @@ class User(StoredModel):
     claims_complete = BooleanAttribute(null=True)
     # Tokens that name no session and were issued before this second are dead.
     token_epoch = NumberAttribute(null=True)
+    spared_issued_at = NumberAttribute(null=True)
     # How many recordings and bytes there are; kept from the moment at which all claims are complete.
     used_recordings = NumberAttribute(null=True)
     used_bytes = NumberAttribute(null=True)
@@ -268,7 +271,7 @@ class User(StoredModel):
 
     def replace_recovery(self, wrapped_key: bytes, direct_keys: list[dict[str, str]]) -> str:
         """Store a new recovery wrap, which voids the one before, and return when. Raises `Conflict`."""
-        created_at = rfc3339(now())
+        created_at: str = rfc3339(now())
         recovery = {"wrapped_key": _encoded(wrapped_key), "created_at": created_at}
         self._change_or_conflict(
             [User.recovery.set(recovery), User.wrapped_direct_keys.set(direct_keys)],
@@ -460,11 +463,16 @@ class User(StoredModel):
 
     def accepts_token_issued_at(self, second: int) -> bool:
         """Whether a token that names no session and was issued then is still good."""
-        return not self.being_deleted and second >= int(self.attribute_values.get("token_epoch") or 0)
+        young = second >= int(self.value("token_epoch") or 0)
+        return not self.being_deleted and (young or second == self.value("spared_issued_at"))
 
-    def move_token_epoch(self, second: int) -> None:
-        """Let tokens that name no session and were issued before `second` be dead."""
-        self.change([User.token_epoch.set(second)], User.user_id.exists())
+    def move_token_epoch(self, second: int, spared: int | None = None) -> None:
+        """Let tokens that name no session and were issued before `second` be dead.
+
+        `spared` is the second in which the caller's own token was issued.
+        """
+        keep = User.spared_issued_at.remove() if spared is None else User.spared_issued_at.set(spared)
+        self.change([User.token_epoch.set(second), keep], User.user_id.exists())
 
     def change(self, actions: list[Action], condition: Condition) -> None:
         """Apply `actions` in one conditional write and take over what is stored then.
@@ -572,4 +580,5 @@ def _decoded(value: str) -> bytes:
 
 
 def new_user_id() -> str:
+    """Return a random UUID (RFC 9562, version 4)."""
     return str(uuid.uuid4())

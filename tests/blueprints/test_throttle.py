@@ -118,13 +118,6 @@ def small(service: Service, proxies: int) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def direct(service: Service) -> Iterator[Service]:
-    """The service with small limits, reached by its clients without a proxy."""
-    with run_service(service.aws_url, **small(service, proxies=0)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def behind_one(service: Service) -> Iterator[Service]:
     """The service with small limits behind one proxy, whose part the tests play."""
     with run_service(service.aws_url, **small(service, proxies=1)) as running:
@@ -222,14 +215,16 @@ class TestWhoseAddress:
     """`X-Forwarded-For` grows to the right: only what trusted proxies wrote there is true."""
 
     def test_without_proxies_nothing_a_client_says_is_believed(
-        self, service: Service, direct: Service, account: Account
+        self, service: Service, account: Account
     ) -> None:
-        email = account["user"]["email"]
-        for _ in range(4):
-            assert login(direct, email).status_code == 200
+        email, left = account["user"]["email"], []
         for number, forged in enumerate(FORGED):
             headers = {name: value.format(n=number + 1) for name, value in forged.items()}
-            assert told(login(direct, email, headers=headers)) == HELD_BACK, headers
+            answer = login(service, email, headers=headers)
+            assert answer.status_code == 200
+            left.append(int(answer.headers["RateLimit-Limit"]) - int(answer.headers["RateLimit-Remaining"]))
+        # Were one believed, it would be the first call from its address; a window may begin meanwhile.
+        assert left.count(1) <= 1
         seen = {event["address"]["S"] for event in events_of(service, account["user_id"])}
         assert seen == {"127.0.0.1"}
 
@@ -237,9 +232,19 @@ class TestWhoseAddress:
         email, real = account["user"]["email"], fresh_address()
         ways = [real, f"{fresh_address()}, {real}", f"{real},{fresh_address()},{real}", f"unknown, {real}"]
         assert [login(behind_one, email, **coming_from(way)).status_code for way in ways] == [200] * 4
-        for forged in (fresh_address(), f"{real}, {fresh_address()}", '"', "a" * 500, "unknown, -, %00"):
+        for forged in (fresh_address(), f"{real}, {fresh_address()}", "a" * 500, "unknown, -, %00", ",,"):
             assert told(login(behind_one, email, **coming_from(f"{forged}, {real}"))) == HELD_BACK
         assert login(behind_one, email, **coming_from(f"{real}, {fresh_address()}")).status_code == 200
+
+    @pytest.mark.parametrize("forged", ['"', '"203.0.113.9', 'a\\"', '"a", "', "\\"])
+    def test_a_quote_hides_nobody(
+        self, service: Service, behind_one: Service, account: Account, forged: str
+    ) -> None:
+        """A list of addresses knows no quotes (they are `Forwarded`'s), so none may swallow its end."""
+        real = fresh_address()
+        answer = login(behind_one, account["user"]["email"], **coming_from(f"{forged}, {real}"))
+        assert answer.status_code == 200
+        assert events_of(service, account["user_id"])[-1]["address"]["S"] == real
 
     def test_two_headers_are_one_list(self, behind_one: Service, account: Account) -> None:
         real = fresh_address()
@@ -502,7 +507,9 @@ def test_a_thousand_guesses_at_once(service: Service, account: Account) -> None:
     computed = events["sign_in_failed"]
     print(f"{seconds:.1f} s: {computed} hashes, {dict(statuses)}")
     print(f"the phone meanwhile: {dict(phone.answers)}, {phone.slowest:.2f} s at most")
-    assert statuses == {401: computed, 429: 1000 - computed}
+    # A stand-in on a busy machine may be too slow for some, who are told so.
+    assert statuses.keys() <= {401, 429, 503}
+    assert statuses[401] <= computed <= statuses[401] + statuses[503]
     # Five are free, and after 1, 3, 7 and 15 seconds one more each: eight, unless this machine is very slow.
     assert computed <= max(8, 5 + math.floor(math.log2(seconds + 1)))
     assert {status for _, status in phone.answers} == {200}
@@ -596,3 +603,16 @@ def test_processes_count_together(service: Service, behind_proxy: Service, accou
         assert statuses == [401] * 5
         assert told(ask(service)) == HELD_BACK
         assert told(ask(behind_proxy)) == HELD_BACK
+
+
+def test_logins_in_each_others_way_are_no_failures(
+    behind_proxy: Service, proxy: FaultProxy, account: Account
+) -> None:
+    """DynamoDB refuses a write to a row that another login's transaction is about to reset."""
+    conflict = Answer.dynamodb("TransactionConflictException")
+    met = proxy.add(Fault(conflict, where=lambda request: b"account#" in request.body, times=1))
+    try:
+        assert told(login(behind_proxy, account["user"]["email"])) == (200, "")
+    finally:
+        proxy.clear()
+    assert met.applied == 1

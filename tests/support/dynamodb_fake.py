@@ -1,0 +1,334 @@
+"""A small DynamoDB that keeps what it is given and is fast: the operations of a migration and no others.
+
+Transactions are serial and all or nothing, conditions are evaluated, request
+tokens are honoured, and what DynamoDB would refuse is refused.  It can
+throttle a share of all writes, by request or by item as DynamoDB does, leave
+keys of a BatchGetItem unprocessed, and lose replies after the write happened.
+It runs in a process of its own: `with running_fake(throttled=0.5) as fake: ... fake.url`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import random
+import re
+import urllib.request
+import uuid
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+Item = dict[str, dict[str, Any]]
+
+TABLES = {"panzoto-users": "user_id", "panzoto-audio-files": "file_id", "panzoto-claims": "claim"}
+INDEXES = {"email-index": ("email",), "user-files-index": ("user_id", "uploaded_at")}
+KEY_TYPES = {"email": "S", "user_id": "S", "uploaded_at": "N", "file_id": "S", "claim": "S"}
+ITEMS_PER_PAGE = 1000
+MOST_ACTIONS = 100
+MOST_KEYS = 100
+MOST_REMEMBERED_TOKENS = 100_000
+
+_TARGET = re.compile(rb"x-amz-target:\s*(\w+)\.(\w+)", re.IGNORECASE)
+_LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
+_TERM = re.compile(r"(attribute_exists|attribute_not_exists)\(([#\w]+)\)|([#\w]+) = (:\w+)")
+
+
+class Refusal(Exception):
+    """What DynamoDB answers instead of doing it."""
+
+    def __init__(self, code: str, **more: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.more = more
+
+
+@dataclass
+class Table:
+    """The items of one table as JSON texts, in the order in which they came."""
+
+    key: str
+    items: dict[str, str] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    position: dict[str, int] = field(default_factory=dict)
+
+    def get(self, key: str) -> Item | None:
+        found = self.items.get(key)
+        return None if found is None else json.loads(found)
+
+    def put(self, key: str, item: Item) -> None:
+        if key not in self.position:
+            self.position[key] = len(self.order)
+            self.order.append(key)
+        self.items[key] = json.dumps(item, separators=(",", ":"))
+
+    def drop(self, key: str) -> None:
+        self.items.pop(key, None)
+
+
+class Store:
+    """All tables, and what the fake was told to do wrong."""
+
+    def __init__(self, throttled: float, unprocessed: float, lost: float, seed: int) -> None:
+        self.tables = {name: Table(key) for name, key in TABLES.items()}
+        self.counts: Counter[str] = Counter()
+        self._throttled, self._unprocessed, self._lost = throttled, unprocessed, lost
+        self._chance = random.Random(seed)
+        self._tokens: dict[str, int] = {}
+
+    def answer(self, operation: str, body: bytes) -> dict[str, Any] | None:
+        """Return the answer's body, or None for a reply that is lost. Raises `Refusal`."""
+        self.counts[operation] += 1
+        request = json.loads(body)
+        act = getattr(self, "_" + re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower(), None)
+        if act is None:
+            raise Refusal("UnknownOperationException")
+        answer: dict[str, Any] = act(request, body)
+        if operation in ("TransactWriteItems", "UpdateItem") and self._chance.random() < self._lost:
+            self.counts["lost"] += 1
+            return None
+        return answer
+
+    def _describe_table(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
+        name = request["TableName"]
+        if name not in self.tables:
+            raise Refusal("ResourceNotFoundException")
+        identity = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name} {id(self)}"))
+        return {"Table": {"TableName": name, "TableStatus": "ACTIVE", "TableArn": name, "TableId": identity}}
+
+    def _batch_get_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
+        found: dict[str, list[Item]] = {}
+        left: dict[str, Any] = {}
+        keys = [(name, key) for name, asked in request["RequestItems"].items() for key in asked["Keys"]]
+        if not 1 <= len(keys) <= MOST_KEYS or len({str(key) for key in keys}) < len(keys):
+            raise Refusal("ValidationException")
+        for name, key in keys:
+            table = self._table(name)
+            if self._chance.random() < self._unprocessed:
+                left.setdefault(name, {"Keys": []})["Keys"].append(key)
+            elif (item := table.get(key[table.key]["S"])) is not None:
+                found.setdefault(name, []).append(item)
+        return {"Responses": found, "UnprocessedKeys": left}
+
+    def _get_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
+        table = self._table(request["TableName"])
+        item = table.get(request["Key"][table.key]["S"])
+        return {} if item is None else {"Item": item}
+
+    def _scan(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
+        table = self._table(request["TableName"])
+        segment, total = request.get("Segment", 0), request.get("TotalSegments", 1)
+        limit = request.get("Limit", ITEMS_PER_PAGE)
+        start = request.get("ExclusiveStartKey")
+        at = segment if start is None else table.position[start[table.key]["S"]] + total
+        needed = INDEXES[request["IndexName"]] if "IndexName" in request else ()
+        page: list[Item] = []
+        last = None
+        while at < len(table.order) and len(page) < limit:
+            last = table.order[at]
+            item = table.get(last)
+            if item is not None and all(name in item for name in needed):
+                page.append(item)
+            at += total
+        more = {"LastEvaluatedKey": {table.key: {"S": last}}} if at < len(table.order) and last else {}
+        return {"Items": page, "Count": len(page), "ScannedCount": len(page), **more}
+
+    def _put_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
+        self._perhaps_throttle(1)
+        name, key = self._place(request, request["Item"])
+        if not self._holds(request, self.tables[name].get(key)):
+            raise Refusal("ConditionalCheckFailedException")
+        self.counts["writes"] += 1
+        self.tables[name].put(key, request["Item"])
+        return {}
+
+    def _update_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
+        """Only REMOVE of one attribute, which is all that a migration does."""
+        self._perhaps_throttle(1)
+        name, key = self._place(request, request["Key"])
+        item = self.tables[name].get(key)
+        if not self._holds(request, item):
+            raise Refusal("ConditionalCheckFailedException")
+        removed = re.fullmatch(r"REMOVE (\w+)", request["UpdateExpression"])
+        if removed is None or item is None:
+            raise Refusal("ValidationException")
+        self.counts["writes"] += 1
+        item.pop(removed[1], None)
+        self.tables[name].put(key, item)
+        return {}
+
+    def _transact_write_items(self, request: dict[str, Any], body: bytes) -> dict[str, Any]:
+        actions = [next(iter(entry.items())) for entry in request["TransactItems"]]
+        places = [self._place(what, what.get("Item") or what["Key"]) for _, what in actions]
+        if not 1 <= len(actions) <= MOST_ACTIONS or len(set(places)) < len(places):
+            raise Refusal("ValidationException")
+        self._perhaps_throttle(len(actions))
+        token = request.get("ClientRequestToken")
+        if token in self._tokens:
+            if self._tokens[token] != zlib.crc32(body):
+                raise Refusal("IdempotentParameterMismatchException")
+            return {}
+        reasons = [
+            "None" if self._holds(what, self.tables[name].get(key)) else "ConditionalCheckFailed"
+            for (_, what), (name, key) in zip(actions, places, strict=True)
+        ]
+        if set(reasons) != {"None"}:
+            raise Refusal("TransactionCanceledException", CancellationReasons=[{"Code": r} for r in reasons])
+        for (kind, what), (name, key) in zip(actions, places, strict=True):
+            self.counts["writes"] += 1
+            if kind == "Put":
+                self.tables[name].put(key, what["Item"])
+            else:
+                self.tables[name].drop(key)
+        if token is not None:
+            self._remember(token, body)
+        return {}
+
+    def _remember(self, token: str, body: bytes) -> None:
+        self._tokens[token] = zlib.crc32(body)
+        if len(self._tokens) > MOST_REMEMBERED_TOKENS:
+            self._tokens.pop(next(iter(self._tokens)))
+
+    def _perhaps_throttle(self, items: int) -> None:
+        if self._chance.random() >= self._throttled:
+            return
+        self.counts["throttled"] += 1
+        if items > 1 and self._chance.random() < 0.5:
+            codes = ["None"] * items
+            codes[self._chance.randrange(items)] = self._chance.choice(
+                ["ThrottlingError", "ProvisionedThroughputExceeded", "TransactionConflict"]
+            )
+            raise Refusal("TransactionCanceledException", CancellationReasons=[{"Code": c} for c in codes])
+        raise Refusal(self._chance.choice(["ThrottlingException", "ProvisionedThroughputExceededException"]))
+
+    def _table(self, name: str) -> Table:
+        if name not in self.tables:
+            raise Refusal("ResourceNotFoundException")
+        return self.tables[name]
+
+    def _place(self, what: dict[str, Any], item: Item) -> tuple[str, str]:
+        """Return table and key; refuse what DynamoDB would for its types."""
+        table = self._table(what["TableName"])
+        for name, kind in KEY_TYPES.items():
+            value = item.get(name, {kind: "x"})
+            if set(value) != {kind} or not value[kind] or len(value[kind].encode()) > 2048:
+                raise Refusal("ValidationException")
+        if table.key not in item:
+            raise Refusal("ValidationException")
+        return what["TableName"], item[table.key]["S"]
+
+    def _holds(self, what: dict[str, Any], stored: Item | None) -> bool:
+        expression = what.get("ConditionExpression")
+        if expression is None:
+            return True
+        names, values = what.get("ExpressionAttributeNames", {}), what.get("ExpressionAttributeValues", {})
+        for term in expression.split(" AND "):
+            found = _TERM.fullmatch(term)
+            if found is None:
+                raise Refusal("ValidationException")
+            function, subject, left, right = found.groups()
+            name = names.get(subject or left, subject or left)
+            value = (stored or {}).get(name)
+            if function is None:
+                met = value == values[right]
+            else:
+                met = (value is None) == (function == "attribute_not_exists")
+            if not met:
+                return False
+        return True
+
+
+class _Protocol(asyncio.Protocol):
+    """Just enough HTTP: Content-Length bodies and keep-alive."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        buffer = self._buffer + data
+        while (end := buffer.find(b"\r\n\r\n")) >= 0:
+            length = _LENGTH.search(buffer, 0, end)
+            stop = end + 4 + (int(length[1]) if length else 0)
+            if len(buffer) < stop:
+                break
+            target = _TARGET.search(buffer, 0, end)
+            reply = self._reply(target[2].decode() if target else "", buffer[end + 4 : stop])
+            buffer = buffer[stop:]
+            if reply is None:
+                self._transport.abort()
+                return
+            self._transport.write(reply)
+        self._buffer = buffer
+
+    def _reply(self, operation: str, body: bytes) -> bytes | None:
+        if operation == "Counts":
+            return _rendered(200, dict(self._store.counts))
+        try:
+            answer = self._store.answer(operation, body)
+        except Refusal as refusal:
+            name = f"com.amazonaws.dynamodb.v20120810#{refusal.code}"
+            return _rendered(400, {"__type": name, "message": refusal.code, **refusal.more})
+        return None if answer is None else _rendered(200, answer)
+
+
+def _rendered(status: int, body: dict[str, Any]) -> bytes:
+    content = json.dumps(body, separators=(",", ":")).encode()
+    head = (
+        f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\nConnection: keep-alive\r\n"
+        f"Content-Length: {len(content)}\r\nx-amz-crc32: {zlib.crc32(content)}\r\n\r\n"
+    )
+    return head.encode() + content
+
+
+@dataclass(frozen=True)
+class Fake:
+    """A running fake: where it is, and what it has counted."""
+
+    url: str
+
+    def counts(self) -> Counter[str]:
+        """Requests by operation, `writes` (items written or deleted), `throttled` and `lost`."""
+        headers = {"X-Amz-Target": "Fake.Counts"}
+        with urllib.request.urlopen(urllib.request.Request(self.url, b"{}", headers), timeout=10) as answer:
+            return Counter(json.load(answer))
+
+
+def _serve(ready: Connection, faults: dict[str, Any]) -> None:
+    async def run() -> None:
+        store = Store(**faults)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Protocol(store), "127.0.0.1", 0, backlog=512)
+        ready.send(server.sockets[0].getsockname()[1])
+        async with server:
+            await server.serve_forever()
+
+    asyncio.run(run())
+
+
+@contextmanager
+def running_fake(
+    throttled: float = 0, unprocessed: float = 0, lost: float = 0, seed: int = 1
+) -> Iterator[Fake]:
+    """Run a fake with empty tables while the block runs; the shares, from 0 to 1, are what it does wrong."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    faults = {"throttled": throttled, "unprocessed": unprocessed, "lost": lost, "seed": seed}
+    process = context.Process(target=_serve, args=(theirs, faults), daemon=True)
+    process.start()
+    try:
+        yield Fake(f"http://127.0.0.1:{ours.recv()}")
+    finally:
+        process.terminate()
+        process.join(5)
