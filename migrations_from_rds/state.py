@@ -47,6 +47,11 @@ CREATE {temporary} TABLE IF NOT EXISTS problems (
     PRIMARY KEY (kind, id, code)
 ) WITHOUT ROWID;
 """
+INTEND = """
+INSERT INTO written (kind, id, intended) VALUES {}
+ON CONFLICT DO UPDATE SET intended = excluded.intended
+"""
+SETTLED = "UPDATE written SET digest = coalesce(intended, digest), intended = NULL, mended = ?"
 # Found anew by each run, and of no use to the next one.
 FINDINGS = """
 CREATE TEMPORARY TABLE refused_accounts (
@@ -117,13 +122,9 @@ class State:
         with self._db:
             for some in slices(digests, IDS_AT_ONCE):
                 # One statement for many rows: each would else wait for its turn among the threads.
-                rows = ",".join(["(?,?,?)"] * len(some))
+                statement = INTEND.format(",".join(["(?,?,?)"] * len(some)))
                 values = [value for row_id, digest in some for value in (kind, _blob(row_id), digest)]
-                self._db.execute(
-                    f"INSERT INTO written (kind, id, intended) VALUES {rows} "  # noqa: S608 - marks only
-                    "ON CONFLICT DO UPDATE SET intended = excluded.intended",
-                    values,
-                )
+                self._db.execute(statement, values)
 
     def settle(
         self,
@@ -140,22 +141,21 @@ class State:
 
         `cleared` are rows whose earlier problems are over.
         """
-        done = (
-            f"UPDATE written SET digest = coalesce(intended, digest), intended = NULL, mended = {int(mended)}"
-        )
         with self._db:
-            self._about(done, table, written)
+            self._about(SETTLED, table, written, first=[int(mended)])
             self._about("UPDATE written SET intended = NULL", table, not_written)
             self._about("DELETE FROM written", table, not_written, "digest IS NULL AND ")
             self._about("DELETE FROM problems", table, cleared)
             self._add_problems(problems)
             self._remember(facts)
 
-    def _about(self, statement: str, table: str, ids: Sequence[str], also: str = "") -> None:
+    def _about(
+        self, statement: str, table: str, ids: Sequence[str], also: str = "", first: Sequence[Any] = ()
+    ) -> None:
         """Run a statement about many rows at a time."""
         for some in slices(ids, IDS_AT_ONCE):
             where = f" WHERE {also}kind = ? AND id IN ({','.join('?' * len(some))})"
-            self._db.execute(statement + where, [KINDS[table], *map(_blob, some)])
+            self._db.execute(statement + where, [*first, KINDS[table], *map(_blob, some)])
 
     def forget(self, table: str, ids: Sequence[str]) -> None:
         """Take rows out of the manifest, and their problems."""
@@ -275,7 +275,7 @@ class State:
         wanted = [_blob(row_id) for row_id in ids]
         first: list[Any] = [] if table is None else [KINDS[table]]
         for some in slices(wanted, IDS_AT_ONCE):
-            yield from self._db.execute(f"{query} IN ({','.join('?' * len(some))})", first + some)
+            yield from self._db.execute(f"{query} IN ({','.join('?' * len(some))})", [*first, *some])
 
     def _count(self, query: str, values: Sequence[Any]) -> int:
         (count,) = self._db.execute(query, values).fetchone()

@@ -13,14 +13,15 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import secrets
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
+from itertools import count
 from typing import Any, NamedTuple
 
 from botocore.exceptions import (
@@ -70,6 +71,9 @@ THROTTLED = frozenset(
 PASSING = frozenset({"InternalServerError", "InternalFailure", "ServiceUnavailable", "RequestTimeout"})
 
 _MOMENTS = EpochAttribute()
+# Request tokens are of one process and counted: fresh random bytes for each would wait among the threads.
+_PROCESS = secrets.token_hex(8)
+_serial = count()
 
 
 class Throttled(Unavailable):
@@ -271,6 +275,7 @@ def delete(model: type[StoredModel], stored: Item) -> Action:
     return {"Delete": {**where, **_unchanged(model, stored)}}
 
 
+@cache
 def key_name(model: type[StoredModel]) -> str:
     """Return the name of the model's hash key."""
     return next(a.attr_name for a in model.get_attributes().values() if a.is_hash_key)
@@ -304,7 +309,8 @@ class Transaction:
 
     @classmethod
     def of(cls, actions: Sequence[Action]) -> Transaction:
-        content = {"ClientRequestToken": str(uuid.uuid4()), "TransactItems": actions}
+        token = f"{_PROCESS}-{next(_serial)}"
+        content = {"ClientRequestToken": token, "TransactItems": actions}
         return cls(json.dumps(content, separators=(",", ":")).encode("ascii"))
 
 
