@@ -56,6 +56,10 @@ class ConditionFailed(Exception):
         self.failed = failed
 
 
+class IndexMissing(Exception):
+    """The table has not the index that was asked; `resources optimize` adds it."""
+
+
 def bind(tables: Iterable[tuple[type[Model], str]], region: str, threads: int) -> None:
     """Bind the models to their tables and share one botocore client among them.
 
@@ -158,6 +162,8 @@ def storage_failures() -> Iterator[None]:
     except PynamoDBException as error:
         if _aws_code(error) == "ConditionalCheckFailedException":
             raise ConditionFailed() from error
+        if _aws_code(error) == "ValidationException" and "index" in str(error.cause).lower():
+            raise IndexMissing() from error
         _log_failure(error, _aws_code(error))
         raise Unavailable() from error
     except ClientError as error:

@@ -18,11 +18,11 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from panzoto.mail_codes import MailCodes
 from panzoto.auth.refresh import RefreshClaim, RefreshTokens
 from panzoto.auth.tokens import LONGEST_TOKEN, Tokens
 from panzoto.crypto.sealed import Sealer
 from panzoto.errors import TokenInvalid
+from panzoto.mail_codes import MailCodes
 from panzoto.models import User
 from tests.support import rows
 from tests.support.recordings import decrypt, store, version_2

@@ -18,6 +18,7 @@ from panzoto import create_app
 from panzoto.bucket_events import keys_in
 from panzoto.config import Settings
 from panzoto.uploads import Uploads
+from tests.support import rows
 from tests.support.recordings import hear, single_shot
 from tests.support.service import BUCKET, PASSWORD, Service
 
@@ -293,6 +294,22 @@ def test_strangers_find_nothing(service: Service, new_account: Callable[..., dic
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/complete")):
         assert service.call(method, f"/api/uploads/{file_id}{path}", stranger["token"]).status_code == 404
     assert listed(service, account["token"]) == [file_id]
+
+
+def test_a_key_of_the_earlier_service_is_its_owners_without_a_claim(
+    service: Service, account: dict[str, Any]
+) -> None:
+    """A stranger who records it first would otherwise read its object, and could erase it."""
+    victim = rows.put_user(service, "victim@example.com", PASSWORD, os.urandom(32))
+    s3_key = "users/a-phone-of-old/audio-1.3gp"
+    file_id = rows.put_file(service, victim, s3_key)
+    service.put_object(s3_key, b"sealed")
+    taken = service.call("POST", "/api/audio-file", account["token"], json={"s3_key": s3_key})
+    assert (taken.status_code, taken.json()["code"]) == (409, "key_taken")
+    credentials = {"email": "victim@example.com", "password": PASSWORD}
+    token = service.call("POST", "/api/login", json=credentials).json()["token"]
+    own = service.call("POST", "/api/audio-file", token, json={"s3_key": s3_key})
+    assert (own.status_code, own.json()["audio_file"]["file_id"]) == (201, file_id)
 
 
 def test_changes_rebuild_what_the_list_shows(service: Service, account: dict[str, Any]) -> None:
