@@ -100,7 +100,10 @@ class Accounts:
         `InvalidCredentials`, `TooManyRequests`, `DamagedRecord`, `Busy` and `Unavailable`.
         """
         subject = account_subject(email)
-        self._throttle.reserve(subject)
+        with self._throttle.attempt(subject):
+            return self._sign_in(email, password, client, subject)
+
+    def _sign_in(self, email: str, password: str, client: Client, subject: str) -> tuple[User, Grant]:
         found = User.find_by_email(email)
         try:
             user = self._proven(found, password)
@@ -143,14 +146,14 @@ class Accounts:
         if not user.has_password:
             raise PasswordNotSet()
         subject = session_subject(identity.user_id, identity.session_id)
-        self._throttle.reserve(subject)
-        stored = user.stored_vault()
-        if stored is None:
-            self._verify(user, password)
-            vault_key = self._make_vault(user, password)
-        else:
-            vault_key = self._unwrap(stored, user, password)
-        self._throttle.reset(subject)
+        with self._throttle.attempt(subject):
+            stored = user.stored_vault()
+            if stored is None:
+                self._verify(user, password)
+                vault_key = self._make_vault(user, password)
+            else:
+                vault_key = self._unwrap(stored, user, password)
+            self._throttle.reset(subject)
         return self._keys(user, password, vault_key)
 
     def look(self, user: User, password: str) -> Keys:
@@ -232,12 +235,12 @@ class Accounts:
         """
         key = _parsed(recovery_key)
         subject = account_subject(email)
-        self._throttle.reserve(subject)
-        user = User.find_by_email(email)
-        if user is None or user.being_deleted:
-            raise RecoveryFailed()
-        vault_key = _recovered_vault_key(user, key)
-        user.replace_password(self._new_password(user, Keys(vault_key, ()), new_password, {}))
+        with self._throttle.attempt(subject):
+            user = User.find_by_email(email)
+            if user is None or user.being_deleted:
+                raise RecoveryFailed()
+            vault_key = _recovered_vault_key(user, key)
+            user.replace_password(self._new_password(user, Keys(vault_key, ()), new_password, {}))
         grant = self._begin_anew(user, client, "recovered", Attempts.reset_of(subject))
         self._mailbox.recovered(user, client)
         return user, grant
@@ -262,9 +265,9 @@ class Accounts:
         subjects = (account_subject(user.email), mail_subject(user.email))
         if recovery_key is not None:
             key = _parsed(recovery_key)
-            self._throttle.reserve(subjects[0])
-            keys = Keys(_recovered_vault_key(user, key), ())
-            user.replace_password_by_mail(self._new_password(user, keys, new_password, {}))
+            with self._throttle.attempt(subjects[0]):
+                keys = Keys(_recovered_vault_key(user, key), ())
+                user.replace_password_by_mail(self._new_password(user, keys, new_password, {}))
             event_type = "recovered"
         else:
             self._start_over(user, new_password, discard_recordings)

@@ -126,6 +126,11 @@ class TooManyRequests(PanzotoError):
     code = "too_many_requests"
     sentence = "Too many attempts; please wait before trying again"
 
+    def __init__(self, *, retry_after: int, allowance: object = None) -> None:
+        super().__init__(retry_after=retry_after)
+        # What the RateLimit headers tell, when it is not the address that is limited.
+        self.allowance = allowance
+
 
 class InvalidRefreshToken(PanzotoError):
     status = 401

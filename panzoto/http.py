@@ -22,6 +22,7 @@ from panzoto.services import Services
 from panzoto.sessions import Client
 
 DEVICE_NAME_CHARACTERS = 64
+ADDRESS_CHARACTERS = 64
 MAX_BODY_BYTES = 64 * 1024
 HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[(?P<address>[0-9a-fA-F:.]{2,45})\])(?::[0-9]{1,5})?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -59,7 +60,21 @@ def client(device_name: str | None = None) -> Client:
     offered = device_name or request.headers.get("User-Agent", "")
     printable = "".join(character for character in offered if character.isprintable())
     name = printable.strip()[:DEVICE_NAME_CHARACTERS] or "unknown device"
-    return Client(request.remote_addr or "unknown", name)
+    return Client(client_address(), name)
+
+
+def client_address() -> str:
+    """Return the client's network address, past as many proxies as are trusted.
+
+    Each proxy appends to `X-Forwarded-For` whom it heard; what stands before
+    the trusted ones' entries anybody may have written. Werkzeug's own reading
+    of it drops the whole list for one unbalanced quotation mark.
+    """
+    hops = services().settings.trusted_proxies
+    entries = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+    if hops and len(entries) >= hops and entries[-hops].strip():
+        return entries[-hops].strip()[:ADDRESS_CHARACTERS]
+    return request.remote_addr or "unknown"
 
 
 def public_root() -> str:
@@ -92,7 +107,7 @@ def _is_host(value: str) -> bool:
 
 def limit_address(name: str) -> None:
     """Count this call against its client's address. Raises `TooManyRequests` and `Unavailable`."""
-    g.allowance = services().throttle.count_address(name, request.remote_addr or "unknown")
+    g.allowance = services().throttle.count_address(name, client_address())
     if g.allowance.remaining < 0:
         raise TooManyRequests(retry_after=g.allowance.reset_seconds)
 
@@ -108,7 +123,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.json.compact = True  # type: ignore[attr-defined]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(_finish)
     app.register_error_handler(PanzotoError, _answer_error)
@@ -170,6 +185,8 @@ def _request_id() -> str:
 
 
 def _answer_error(error: PanzotoError) -> Response:
+    if isinstance(error, TooManyRequests) and error.allowance is not None:
+        g.allowance = error.allowance
     if isinstance(error, DamagedRecord):
         log.error("damaged_record", extra={"request_id": _request_id(), "row": error.row})
     body: dict[str, Any] = {"error": error.sentence, "code": error.code, "request_id": _request_id()}

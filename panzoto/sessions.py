@@ -181,8 +181,10 @@ class Sessions:
         key = (user_id, session_id)
         # Under the lock, so that no check that read it before remembers it after.
         with self._known.lock(key):
-            Session.end(user_id, session_id)
-            self._known.forget(key)
+            try:
+                Session.end(user_id, session_id)
+            finally:
+                self._known.forget(key)
 
     def end_others(self, user_id: str, kept_session_id: str | None) -> None:
         """End every session of `user_id` but one; tokens without a session end by the account's epoch."""

@@ -150,12 +150,24 @@ def modern(shaky: Service) -> Person:
     return person_with(shaky, os.urandom(2 * MEBIBYTE), version=2)
 
 
+def recovered(person: Person) -> bool:
+    """Whether the service finds back to DynamoDB by itself, at once or soon."""
+    deadline = time.monotonic() + 20
+    while (answer := person.login()).status_code == 503 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return answer.status_code == 200
+
+
 def login(service: Service, email: str) -> requests.Response:
     return service.call("POST", "/api/login", json={"email": email, "password": PASSWORD})
 
 
 def of_dynamodb(request: Request) -> bool:
     return request.operation is not None
+
+
+def writes_to(request: Request, table: str) -> bool:
+    return request.operation in ("PutItem", "UpdateItem") and request.json()["TableName"] == table
 
 
 def of_object(person: Person, method: str = "GET") -> dict[str, Any]:
@@ -182,6 +194,111 @@ def all_at_once(person: Person) -> dict[str, tuple[requests.Response, float]]:
     with ThreadPoolExecutor(len(CALLS)) as pool:
         tries = {name: pool.submit(timed, call, person) for name, call in CALLS.items()}
         return {name: one.result() for name, one in tries.items()}
+
+
+class TestRepairedUnnoticed:
+    """What one more attempt repairs.
+
+    These come first, and those about hanging second, which costs most when it is tried twice: the SDK has a
+    quota of repetitions, and after a long outage, as other tests are to it, it repeats nothing for a while.
+    """
+
+    def test_unavailable_is_not_said_too_early(self, proxy: FaultProxy, person: Person) -> None:
+        """One failure that passes is repaired without the client's noticing."""
+        for name in ("login", "list", "create"):
+            fault = proxy.add(Fault(Refuse(), where=of_dynamodb, times=1))
+            assert CALLS[name](person).status_code == SUCCESS[name], name
+            assert fault.applied == 1
+            proxy.clear()
+
+    @pytest.mark.parametrize("cleanly", [False, True])
+    def test_a_registration_whose_reply_is_lost_is_a_registration(
+        self, proxy: FaultProxy, person: Person, cleanly: bool
+    ) -> None:
+        lost = proxy.add(Fault(LoseReply(cleanly=cleanly), operation="TransactWriteItems", times=1))
+        email = fresh_email()
+        made = person.post("/api/register", email=email, password=PASSWORD)
+        assert lost.applied == 1
+        assert made.status_code == 201, made.text
+        signed_in = person.post("/api/login", email=email, password=PASSWORD)
+        assert signed_in.json()["user_id"] == made.json()["user_id"]
+        assert signed_in.json()["vault"] == made.json()["vault"]
+
+    @pytest.mark.parametrize("cleanly", [False, True])
+    def test_a_recording_whose_reply_is_lost_is_recorded_once(
+        self, proxy: FaultProxy, shaky: Service, cleanly: bool
+    ) -> None:
+        somebody = person_with(shaky, b"short")
+        lost = proxy.add(Fault(LoseReply(cleanly=cleanly), operation="TransactWriteItems", times=1))
+        s3_key = f"faults/{uuid.uuid4().hex}.3gp"
+        made = somebody.post("/api/audio-file", s3_key=s3_key, file_size=5)
+        assert lost.applied == 1
+        assert made.status_code == 201, made.text
+        again = somebody.post("/api/audio-file", s3_key=s3_key, file_size=5)
+        assert again.json()["audio_file"] == made.json()["audio_file"]
+        keys = [one["s3_key"] for one in somebody.listing().json()["audio_files"]]
+        assert keys.count(s3_key) == 1
+
+
+class TestHanging:
+    def test_every_call_is_answered_within_5_seconds(self, proxy: FaultProxy, person: Person) -> None:
+        proxy.add(Fault(Hang(), where=of_dynamodb))
+        self._check(person)
+
+    @pytest.mark.parametrize(
+        ("name", "survivors"), [("login", 1), ("create", 1), ("decrypt", 2), ("register", 3)]
+    )
+    def test_also_when_it_begins_to_hang_in_the_middle(
+        self, proxy: FaultProxy, person: Person, name: str, survivors: int
+    ) -> None:
+        fault = proxy.add(Fault(Hang(), where=of_dynamodb, skip=survivors))
+        answer, seconds = timed(CALLS[name], person)
+        assert fault.applied >= 1
+        assert seconds < HANG_SECONDS
+        if answer.status_code != SUCCESS[name]:
+            check_unavailable(answer)
+
+    def test_an_answer_that_drips_is_one_that_hangs(self, proxy: FaultProxy, person: Person) -> None:
+        """Each byte comes in time, and all of them would take minutes."""
+        proxy.add(Fault(Drip(10), where=of_dynamodb))
+        self._check(person)
+
+    @pytest.mark.parametrize("table", ["panzoto-users", "panzoto-claims"])
+    def test_the_first_login_of_an_old_account_while_a_table_takes_no_writes(
+        self, proxy: FaultProxy, shaky: Service, table: str
+    ) -> None:
+        """Such a login writes a claim, a new hash and a vault, and must not wait for each of them."""
+        email = fresh_email()
+        rows.put_user(shaky, email, PASSWORD, KEY_SALT)
+        hung = proxy.add(Fault(Hang(), where=lambda request: writes_to(request, table)))
+        started = time.monotonic()
+        answer = login(shaky, email)
+        assert hung.applied >= 1
+        assert time.monotonic() - started < HANG_SECONDS
+        if answer.status_code != 200:
+            check_unavailable(answer)
+        proxy.clear()
+        assert login(shaky, email).status_code == 200
+
+    def test_health_does_not_wait_and_readiness_not_for_long(self, proxy: FaultProxy, person: Person) -> None:
+        for faulty in (Fault(Hang(), where=of_dynamodb), Fault(Hang(), path=f"^/{BUCKET}"), Fault(Hang())):
+            proxy.add(faulty)
+            alive, seconds = timed(lambda one: one.service.call("GET", "/api/health"), person)
+            assert alive.status_code == 200
+            assert seconds < HANG_SECONDS
+            ready, seconds = timed(lambda one: one.service.call("GET", "/api/health/ready"), person)
+            check_unavailable(ready)
+            # A second each for DynamoDB and S3; the rest is for the machine.
+            assert seconds < HANG_SECONDS
+            proxy.clear()
+        assert person.service.call("GET", "/api/health/ready").status_code == 200
+
+    @staticmethod
+    def _check(person: Person) -> None:
+        answers = all_at_once(person)
+        for answer, _ in answers.values():
+            check_unavailable(answer)
+        assert {name: seconds for name, (_, seconds) in answers.items() if seconds >= HANG_SECONDS} == {}
 
 
 DYNAMODB_FAULTS: dict[str, Action] = {
@@ -219,13 +336,14 @@ class TestDynamoDB:
         proxy.add(Fault(Refuse(), where=of_dynamodb))
         all_at_once(person)
         proxy.clear()
+        assert recovered(person)
         assert {name: answer.status_code for name, (answer, _) in all_at_once(person).items()} == SUCCESS
 
     def test_a_port_that_refuses(self, proxy: FaultProxy, person: Person) -> None:
         with proxy.down():
             for answer, _ in all_at_once(person).values():
                 check_unavailable(answer)
-        assert person.login().status_code == 200
+        assert recovered(person)
 
     def test_a_wrong_password_is_not_told_from_a_right_one(self, proxy: FaultProxy, person: Person) -> None:
         proxy.add(Fault(Refuse(), where=of_dynamodb))
@@ -281,103 +399,8 @@ class TestDynamoDB:
         proxy.add(Fault(Refuse(), operation="Query", skip=1))
         check_unavailable(person.listing())
 
-    def test_unavailable_is_not_said_too_early(self, proxy: FaultProxy, person: Person) -> None:
-        """One failure that passes is repaired without the client's noticing."""
-        for name in ("login", "list", "create"):
-            fault = proxy.add(Fault(Refuse(), where=of_dynamodb, times=1))
-            assert CALLS[name](person).status_code == SUCCESS[name], name
-            assert fault.applied == 1
-            proxy.clear()
-
-
-class TestHanging:
-    def test_every_call_is_answered_within_5_seconds(self, proxy: FaultProxy, person: Person) -> None:
-        proxy.add(Fault(Hang(), where=of_dynamodb))
-        self._check(person)
-
-    @pytest.mark.parametrize(
-        ("name", "survivors"), [("login", 1), ("create", 1), ("decrypt", 2), ("register", 3)]
-    )
-    def test_also_when_it_begins_to_hang_in_the_middle(
-        self, proxy: FaultProxy, person: Person, name: str, survivors: int
-    ) -> None:
-        fault = proxy.add(Fault(Hang(), where=of_dynamodb, skip=survivors))
-        answer, seconds = timed(CALLS[name], person)
-        assert fault.applied >= 1
-        assert seconds < HANG_SECONDS
-        if answer.status_code != SUCCESS[name]:
-            check_unavailable(answer)
-
-    def test_an_answer_that_drips_is_one_that_hangs(self, proxy: FaultProxy, person: Person) -> None:
-        """Each byte comes in time, and all of them would take minutes."""
-        proxy.add(Fault(Drip(10), where=of_dynamodb))
-        self._check(person)
-
-    @pytest.mark.parametrize("operation", ["UpdateItem", "PutItem"])
-    def test_the_first_login_of_an_old_account_while_writes_hang(
-        self, proxy: FaultProxy, shaky: Service, operation: str
-    ) -> None:
-        email = fresh_email()
-        rows.put_user(shaky, email, PASSWORD, KEY_SALT)
-        proxy.add(Fault(Hang(), operation=operation))
-        started = time.monotonic()
-        answer = login(shaky, email)
-        assert time.monotonic() - started < HANG_SECONDS
-        if answer.status_code != 200:
-            check_unavailable(answer)
-        proxy.clear()
-        assert login(shaky, email).status_code == 200
-
-    def test_health_does_not_wait_and_readiness_not_for_long(self, proxy: FaultProxy, person: Person) -> None:
-        for faulty in (Fault(Hang(), where=of_dynamodb), Fault(Hang(), path=f"^/{BUCKET}"), Fault(Hang())):
-            proxy.add(faulty)
-            alive, seconds = timed(lambda one: one.service.call("GET", "/api/health"), person)
-            assert alive.status_code == 200
-            assert seconds < HANG_SECONDS
-            ready, seconds = timed(lambda one: one.service.call("GET", "/api/health/ready"), person)
-            check_unavailable(ready)
-            # A second each for DynamoDB and S3; the rest is for the machine.
-            assert seconds < HANG_SECONDS
-            proxy.clear()
-        assert person.service.call("GET", "/api/health/ready").status_code == 200
-
-    @staticmethod
-    def _check(person: Person) -> None:
-        answers = all_at_once(person)
-        for answer, _ in answers.values():
-            check_unavailable(answer)
-        assert {name: seconds for name, (_, seconds) in answers.items() if seconds >= HANG_SECONDS} == {}
-
 
 class TestTransactions:
-    @pytest.mark.parametrize("cleanly", [False, True])
-    def test_a_registration_whose_reply_is_lost_is_a_registration(
-        self, proxy: FaultProxy, person: Person, cleanly: bool
-    ) -> None:
-        lost = proxy.add(Fault(LoseReply(cleanly=cleanly), operation="TransactWriteItems", times=1))
-        email = fresh_email()
-        made = person.post("/api/register", email=email, password=PASSWORD)
-        assert lost.applied == 1
-        assert made.status_code == 201, made.text
-        signed_in = person.post("/api/login", email=email, password=PASSWORD)
-        assert signed_in.json()["user_id"] == made.json()["user_id"]
-        assert signed_in.json()["vault"] == made.json()["vault"]
-
-    @pytest.mark.parametrize("cleanly", [False, True])
-    def test_a_recording_whose_reply_is_lost_is_recorded_once(
-        self, proxy: FaultProxy, shaky: Service, cleanly: bool
-    ) -> None:
-        somebody = person_with(shaky, b"short")
-        lost = proxy.add(Fault(LoseReply(cleanly=cleanly), operation="TransactWriteItems", times=1))
-        s3_key = f"faults/{uuid.uuid4().hex}.3gp"
-        made = somebody.post("/api/audio-file", s3_key=s3_key, file_size=5)
-        assert lost.applied == 1
-        assert made.status_code == 201, made.text
-        again = somebody.post("/api/audio-file", s3_key=s3_key, file_size=5)
-        assert again.json()["audio_file"] == made.json()["audio_file"]
-        keys = [one["s3_key"] for one in somebody.listing().json()["audio_files"]]
-        assert keys.count(s3_key) == 1
-
     @pytest.mark.parametrize(
         "conflict",
         [
@@ -459,12 +482,8 @@ class TestS3:
             proxy.clear()
 
     def test_an_s3_that_hangs(self, proxy: FaultProxy, person: Person) -> None:
-        url = person.opened()
         proxy.add(Fault(Hang(), **of_object(person)))
-        with ThreadPoolExecutor(2) as pool:
-            tries = [pool.submit(person.decrypt), pool.submit(requests.get, url, timeout=120)]
-            for one in tries:
-                check_unavailable(one.result())
+        check_unavailable(person.decrypt())
 
     def test_a_wrong_password_is_told_without_asking_s3(self, proxy: FaultProxy, person: Person) -> None:
         asked = proxy.add(Fault(Refuse(), path=f"^/{BUCKET}"))

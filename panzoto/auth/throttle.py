@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from panzoto.config import Rate
-from panzoto.errors import TooManyRequests
+from panzoto.errors import Busy, TooManyRequests, Unavailable
 from panzoto.models.throttle import Attempts
+
+# Subjects share so many turns; a turn lasts for one computation and a few calls.
+TURNS = 256
+TURN_SECONDS = 10
+REMEMBERED_SECONDS = 5
+REMEMBERED_SUBJECTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,9 @@ class Throttle:
 
     def __init__(self, rates: dict[str, Rate], free_failures: int) -> None:
         self._rates = rates
+        self._turns = [threading.Lock() for _ in range(TURNS)]
+        self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._guard = threading.Lock()
         self._free_failures = free_failures
 
     def count_address(self, name: str, address: str) -> Allowance:
@@ -44,11 +57,56 @@ class Throttle:
         count = Attempts.count_one(f"address#{name}#{address}#{window}", expires_at)
         return Allowance(name, rate, rate.count - count, max(1, math.ceil(ends - moment)))
 
+    @contextmanager
+    def attempt(self, subject: str) -> Iterator[None]:
+        """Count a password attempt at `subject` before it is made, and let one be made at a time.
+
+        So the right password given twice at once is not held for two guesses:
+        the first success resets the count before the second is counted. An
+        attempt that came to no answer (`Busy`, `Unavailable`) is given back.
+        """
+        turn = self._turns[hash(subject) % TURNS]
+        if not turn.acquire(timeout=TURN_SECONDS):
+            raise Busy()
+        try:
+            self.reserve(subject)
+            try:
+                yield
+            except (Busy, Unavailable):
+                with suppress(Unavailable):
+                    Attempts.give_back(subject)
+                raise
+        finally:
+            turn.release()
+
     def reserve(self, subject: str) -> None:
         """Count a password attempt at `subject` before the password is looked at."""
-        wait = Attempts.reserve(subject, self._free_failures)
+        wait = self._held_back(subject)
+        if wait <= 0:
+            wait = Attempts.reserve(subject, self._free_failures)
+            self._remember(subject, wait)
         if wait > 0:
-            raise TooManyRequests(retry_after=math.ceil(wait))
+            seconds = math.ceil(wait)
+            allowance = Allowance("failures", Rate(self._free_failures, seconds), 0, seconds)
+            raise TooManyRequests(retry_after=seconds, allowance=allowance)
+
+    def _held_back(self, subject: str) -> float:
+        """Return how long `subject` is held back as far as this process knows; spares asking DynamoDB."""
+        moment = time.time()
+        with self._guard:
+            until, forgotten_at = self._held.get(subject, (0.0, 0.0))
+        return until - moment if moment < forgotten_at else 0.0
+
+    def _remember(self, subject: str, wait: float) -> None:
+        with self._guard:
+            if wait > 0:
+                # Not for long: another process may see the right password meanwhile.
+                moment = time.time()
+                self._held[subject] = (moment + wait, moment + min(wait, REMEMBERED_SECONDS))
+                while len(self._held) > REMEMBERED_SUBJECTS:
+                    self._held.popitem(last=False)
+            else:
+                self._held.pop(subject, None)
 
     def reset(self, subject: str) -> None:
         """The password was right: forget the attempts at `subject`."""

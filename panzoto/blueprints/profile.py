@@ -69,11 +69,12 @@ def export_all() -> Response:
 def events(query: dict[str, Any]) -> dict[str, Any]:
     user_id, cursors = caller().user_id, services().cursors
     before = cursors.open(query["cursor"], user_id, "events")
-    found = Event.page(user_id, query["limit"], before)
-    full = len(found) == query["limit"]
+    found = Event.page(user_id, query["limit"] + 1, before)
+    shown = found[: query["limit"]]
+    more = len(found) > len(shown)
     return {
-        "events": [event.to_public() for event in found],
-        "next_cursor": cursors.seal(user_id, "events", found[-1].event_id) if full else None,
+        "events": [event.to_public() for event in shown],
+        "next_cursor": cursors.seal(user_id, "events", shown[-1].event_id) if more else None,
     }
 
 

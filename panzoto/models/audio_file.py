@@ -25,6 +25,7 @@ ERASING = "erasing"
 # The status of rows that were recorded by the old call and never looked at has no value.
 UNKNOWN = "unknown"
 BATCH = 100
+LONGEST_ID = 64
 
 
 class UserFilesIndex(GlobalSecondaryIndex["AudioFile"]):
@@ -155,7 +156,8 @@ class AudioFile(StoredModel):
     @classmethod
     def row(cls, file_id: str) -> AudioFile | None:
         """Return the row whoever owns it and whatever state it is in; not for views."""
-        if not file_id:
+        # DynamoDB refuses a key that is empty or very long, and no id of ours is either.
+        if not 0 < len(file_id) <= LONGEST_ID:
             return None
         with storage_failures():
             try:

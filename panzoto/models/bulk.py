@@ -71,6 +71,7 @@ THROTTLED = frozenset(
 PASSING = frozenset({"InternalServerError", "InternalFailure", "ServiceUnavailable", "RequestTimeout"})
 
 _MOMENTS = EpochAttribute()
+_canonical = json.JSONEncoder(separators=(",", ":")).encode
 # Request tokens are of one process and counted: fresh random bytes for each would wait among the threads.
 _PROCESS = secrets.token_hex(8)
 _serial = count()
@@ -130,8 +131,7 @@ Migrated = MigratedUser | MigratedRecording
 
 def digest(row: Migrated) -> bytes:
     """Return 16 bytes that stand for every value of `row`, the same whichever side it was read from."""
-    canonical = json.dumps(row, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.blake2b(canonical.encode("ascii"), digest_size=16).digest()
+    return hashlib.blake2b(_canonical(row).encode("ascii"), digest_size=16).digest()
 
 
 def user_item(user: MigratedUser, origin: str) -> Item:
@@ -311,7 +311,7 @@ class Transaction:
     def of(cls, actions: Sequence[Action]) -> Transaction:
         token = f"{_PROCESS}-{next(_serial)}"
         content = {"ClientRequestToken": token, "TransactItems": actions}
-        return cls(json.dumps(content, separators=(",", ":")).encode("ascii"))
+        return cls(_canonical(content).encode("ascii"))
 
 
 class BulkTables:

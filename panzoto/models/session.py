@@ -16,6 +16,8 @@ from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
 
+LONGEST_ID = 64
+
 
 class Session(StoredModel):
     """One session. `generation` counts its refresh tokens; only the newest is good."""
@@ -53,6 +55,8 @@ class Session(StoredModel):
     @classmethod
     def find(cls, user_id: str, session_id: str) -> Session | None:
         """Return the session if it has neither ended nor expired; one strongly consistent read."""
+        if not 0 < len(session_id) <= LONGEST_ID:
+            return None
         with storage_failures():
             try:
                 found = cls.get(user_id, session_id, consistent_read=True)

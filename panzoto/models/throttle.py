@@ -85,6 +85,15 @@ class Attempts(StoredModel):
         return 0.0
 
     @classmethod
+    def give_back(cls, subject: str) -> None:
+        """Count one attempt less: it came to no answer."""
+        try:
+            with storage_failures():
+                cls(subject).update(actions=[cls.tries.add(-1)], condition=cls.tries > 0)
+        except ConditionFailed:
+            return
+
+    @classmethod
     def reset(cls, subject: str) -> None:
         """Forget the attempts at `subject`, after a success."""
         with storage_failures():
