@@ -23,7 +23,7 @@ from panzoto.models.throttle import Attempts
 # Subjects share so many turns; a turn lasts for one computation and a few calls.
 TURNS = 256
 TURN_SECONDS = 10
-REMEMBERED_SECONDS = 5
+REMEMBERED_SECONDS = 1
 REMEMBERED_SUBJECTS = 10_000
 
 

@@ -115,6 +115,8 @@ def hold(service: Service, subject: str, seconds: int) -> None:
         ConditionExpression="attribute_exists(tries)",
         ExpressionAttributeValues={":until": {"N": f"{time.time() + seconds:.6f}"}},
     )
+    # The process remembers a refusal for a second.
+    time.sleep(1.1)
 
 
 def check_refusal(answer: requests.Response, most: int) -> int:
