@@ -110,9 +110,10 @@ class Accounts:
         except InvalidPassword as error:
             self._note_failure(found, client)
             raise InvalidCredentials() from error
-        self._refresh_hash(user, password)
+        # A table that hangs then costs one wait: without a vault there is no going on, without a rehash there is.
         if user.stored_vault() is None:
             self._make_vault(user, password)
+        self._refresh_hash(user, password)
         try:
             grant = self._sessions.begin(user, client, "signed_in", Attempts.reset_of(subject))
         except ConditionFailed as error:

@@ -26,6 +26,7 @@ READINESS_TIMEOUT_SECONDS = 1
 RESUMPTIONS = 4
 RESUMPTION_PAUSE_SECONDS = 0.1
 STALLED_SECONDS = 25
+SMALL_BITE_BYTES = 16 * 1024
 # The first read of an object fetches its head: enough for a header and one segment, or a whole short clip.
 HEAD_BYTES = 128 + 65536
 # Ten thousand parts of this size, S3's limit, hold 80 GiB.
@@ -306,12 +307,12 @@ class StoredObject:
         patience = _Patience()
         while start < stop:
             try:
-                for data in self._reads(start + len(pending), stop, piece - len(pending), piece):
+                for data in self._reads(start + len(pending), stop, patience.bite(piece)):
                     patience.renew()
                     pending += data
-                    if len(pending) == min(piece, stop - start):
-                        complete, pending = pending, b""
-                        start += len(complete)
+                    while start < stop and len(pending) >= (wanted := min(piece, stop - start)):
+                        complete, pending = pending[:wanted], pending[wanted:]
+                        start += wanted
                         yield complete
                 broke: Exception = Unavailable()
             except (Unavailable, *BREAKS) as error:
@@ -319,14 +320,12 @@ class StoredObject:
             if start < stop:
                 patience.use_up(broke)
 
-    def _reads(self, start: int, stop: int, first: int, piece: int) -> Iterator[bytes]:
-        """Yield what one connection gives of object[start:stop), `first` bytes and then `piece` at a time."""
+    def _reads(self, start: int, stop: int, bite: int) -> Iterator[bytes]:
+        """Yield what one connection gives of object[start:stop), `bite` bytes at a time."""
         with closing(self._storage.read_range(self.version, start, stop)) as body:
-            size = first
-            while start < stop and (data := body.read(min(size, stop - start))):
+            while start < stop and (data := body.read(min(bite, stop - start))):
                 start += len(data)
                 yield data
-                size = piece
 
 
 class _Patience:
@@ -337,6 +336,13 @@ class _Patience:
 
     def renew(self) -> None:
         self._failures, self._progress = 0, time.monotonic()
+
+    def bite(self, piece: int) -> int:
+        """Return how much to read at once: little from a connection that follows a broken one.
+
+        What a read has got when its connection breaks is lost with it.
+        """
+        return min(piece, SMALL_BITE_BYTES) if self._failures else piece
 
     def use_up(self, error: Exception) -> None:
         """Wait a moment before the next attempt, or raise `Unavailable` when there shall be none."""

@@ -53,7 +53,7 @@ UNITS_IN_TRANSACTION = 2
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
 LONGEST_PAUSE_SECONDS = 5.0
-FIRST_PAUSE_SECONDS = 0.05
+FIRST_PAUSE_SECONDS = 0.02
 ORIGIN = "migration"
 
 THROTTLED = frozenset(
@@ -72,9 +72,6 @@ PASSING = frozenset({"InternalServerError", "InternalFailure", "ServiceUnavailab
 
 _MOMENTS = EpochAttribute()
 _canonical = json.JSONEncoder(separators=(",", ":")).encode
-# Request tokens are of one process and counted: fresh random bytes for each would wait among the threads.
-_PROCESS = secrets.token_hex(8)
-_serial = count()
 
 
 class Throttled(Unavailable):
@@ -308,8 +305,7 @@ class Transaction:
     body: bytes
 
     @classmethod
-    def of(cls, actions: Sequence[Action]) -> Transaction:
-        token = f"{_PROCESS}-{next(_serial)}"
+    def of(cls, actions: Sequence[Action], token: str) -> Transaction:
         content = {"ClientRequestToken": token, "TransactItems": actions}
         return cls(_canonical(content).encode("ascii"))
 
@@ -331,6 +327,8 @@ class BulkTables:
         )
         self._client: Any = patient.client
         self._body = threading.local()
+        # Fresh random bytes for every token would have the threads wait for each other.
+        self._run, self._serial = secrets.token_hex(8), count()
         events = self._client.meta.events
         events.register("after-call.dynamodb", connection._refuse_damaged_answer)  # noqa: SLF001 - a sibling's
         # The SDK takes twenty times longer to check and serialise a hundred items than
@@ -339,6 +337,10 @@ class BulkTables:
 
     def _put_body(self, params: dict[str, Any], **_: Any) -> None:
         params["body"] = self._body.content
+
+    def transaction(self, actions: Sequence[Action]) -> Transaction:
+        """Return a request that does `actions`, at most `MOST_ACTIONS`, on as many items."""
+        return Transaction.of(actions, f"{self._run}-{next(self._serial)}")
 
     def write(self, transaction: Transaction) -> None:
         """Write all of `transaction` or nothing. Raises `WriteRefused`."""

@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
+from urllib3.exceptions import HTTPError
 
 from panzoto.errors import Unavailable
 
@@ -29,6 +30,7 @@ CONNECT_TIMEOUT_SECONDS = 1
 READ_TIMEOUT_SECONDS = 1.5
 RETRIES = 1
 READINESS_TIMEOUT_SECONDS = 0.9
+ANSWER_PIECE_BYTES = 64 * 1024
 CONFLICT_ATTEMPTS = 6
 
 # What models add their writes to; all of them happen or none does.
@@ -80,6 +82,7 @@ def bind(tables: Iterable[tuple[type[Model], str]], region: str, threads: int) -
             hooks: Any = shared.client.meta.events
             hooks.register_first("needs-retry.dynamodb", _wait_out_conflict)
             _read_answers_plainly(shared.client)
+            _bound_answers(shared.client)
         else:
             shared.add_meta_table(table.get_meta_table())
             table.connection = shared
@@ -117,6 +120,39 @@ def _wait_out_conflict(response: Any, attempts: int, **_: Any) -> float | None:
         return None
     pause: float = random.uniform(0.01, 0.05) * 2**attempts  # noqa: S311 - a pause needs no secrecy
     return pause
+
+
+def _bound_answers(client: Any) -> None:
+    """Let an answer of `client` that comes byte by byte end as one that hangs."""
+    endpoint = client._endpoint  # noqa: SLF001 - as in `_read_answers_plainly`
+    endpoint.http_session = _PromptSession(endpoint.http_session)
+
+
+class _PromptSession:
+    """botocore's HTTP session, whose read timeout holds for a whole answer and not for each piece of it."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def send(self, request: Any) -> Any:
+        request.stream_output = True
+        response = self._original.send(request)
+        deadline = time.monotonic() + READ_TIMEOUT_SECONDS
+        pieces = []
+        try:
+            while (piece := response.raw.read1(ANSWER_PIECE_BYTES)) and time.monotonic() < deadline:
+                pieces.append(piece)
+        except (HTTPError, OSError) as error:
+            raise HTTPClientError(error=error) from error
+        if piece:
+            response.raw.close()
+            raise ReadTimeoutError(endpoint_url=request.url)
+        # What botocore's own reading of the body would leave there.
+        response._content = b"".join(pieces)  # noqa: SLF001
+        return response
+
+    def close(self) -> None:
+        self._original.close()
 
 
 def _read_answers_plainly(client: Any) -> None:

@@ -4,7 +4,7 @@ Transactions are serial and all or nothing, conditions are evaluated, request
 tokens are honoured, and what DynamoDB would refuse is refused.  It can
 throttle a share of all writes, by request or by item as DynamoDB does, leave
 keys of a BatchGetItem unprocessed, and lose replies after the write happened.
-It runs in a process of its own: `with running_fake(throttled=0.5) as fake: ... fake.url`.
+It runs in a process of its own: `with running_fake() as fake: fake.reset(throttled=0.5); ... fake.url`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Table:
 class Store:
     """All tables, and what the fake was told to do wrong."""
 
-    def __init__(self, throttled: float, unprocessed: float, lost: float, seed: int) -> None:
+    def __init__(self, throttled: float = 0, unprocessed: float = 0, lost: float = 0, seed: int = 1) -> None:
+        self.identity = uuid.uuid4()
         self.tables = {name: Table(key) for name, key in TABLES.items()}
         self.counts: Counter[str] = Counter()
         self._throttled, self._unprocessed, self._lost = throttled, unprocessed, lost
@@ -98,11 +99,11 @@ class Store:
         name = request["TableName"]
         if name not in self.tables:
             raise Refusal("ResourceNotFoundException")
-        identity = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name} {id(self)}"))
+        identity = str(uuid.uuid5(self.identity, name))
         return {"Table": {"TableName": name, "TableStatus": "ACTIVE", "TableArn": name, "TableId": identity}}
 
     def _batch_get_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
-        found: dict[str, list[Item]] = {}
+        found: dict[str, list[Item]] = {name: [] for name in request["RequestItems"]}
         left: dict[str, Any] = {}
         keys = [(name, key) for name, asked in request["RequestItems"].items() for key in asked["Keys"]]
         if not 1 <= len(keys) <= MOST_KEYS or len({str(key) for key in keys}) < len(keys):
@@ -112,7 +113,7 @@ class Store:
             if self._chance.random() < self._unprocessed:
                 left.setdefault(name, {"Keys": []})["Keys"].append(key)
             elif (item := table.get(key[table.key]["S"])) is not None:
-                found.setdefault(name, []).append(item)
+                found[name].append(item)
         return {"Responses": found, "UnprocessedKeys": left}
 
     def _get_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
@@ -246,8 +247,9 @@ class Store:
 class _Protocol(asyncio.Protocol):
     """Just enough HTTP: Content-Length bodies and keep-alive."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    store = Store()
+
+    def __init__(self) -> None:
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -273,10 +275,13 @@ class _Protocol(asyncio.Protocol):
         self._buffer = buffer
 
     def _reply(self, operation: str, body: bytes) -> bytes | None:
+        if operation == "Reset":
+            _Protocol.store = Store(**json.loads(body))
+            return _rendered(200, {})
         if operation == "Counts":
-            return _rendered(200, dict(self._store.counts))
+            return _rendered(200, dict(self.store.counts))
         try:
-            answer = self._store.answer(operation, body)
+            answer = self.store.answer(operation, body)
         except Refusal as refusal:
             name = f"com.amazonaws.dynamodb.v20120810#{refusal.code}"
             return _rendered(400, {"__type": name, "message": refusal.code, **refusal.more})
@@ -300,16 +305,24 @@ class Fake:
 
     def counts(self) -> Counter[str]:
         """Requests by operation, `writes` (items written or deleted), `throttled` and `lost`."""
-        headers = {"X-Amz-Target": "Fake.Counts"}
-        with urllib.request.urlopen(urllib.request.Request(self.url, b"{}", headers), timeout=10) as answer:
-            return Counter(json.load(answer))
+        return Counter(self._ask("Counts", {}))
+
+    def reset(self, throttled: float = 0, unprocessed: float = 0, lost: float = 0, seed: int = 1) -> None:
+        """Make all tables anew, empty; the shares, from 0 to 1, are what goes wrong from now on."""
+        faults = {"throttled": throttled, "unprocessed": unprocessed, "lost": lost, "seed": seed}
+        self._ask("Reset", faults)
+
+    def _ask(self, what: str, body: dict[str, Any]) -> Any:
+        headers = {"X-Amz-Target": f"Fake.{what}"}
+        request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
 
 
-def _serve(ready: Connection, faults: dict[str, Any]) -> None:
+def _serve(ready: Connection) -> None:
     async def run() -> None:
-        store = Store(**faults)
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Protocol(store), "127.0.0.1", 0, backlog=512)
+        server = await loop.create_server(_Protocol, "127.0.0.1", 0, backlog=512)
         ready.send(server.sockets[0].getsockname()[1])
         async with server:
             await server.serve_forever()
@@ -318,14 +331,11 @@ def _serve(ready: Connection, faults: dict[str, Any]) -> None:
 
 
 @contextmanager
-def running_fake(
-    throttled: float = 0, unprocessed: float = 0, lost: float = 0, seed: int = 1
-) -> Iterator[Fake]:
-    """Run a fake with empty tables while the block runs; the shares, from 0 to 1, are what it does wrong."""
+def running_fake() -> Iterator[Fake]:
+    """Run a fake with empty tables while the block runs."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    faults = {"throttled": throttled, "unprocessed": unprocessed, "lost": lost, "seed": seed}
-    process = context.Process(target=_serve, args=(theirs, faults), daemon=True)
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
     process.start()
     try:
         yield Fake(f"http://127.0.0.1:{ours.recv()}")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from migrations_from_rds.__main__ import main
+from migrations_from_rds.__main__ import main, prepare_process
 from tests.support.aws import aws_environment
 from tests.support.dynamodb_fake import TABLES
 
@@ -60,18 +62,27 @@ class Migration:
         assert outcome.status == 0, outcome
         return outcome
 
-    def start(self, *arguments: str) -> multiprocessing.Process:
-        """Start a command in a process of its own, to be killed."""
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[BaseProcess]:
+        """Start a command in a process of its own; it is killed when the block ends, if it still runs."""
         process = multiprocessing.get_context("fork").Process(target=self._silently, args=(arguments,))
         process.start()
-        return process  # type: ignore[return-value]
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.join()
 
     def _silently(self, arguments: tuple[str, ...]) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
         os.environ.update(self._environment)
-        os._exit(main([*arguments, "--state-dir", str(self.state)]))
+        prepare_process()
+        try:
+            os._exit(main([*arguments, "--state-dir", str(self.state)]))
+        except SystemExit as end:
+            os._exit(int(str(end.code)))
 
     def report(self) -> dict[str, Any]:
         """What the last command left in report.json."""

@@ -1,4 +1,4 @@
-"""moto's server with one request at a time: `python -m tests.support.serial_moto PORT`.
+"""moto's server with one DynamoDB request at a time: `python -m tests.support.serial_moto PORT`.
 
 moto checks the conditions of a transaction and then writes, with nothing to
 keep another request from coming in between, and undoes a failed one by
@@ -18,13 +18,15 @@ from werkzeug.serving import run_simple
 
 
 class OneAtATime:
-    """A WSGI application whose calls never overlap; bodies are sent outside the lock."""
+    """A WSGI application whose DynamoDB calls never overlap."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self._application = application
         self._lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if "DynamoDB" not in environ.get("HTTP_X_AMZ_TARGET", ""):
+            return self._application(environ, start_response)
         with self._lock:
             return self._application(environ, start_response)
 
