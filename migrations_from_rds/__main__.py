@@ -56,11 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _read(arguments)
     display = Display()
-    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _terminate)
-    # Rows come and go by the million and form no circles, so looking for circles less often costs no memory.
-    gc.freeze()
-    gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     try:
         found = settings()
         bind_models(found)
@@ -210,5 +205,15 @@ def _threads(value: str) -> int:
     return number
 
 
+def prepare_process() -> None:
+    """Do what is for a process of its own only: where logs go, how a signal ends it, how it uses memory."""
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, _terminate)
+    # Rows come and go by the million and form no circles, so looking for circles less often costs no memory.
+    gc.freeze()
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
+
+
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

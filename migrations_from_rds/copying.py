@@ -8,8 +8,9 @@ from typing import Any
 
 from migrations_from_rds import feeding, report
 from migrations_from_rds.display import Display
+from migrations_from_rds.earlier import claim_earlier_rows
 from migrations_from_rds.errors import Refused, Status
-from migrations_from_rds.load import Loader, Writer
+from migrations_from_rds.load import Loader, Task, Writer
 from migrations_from_rds.options import Options
 from migrations_from_rds.removal import ORDER, Remover, gone_at_source
 from migrations_from_rds.rows import AUDIO_FILES, USERS
@@ -20,7 +21,6 @@ from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Claims, Survey
 from migrations_from_rds.transform import Policy
 from panzoto.models import AudioFile, Claim, User
 from panzoto.models.bulk import BulkTables
-from panzoto.models.missing_claims import write_missing_claims
 
 # Recordings first: an account can be seen only once all its recordings are there.
 STAGES = (AUDIO_FILES, USERS)
@@ -80,7 +80,6 @@ class _Copy:
             self._check(source)
             survey = self._survey(source)
             self._begin_pass(source)
-            self._prepare_claims()
             for table, since in self._stages():
                 self._load(source, survey, table, since)
             if self._pass["mode"] == "delta":
@@ -145,10 +144,12 @@ class _Copy:
         if self._state.fact("target_was_empty") and self._state.fact("last_base") is None:
             claims = None
         survey = Survey(self._state, self._policy, claims)
-        with self._display.task("looking at accounts", source.count(USERS, EVERYTHING)) as advance:
-            survey.run(source, advance)
+        survey.find_collisions(source)
         if survey.colliding and self._policy is Policy.FAIL:
             self._refuse_collisions(source, survey)
+        self._prepare_claims()
+        with self._display.task("looking at accounts", source.count(USERS, EVERYTHING)) as advance:
+            survey.run(source, advance)
         return survey
 
     def _claims(self, names: list[str]) -> dict[str, Any]:
@@ -196,14 +197,7 @@ class _Copy:
         if self._state.fact("claims_prepared") or self._state.fact("target_was_empty"):
             return
         with self._display.task("claims of earlier rows", None) as advance:
-            seen = 0
-
-            def progress(tally: Any) -> None:
-                nonlocal seen
-                advance(tally.rows - seen)
-                seen = tally.rows
-
-            write_missing_claims(self._options.state_dir / "missing-claims.json", progress)
+            claim_earlier_rows(self._sender, self._options.threads, advance)
         self._state.remember(claims_prepared=True)
 
     def _stages(self) -> Iterator[tuple[str, Since]]:
@@ -232,7 +226,8 @@ class _Copy:
         loader.tally = self._tally
         rows = source.files if table == AUDIO_FILES else source.users
         with self._display.task(table, source.count(table, since)) as advance:
-            loader.run(table, rows(since, ROWS_AT_ONCE), survey.judge, advance, self._position(table))
+            task = Task(table, survey.judge, self._position(table))
+            loader.run(task, rows(since, ROWS_AT_ONCE), advance)
 
     def _position(self, table: str) -> Callable[[str], dict[str, Any]]:
         now = self._pass

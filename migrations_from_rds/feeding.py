@@ -8,7 +8,7 @@ from pathlib import Path
 from migrations_from_rds import transform
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Refused
-from migrations_from_rds.load import Loader
+from migrations_from_rds.load import Loader, Task
 from migrations_from_rds.report import lines_of
 from migrations_from_rds.rows import AUDIO_FILES, USERS, FileRow, Row, Unreadable, UserRow, parse_line
 from migrations_from_rds.send import Sender
@@ -30,7 +30,8 @@ def run(
     survey = Survey(state, policy)
     for table, these in ((AUDIO_FILES, files), (USERS, users)):
         with display.task(f"mended {table}", len(these)) as advance:
-            loader.run(table, pages(these), survey.judge, advance, lambda _: {}, mended=True)
+            task = Task(table, survey.judge, position=lambda _: {}, mended=True)
+            loader.run(task, pages(these), advance)
 
 
 def read(path: Path) -> list[Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,12 +17,13 @@ from typing import Any
 from migrations_from_rds.decide import BOOKKEEPING, Decision, decide
 from migrations_from_rds.errors import Stopped
 from migrations_from_rds.pace import Pace
-from migrations_from_rds.rows import AUDIO_FILES, USERS
+from migrations_from_rds.rows import AUDIO_FILES
 from migrations_from_rds.send import Parcel, Sender
-from migrations_from_rds.state import Known, State
+from migrations_from_rds.state import Known, State, slices
 from migrations_from_rds.survey import Judged, taken_elsewhere
+from migrations_from_rds.tables import model_of
 from migrations_from_rds.transform import Problem, Wanted
-from panzoto.models import AudioFile, Claim, StoredModel, User
+from panzoto.models import Claim, StoredModel, User
 from panzoto.models.bulk import (
     MOST_ACTIONS,
     UNITS_IN_TRANSACTION,
@@ -44,7 +45,8 @@ from panzoto.models.bulk import (
     user_item,
 )
 
-CHUNKS_UNDER_WAY = 4
+CHUNKS_UNDER_WAY = 8
+COLLECTING_SECONDS = 0.25
 ROUNDS = 20
 # Each of the two large tables has one index, with all attributes in it.
 INDEXES = 1
@@ -91,12 +93,25 @@ class Job:
 
 @dataclass(slots=True)
 class Chunk:
-    """Rows that are settled together."""
+    """Rows that were read together; it is over when all of its parts are noted."""
 
     ids: list[str]
     problems: list[Problem]
     skipped: int
     parts: list[Future[list[Job]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to do with the rows of one table.
+
+    `position` gives the facts to note once everything up to an id is settled.
+    """
+
+    table: str
+    judge: Judge
+    position: Position
+    mended: bool = False
 
 
 class Writer:
@@ -124,8 +139,13 @@ class Writer:
         raise Stopped("The same rows are being changed by somebody else all the time; run the command again")
 
     def plan(self, rows: Sequence[Wanted], known: dict[str, Known]) -> list[Job]:
-        """Return what `settle` would begin with, and write nothing."""
-        return self.look(rows, known) if self._look_first else [self._first_attempt(row) for row in rows]
+        """Return what `settle` would begin with, and write nothing.
+
+        A row that was under way when an earlier run was killed is looked at first, too.
+        """
+        unsure = [row for row in rows if self._look_first or row.row_id in known]
+        fresh = [self._first_attempt(row) for row in rows if not self._look_first and row.row_id not in known]
+        return fresh + self.look(unsure, known)
 
     def look(self, rows: Sequence[Wanted], known: dict[str, Known]) -> list[Job]:
         """Read what DynamoDB holds in the place of `rows` and decide about each."""
@@ -192,44 +212,31 @@ class Writer:
 
 
 class Loader:
-    """Takes judged rows through the manifest and the writing threads, chunk by chunk."""
+    """Takes judged rows through the manifest and the writing threads."""
 
     def __init__(self, state: State, writer: Writer, pace: Pace, threads: int) -> None:
         self._state = state
         self._writer = writer
         self._pace = pace
         self._threads = threads
+        self._under_way: deque[Chunk] = deque()
         self.tally: Counter[str] = Counter()
 
-    def run(
-        self,
-        table: str,
-        chunks: Iterable[Sequence[Any]],
-        judge: Judge,
-        advance: Callable[[int], None],
-        position: Position,
-        *,
-        mended: bool = False,
-    ) -> None:
-        """Write all of `chunks`. `position` gives the facts to note once everything up to an id is settled.
+    def run(self, task: Task, chunks: Iterable[Sequence[Any]], advance: Callable[[int], None]) -> None:
+        """Write all of `chunks`.
 
         Raises `Stopped` and `AwsRefused`; what was settled until then stays noted.
         """
-        under_way: deque[Chunk] = deque()
+        self._under_way.clear()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="writer")
-
-        def finish() -> None:
-            chunk = under_way.popleft()
-            self._finish(table, chunk, position, mended)
-            advance(len(chunk.ids))
-
         try:
             for rows in chunks:
-                under_way.append(self._begin(table, rows, judge, pool, mended))
-                while len(under_way) > CHUNKS_UNDER_WAY or (under_way and _is_ready(under_way[0])):
-                    finish()
-            while under_way:
-                finish()
+                self._under_way.append(self._begin(task, rows, pool))
+                self._collect(task, advance)
+                while len(self._under_way) > CHUNKS_UNDER_WAY:
+                    self._wait(task, advance)
+            while self._under_way:
+                self._wait(task, advance)
         except BaseException:
             # The other threads need not go on for long; what they have under way is found again.
             self._pace.stop()
@@ -237,49 +244,65 @@ class Loader:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _begin(
-        self, table: str, rows: Sequence[Any], judge: Judge, pool: ThreadPoolExecutor, mended: bool
-    ) -> Chunk:
+    def _begin(self, task: Task, rows: Sequence[Any], pool: ThreadPoolExecutor) -> Chunk:
         self._pace.check()
-        wanted, problems = judge(table, rows)
+        wanted, problems = task.judge(task.table, rows)
         ids = [row[0] for row in rows]
-        known = self._state.known(table, ids)
-        todo = [row for row in wanted if not is_done(row, known.get(row.row_id), mended=mended)]
+        known = self._state.known(task.table, ids)
+        todo = [row for row in wanted if not is_done(row, known.get(row.row_id), mended=task.mended)]
         # What was mended by hand is no problem any more, though its source still is as it was.
         over = {row_id for row_id, what in known.items() if what.mended and what.settled}
         said = [problem for problem in problems if problem.row_id not in over]
         chunk = Chunk(ids, said, skipped=len(wanted) - len(todo))
         if todo:
-            self._state.intend(table, [(row.row_id, row.digest) for row in todo])
+            self._state.intend(task.table, [(row.row_id, row.digest) for row in todo])
         # Most rows have a claim, so that half of a transaction's actions are as many rows.
-        size = MOST_ACTIONS // 2
-        for at in range(0, len(todo), size):
-            chunk.parts.append(pool.submit(self._writer.settle, todo[at : at + size], known))
+        for part in slices(todo, MOST_ACTIONS // 2):
+            chunk.parts.append(pool.submit(self._writer.settle, part, known))
         return chunk
 
-    def _finish(self, table: str, chunk: Chunk, position: Position, mended: bool) -> None:
-        jobs = [job for part in chunk.parts for job in part.result()]
-        if table == AUDIO_FILES:
-            written = [job for job in jobs if job.decision in WRITES]
-            self._writer.let_count_again({job.wanted.item.user_id for job in written})
-        self.tally.update(f"{table}.{TALLIED[job.decision]}" for job in jobs)
-        self.tally[f"{table}.read"] += len(chunk.ids)
-        self.tally[f"{table}.unchanged"] += chunk.skipped
-        self.tally[f"{table}.rejected"] += len({p.row_id for p in chunk.problems if p.rejected})
+    def _wait(self, task: Task, advance: Callable[[int], None]) -> None:
+        """Wait until something is done, and note it."""
+        parts = [part for chunk in self._under_way for part in chunk.parts]
+        if parts:
+            wait(parts, COLLECTING_SECONDS, FIRST_COMPLETED)
+        self._collect(task, advance)
+
+    def _collect(self, task: Task, advance: Callable[[int], None]) -> None:
+        """Note all that is done, and move the checkpoint behind the chunks that are over."""
+        jobs: list[Job] = []
+        for chunk in self._under_way:
+            jobs += [job for part in chunk.parts if part.done() for job in part.result()]
+            chunk.parts = [part for part in chunk.parts if not part.done()]
+        over: list[Chunk] = []
+        while self._under_way and not self._under_way[0].parts:
+            over.append(self._under_way.popleft())
+        if jobs or over:
+            self._note(task, jobs, over)
+            advance(sum(len(chunk.ids) for chunk in over))
+
+    def _note(self, task: Task, jobs: list[Job], over: list[Chunk]) -> None:
+        ours = [job.wanted for job in jobs if job.decision in IN_MANIFEST]
+        if task.table == AUDIO_FILES:
+            self._writer.let_count_again({wanted.item.user_id for wanted in ours})
+        said = [problem for chunk in over for problem in chunk.problems]
+        self._count(task.table, jobs, over, said)
         self._state.settle(
-            table,
-            written=[job.wanted.row_id for job in jobs if job.decision in IN_MANIFEST],
+            task.table,
+            written=[wanted.row_id for wanted in ours],
             not_written=[job.wanted.row_id for job in jobs if job.decision not in IN_MANIFEST],
-            problems=chunk.problems + [job.problem for job in jobs if job.problem is not None],
-            cleared=chunk.ids,
-            mended=mended,
+            problems=said + [job.problem for job in jobs if job.problem is not None],
+            cleared=[job.wanted.row_id for job in jobs] + [problem.row_id for problem in said],
+            mended=task.mended,
             tally=dict(self.tally),
-            **position(chunk.ids[-1]),
+            **(task.position(over[-1].ids[-1]) if over else {}),
         )
 
-
-def _is_ready(chunk: Chunk) -> bool:
-    return all(part.done() for part in chunk.parts)
+    def _count(self, table: str, jobs: list[Job], over: list[Chunk], said: list[Problem]) -> None:
+        self.tally.update(f"{table}.{TALLIED[job.decision]}" for job in jobs)
+        self.tally[f"{table}.read"] += sum(len(chunk.ids) for chunk in over)
+        self.tally[f"{table}.unchanged"] += sum(chunk.skipped for chunk in over)
+        self.tally[f"{table}.rejected"] += len({problem.row_id for problem in said if problem.rejected})
 
 
 def is_done(row: Wanted, known: Known | None, *, mended: bool = False) -> bool:
@@ -300,8 +323,3 @@ def _problem(row: Wanted, decision: Decision, claim: Item | None) -> Problem | N
         what = f"recording {text(claim, 'file_id')} has the same s3_key"
         return Problem(row.table, row.row_id, "s3_key_duplicate", what)
     return None
-
-
-def model_of(table: str) -> type[StoredModel]:
-    """Return the model of the rows that came from a legacy table."""
-    return User if table == USERS else AudioFile

@@ -80,6 +80,7 @@ class _Plan:
 
     def read(self, source: Snapshot) -> None:
         """Judge every row and decide about it, as `copy` would."""
+        self._survey.find_collisions(source)
         with self._display.task("looking at accounts", source.count(USERS, EVERYTHING)) as advance:
             self._survey.run(source, advance)
         with ThreadPoolExecutor(self._options.threads) as pool:

@@ -9,12 +9,13 @@ from functools import partial
 
 from migrations_from_rds.decide import changed_attributes, stored_digest
 from migrations_from_rds.errors import Stopped
-from migrations_from_rds.load import INDEXES, ROUNDS, model_of
+from migrations_from_rds.load import INDEXES, ROUNDS
 from migrations_from_rds.rows import AUDIO_FILES, USERS
 from migrations_from_rds.send import Parcel, Sender
 from migrations_from_rds.source import Snapshot
 from migrations_from_rds.state import Known, State
 from migrations_from_rds.survey import ROWS_AT_ONCE
+from migrations_from_rds.tables import model_of
 from migrations_from_rds.transform import Problem
 from panzoto.models import Claim
 from panzoto.models.bulk import (

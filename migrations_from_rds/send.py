@@ -38,7 +38,7 @@ class Sender:
         Raises `Stopped` and `AwsRefused`.
         """
         refused: set[str] = set()
-        waiting = deque(_Part(part) for part in batches(parcels))
+        waiting = deque(self._part(part) for part in batches(parcels))
         while waiting:
             part = waiting.popleft()
             try:
@@ -47,12 +47,31 @@ class Sender:
             except WriteRefused as error:
                 failed, others = part.divide(error.failed)
                 refused |= {parcel.row_id for parcel in failed}
-                waiting.extend(_Part(other) for other in batches(others))
+                waiting.extend(self._part(other) for other in batches(others))
             except Unavailable as error:
                 part.attempts += 1
                 self._pace.back_off(part.attempts, error)
-                waiting.extend(part.again(error))
+                waiting.extend(self._again(part, error))
         return refused
+
+    def _part(self, parcels: Sequence[Parcel], attempts: int = 0) -> _Part:
+        actions = [action for parcel in parcels for action in parcel.actions]
+        return _Part(parcels, self.tables.transaction(actions), attempts)
+
+    def _again(self, part: _Part, error: Unavailable) -> list[_Part]:
+        """Return what to send in the place of `part`.
+
+        A transaction fails when any of its items is throttled, so what was
+        throttled is sent in smaller ones. After a lost reply the very same
+        request must be sent, whose token makes it count once.
+        """
+        by_item = isinstance(error, Throttled) and error.items
+        split = by_item or (isinstance(error, Throttled) and part.attempts >= ATTEMPTS_BEFORE_SPLIT)
+        if not split or len(part.parcels) == 1:
+            return [part]
+        middle = len(part.parcels) // 2
+        attempts = 0 if by_item else part.attempts
+        return [self._part(half, attempts) for half in (part.parcels[:middle], part.parcels[middle:])]
 
     def patiently(self, call: Callable[[], T]) -> T:
         """Return what `call` returns, trying again while DynamoDB throttles or is away. Raises `Stopped`."""
@@ -67,13 +86,13 @@ class Sender:
                 self._pace.back_off(attempt, error)
 
 
+@dataclass(slots=True)
 class _Part:
     """Parcels that travel in one transaction."""
 
-    def __init__(self, parcels: Sequence[Parcel], attempts: int = 0) -> None:
-        self.parcels = parcels
-        self.attempts = attempts
-        self.transaction = Transaction.of([action for parcel in parcels for action in parcel.actions])
+    parcels: Sequence[Parcel]
+    transaction: Transaction
+    attempts: int
 
     def divide(self, failed: Sequence[bool]) -> tuple[Sequence[Parcel], Sequence[Parcel]]:
         """Return the parcels of which an action failed, and the others."""
@@ -85,21 +104,6 @@ class _Part:
             (bad if any(verdicts) else good).append(parcel)
         # An answer that names no item would make this go round for ever.
         return (bad, good) if bad else (self.parcels, [])
-
-    def again(self, error: Unavailable) -> list[_Part]:
-        """Return what to send in the place of this part.
-
-        A transaction fails when any of its items is throttled, so what was
-        throttled is sent in smaller ones. After a lost reply the very same
-        request must be sent, whose token makes it count once.
-        """
-        by_item = isinstance(error, Throttled) and error.items
-        split = by_item or (isinstance(error, Throttled) and self.attempts >= ATTEMPTS_BEFORE_SPLIT)
-        if not split or len(self.parcels) == 1:
-            return [self]
-        middle = len(self.parcels) // 2
-        attempts = 0 if by_item else self.attempts
-        return [_Part(half, attempts) for half in (self.parcels[:middle], self.parcels[middle:])]
 
 
 def batches(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:

@@ -18,7 +18,7 @@ from migrations_from_rds.state import State
 from migrations_from_rds.transform import Policy, Problem, Wanted
 from panzoto.models.bulk import Item, text
 
-ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 500
 EVERYTHING = Since()
 
 T = TypeVar("T")
@@ -38,10 +38,13 @@ class Survey:
         self._claims = claims
         self.colliding = 0
 
-    def run(self, snapshot: Snapshot, advance: Callable[[int], None]) -> None:
-        """Look at everything once. `advance` is told of every page of accounts."""
+    def find_collisions(self, snapshot: Snapshot) -> None:
+        """Settle by the policy which account has an address that several want; this comes first."""
         for group in snapshot.collisions():
             self._settle_collision(group)
+
+    def run(self, snapshot: Snapshot, advance: Callable[[int], None]) -> None:
+        """Look at everything once. `advance` is told of every page of accounts."""
         for page in snapshot.users(EVERYTHING, ROWS_AT_ONCE):
             self._look_at_accounts(page)
             advance(len(page))

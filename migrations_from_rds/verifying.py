@@ -14,13 +14,13 @@ from migrations_from_rds.copying import STAGES, policy_of
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Status
 from migrations_from_rds.indexes import IndexCheck, Sums, index_of
-from migrations_from_rds.load import model_of
 from migrations_from_rds.options import Options
 from migrations_from_rds.rows import AUDIO_FILES, USERS
 from migrations_from_rds.send import Sender
 from migrations_from_rds.source import Snapshot, snapshot
 from migrations_from_rds.state import Known, State, looked_at
 from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Survey
+from migrations_from_rds.tables import model_of
 from migrations_from_rds.transform import Wanted
 from panzoto.config import Settings
 from panzoto.models import AudioFile, Claim
@@ -110,6 +110,8 @@ class _Verification:
         self.findings = Findings()
 
     def run(self, source: Snapshot) -> None:
+        """Compare all rows, their claims and both indexes."""
+        self._survey.find_collisions(source)
         with self._display.task("looking at accounts", source.count(USERS, EVERYTHING)) as advance:
             self._survey.run(source, advance)
         for table in STAGES:

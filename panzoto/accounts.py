@@ -110,7 +110,7 @@ class Accounts:
         except InvalidPassword as error:
             self._note_failure(found, client)
             raise InvalidCredentials() from error
-        # A table that hangs then costs one wait: without a vault there is no going on, without a rehash there is.
+        # The vault first, so that a table that hangs costs one wait; a login can do without the rehash.
         if user.stored_vault() is None:
             self._make_vault(user, password)
         self._refresh_hash(user, password)

@@ -26,7 +26,7 @@ PASSWORD = "canary password of 1 kind"
 WRONG_PASSWORD = "canary password of another"
 OTHER_EMAIL = "second.canary@example.org"
 GARBAGE = "canaryInAnOddPlace"
-PLAIN = b"#!AMR\n" + b"canary of the plain sound " * 100_000
+PLAIN = b"#!AMR\n" + b"canary of the plain sound " * 60_000
 LIMITS = dict.fromkeys(("LIMIT_REGISTER", "LIMIT_LOGIN", "LIMIT_DECRYPT"), "1000000 per minute")
 WRITTEN_SECONDS = 20.0
 

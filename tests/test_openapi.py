@@ -141,7 +141,7 @@ class TestAgainstTheService:
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", str(description)),
                 *("--url", service.url, "--header", f"Authorization: Bearer {account['token']}"),
-                *("--checks", ",".join(CHECKS), "--phases", phase, "--max-examples", "6"),
+                *("--checks", ",".join(CHECKS), "--phases", phase, "--max-examples", "4"),
                 *("--seed", "20260401", "--generation-database", "none", "--no-shrink"),
                 *("--request-timeout", "60", "--suppress-health-check", "all"),
                 *("--continue-on-failure", "--warnings", "off", "--no-color"),

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import hmac
 import http.client
+import itertools
 import json
 import random
 import re
@@ -675,7 +676,7 @@ class TestMalformedBodies:
             target = re.sub(r"\{[^}]*\}", "someone", path)
             for method in sorted(set(operations) & {"get", "post", "put", "patch", "delete"}):
                 malformer = Malformer({"password": PASSWORD, "file_id": "x"}, "password", seed=7)
-                for body in malformer.bodies(14):
+                for body in itertools.islice(malformer.bodies(14), 0, None, 2):
                     message = post(target, body, authorized(account)).removeprefix(b"POST")
                     reply = wire.exchange(method.upper().encode() + message, method.upper())
                     assert reply.status < 500, (method, path, body[:200])

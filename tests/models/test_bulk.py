@@ -216,6 +216,8 @@ class TestFailures:
 class TestTransactions:
     def test_each_has_a_token_of_its_own(self) -> None:
         actions = [bulk.put_new(User, bulk.user_item(USER, "rds-1"))]
-        tokens = {json.loads(bulk.Transaction.of(actions).body)["ClientRequestToken"] for _ in range(100)}
+        tables = [bulk.BulkTables(1), bulk.BulkTables(1)]
+        bodies = [tables[number % 2].transaction(actions).body for number in range(100)]
+        tokens = {json.loads(body)["ClientRequestToken"] for body in bodies}
         assert len(tokens) == 100
         assert all(len(token) <= 36 for token in tokens)
