@@ -59,7 +59,6 @@ TALLIED = {
     Decision.ALREADY_THERE: "already_there",
     Decision.LEFT_NEWER: "left_newer",
     Decision.GONE: "gone_since",
-    Decision.EMAIL_TAKEN: "rejected",
 }
 WRITES = frozenset({Decision.WRITE, Decision.WRITE_WITHOUT_CLAIM, Decision.REPLACE})
 IN_MANIFEST = WRITES | {Decision.ALREADY_OURS}
@@ -97,6 +96,7 @@ class Chunk:
 
     ids: list[str]
     problems: list[Problem]
+    todo: list[str]
     skipped: int
     parts: list[Future[list[Job]]] = field(default_factory=list)
 
@@ -253,7 +253,7 @@ class Loader:
         # What was mended by hand is no problem any more, though its source still is as it was.
         over = {row_id for row_id, what in known.items() if what.mended and what.settled}
         said = [problem for problem in problems if problem.row_id not in over]
-        chunk = Chunk(ids, said, skipped=len(wanted) - len(todo))
+        chunk = Chunk(ids, said, [row.row_id for row in todo], skipped=len(wanted) - len(todo))
         if todo:
             self._state.intend(task.table, [(row.row_id, row.digest) for row in todo])
         # Most rows have a claim, so that half of a transaction's actions are as many rows.
@@ -272,8 +272,11 @@ class Loader:
         """Note all that is done, and move the checkpoint behind the chunks that are over."""
         jobs: list[Job] = []
         for chunk in self._under_way:
-            jobs += [job for part in chunk.parts if part.done() for job in part.result()]
-            chunk.parts = [part for part in chunk.parts if not part.done()]
+            done = [part for part in chunk.parts if part.done()]
+            found = [job for part in done for job in part.result()]
+            chunk.parts = [part for part in chunk.parts if part not in done]
+            chunk.problems += [job.problem for job in found if job.problem is not None]
+            jobs += found
         over: list[Chunk] = []
         while self._under_way and not self._under_way[0].parts:
             over.append(self._under_way.popleft())
@@ -286,23 +289,25 @@ class Loader:
         if task.table == AUDIO_FILES:
             self._writer.let_count_again({wanted.item.user_id for wanted in ours})
         said = [problem for chunk in over for problem in chunk.problems]
-        self._count(task.table, jobs, over, said)
+        rejected = {problem.row_id for problem in said if problem.rejected}
+        self._count(task.table, jobs, over, len(rejected))
         self._state.settle(
             task.table,
             written=[wanted.row_id for wanted in ours],
             not_written=[job.wanted.row_id for job in jobs if job.decision not in IN_MANIFEST],
-            problems=said + [job.problem for job in jobs if job.problem is not None],
-            cleared=[job.wanted.row_id for job in jobs] + [problem.row_id for problem in said],
+            problems=[job.problem for job in jobs if job.problem is not None] + said,
+            # Of a row that an earlier run has written, what was said then still holds.
+            cleared=[row_id for chunk in over for row_id in chunk.todo] + list(rejected),
             mended=task.mended,
             tally=dict(self.tally),
             **(task.position(over[-1].ids[-1]) if over else {}),
         )
 
-    def _count(self, table: str, jobs: list[Job], over: list[Chunk], said: list[Problem]) -> None:
-        self.tally.update(f"{table}.{TALLIED[job.decision]}" for job in jobs)
+    def _count(self, table: str, jobs: list[Job], over: list[Chunk], rejected: int) -> None:
+        self.tally.update(f"{table}.{TALLIED[job.decision]}" for job in jobs if job.decision in TALLIED)
         self.tally[f"{table}.read"] += sum(len(chunk.ids) for chunk in over)
         self.tally[f"{table}.unchanged"] += sum(chunk.skipped for chunk in over)
-        self.tally[f"{table}.rejected"] += len({problem.row_id for problem in said if problem.rejected})
+        self.tally[f"{table}.rejected"] += rejected
 
 
 def is_done(row: Wanted, known: Known | None, *, mended: bool = False) -> bool:

@@ -132,12 +132,15 @@ class _Plan:
 
         jobs = [job for part in pool.map(decide, parts) for job in part]
         self._state.add_problems(problems)
-        self._state.add_problems(job.problem for job in jobs if job.problem is not None)
         self._tally[f"{table}.read"] += len(page)
         self._tally[f"{table}.unchanged"] += len(wanted) - len(todo)
-        self._tally[f"{table}.rejected"] += len({problem.row_id for problem in problems if problem.rejected})
+        found = [job.problem for job in jobs if job.problem is not None]
+        self._state.add_problems(found)
+        rejected = {problem.row_id for problem in problems + found if problem.rejected}
+        self._tally[f"{table}.rejected"] += len(rejected)
         for job in jobs:
-            self._tally[f"{table}.{TALLIED[job.decision]}"] += 1
+            if job.decision in TALLIED:
+                self._tally[f"{table}.{TALLIED[job.decision]}"] += 1
             if job.decision in WRITES:
                 self._count_units(job)
 

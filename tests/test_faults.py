@@ -532,17 +532,18 @@ class TestBrokenStreams:
         assert play(url) == (200, talker.plain, True)
         assert cut.applied == 1
 
-    @pytest.mark.parametrize("after", [250_000, 600_001])
-    def test_many_breaks(self, proxy: FaultProxy, talker: Person, modern: Person, after: int) -> None:
-        for somebody in (talker, modern):
-            cut = proxy.add(Fault(Cut(after), **of_object(somebody)))
-            url = somebody.opened()
-            assert play(url) == (200, somebody.plain, True)
-            status, came, whole = play(url, {"Range": "bytes=1000001-1900000"})
-            assert (status, whole) == (206, True)
-            assert came == somebody.plain[1_000_001:1_900_001]
-            assert cut.applied >= 3
-            proxy.clear()
+    @pytest.mark.parametrize(("which", "after"), [("talker", 250_000), ("modern", 400_001)])
+    def test_many_breaks(
+        self, proxy: FaultProxy, request: pytest.FixtureRequest, which: str, after: int
+    ) -> None:
+        somebody: Person = request.getfixturevalue(which)
+        cut = proxy.add(Fault(Cut(after), **of_object(somebody)))
+        url = somebody.opened()
+        assert play(url) == (200, somebody.plain, True)
+        status, came, whole = play(url, {"Range": "bytes=1000001-1900000"})
+        assert (status, whole) == (206, True)
+        assert came == somebody.plain[1_000_001:1_900_001]
+        assert cut.applied >= 3
 
     def test_what_is_taken_up_again_is_asked_for_under_its_etag(
         self, proxy: FaultProxy, talker: Person

@@ -24,6 +24,7 @@ from functools import cache, partial
 from itertools import count
 from typing import Any, NamedTuple
 
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -32,7 +33,6 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 from botocore.parsers import ResponseParserError
-from pynamodb.connection import Connection
 
 from panzoto.errors import PanzotoError, Unavailable
 from panzoto.models import connection
@@ -318,14 +318,16 @@ class BulkTables:
     """
 
     def __init__(self, threads: int) -> None:
-        patient = Connection(
-            region=BaseMeta.region,
-            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-            read_timeout_seconds=READ_TIMEOUT_SECONDS,
-            max_retry_attempts=0,
+        session = User._get_connection().connection.session  # noqa: SLF001 - as in `connection.bind`
+        patient = Config(
+            # What is sent is made here and needs no checking.
+            parameter_validation=False,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
             max_pool_connections=threads,
+            retries={"total_max_attempts": 1, "mode": "standard"},
         )
-        self._client: Any = patient.client
+        self._client: Any = session.create_client("dynamodb", BaseMeta.region, config=patient)
         self._body = threading.local()
         # Fresh random bytes for every token would have the threads wait for each other.
         self._run, self._serial = secrets.token_hex(8), count()

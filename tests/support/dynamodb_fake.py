@@ -148,6 +148,13 @@ class Store:
         self.tables[name].put(key, request["Item"])
         return {}
 
+    def _delete_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
+        name, key = self._place(request, request["Key"])
+        if not self._holds(request, self.tables[name].get(key)):
+            raise Refusal("ConditionalCheckFailedException")
+        self.tables[name].drop(key)
+        return {}
+
     def _update_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
         """Only REMOVE of one attribute, which is all that a migration does."""
         self._perhaps_throttle(1)

@@ -8,18 +8,35 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
+from migrations_from_rds import __main__ as command
 from migrations_from_rds.__main__ import main, prepare_process
+from panzoto.config import Settings
+from panzoto.models import User, bind_models
 from tests.support.aws import aws_environment
 from tests.support.dynamodb_fake import TABLES
+from tests.support.service import aws_client
 
 Item = dict[str, Any]
+
+
+client_of = cache(partial(aws_client, "dynamodb"))
+
+
+_bound: dict[str, Any] = {}
+
+
+def _bind_once(aws_url: str, settings: Settings) -> None:
+    """Bind the models unless they still are as the last command bound them, which takes longer than most."""
+    if _bound.get("to") != aws_url or _bound["connection"] is not User._connection:
+        bind_models(settings)
+        _bound.update(to=aws_url, connection=User._connection)
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,8 @@ class Migration:
             "DATABASE_URL": database_url,
             "PANZOTO_DATA_DIR": str(folder / "data"),
         }
+        # Making one takes longer than most commands.
+        self._client = client_of(aws_url)
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Outcome:
         """Run a command in this process, as far as a command can tell."""
@@ -52,6 +71,7 @@ class Migration:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in {**self._environment, **(environment or {})}.items():
                 patch.setenv(name, value)
+            patch.setattr(command, "bind_models", partial(_bind_once, self.aws_url))
             status = main([*arguments, "--state-dir", str(self.state)])
         printed = self._capsys.readouterr()
         return Outcome(int(status), printed.out, printed.err)
@@ -98,19 +118,10 @@ class Migration:
         text = "".join(json.dumps(entry) + "\n" for entry in entries)
         (self.state / "rejects.jsonl").write_text(text, "utf-8")
 
-    def dynamodb(self) -> Any:
-        return boto3.client(
-            "dynamodb",
-            endpoint_url=self.aws_url,
-            region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
-
     def items(self, table: str) -> dict[str, Item]:
         """Everything that lies in a table, by key."""
-        client, found = self.dynamodb(), {}
-        for page in client.get_paginator("scan").paginate(TableName=table):
+        found: dict[str, Item] = {}
+        for page in self._client.get_paginator("scan").paginate(TableName=table):
             found |= {item[TABLES[table]]["S"]: item for item in page["Items"]}
         return found
 
@@ -125,4 +136,8 @@ class Migration:
 
     def put(self, table: str, item: Item) -> None:
         """Write what the service, or somebody else, has written."""
-        self.dynamodb().put_item(TableName=table, Item=item)
+        self._client.put_item(TableName=table, Item=item)
+
+    def delete(self, table: str, key: str) -> None:
+        """Delete what the service, or somebody else, has deleted."""
+        self._client.delete_item(TableName=table, Key={TABLES[table]: {"S": key}})
