@@ -21,6 +21,7 @@ from panzoto.uploads import Uploads
 
 WAIT_SECONDS = 20
 MESSAGES_AT_ONCE = 10
+LONGEST_KEY_BYTES = 1024
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +69,13 @@ def keys_in(body: str) -> list[str]:
     """Return the keys of the objects that an event message says were created; none for any other message."""
     try:
         records = json.loads(body).get("Records", [])
-        return [
+        keys = [
             unquote_plus(record["s3"]["object"]["key"])
             for record in records
             if record["eventName"].removeprefix("s3:").startswith("ObjectCreated:")
         ]
+        # What is no key of S3, DynamoDB could not look for either, and the message would come for ever.
+        return [s3_key for s3_key in keys if 0 < len(s3_key.encode()) <= LONGEST_KEY_BYTES]
     except (ValueError, KeyError, TypeError, AttributeError):
         log.warning("bucket_event_not_understood")
         return []

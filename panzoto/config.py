@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from dotenv import load_dotenv
 
 from panzoto.errors import SettingsError
+from panzoto.sizing import Size, size_for, this_machine
 
 SECRET_KEY_MIN_BYTES = 32
 # Fragments of the values that templates and tutorials ship; letters only, lower case.
@@ -118,6 +119,7 @@ class Settings:
     oidc_audiences: tuple[str, ...] = ()
     oidc_jwks_url: str | None = None
     public_url: str | None = None
+    otlp_endpoint: str | None = None
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
     auto_create_resources: bool = False
@@ -158,6 +160,8 @@ class Settings:
         )
         if not argon2.above_floor():
             raise SettingsError("ARGON2_MEMORY_KIB is below OWASP's minimum for this ARGON2_TIME_COST")
+        hashes_at_once = read.integer("HASHES_AT_ONCE", 2, 1, 256)
+        size = _size(read, production, argon2, hashes_at_once)
         return cls(
             environment=environment,
             region=read.text("AWS_REGION", "us-east-1"),
@@ -188,11 +192,12 @@ class Settings:
             ticket_ttl=read.integer("TICKET_TTL", 900, 1, 86400),
             **_openid(read, production),
             public_url=read.url("PUBLIC_URL"),
+            otlp_endpoint=read.url("OTEL_EXPORTER_OTLP_ENDPOINT"),
             cors_origins=read.words("CORS_ORIGINS", () if production else ("*",)),
             trusted_proxies=read.integer("TRUSTED_PROXIES", 0, 0, 10),
             auto_create_resources=read.flag("AUTO_CREATE_RESOURCES", False),
             argon2=argon2,
-            hashes_at_once=read.integer("HASHES_AT_ONCE", 2, 1, 256),
+            hashes_at_once=hashes_at_once,
             hash_wait_seconds=read.number("HASH_WAIT_SECONDS", 2.0, 0.0, 30.0),
             custom_aws_endpoint=any(
                 environ.get(name, "").strip()
@@ -203,8 +208,8 @@ class Settings:
             aws_port=read.integer("PANZOTO_AWS_PORT", 5566, 1, 65535),
             aws_port_chosen=read.present("PANZOTO_AWS_PORT"),
             metrics_port=read.integer("METRICS_PORT", 9464, 0, 65535),
-            workers=read.integer("WEB_CONCURRENCY", 1, 1, 64),
-            threads=read.integer("THREADS", 128, 2, 1024),
+            workers=size.workers,
+            threads=size.threads,
             log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         )
 
@@ -296,6 +301,17 @@ class _Reader:
         if not usable:
             raise SettingsError(f"{name} must be an http or https address")
         return value
+
+
+def _size(read: _Reader, production: bool, argon2: Argon2Parameters, hashes_at_once: int) -> Size:
+    """Read the number of workers and threads; production takes what the machine bears where none is given."""
+    workers = read.integer("WEB_CONCURRENCY", 1, 1, 64)
+    threads = read.integer("THREADS", 128, 2, 1024)
+    if not production:
+        return Size(workers, threads)
+    chosen = workers if read.present("WEB_CONCURRENCY") else None
+    sized = size_for(this_machine(), argon2.memory_cost_kib / 1024, hashes_at_once, chosen)
+    return Size(sized.workers, threads if read.present("THREADS") else sized.threads)
 
 
 def _mail_from(read: _Reader, needed: bool) -> str:

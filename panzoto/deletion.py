@@ -16,10 +16,11 @@ from panzoto.errors import PanzotoError
 from panzoto.models import AudioFile, Change, Erasure, Event, Session, User
 from panzoto.models.throttle import Attempts
 from panzoto.sessions import Sessions
+from panzoto.sittings import FOLDER as PLANS_FOLDER
 from panzoto.storage import Storage
 
-# Where phones put their recordings, recorded here or not.
-FOLDERS = ("users/{}/", "audio_upload/{}/")
+# Where phones put their recordings, recorded here or not, and where the plans of sittings lie for a day.
+FOLDERS = ("users/{}/", "audio_upload/{}/", PLANS_FOLDER)
 
 log = logging.getLogger(__name__)
 

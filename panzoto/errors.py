@@ -25,6 +25,8 @@ class PanzotoError(Exception):
     code = "internal_error"
     sentence = "Something went wrong on our side; please try again"
     retry_after: int | None = None
+    # Of a call about several recordings: the one that is the reason.
+    file_id: str | None = None
 
     def __init__(self, sentence: str | None = None, *, retry_after: int | None = None) -> None:
         if sentence is not None:
@@ -35,7 +37,7 @@ class PanzotoError(Exception):
 
     def details(self) -> dict[str, object]:
         """Return what the JSON of this error says beyond sentence, code and request id."""
-        return {}
+        return {} if self.file_id is None else {"file_id": self.file_id}
 
 
 class InvalidRequest(PanzotoError):
@@ -236,6 +238,24 @@ class UnsupportedFormat(PanzotoError):
     status = 422
     code = "unsupported_format"
     sentence = "The recording is in a format this service does not know"
+
+
+class ClipsNotJoinable(PanzotoError):
+    """`clip` is the number of the recording that is the reason, where that is known."""
+
+    status = 422
+    code = "clips_not_joinable"
+    sentence = "These recordings cannot be joined into one: please play them one by one"
+    clip: int | None = None
+
+
+class SittingTooLong(PanzotoError):
+    """`clip` is the number of the recording at which it became too long, where that is known."""
+
+    status = 413
+    code = "sitting_too_long"
+    sentence = "These recordings are too long to be joined into one: please play fewer at a time"
+    clip: int | None = None
 
 
 class RangeNotSatisfiable(PanzotoError):

@@ -14,7 +14,7 @@ from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from panzoto import metrics
+from panzoto import metrics, tracing
 from panzoto.auth.throttle import Allowance
 from panzoto.config import Settings
 from panzoto.errors import DamagedRecord, PanzotoError, RangeNotSatisfiable, TooManyRequests
@@ -133,6 +133,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 def _begin() -> None:
     g.started = time.perf_counter()
+    g.span = tracing.begin_request()
     offered = request.headers.get("X-Request-ID", "")
     g.request_id = offered if REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
 
@@ -145,6 +146,7 @@ def _finish(response: Response) -> Response:
     route = request.url_rule.rule if request.url_rule else ""
     method = request.method
     started = g.get("started", time.perf_counter())
+    span = g.get("span")
     line = {
         "request_id": _request_id(),
         "user_id": g.get("user_id", ""),
@@ -158,6 +160,8 @@ def _finish(response: Response) -> Response:
     def log_line() -> None:
         seconds = time.perf_counter() - started
         metrics.observe(route, method, response.status_code, seconds)
+        if span is not None:
+            span.end(line)
         log.info("request", extra={**line, "duration_ms": round(seconds * 1000, 1)})
 
     return response

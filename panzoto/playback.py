@@ -11,7 +11,6 @@ import base64
 import hashlib
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from panzoto.auth.tokens import Identity
 from panzoto.crypto import header, single_shot
@@ -23,16 +22,21 @@ from panzoto.crypto.source import Recording
 from panzoto.errors import (
     DamagedRecord,
     DecryptionFailed,
+    ObjectChanged,
+    ObjectNotFound,
     PlaybackExpired,
     PlaybackNotFound,
     TokenInvalid,
     UnsupportedFormat,
 )
+from panzoto.joined import ClipValues, JoinedRecording
 from panzoto.media_type import SNIFFED_BYTES, media_type
 from panzoto.sessions import Sessions
 from panzoto.storage import ObjectVersion, Storage, StoredObject
 
 V2 = "v2"
+# What a ticket calls the plan of several recordings that are played as one.
+SITTING = "sitting"
 # Up to this size a version 2 object is authenticated whole when it is opened,
 # so that damage is told at once; beyond, only its end is, and playback
 # authenticates the segments it touches.
@@ -50,11 +54,19 @@ class OpenedRecording:
     version: ObjectVersion
     content_type: str
 
-    @property
-    def etag(self) -> str:
-        """The entity tag of the plain recording, as strong as the object's own."""
-        digest = hashlib.sha256(f"{self.version.etag}\n{self.version.s3_key}".encode()).hexdigest()
-        return f'"{digest[:32]}"'
+    def to_values(self) -> ClipValues:
+        """Return what opening the recording again needs; for sealed places only, since the key is in it."""
+        return _values(self.version, self.format, self.content_type, self.key, self.preamble)
+
+
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """What the holder of a ticket hears; `first` is the object that its first bytes come from."""
+
+    recording: Recording
+    content_type: str
+    etag: str
+    first: ObjectVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +126,22 @@ class Playback:
 
     def ticket(self, opened: OpenedRecording, identity: Identity) -> Ticket:
         """Seal what playing `opened` needs: a credential for this one recording, bound to a session."""
+        return self._ticket(opened.to_values(), identity)
+
+    def sitting_ticket(self, plan: ObjectVersion, key: bytes, preamble: bytes, identity: Identity) -> Ticket:
+        """Seal what playing a sitting needs: where its plan is, and the file key of that object."""
+        return self._ticket(_values(plan, SITTING, "", key, preamble), identity)
+
+    def _ticket(self, values: ClipValues, identity: Identity) -> Ticket:
         expires_at = int(time.time()) + self._ttl_seconds
-        values = {
-            "user": identity.user_id,
-            "session": identity.session_id,
-            "issued": identity.issued_at,
-            "object": opened.version.s3_key,
-            "etag": opened.version.etag,
-            "size": opened.version.size,
-            "format": opened.format,
-            "type": opened.content_type,
-            "key": _text(opened.key),
-            "preamble": _text(opened.preamble),
-        }
-        return Ticket(self._sealer.seal(values, expires_at), expires_at)
+        bound = {"user": identity.user_id, "session": identity.session_id, "issued": identity.issued_at}
+        return Ticket(self._sealer.seal(bound | values, expires_at), expires_at)
 
-    def redeem(self, ticket: str) -> OpenedRecording:
-        """Return the recording that `ticket` is for.
+    def redeem(self, ticket: str) -> Playable:
+        """Return what `ticket` is for: one recording, or a sitting, whose plan is read now.
 
-        Raises `PlaybackNotFound`, and `PlaybackExpired` also when the session that asked has ended.
+        Raises `PlaybackNotFound`, and `PlaybackExpired` also when the session
+        that asked has ended or a sweep has removed the plan.
         """
         try:
             values = self._sealer.open(ticket, time.time())
@@ -144,23 +153,36 @@ class Playback:
             self._sessions.check(Identity(values["user"], values["issued"], values["session"]))
         except TokenInvalid as error:
             raise PlaybackExpired() from error
-        return self._recording(values)
+        if values["format"] == SITTING:
+            return self._sitting(values)
+        version = _version(values)
+        return Playable(self._reopened(values), values["type"], _etag(version), version)
 
-    def check_unchanged(self, opened: OpenedRecording) -> None:
+    def check_unchanged(self, playable: Playable) -> None:
         """Raises what reading would raise first, without reading."""
-        if opened.version.size:
-            self._storage.check_unchanged(opened.version)
+        if playable.first.size:
+            self._storage.check_unchanged(playable.first)
 
-    def _recording(self, values: dict[str, Any]) -> OpenedRecording:
-        version = ObjectVersion(values["object"], values["etag"], values["size"])
+    def _sitting(self, values: ClipValues) -> Playable:
+        version = _version(values)
+        try:
+            # Unlike a pinned object, this one is read from its beginning, and often has no more than that.
+            stored = self._storage.open(version.s3_key)
+        except ObjectNotFound as error:
+            raise PlaybackExpired() from error
+        if stored.version != version:
+            raise ObjectChanged()
+        plan = SegmentedRecording(_bytes(values["key"]), _bytes(values["preamble"]), version.s3_key, stored)
+        joined = JoinedRecording(plan, self._reopened)
+        return Playable(joined, joined.content_type, joined.etag, _version(joined.clips[0]))
+
+    def _reopened(self, values: ClipValues) -> Recording:
+        version = _version(values)
         source = self._storage.pinned(version)
         key, preamble = _bytes(values["key"]), _bytes(values["preamble"])
-        recording: Recording
         if values["format"] == V2:
-            recording = SegmentedRecording(key, preamble, version.s3_key, source)
-        else:
-            recording = SingleShotRecording(key, preamble, source)
-        return OpenedRecording(recording, values["format"], key, preamble, version, values["type"])
+            return SegmentedRecording(key, preamble, version.s3_key, source)
+        return SingleShotRecording(key, preamble, source)
 
 
 def _open_single_shot(stored: StoredObject, keys: Keys, remembered: str | None) -> OpenedRecording:
@@ -192,6 +214,30 @@ def _opened(
     opening = b"".join(recording.plain(0, min(SNIFFED_BYTES, recording.length)))
     content_type = media_type(opening, stored.version.s3_key)
     return OpenedRecording(recording, name, key, preamble, stored.version, content_type)
+
+
+def _values(
+    version: ObjectVersion, format_: str, content_type: str, key: bytes, preamble: bytes
+) -> ClipValues:
+    return {
+        "object": version.s3_key,
+        "etag": version.etag,
+        "size": version.size,
+        "format": format_,
+        "type": content_type,
+        "key": _text(key),
+        "preamble": _text(preamble),
+    }
+
+
+def _version(values: ClipValues) -> ObjectVersion:
+    return ObjectVersion(values["object"], values["etag"], values["size"])
+
+
+def _etag(version: ObjectVersion) -> str:
+    """Return the entity tag of a plain recording, as strong as its object's own."""
+    digest = hashlib.sha256(f"{version.etag}\n{version.s3_key}".encode()).hexdigest()
+    return f'"{digest[:32]}"'
 
 
 def _text(value: bytes) -> str:

@@ -27,6 +27,7 @@ LIMIT_RULE = "limit must be a whole number from 1 to 1000"
 SIZE_RULE = "file_size must be a whole number of bytes from 0 to 5 TiB"
 S3_KEY_RULE = "s3_key must be 1 to 1024 bytes of UTF-8 without control characters"
 MAX_SEALED_BYTES = 4096
+MAX_CLIPS = 500
 MAX_DURATION_MS = 366 * 86400 * 1000
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
@@ -35,6 +36,8 @@ MEDIA_TYPE = re.compile(
 )
 MOMENT_RULE = "This must be an RFC 3339 time such as 2026-05-01T10:00:00Z"
 SEALED_RULE = "This must be base64 of at most 4 KiB"
+FILE_IDS_RULE = "file_ids must be 1 to 500 different ids of recordings, the oldest first"
+EITHER_RULE = "Either file_id, s3_key or file_ids, not several of them"
 SHA256_RULE = "sha256 must be base64 of 32 bytes"
 DURATION_RULE = "duration_ms must be a whole number of milliseconds, at most a year"
 ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
@@ -312,17 +315,38 @@ class DeleteQuery(Request):
     )
 
 
+class FileIds(fields.Field[list[str]]):
+    """The clips of a sitting: no more than `MAX_CLIPS`, each once, in the order in which they are played."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        shape = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_CLIPS}
+        super().__init__(metadata={**shape, "uniqueItems": True}, **kwargs)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
+        if not isinstance(value, list) or not 1 <= len(value) <= MAX_CLIPS:
+            raise ValidationError(FILE_IDS_RULE)
+        text = Text(FILE_IDS_RULE)
+        file_ids = [text._deserialize(file_id) for file_id in value]  # noqa: SLF001 - a field of ours
+        if len(set(file_ids)) != len(file_ids):
+            raise ValidationError(FILE_IDS_RULE)
+        return file_ids
+
+
 class DecryptAudio(Request):
     password = Text(required=True)
     file_id = Text()
     s3_key = Text()
+    file_ids = FileIds()
 
     @pre_load
     def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         if data.get("password") in (None, ""):
             raise ValidationError({"password": ["Password required for decryption"]})
-        if data.get("file_id") in (None, "") and data.get("s3_key") in (None, ""):
+        of_one = any(data.get(name) not in (None, "") for name in ("file_id", "s3_key"))
+        if not of_one and data.get("file_ids") in (None, ""):
             raise ValidationError({"file_id": ["file_id or s3_key required"]})
+        if of_one and data.get("file_ids") not in (None, ""):
+            raise ValidationError({"file_ids": [EITHER_RULE]})
         return {name: value for name, value in data.items() if value not in (None, "")}
 
 

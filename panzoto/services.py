@@ -25,6 +25,7 @@ from panzoto.playback import Playback
 from panzoto.presigning import Presigner
 from panzoto.sessions import Sessions
 from panzoto.shelf import Shelf
+from panzoto.sittings import Sittings
 from panzoto.storage import Storage
 from panzoto.upgrade import Upgrade
 from panzoto.uploads import Uploads
@@ -42,6 +43,7 @@ class Services:
     accounts: Accounts
     storage: Storage
     playback: Playback
+    sittings: Sittings
     upgrade: Upgrade
     presigner: Presigner
     uploads: Uploads
@@ -82,6 +84,7 @@ class Services:
             accounts=Accounts(passwords, settings.argon2, permits, throttle, sessions, mailbox=mailbox),
             storage=storage,
             playback=playback,
+            sittings=Sittings(storage, playback),
             upgrade=Upgrade(storage, playback),
             presigner=presigner,
             uploads=uploads,

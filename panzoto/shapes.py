@@ -15,6 +15,9 @@ class Error(Schema):
         data_key="fields",
         metadata={"description": "For validation errors: what is wrong with which name"},
     )
+    file_id = fields.String(
+        metadata={"description": "Of a call about several recordings: the one that is the reason"}
+    )
 
 
 class UserShape(Schema):
@@ -232,9 +235,18 @@ class ErasuresAnswer(Schema):
     next_cursor = fields.String(required=True, allow_none=True)
 
 
+AUDIO_FILE = {"$ref": "#/components/schemas/AudioFileShape"}
+
+
 class DecryptAnswer(Schema):
     status = fields.Constant("ready_for_transcription", required=True)
-    file_info = fields.Nested(AudioFileShape, required=True)
+    file_info = fields.Raw(
+        required=True,
+        metadata={
+            "description": "The recording; for `file_ids` a list of them, in that order",
+            "oneOf": [AUDIO_FILE, {"type": "array", "items": AUDIO_FILE}],
+        },
+    )
     message = fields.String(required=True)
     download_url = fields.URL(required=True)
     expires_at = fields.DateTime(required=True)

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from panzoto import tracing
 from panzoto.errors import ObjectChanged, ObjectNotFound, PanzotoError, Unavailable
 
 CONNECT_TIMEOUT_SECONDS = 2
@@ -161,6 +162,14 @@ class Storage:
                 raise
         except REFUSALS as error:
             raise _unavailable(error) from error
+
+    def put(self, s3_key: str, content: bytes) -> ObjectVersion:
+        """Store `content` in one request. Raises `Unavailable`."""
+        try:
+            answer = self._client.put_object(Bucket=self.bucket, Key=s3_key, Body=content)
+        except REFUSALS as error:
+            raise _unavailable(error) from error
+        return ObjectVersion(s3_key, answer["ETag"], len(content))
 
     def _upload_part(self, which: dict[str, str], number: int, part: bytes) -> str:
         etag: str = self._client.upload_part(**which, PartNumber=number, Body=part)["ETag"]
@@ -394,7 +403,7 @@ class _EmptyObject(Exception):
 
 
 def _client(region: str, custom_endpoint: bool, connections: int, read_timeout: float, attempts: int) -> Any:
-    return boto3.client(
+    client = boto3.client(
         "s3",
         region_name=region,
         config=Config(
@@ -409,6 +418,8 @@ def _client(region: str, custom_endpoint: bool, connections: int, read_timeout: 
             request_checksum_calculation="when_required",
         ),
     )
+    tracing.watch(client)
+    return client
 
 
 def _total_size(answer: Any) -> int:

@@ -8,6 +8,7 @@ uploads are going on; a stored record without its object is told, never removed.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import tempfile
 from collections import Counter
@@ -18,20 +19,32 @@ from datetime import timedelta
 from pathlib import Path
 
 from panzoto.deletion import FOLDERS
-from panzoto.errors import PanzotoError, UploadIncomplete
+from panzoto.errors import (
+    AudioFileNotFound,
+    ChecksumMismatch,
+    ObjectNotFound,
+    PanzotoError,
+    SizeMismatch,
+    UploadComplete,
+    UploadIncomplete,
+)
 from panzoto.models import AudioFile, Claim
 from panzoto.models.attributes import now
 from panzoto.models.audio_file import ERASING, PENDING
 from panzoto.models.connection import storage_failures
 from panzoto.shelf import Shelf
+from panzoto.sittings import FOLDER as PLANS_FOLDER
 from panzoto.storage import ListedEntry, Storage
 from panzoto.uploads import Uploads
 
 YOUNG = timedelta(days=1)
 # Objects outside the phones' folders are nobody's business here.
 PREFIXES = tuple(folder.partition("{}")[0] for folder in FOLDERS)
+PLANS = PLANS_FOLDER.partition("{}")[0]
 
 Progress = Callable[[int], None]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -69,9 +82,20 @@ class Sweep:
                 seen += 1
                 self._look_at_object(entry, names)
                 progress(seen)
-            self.findings.without_object += names.rows_without_object()
+            candidates = names.rows_without_object()
+            self.findings.without_object += [one for one in candidates if self._is_without_object(one)]
         self.findings.counts["records without object"] = len(self.findings.without_object)
+        self._tell()
         return self.findings
+
+    def _tell(self) -> None:
+        """Write the line that the alarms over the sweep read."""
+        numbers = {
+            "found": self.findings.counts.total(),
+            "without_object": len(self.findings.without_object),
+            "failed": self.findings.failures.total(),
+        }
+        log.info("sweep_finished", extra={"applied": self._apply, **numbers})
 
     def _look_at_row(self, row: AudioFile) -> None:
         moment = now()
@@ -84,11 +108,21 @@ class Sweep:
             self._act("recordings past their days in the trash", lambda: self._shelf.erase(row))
 
     def _settle_upload(self, row: AudioFile) -> None:
-        """What did arrive whole is a recording; what did not is given up."""
+        """What did arrive whole is a recording; what did not, or arrived wrong, is given up."""
         try:
             self._uploads.complete(row)
-        except UploadIncomplete:
+        except (UploadIncomplete, SizeMismatch, ChecksumMismatch):
+            self._give_up(row)
+        except AudioFileNotFound:
+            # Its phone gave it up meanwhile.
+            return
+
+    def _give_up(self, row: AudioFile) -> None:
+        try:
             self._uploads.abort(row)
+        except (AudioFileNotFound, UploadComplete):
+            # Its phone was faster, one way or the other.
+            return
 
     def _entries(self) -> Iterator[ListedEntry]:
         for prefix in PREFIXES:
@@ -103,7 +137,20 @@ class Sweep:
             if not names.has_upload(entry.s3_key, entry.upload_id):
                 self._act("leftovers of multipart uploads", lambda: self._storage.drop(entry))
         elif not names.has_key(entry.s3_key) and Claim.on_s3_key(entry.s3_key) is None:
-            self._act("objects without record", lambda: self._storage.drop(entry))
+            planned = entry.s3_key.startswith(PLANS)
+            kind = "plans of sittings" if planned else "objects without record"
+            self._act(kind, lambda: self._storage.drop(entry))
+
+    def _is_without_object(self, file_id: str) -> bool:
+        """Look again at both: between the row and the listing, somebody may have erased or upgraded it."""
+        row = AudioFile.row(file_id)
+        if row is None or not row.is_listed:
+            return False
+        try:
+            self._storage.look(row.s3_key)
+        except ObjectNotFound:
+            return True
+        return False
 
     def _act(self, kind: str, act: Callable[[], object]) -> None:
         self.findings.counts[kind] += 1

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from panzoto.errors import (
-    AudioFileNotFound,
     ChecksumMismatch,
     KeyTaken,
     ObjectNotFound,
+    PanzotoError,
     SizeMismatch,
+    Unavailable,
     UploadComplete,
     UploadIncomplete,
 )
@@ -91,11 +92,12 @@ class Uploads:
             "expires_at": rfc3339(signed.expires_at),
         }
 
-    def _multipart(self, row: AudioFile, host: str) -> dict[str, Any]:
+    def _multipart(self, row: AudioFile, host: str) -> dict[str, Any] | None:
         row = self._with_upload_id(row)
+        if row.status != PENDING:
+            return None
         size = part_size(row.size_in_bytes)
-        stored = {part.number for part in self.stored_parts(row)}
-        missing = [number for number in range(1, part_count(row.size_in_bytes) + 1) if number not in stored]
+        missing = self._missing(row)
         urls, expires_at = self.presigner.parts(row.s3_key, row.upload_id, missing, host)
         return {
             "type": "multipart",
@@ -105,25 +107,36 @@ class Uploads:
         }
 
     def _with_upload_id(self, row: AudioFile) -> AudioFile:
-        """Begin the multipart upload in the bucket, unless it is begun and still there."""
-        if row.upload_id and self.storage.parts(row.s3_key, row.upload_id) is not None:
+        """Begin the multipart upload in the bucket, unless it is begun and still there, or joined already."""
+        if row.upload_id and (self._parts(row) is not None or self._is_whole(row)):
             return row
         upload_id = self.storage.begin_parts(row.s3_key)
         before = row.upload_id
 
         def plan(current: AudioFile, _: User) -> Edit | None:
             # Of two that begin at once the first one counts; the sweep removes the other.
-            return Edit([AudioFile.upload_id.set(upload_id)]) if current.upload_id == before else None
+            first = current.status == PENDING and current.upload_id == before
+            return Edit([AudioFile.upload_id.set(upload_id)]) if first else None
 
         row = edit(row.file_id, row.user_id, plan)
         if row.upload_id != upload_id:
             self.storage.abort_parts(row.s3_key, upload_id)
         return row
 
+    def _is_whole(self, row: AudioFile) -> bool:
+        """Whether an object of the announced size is there."""
+        try:
+            return self.storage.look(row.s3_key).size == row.size_in_bytes
+        except ObjectNotFound:
+            return False
+
     def stored_parts(self, row: AudioFile) -> list[StoredPart]:
         """Return the parts of a pending multipart upload that are in the bucket with their right size."""
-        parts = self.storage.parts(row.s3_key, row.upload_id) if row.upload_id else None
-        return [part for part in parts or [] if part.size == part_length(row.size_in_bytes, part.number)]
+        return _of_right_size(row, self._parts(row))
+
+    def _parts(self, row: AudioFile) -> list[StoredPart] | None:
+        """Return the parts in the bucket; None when they were joined, given up or never begun."""
+        return self.storage.parts(row.s3_key, row.upload_id) if row.upload_id else None
 
     def complete(self, row: AudioFile) -> AudioFile:
         """Look at what is in the bucket and let lists show the recording; repeating it changes nothing.
@@ -143,13 +156,18 @@ class Uploads:
         return commit(row, version)
 
     def _missing(self, row: AudioFile) -> list[int]:
+        """Return the numbers of the parts that the phone has yet to send."""
         if row.size_in_bytes <= self.single_max:
             return []
-        stored = {part.number for part in self.stored_parts(row)}
+        parts = self._parts(row)
+        if parts is None and row.upload_id and self._is_whole(row):
+            # Joined by a process that died before it could commit: the phone need not send it all again.
+            return []
+        stored = {part.number for part in _of_right_size(row, parts)}
         return [number for number in range(1, part_count(row.size_in_bytes) + 1) if number not in stored]
 
     def _join_parts(self, row: AudioFile) -> None:
-        parts = self.storage.parts(row.s3_key, row.upload_id)
+        parts = self._parts(row)
         if parts is None:
             # Joined before, by a request whose answer was lost, or never begun: the object itself tells.
             return
@@ -173,13 +191,14 @@ class Uploads:
         return base64.b64encode(digest.digest()).decode("ascii")
 
     def abort(self, row: AudioFile) -> None:
-        """Give up a pending upload: its parts and object, then row, claims and reservation.
+        """Give up a pending upload: row, claims and reservation, then its parts and object.
 
-        Raises `UploadComplete`.
+        The row goes first. Were it the object, a commit at the same moment would leave
+        a stored recording without one; what an interruption leaves this way, the sweep
+        removes. Raises `UploadComplete`.
         """
         if row.status != PENDING:
             raise UploadComplete()
-        self.storage.remove(row.s3_key)
 
         def plan(current: AudioFile, _: User) -> Edit:
             if current.status != PENDING:
@@ -187,13 +206,12 @@ class Uploads:
             return Edit(recordings=-1, size=-current.size_in_bytes, also=current.add_release_to, remove=True)
 
         edit(row.file_id, row.user_id, plan)
-        # What arrived between the two would be an object without a record.
         self.storage.remove(row.s3_key)
 
     def arrived(self, s3_key: str) -> bool:
         """Commit the pending recording that `s3_key` belongs to, if there is one and it is whole.
 
-        For the bucket's own events, which come late, twice and out of order.
+        For the bucket's own events, which come late, twice and out of order. Raises `Unavailable`.
         """
         claim = Claim.on_s3_key(s3_key)
         row = AudioFile.row(claim.file_id) if claim is not None and claim.file_id else None
@@ -201,7 +219,10 @@ class Uploads:
             return False
         try:
             self.complete(row)
-        except (UploadIncomplete, SizeMismatch, ChecksumMismatch, AudioFileNotFound):
+        except Unavailable:
+            raise
+        except PanzotoError:
+            # Not whole, not what was announced, replaced or given up meanwhile: asking again would not help.
             return False
         return True
 
@@ -224,6 +245,10 @@ def commit(row: AudioFile, version: ObjectVersion) -> AudioFile:
         )
 
     return edit(row.file_id, row.user_id, plan)
+
+
+def _of_right_size(row: AudioFile, parts: list[StoredPart] | None) -> list[StoredPart]:
+    return [part for part in parts or [] if part.size == part_length(row.size_in_bytes, part.number)]
 
 
 def part_size(file_size: int) -> int:

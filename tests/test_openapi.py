@@ -85,7 +85,7 @@ class TestDocument:
     def test_every_error_has_the_one_shape(self, document: dict[str, Any]) -> None:
         shape = document["components"]["schemas"]["Error"]
         assert set(shape["required"]) == {"error", "code", "request_id"}
-        assert set(shape["properties"]) == {"error", "code", "request_id", "fields"}
+        assert set(shape["properties"]) == {"error", "code", "request_id", "fields", "file_id"}
         for method, path, operation in operations(document):
             for status in operation["responses"]:
                 if status.isdigit() and int(status) >= 400:

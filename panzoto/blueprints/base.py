@@ -74,7 +74,7 @@ FAILURES = {
     405: "This address does not take that method",
     409: "It exists already, was changed at the same time, or needs a password that is not set yet",
     410: "The address has expired",
-    413: "The body is larger than 64 KiB",
+    413: "The body is larger than 64 KiB, or what is asked for is beyond a limit",
     415: "The body is not JSON",
     416: "The range lies outside the recording",
     422: "The recording cannot be decrypted",

@@ -11,7 +11,7 @@ from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.streams import until_failure
 from panzoto.errors import RangeNotSatisfiable
 from panzoto.http import services
-from panzoto.playback import OpenedRecording
+from panzoto.playback import Playable
 
 blueprint = Blueprint("playback", __name__, description="Play an opened recording")
 ONE_RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*", re.IGNORECASE)
@@ -35,7 +35,7 @@ def play(ticket: str) -> Response:
     return _response(opened, part, until_failure(opened.recording.plain(start, stop), "playback_aborted"))
 
 
-def _requested_part(opened: OpenedRecording) -> tuple[int, int] | None:
+def _requested_part(opened: Playable) -> tuple[int, int] | None:
     """Return (start, stop) of the one byte range asked for, or None for the whole.
 
     RFC 9110, 14.2: a range on another method than GET, of another unit,
@@ -65,12 +65,12 @@ def byte_range(first: str, last: str, length: int) -> tuple[int, int] | None:
     return start, min(final + 1, length)
 
 
-def _if_range_matches(opened: OpenedRecording) -> bool:
+def _if_range_matches(opened: Playable) -> bool:
     condition = request.headers.get("If-Range")
     return condition is None or condition.strip() == opened.etag
 
 
-def _response(opened: OpenedRecording, part: tuple[int, int] | None, body: Iterator[bytes]) -> Response:
+def _response(opened: Playable, part: tuple[int, int] | None, body: Iterator[bytes]) -> Response:
     length = opened.recording.length
     start, stop = part or (0, length)
     response = Response(body, status=206 if part else 200, content_type=opened.content_type)

@@ -15,6 +15,7 @@ from panzoto.http import client, client_host, limit_address, public_root, servic
 from panzoto.models import AudioFile, Event, library
 from panzoto.models.attributes import rfc3339
 from panzoto.models.audio_file import PENDING
+from panzoto.playback import Keys, Ticket
 from panzoto.schemas import (
     AudioFileEdit,
     DecryptAudio,
@@ -123,26 +124,44 @@ def download(file_id: str) -> dict[str, Any]:
 @blueprint.post("/decrypt-audio")
 @blueprint.arguments(DecryptAudio)
 @blueprint.answers(200, DecryptAnswer, "Opened; a GET of download_url plays it", 400, 401, 404, 409, 415, 422)
-def decrypt(wanted: dict[str, str]) -> dict[str, Any]:
+def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     limit_address("decrypt")
     user = signed_in_user()
     keys = services().accounts.unlock(user, wanted["password"], caller())
+    if "file_ids" in wanted:
+        return _open_sitting(wanted["file_ids"], keys)
     audio_file = _wanted(wanted, user.user_id)
     playback = services().playback
     opened = playback.open(audio_file.s3_key, keys, audio_file.format)
     audio_file = remember_format(audio_file, opened.format)
     ticket = playback.ticket(opened, caller())
-    Event.of(
-        user.user_id,
-        "recording_decrypted",
-        caller().session_id,
-        client().address,
-        file_id=audio_file.file_id,
-    ).write()
+    _note_decryption(file_id=audio_file.file_id)
+    return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
+
+
+def _open_sitting(file_ids: list[str], keys: Keys) -> dict[str, Any]:
+    user_id = caller().user_id
+    rows = AudioFile.all_owned(file_ids, user_id)
+    ticket, formats = services().sittings.open(rows, keys, caller())
+    now_known = library.set_formats(
+        user_id,
+        {row.file_id: name for row, name in zip(rows, formats, strict=True) if row.format != name},
+    )
+    _note_decryption(file_ids=file_ids)
+    shown = [now_known.get(row.file_id, row).to_public() for row in rows]
+    return _ready(shown, ticket, "The recordings are decrypted and play as one at download_url.")
+
+
+def _note_decryption(**which: Any) -> None:
+    identity = caller()
+    Event.of(identity.user_id, "recording_decrypted", identity.session_id, client().address, **which).write()
+
+
+def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
     return {
         "status": "ready_for_transcription",
-        "file_info": audio_file.to_public(),
-        "message": "The recording is decrypted and ready at download_url.",
+        "file_info": file_info,
+        "message": message,
         "download_url": public_root() + playback_path(ticket.value),
         "expires_at": rfc3339(datetime.fromtimestamp(ticket.expires_at, UTC)),
     }

@@ -12,6 +12,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 
+from panzoto.errors import AudioFileNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
@@ -154,6 +155,20 @@ class AudioFile(StoredModel):
         return found if found and found.user_id == user_id and found.status != ERASING else None
 
     @classmethod
+    def all_owned(cls, file_ids: list[str], user_id: str) -> list[AudioFile]:
+        """Return the recordings in that order. Raises `AudioFileNotFound`, which names the one missing."""
+        found = cls.rows(file_id for file_id in file_ids if 0 < len(file_id) <= LONGEST_ID)
+        owned = []
+        for file_id in file_ids:
+            row = found.get(file_id)
+            if row is None or row.user_id != user_id or row.status == ERASING:
+                missing = AudioFileNotFound()
+                missing.file_id = file_id
+                raise missing
+            owned.append(row)
+        return owned
+
+    @classmethod
     def row(cls, file_id: str) -> AudioFile | None:
         """Return the row whoever owns it and whatever state it is in; not for views."""
         # DynamoDB refuses a key that is empty or very long, and no id of ours is either.
@@ -204,12 +219,16 @@ class AudioFile(StoredModel):
         such index; there nobody can tell, and the log says so.
         """
         try:
-            with storage_failures():
-                found = list(cls.s3_key_index.query(s3_key, limit=10))
+            return any(row.user_id != user_id for row in cls._all_named(s3_key))
         except IndexMissing:
             log.warning("index_missing", extra={"index": "s3-key-index"})
             return False
-        return any(row.user_id != user_id for row in found)
+
+    @classmethod
+    def _all_named(cls, s3_key: str) -> list[AudioFile]:
+        """Return the first few rows that name `s3_key`, whoever owns them. Raises `IndexMissing`."""
+        with storage_failures():
+            return list(cls.s3_key_index.query(s3_key, limit=10))
 
     @classmethod
     def oldest_first(cls, user_id: str) -> Iterator[AudioFile]:
@@ -312,9 +331,12 @@ class AudioFile(StoredModel):
         return claim is not None and claim.user_id == self.user_id
 
     def another_row_names(self, s3_key: str) -> bool:
-        """Whether another of the owner's rows has the same object, as rows of the earlier service may."""
-        others = (row for row in AudioFile.everything_of(self.user_id) if row.file_id != self.file_id)
-        return any(row.s3_key == s3_key for row in others)
+        """Whether another row has the same object, as rows of the earlier service may."""
+        try:
+            named = self._all_named(s3_key)
+        except IndexMissing:
+            named = [row for row in AudioFile.everything_of(self.user_id) if row.s3_key == s3_key]
+        return any(row.file_id != self.file_id for row in named)
 
     def add_release_to(self, transaction: Transaction) -> None:
         """Give up the claims of an upload that is given up, as part of `transaction`."""

@@ -24,6 +24,7 @@ from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 from urllib3.exceptions import HTTPError
 
+from panzoto import tracing
 from panzoto.errors import Unavailable
 
 CONNECT_TIMEOUT_SECONDS = 1
@@ -83,6 +84,7 @@ def bind(tables: Iterable[tuple[type[Model], str]], region: str, threads: int) -
             hooks.register_first("needs-retry.dynamodb", _wait_out_conflict)
             _read_answers_plainly(shared.client)
             _bound_answers(shared.client)
+            tracing.watch(shared.client)
         else:
             shared.add_meta_table(table.get_meta_table())
             table.connection = shared

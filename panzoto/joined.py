@@ -1,0 +1,108 @@
+"""A sitting as one recording: a head, and stretches of the plain bytes of its clips, one after another.
+
+The plan of that, and the head, are an object of their own in the bucket:
+a version 2 recording of a random key, which is in the ticket and nowhere else.
+
+    plan object, opened = length of the JSON (4 bytes) ‖ JSON ‖ head
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from panzoto.crypto.source import Recording
+
+# The length of the JSON, big-endian.
+LENGTH_BYTES = 4
+
+# What one clip was opened as, as a ticket holds it.
+ClipValues = dict[str, Any]
+# Opens a clip again from that.
+Reopen = Callable[[ClipValues], Recording]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the clips of a sitting are joined; `stretches` are (clip, start, stop) of plain bytes."""
+
+    clips: list[ClipValues]
+    stretches: list[tuple[int, int, int]]
+    head: bytes
+    content_type: str
+
+    @property
+    def etag(self) -> str:
+        """The entity tag of the joined recording: the same clips in the same state have the same."""
+        digest = hashlib.sha256(self.head)
+        digest.update(json.dumps(self.stretches).encode("ascii"))
+        for clip in self.clips:
+            digest.update(f"\n{clip['etag']}\n{clip['object']}".encode())
+        return f'"{digest.hexdigest()[:32]}"'
+
+    def to_bytes(self) -> bytes:
+        """Return what the plan's object holds."""
+        values = {
+            "clips": self.clips,
+            "stretches": self.stretches,
+            "etag": self.etag,
+            "type": self.content_type,
+        }
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        return len(text).to_bytes(LENGTH_BYTES, "big") + text + self.head
+
+
+class JoinedRecording:
+    """The sitting of a plan (see `panzoto.crypto.source.Recording`).
+
+    `plan` is the opened object. A range reads the clips that it touches and no others.
+    """
+
+    def __init__(self, plan: Recording, reopen: Reopen) -> None:
+        self._plan = plan
+        self._reopen = reopen
+        size = int.from_bytes(_read(plan, 0, LENGTH_BYTES), "big")
+        self._head_at = LENGTH_BYTES + size
+        values = json.loads(_read(plan, LENGTH_BYTES, self._head_at))
+        self.clips: list[ClipValues] = values["clips"]
+        self.etag: str = values["etag"]
+        self.content_type: str = values["type"]
+        self._stretches: list[tuple[int, int, int]] = values["stretches"]
+        # Where the head, and then each stretch, begins and the last one ends.
+        sizes = (plan.length - self._head_at, *(stop - start for _, start, stop in self._stretches))
+        self._begins: list[int] = list(itertools.accumulate(sizes, initial=0))
+
+    @property
+    def length(self) -> int:
+        return self._begins[-1]
+
+    def plain(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the plain bytes [start:stop)."""
+        pieces = self._pieces(start, stop)
+        # The head is there whatever has become of the clips, so it does not go out before something of them.
+        yield next(pieces, b"") + (next(pieces, b"") if start < self._begins[1] else b"")
+        yield from pieces
+
+    def _pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        number, clip = -1, self._plan
+        part = bisect.bisect_right(self._begins, start) - 1
+        while start < stop:
+            begin, end = self._begins[part], min(stop, self._begins[part + 1])
+            if part == 0:
+                offset = self._head_at
+            else:
+                wanted, offset, _ = self._stretches[part - 1]
+                if wanted != number:
+                    number, clip = wanted, self._reopen(self.clips[wanted])
+            if start < end:
+                yield from clip.plain(offset + start - begin, offset + end - begin)
+            start, part = end, part + 1
+
+
+def _read(recording: Recording, start: int, stop: int) -> bytes:
+    return b"".join(recording.plain(start, stop))

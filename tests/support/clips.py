@@ -1,0 +1,63 @@
+"""Clips of sound as phones record them, made in memory: AAC and AMR in their containers, and bare."""
+
+from __future__ import annotations
+
+import io
+import math
+import random
+from array import array
+from fractions import Fraction
+from typing import Any
+
+import av
+
+AMR_MAGIC = b"#!AMR\n"
+AMR_WIDE_MAGIC = b"#!AMR-WB\n"
+# Frame types of AMR with how many bytes each takes, the first one included.
+NARROW = {0: 13, 3: 18, 7: 32, 8: 6, 15: 1}
+WIDE = {0: 18, 4: 41, 8: 61, 9: 6, 15: 1}
+
+
+def encoded(container: str, codec: str, rate: int, seconds: float, tone: int) -> bytes:
+    """Return a tone of `tone` Hz, encoded and packed by FFmpeg."""
+    made = io.BytesIO()
+    with av.open(made, "w", format=container) as out:
+        stream: Any = out.add_stream(codec, rate=rate, layout="mono")
+        step = stream.codec_context.frame_size or 1024
+        kind = stream.codec_context.format.name
+        # A whole number of waves fits into a second, so each is like the first.
+        second = [0.3 * math.sin(2 * math.pi * tone * at / rate) for at in range(rate)] * 2
+        sound = array("f", second) if kind.startswith("flt") else array("h", (int(v * 32767) for v in second))
+        for begin in range(0, int(rate * seconds), step):
+            frame = av.AudioFrame(format=kind, layout="mono", samples=step)
+            frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
+            frame.planes[0].update(sound[begin % rate : begin % rate + step].tobytes())
+            for packet in stream.encode(frame):
+                out.mux(packet)
+        for packet in stream.encode(None):
+            out.mux(packet)
+    return made.getvalue()
+
+
+def amr(seed: int, frames: int, wide: bool = False) -> bytes:
+    """Return AMR with valid frame headers and noise in the frames, of changing types."""
+    noise = random.Random(seed)
+    sizes = WIDE if wide else NARROW
+    made = bytearray(AMR_WIDE_MAGIC if wide else AMR_MAGIC)
+    for _ in range(frames):
+        kind = noise.choice(list(sizes))
+        made.append(kind << 3 | 4)
+        made += noise.randbytes(sizes[kind] - 1)
+    return bytes(made)
+
+
+def packets(data: bytes, **how: Any) -> list[tuple[bytes, int]]:
+    """Return every frame of a file as (bytes, duration in the track's units)."""
+    with av.open(io.BytesIO(data), options={"ignore_editlist": "1"}, **how) as container:
+        return [(bytes(packet), packet.duration or 0) for packet in container.demux(audio=0) if packet.size]
+
+
+def samples(data: bytes, **how: Any) -> int:
+    """Decode a file to its end and return how many samples were heard."""
+    with av.open(io.BytesIO(data), options={"ignore_editlist": "1"}, **how) as container:
+        return sum(frame.samples for frame in container.decode(audio=0))
