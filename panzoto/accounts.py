@@ -36,7 +36,7 @@ from panzoto.errors import (
     UserNotFound,
 )
 from panzoto.mailbox import Mailbox
-from panzoto.models import AudioFile, Event, User
+from panzoto.models import AudioFile, Event, Session, User
 from panzoto.models.connection import ConditionFailed, Transaction
 from panzoto.models.throttle import Attempts
 from panzoto.models.user import KEY_SALT_BYTES, NewPassword, new_user_id
@@ -44,6 +44,8 @@ from panzoto.playback import Keys
 from panzoto.sessions import Client, Grant, Sessions
 
 VAULT_ATTEMPTS = 3
+# A transaction takes a hundred items, and the account is one of them.
+ENDED_AT_ONCE = 99
 PASSWORD_REQUIRED = "Password is required"  # noqa: S105 - a sentence
 
 log = logging.getLogger(__name__)
@@ -128,12 +130,12 @@ class Accounts:
         self._verify(user, password)
         return user
 
-    def _note_failure(self, user: User | None, client: Client) -> None:
+    def _note_failure(self, user: User | None, client: Client, **detail: str) -> None:
         """Write the failure down; for an account that does not exist, a write that costs the same."""
         if user is None:
             self._throttle.count_unknown_account()
         else:
-            Event.of(user.user_id, "sign_in_failed", None, client.address).write()
+            Event.of(user.user_id, "sign_in_failed", None, client.address, **detail).write()
 
     def unlock(self, user: User, password: str, identity: Identity) -> Keys:
         """Return the keys that `password` opens, asked for inside a session.
@@ -186,10 +188,10 @@ class Accounts:
         if password is None:
             raise InvalidRequest(PASSWORD_REQUIRED, {"password": PASSWORD_REQUIRED})
         keys = self.unlock(user, password, identity)
-        user.replace_password(
-            self._new_password(user, keys, new_password, {user.salt(): keys.generations[0]})
-        )
-        self._sessions.end_others(user.user_id, identity.session_id)
+        outgoing = {user.salt(): keys.generations[0]}
+        new = self._new_password(user, keys, new_password, outgoing, kept_session_id=identity.session_id)
+        user.replace_password(new)
+        self._sessions.end_others(user.user_id, identity.session_id, new.ends)
         Event.of(user.user_id, "password_changed", identity.session_id, client.address).write()
         self._mailbox.password_changed(user, client)
         if identity.session_id is None:
@@ -238,11 +240,14 @@ class Accounts:
         subject = account_subject(email)
         with self._throttle.attempt(subject):
             user = User.find_by_email(email)
-            if user is None or user.being_deleted:
-                raise RecoveryFailed()
-            vault_key = _recovered_vault_key(user, key)
-            user.replace_password(self._new_password(user, Keys(vault_key, ()), new_password, {}))
-        grant = self._begin_anew(user, client, "recovered", Attempts.reset_of(subject))
+            try:
+                user, vault_key = _recovered(user, key)
+            except RecoveryFailed:
+                self._note_failure(user, client, by="recovery_key")
+                raise
+            new = self._new_password(user, Keys(vault_key, ()), new_password, {})
+            user.replace_password(new)
+        grant = self._begin_anew(user, new, client, "recovered", Attempts.reset_of(subject))
         self._mailbox.recovered(user, client)
         return user, grant
 
@@ -268,16 +273,17 @@ class Accounts:
             key = _parsed(recovery_key)
             with self._throttle.attempt(subjects[0]):
                 keys = Keys(_recovered_vault_key(user, key), ())
-                user.replace_password_by_mail(self._new_password(user, keys, new_password, {}))
+                new = self._new_password(user, keys, new_password, {})
+                user.replace_password_by_mail(new)
             event_type = "recovered"
         else:
-            self._start_over(user, new_password, discard_recordings)
+            new = self._start_over(user, new_password, discard_recordings)
             event_type = "password_changed"
-        grant = self._begin_anew(user, client, event_type, Attempts.reset_of(*subjects), by="mail")
+        grant = self._begin_anew(user, new, client, event_type, Attempts.reset_of(*subjects), by="mail")
         self._mailbox.password_reset(user, client, started_over=recovery_key is None)
         return user, grant
 
-    def _start_over(self, user: User, new_password: str, discard_recordings: bool) -> None:
+    def _start_over(self, user: User, new_password: str, discard_recordings: bool) -> NewPassword:
         if not discard_recordings and (user.counted_usage()[0] or AudioFile.any_of(user.user_id)):
             raise RecordingsWouldBeLost()
         new = NewPassword(
@@ -285,14 +291,22 @@ class Accounts:
             key_salt=os.urandom(KEY_SALT_BYTES),
             vault=self._wrap(vaults.new_vault_key(), user.user_id, new_password),
             wrapped_direct_keys=[],
+            ends=self._ending(user, None),
         )
         user.start_over(new, discard_recordings)
+        return new
 
     def _begin_anew(
-        self, user: User, client: Client, event_type: str, also: Callable[[Transaction], None], **detail: str
+        self,
+        user: User,
+        new: NewPassword,
+        client: Client,
+        event_type: str,
+        also: Callable[[Transaction], None],
+        **detail: str,
     ) -> Grant:
         """End every session and begin one under the new password. Raises `Conflict`."""
-        self._sessions.end_others(user.user_id, None)
+        self._sessions.end_others(user.user_id, None, new.ends)
         try:
             return self._sessions.begin(user, client, event_type, also, **detail)
         except ConditionFailed as error:
@@ -350,8 +364,17 @@ class Accounts:
         current = direct_keys(password, user.salt())
         return Keys(vault_key, tuple(dict.fromkeys((current, *user.stored_direct_keys(vault_key)))))
 
+    def _ending(self, user: User, kept_session_id: str | None) -> list[Session]:
+        """Return the sessions that end in one transaction with the password, so that none outlives it."""
+        return self._sessions.others(user.user_id, kept_session_id)[:ENDED_AT_ONCE]
+
     def _new_password(
-        self, user: User, keys: Keys, new_password: str, outgoing: dict[bytes, DirectKeys]
+        self,
+        user: User,
+        keys: Keys,
+        new_password: str,
+        outgoing: dict[bytes, DirectKeys],
+        kept_session_id: str | None = None,
     ) -> NewPassword:
         """Return what `new_password` changes while the vault key stays. Two computations."""
         vault_key = keys.the_vault_key()
@@ -363,6 +386,8 @@ class Accounts:
             key_salt=key_salt,
             vault=self._wrap(vault_key, user.user_id, new_password),
             wrapped_direct_keys=user.with_direct_keys(vault_key, generations),
+            # Looked up last, so that hardly any session can begin between this and the write.
+            ends=self._ending(user, kept_session_id),
         )
 
     def _make_vault(self, user: User, password: str) -> bytes:
@@ -406,6 +431,13 @@ def _parsed(recovery_key: str) -> bytes:
         return recovery.parse(recovery_key)
     except recovery.Misspelt as error:
         raise InvalidRecoveryKey() from error
+
+
+def _recovered(user: User | None, key: bytes) -> tuple[User, bytes]:
+    """Return the account and its vault key. Raises `RecoveryFailed`, also where there is no account."""
+    if user is None or user.being_deleted:
+        raise RecoveryFailed()
+    return user, _recovered_vault_key(user, key)
 
 
 def _recovered_vault_key(user: User, recovery_key: bytes) -> bytes:

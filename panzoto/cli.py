@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from panzoto import bill as bills
+from panzoto.backup import SETTLE_SECONDS, Backup
 from panzoto.bucket_events import BucketEvents
 from panzoto.errors import PanzotoError
 from panzoto.http import services
@@ -32,13 +34,16 @@ from panzoto.sweep import Sweep
 from panzoto.verification import Finding, verify_recordings
 
 QUEUE_PAUSE_SECONDS = 5
+UNCUT_COLUMNS = 250
 DELETE_WORDS = "DELETE ALL TABLES"
 
 panzoto = AppGroup("panzoto", help="Operate the service: tables, bucket and recordings.")
 resources = AppGroup("resources", help="Tables and bucket: create, list, optimize, delete.")
 recordings = AppGroup("recordings", help="Recordings: verify that they open.")
+backup = AppGroup("backup", help="Backups: verify that they bring everything back.")
 accounts = AppGroup("accounts", help="Accounts: finish what was interrupted.")
 panzoto.add_command(accounts)
+panzoto.add_command(backup)
 panzoto.add_command(resources)
 panzoto.add_command(recordings)
 
@@ -108,7 +113,7 @@ def sweep_recordings(apply: bool) -> None:
     table = Table("Found", "How many", box=None, pad_edge=False)
     for kind, count in sorted(findings.counts.items()):
         table.add_row(kind, str(count))
-    Console(soft_wrap=True).print(table)
+    _show(table)
     for file_id in findings.without_object:
         click.echo(f"record without object: {file_id}")
     for failure, count in findings.failures.items():
@@ -178,6 +183,111 @@ def verify(email: str) -> None:
         raise SystemExit(1)
 
 
+@backup.command("verify")
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this one; may be given again.")
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=SETTLE_SECONDS,
+    show_default=True,
+    help="Seconds to wait until the backups have reached what was looked at.",
+)
+def verify_backup(tables: tuple[str, ...], settle: float) -> None:
+    """Restore a copy of each table from its backup, compare it row by row, and delete the copy.
+
+    It is paid for as a restore and three scans of each table. The exit status
+    is 1 when a row of the copy is missing or not as it was.
+    """
+    settings = services().settings
+    known = [definition.name for definition in Resources(settings).definitions]
+    if unknown := set(tables) - set(known):
+        raise click.UsageError(
+            f"There is no table {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+        )
+    checker = Backup(settings.region, lambda line: click.echo(line, err=True), settle)
+    try:
+        verdicts = [checker.verify(table) for table in tables or known]
+    except PanzotoError as error:
+        raise click.ClickException(error.sentence) from error
+    table = Table(
+        "Table",
+        "Restored to (UTC)",
+        "Same",
+        "Changed meanwhile",
+        "Missing",
+        "Different",
+        box=None,
+        pad_edge=False,
+    )
+    for verdict in verdicts:
+        moment = f"{verdict.restored_to:%Y-%m-%d %H:%M:%S}"
+        same = verdict.compared - verdict.missing - verdict.different
+        counts = (same, verdict.changed, verdict.missing, verdict.different)
+        table.add_row(verdict.table, moment, *map(str, counts))
+    _show(table)
+    for verdict in verdicts:
+        for key in verdict.named:
+            click.echo(f"not as it was: {verdict.table} {key}")
+    if not all(verdict.is_good for verdict in verdicts):
+        raise SystemExit(1)
+    click.echo("Every row that did not change meanwhile came back as it was.")
+
+
+@panzoto.command()
+@click.option("--users", type=click.IntRange(0), required=True, help="How many people use it.")
+@click.option("--recordings-per-day", type=click.FloatRange(0), required=True, help="Of each user.")
+@click.option("--plays-per-day", type=click.FloatRange(0), help="Of each user; a tenth of the recordings.")
+@click.option(
+    "--visits-per-day", type=click.FloatRange(0), default=3, show_default=True, help="Of each user."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0), default=60, show_default=True, help="Length of a recording."
+)
+@click.option(
+    "--bytes-per-second",
+    type=click.FloatRange(0),
+    default=8000,
+    show_default=True,
+    help="What a second of sound takes.",
+)
+@click.option("--months", type=click.FloatRange(0), default=12, show_default=True, help="Of recordings kept.")
+@click.option("--fargate", is_flag=True, help="On Fargate behind a load balancer, not on one machine.")
+def cost(
+    users: int,
+    recordings_per_day: float,
+    plays_per_day: float | None,
+    visits_per_day: float,
+    fargate: bool,
+    **clip: float,
+) -> None:
+    """Print what a month costs at Amazon, item by item, with each item's formula."""
+    plays = recordings_per_day / 10 if plays_per_day is None else plays_per_day
+    usage = bills.Usage(users, recordings_per_day, plays, visits_per_day, **clip)
+    listed = bills.prices()
+    items = bills.bill(usage, listed, fargate)
+    table = Table("Item", "Quantity", "Unit", "Price", "USD a month", "How", box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right" if column.header in ("Quantity", "Price", "USD a month") else "left"
+    for item in items:
+        table.add_row(
+            item.name,
+            f"{item.quantity:,.2f}",
+            item.unit,
+            f"{item.price:g}",
+            f"{item.amount:,.2f}",
+            item.formula,
+        )
+    _show(table)
+    replaced = bills.rds(listed)
+    per_month = f"{listed['currency']} a month"
+    click.echo(f"Together: {sum(item.amount for item in items):,.2f} {per_month}")
+    click.echo(
+        f"The database of it: {bills.database(items):,.2f} {per_month};"
+        f" {replaced.name}: {replaced.amount:,.2f} ({replaced.formula})"
+    )
+    click.echo(f"Prices of {listed['region']}, {listed['as_of']}. {listed['note']}")
+
+
 def _progress(rows: list[AudioFile]) -> Iterator[AudioFile]:
     """Pass `rows` on under a progress bar, where somebody is watching."""
     console = Console(stderr=True)
@@ -198,9 +308,14 @@ def _print_findings(findings: list[Finding]) -> None:
         table.add_row(
             finding.file_id, finding.format or "-", str(finding.plain_bytes), finding.problem or "opens"
         )
-    Console(soft_wrap=True).print(table)
+    _show(table)
     broken = sum(1 for finding in findings if finding.problem)
     click.echo(f"{len(findings)} recordings: {len(findings) - broken} open, {broken} do not")
+
+
+def _show(table: Table) -> None:
+    """Print a table as wide as it is where there is no terminal that would set the width."""
+    Console(width=None if sys.stdout.isatty() else UNCUT_COLUMNS).print(table)
 
 
 def _run(act: Callable[[Resources], None]) -> None:
@@ -229,4 +344,4 @@ def _print_states(found: Resources) -> None:
         facts = ", ".join(f"{name}: {value}" for name, value in state.facts.items())
         indexes = ", ".join(f"{name}: {value}" for name, value in state.indexes.items())
         table.add_row(state.name, state.kind, state.status, facts, indexes)
-    Console(soft_wrap=True).print(table)
+    _show(table)

@@ -50,6 +50,35 @@ log = logging.getLogger(__name__)
 Report = Callable[[str], None]
 
 
+def cors_rules(origins: Any) -> list[dict[str, Any]]:
+    """Return what pages of `origins` may do with the bucket: send and fetch what a URL was signed for."""
+    return [
+        {
+            "AllowedHeaders": ["*"],
+            "AllowedMethods": ["GET", "HEAD", "PUT"],
+            "AllowedOrigins": origins,
+            "ExposeHeaders": ["ETag"],
+            "MaxAgeSeconds": 3600,
+        }
+    ]
+
+
+def queue_policy(queue_arn: Any, bucket_arn: Any) -> dict[str, Any]:
+    """Return the policy by which the bucket, and nobody else, may write to the queue of its events."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "s3.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": queue_arn,
+                "Condition": {"ArnLike": {"aws:SourceArn": bucket_arn}},
+            }
+        ],
+    }
+
+
 def _silent(_: str) -> None:
     """Report to nobody."""
 
@@ -74,12 +103,12 @@ class TableDefinition:
         ttl = [a.attr_name for a in model.get_attributes().values() if isinstance(a, TTLAttribute)]
         return cls(
             name=model.Meta.table_name,
-            keys=schema["key_schema"],
+            keys=_hash_first(schema["key_schema"]),
             attributes=schema["attribute_definitions"],
             indexes=[
                 {
                     "IndexName": index["index_name"],
-                    "KeySchema": index["key_schema"],
+                    "KeySchema": _hash_first(index["key_schema"]),
                     "Projection": index["projection"],
                 }
                 for index in schema["global_secondary_indexes"]
@@ -101,6 +130,11 @@ class TableDefinition:
     def key_attributes(self, index: dict[str, Any]) -> list[dict[str, str]]:
         names = {key["AttributeName"] for key in (*index["KeySchema"], *self.keys)}
         return [attribute for attribute in self.attributes if attribute["AttributeName"] in names]
+
+
+def _hash_first(keys: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return `keys` in the order in which DynamoDB insists to be told them; the models' is alphabetical."""
+    return sorted(keys, key=lambda key: key["KeyType"])
 
 
 @dataclass(slots=True)
@@ -350,17 +384,7 @@ class Resources:
 
     def _cors_rules(self) -> list[dict[str, Any]] | None:
         origins = list(self._settings.cors_origins)
-        if not origins:
-            return None
-        return [
-            {
-                "AllowedHeaders": ["*"],
-                "AllowedMethods": ["GET", "HEAD", "PUT"],
-                "AllowedOrigins": origins,
-                "ExposeHeaders": ["ETag"],
-                "MaxAgeSeconds": 3600,
-            }
-        ]
+        return cors_rules(origins) if origins else None
 
     def _put_cors(self) -> None:
         rules = self._cors_rules()
@@ -398,24 +422,15 @@ class Resources:
 
     def _bucket_notifies(self) -> bool:
         found = self._s3.get_bucket_notification_configuration(Bucket=self._settings.bucket)
-        return any(entry.get("Id") == NOTIFICATION_ID for entry in found.get("QueueConfigurations", []))
+        # The name tells, and not the id: one that CloudFormation made has an id of its own.
+        queues = (entry.get("QueueArn", "") for entry in found.get("QueueConfigurations", []))
+        return any(arn.endswith(f":{self._settings.events_queue}") for arn in queues)
 
     def _connect_queue(self) -> None:
         url, bucket = self._queue_url(), self._settings.bucket
         answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         arn = answer["Attributes"]["QueueArn"]
-        policy = {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": "s3.amazonaws.com"},
-                    "Action": "sqs:SendMessage",
-                    "Resource": arn,
-                    "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}},
-                }
-            ],
-        }
+        policy = queue_policy(arn, f"arn:aws:s3:::{bucket}")
         self._sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
         found = self._s3.get_bucket_notification_configuration(Bucket=bucket)
         others = {name: value for name, value in found.items() if name.endswith("Configurations")}

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -186,12 +186,23 @@ class Sessions:
             finally:
                 self._known.forget(key)
 
-    def end_others(self, user_id: str, kept_session_id: str | None) -> None:
-        """End every session of `user_id` but one; tokens without a session end by the account's epoch."""
-        for session in Session.all_of(user_id):
-            if session.session_id != kept_session_id:
-                self.end(user_id, session.session_id)
+    def end_others(self, user_id: str, kept_session_id: str | None, ended: Sequence[Session] = ()) -> None:
+        """End every session of `user_id` but one; tokens without a session end by the account's epoch.
+
+        `ended` are those that a transaction has ended already.
+        """
+        for session in ended:
+            key = (user_id, session.session_id)
+            with self._known.lock(key):
+                self._known.forget(key)
+        for session in self.others(user_id, kept_session_id):
+            self.end(user_id, session.session_id)
         self.end_unnamed(user_id)
+
+    @staticmethod
+    def others(user_id: str, kept_session_id: str | None) -> list[Session]:
+        """Return every session of `user_id` but one."""
+        return [session for session in Session.all_of(user_id) if session.session_id != kept_session_id]
 
     def end_unnamed(self, user_id: str) -> None:
         """Ask again about tokens that name no session, whose epoch has just moved."""

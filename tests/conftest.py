@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.aws import start_moto
-from tests.support.service import Service, run_service
+from tests.support.aws_calls import RECORD
+from tests.support.service import Service, empty_tables, run_service
 
 # All tests come from one address; those about the limits run services of their own.
 UNLIMITED = {
@@ -18,12 +22,65 @@ UNLIMITED = {
     "LIMIT_DECRYPT": "1000000 per minute",
 }
 
+# What the whole suite asked of AWS is judged once all of it has been asked.
+LAST = "tests/deploy/test_policy.py"
+_COLLECTED = pytest.StashKey[set[Path]]()
+_DESELECTED = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let every stand-in of this session write down what the service asks of AWS."""
+    folder = tempfile.TemporaryDirectory(prefix="panzoto-aws-calls-")
+    config.add_cleanup(folder.cleanup)
+    os.environ.setdefault(RECORD, folder.name)
+    config.stash[_DESELECTED] = 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the judgement over the whole suite behind all of it."""
+    items.sort(key=lambda item: item.nodeid.startswith(LAST))
+    config.stash[_COLLECTED] = {item.path for item in items if "::" in item.nodeid}
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    if items:
+        items[0].config.stash[_DESELECTED] += len(items)
+
+
+def is_whole_suite(config: pytest.Config) -> bool:
+    """Whether this session runs every test there is, and each of them whole."""
+    there = set(Path(__file__).parent.rglob("test_*.py"))
+    picked = any("::" in argument for argument in config.args)
+    return not picked and not config.stash[_DESELECTED] and config.stash[_COLLECTED] >= there
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    judged = any(report.nodeid.startswith(LAST) for report in terminalreporter.getreports("passed"))
+    if judged and not is_whole_suite(config):
+        terminalreporter.write_line(
+            "A part of the suite was run, so the AWS policies were only judged for what they lack."
+        )
+
+
+_stand_ins: list[str] = []
+
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
     """The URL of an AWS stand-in."""
     with start_moto() as url:
+        _stand_ins.append(url)
         yield url
+        _stand_ins.remove(url)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_from_others() -> Iterator[None]:
+    """Leave nothing to the next module: moto copies its tables whole for every transaction."""
+    yield
+    for url in _stand_ins:
+        empty_tables(url)
 
 
 @pytest.fixture(scope="session")

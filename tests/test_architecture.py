@@ -24,10 +24,17 @@ PACKAGES = ("panzoto", "migrations_from_rds")
 
 # One owner each, and of the SDK one file for each outside service: S3, the tables themselves, SES and SQS.
 OWNERS: dict[str, tuple[str, ...]] = {
-    "boto3": ("panzoto.storage", "panzoto.resources", "panzoto.mail", "panzoto.bucket_events"),
+    "boto3": (
+        "panzoto.storage",
+        "panzoto.resources",
+        "panzoto.backup",
+        "panzoto.mail",
+        "panzoto.bucket_events",
+    ),
     "botocore": (
         "panzoto.storage",
         "panzoto.resources",
+        "panzoto.backup",
         "panzoto.mail",
         "panzoto.bucket_events",
         "panzoto.models",
@@ -39,6 +46,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "psycopg": ("migrations_from_rds.source",),
     "dotenv": ("panzoto.config",),
     "structlog": ("panzoto.logs",),
+    "opentelemetry": ("panzoto.tracing", "panzoto.span_export"),
     "prometheus_client": ("panzoto.metrics",),
 }
 # The HTTP framework stops at the blueprints; what composes or plugs into the application knows it too.
@@ -63,7 +71,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("panzoto.services", "panzoto.schemas", "panzoto.shapes"),
     (VERBS,),
     ("panzoto.auth.throttle",),
-    ("panzoto.models", "panzoto.storage", "panzoto.resources"),
+    ("panzoto.models", "panzoto.storage", "panzoto.resources", "panzoto.backup"),
     ("panzoto.auth",),
     ("panzoto.crypto",),
     (
@@ -73,6 +81,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "panzoto.media_type",
         "panzoto.metrics",
         "panzoto.processes",
+        "panzoto.sizing",
+        "panzoto.span_export",
+        "panzoto.tracing",
         "panzoto.version",
     ),
 )

@@ -441,6 +441,25 @@ class TestTransactions:
         assert person.post("/api/register", email=email, password=PASSWORD).status_code == 201
 
 
+class TestPasswordChange:
+    def test_no_other_session_outlives_a_change_that_is_interrupted(
+        self, proxy: FaultProxy, person: Person
+    ) -> None:
+        stolen = person.login().json()
+        cut_off = Meanwhile(lambda _: proxy.add(Fault(Refuse())))
+        proxy.add(Fault(cut_off, operation="TransactWriteItems"))
+        new_password = "another quiet Tuesday walk"
+        answer = person.post("/api/user/password", password=PASSWORD, new_password=new_password)
+        check_unavailable(answer)
+        proxy.clear()
+        sessions = person.service.call("GET", "/api/user/sessions", person.token).json()["sessions"]
+        assert [session["session_id"] for session in sessions] == [person.account["session_id"]]
+        refreshed = person.post("/api/token/refresh", refresh_token=stolen["refresh_token"])
+        assert (refreshed.status_code, refreshed.json()["code"]) == (401, "invalid_refresh_token")
+        email = person.account["user"]["email"]
+        assert person.post("/api/login", email=email, password=new_password).status_code == 200
+
+
 S3_FAULTS: dict[str, Action] = {
     "throttled": Answer.s3(503, "SlowDown"),
     "internal error": Answer.s3(500, "InternalError"),

@@ -17,6 +17,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -53,6 +54,7 @@ UNITS_IN_TRANSACTION = 2
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
 LONGEST_PAUSE_SECONDS = 5.0
+SCAN_ATTEMPTS = 10
 FIRST_PAUSE_SECONDS = 0.02
 ORIGIN = "migration"
 
@@ -314,7 +316,7 @@ class BulkTables:
     """The tables behind the models, for many threads at once; `bind_models` comes first.
 
     Every verb raises `Throttled` or `Unavailable` when trying again may help,
-    and `AwsRefused` when not. None of them tries again by itself.
+    and `AwsRefused` when not; only `fetch` and `pages` try again by themselves.
     """
 
     def __init__(self, threads: int) -> None:
@@ -331,6 +333,7 @@ class BulkTables:
         self._body = threading.local()
         # Fresh random bytes for every token would have the threads wait for each other.
         self._run, self._serial = secrets.token_hex(8), count()
+        connection._read_answers_plainly(self._client)  # noqa: SLF001 - a sibling's, as below
         events = self._client.meta.events
         events.register("after-call.dynamodb", connection._refuse_damaged_answer)  # noqa: SLF001 - a sibling's
         # The SDK takes twenty times longer to check and serialise a hundred items than
@@ -380,26 +383,24 @@ class BulkTables:
         except ConditionRefused:
             return
 
-    def segment(
-        self, model: type[StoredModel], number: int, total: int, index: str | None = None
-    ) -> Iterator[list[Item]]:
-        """Yield the pages of segment `number` of `total` of a table or of one of its indexes."""
-        where: dict[str, Any] = {
-            "TableName": model.Meta.table_name,
-            "Segment": number,
-            "TotalSegments": total,
-        }
+    def pages(self, model: type[StoredModel], index: str | None = None) -> Iterator[list[Item]]:
+        """Yield all of a table, or of one of its indexes, a page at a time; the next one is read meanwhile.
+
+        Not in parallel segments: docs/architecture.md tells why.
+        """
+        where: dict[str, Any] = {"TableName": model.Meta.table_name}
         where |= {"IndexName": index} if index else {"ConsistentRead": True}
-        start: dict[str, Any] = {}
-        while True:
-            answer = self._patient_scan(where | start)
-            yield answer.get("Items", [])
-            if not answer.get("LastEvaluatedKey"):
-                return
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        with ThreadPoolExecutor(1, thread_name_prefix="scan") as ahead:
+            coming: Future[Any] | None = ahead.submit(self._patient_scan, where)
+            while coming is not None:
+                answer = coming.result()
+                last = answer.get("LastEvaluatedKey")
+                more = where | {"ExclusiveStartKey": last}
+                coming = ahead.submit(self._patient_scan, more) if last else None
+                yield answer.get("Items", [])
 
     def _patient_scan(self, request: dict[str, Any]) -> Any:
-        for attempt in range(1, 9):
+        for attempt in range(1, SCAN_ATTEMPTS):
             try:
                 return self._call(lambda: self._client.scan(**request))
             except Unavailable:

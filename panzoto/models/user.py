@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +31,7 @@ from panzoto.errors import Conflict, DamagedRecord, InvalidCode, UserExists, Use
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
+from panzoto.models.session import Session
 from panzoto.models.throttle import Attempts
 
 KEY_SALT_BYTES = 32
@@ -246,12 +247,12 @@ class User(StoredModel):
 
     def replace_password(self, new: NewPassword) -> None:
         """Store everything a new password changes in one conditional write. Raises `Conflict`."""
-        self._change_or_conflict(new.actions(), new.is_stored_in)
+        self._change_or_conflict(new.actions(), new.is_stored_in, ends=new.ends)
 
     def replace_password_by_mail(self, new: NewPassword) -> None:
         """Do the same with a code that came by mail, which confirms the address. Raises `Conflict`."""
         actions = [*new.actions(), User.email_verified.set(True)]
-        self._change_or_conflict(actions, new.is_stored_in, self._still_there())
+        self._change_or_conflict(actions, new.is_stored_in, self._still_there(), new.ends)
 
     def start_over(self, new: NewPassword, loses_recordings: bool) -> None:
         """Do the same with another vault key, for which there is no recovery key any more.
@@ -262,7 +263,7 @@ class User(StoredModel):
         condition = self._still_there()
         if not loses_recordings:
             condition &= self._at_this_change()
-        self._change_or_conflict(actions, new.is_stored_in, condition)
+        self._change_or_conflict(actions, new.is_stored_in, condition, new.ends)
 
     def _still_there(self) -> Condition:
         """The condition that the account is not being deleted and has the address that was read."""
@@ -284,15 +285,21 @@ class User(StoredModel):
         return _decoded(self.recovery["wrapped_key"]) if self.recovery else None
 
     def _change_or_conflict(
-        self, actions: list[Action], is_ours: Callable[[User], bool], also: Condition | None = None
+        self,
+        actions: list[Action],
+        is_ours: Callable[[User], bool],
+        also: Condition | None = None,
+        ends: Sequence[Session] = (),
     ) -> None:
-        """Write at the version that was read; a refusal is no conflict when what is stored is ours.
+        """Write at the version that was read, and end the sessions `ends` with it.
+
+        A refusal is no conflict when what is stored is ours.
 
         A write whose reply was lost is sent again and then meets its own result.
         """
         try:
             unchanged = self.at_this_version() if also is None else self.at_this_version() & also
-            self.change([*actions, User.version.add(1)], unchanged)
+            self._change_and_end([*actions, User.version.add(1)], unchanged, ends)
         except ConditionFailed as error:
             self.reload()
             if not is_ours(self):
@@ -482,6 +489,22 @@ class User(StoredModel):
         with storage_failures():
             self.update(actions=actions, condition=User.user_id.exists() & condition)
 
+    def _change_and_end(self, actions: list[Action], condition: Condition, ends: Sequence[Session]) -> None:
+        """Do as `change` does, and end sessions in the same transaction."""
+        if not ends:
+            self.change(actions, condition)
+            return
+
+        def fill(transaction: Transaction) -> None:
+            for session in ends:
+                transaction.delete(session)
+            transaction.update(
+                User(self.user_id), actions=actions, condition=User.user_id.exists() & condition
+            )
+
+        transact(fill, User)
+        self.reload()
+
     def reload(self) -> None:
         """Take over what is stored now. Raises `UserNotFound`."""
         stored = User.find(self.user_id)
@@ -513,14 +536,15 @@ class User(StoredModel):
         except ConditionFailed:
             return
 
-    def set_usage(self, recordings: int, size: int) -> None:
-        """Correct the counters, unless a recording has changed since this row was read."""
+    def set_usage(self, recordings: int, size: int) -> bool:
+        """Correct the counters; False when a recording has changed since this row was read."""
         try:
             self.change(
                 [User.used_recordings.set(recordings), User.used_bytes.set(size)], self._at_this_change()
             )
         except ConditionFailed:
-            return
+            return False
+        return True
 
     def mark_counted(self, recordings: int, size: int) -> None:
         """Remember that every recording has its claim and is counted: so many, so many bytes."""
@@ -546,6 +570,8 @@ class NewPassword:
     key_salt: bytes
     vault: Vault
     wrapped_direct_keys: list[dict[str, str]]
+    # The sessions that end with the password before it, as many as a transaction takes.
+    ends: Sequence[Session] = ()
 
     def actions(self) -> list[Action]:
         """Return the changes of the account's row."""

@@ -5,10 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import random
-import signal
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -17,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.support import rows
+from tests.support.accounts import fill, interrupted, remains
 from tests.support.recordings import hear, single_shot, store
-from tests.support.service import BUCKET, PASSWORD, ROOT, Service
+from tests.support.service import PASSWORD, Service
 
 
 def test_the_profile_counts_what_is_recorded(service: Service, account: dict[str, Any]) -> None:
@@ -122,33 +119,6 @@ def test_events_are_told_newest_first_page_by_page(
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
 
 
-def remains(service: Service, user_id: str, email: str) -> list[str]:
-    """Return where anything of an account is still found: any table, any version of any object."""
-    found = []
-    dynamodb = service.dynamodb()
-    for table in dynamodb.list_tables()["TableNames"]:
-        for page in dynamodb.get_paginator("scan").paginate(TableName=table):
-            found += [table for item in page["Items"] if user_id in str(item) or email in str(item)]
-    for page in service.s3().get_paginator("list_object_versions").paginate(Bucket=BUCKET):
-        entries = (*page.get("Versions", []), *page.get("DeleteMarkers", []))
-        found += [entry["Key"] for entry in entries if user_id in entry["Key"] or "of-" in entry["Key"]]
-    uploads = service.s3().list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-    return found + [upload["Key"] for upload in uploads if user_id in upload["Key"]]
-
-
-def fill(service: Service, account: dict[str, Any], recordings: int) -> None:
-    """Give an account recordings, objects with versions, unrecorded objects and unfinished uploads."""
-    user_id, s3 = account["user_id"], service.s3()
-    for number in range(recordings):
-        folder = (f"users/{user_id}", f"audio_upload/{user_id}", "users/of-nobody-in-particular")[number % 3]
-        store(service, account, f"{folder}/{user_id}-{number}.3gp", b"x" * 100)
-        if number % 5 == 0:
-            service.put_object(f"{folder}/{user_id}-{number}.3gp", b"again")
-    service.put_object(f"users/{user_id}/never-recorded", b"x")
-    s3.delete_object(Bucket=BUCKET, Key=f"users/{user_id}/never-recorded")
-    s3.create_multipart_upload(Bucket=BUCKET, Key=f"users/{user_id}/unfinished")
-
-
 def test_deleting_leaves_nothing(service: Service, new_account: Callable[..., dict[str, Any]]) -> None:
     account, neighbour = new_account(), new_account()
     email, user_id = account["user"]["email"], account["user_id"]
@@ -178,22 +148,9 @@ def test_deleting_leaves_nothing(service: Service, new_account: Callable[..., di
 
 def test_a_deletion_killed_anywhere_goes_on(service: Service, account: dict[str, Any]) -> None:
     email, user_id = account["user"]["email"], account["user_id"]
-    fill(service, account, 60)
-    service.dynamodb().update_item(
-        TableName=rows.USERS_TABLE,
-        Key={"user_id": {"S": user_id}},
-        UpdateExpression="SET deletion_started_at = :now",
-        ExpressionAttributeValues={":now": {"N": "1700000000"}},
-    )
-    chance = random.Random(11)
-    command = [sys.executable, "-m", "flask", "panzoto", "accounts", "sweep"]
-    for _ in range(10):
-        sweep = subprocess.Popen(command, cwd=ROOT, env=service.environment, stdout=subprocess.DEVNULL)
-        time.sleep(chance.uniform(1.0, 2.5))
-        sweep.send_signal(signal.SIGKILL)
-        sweep.wait()
-    finished = subprocess.run(command, cwd=ROOT, env=service.environment, capture_output=True, check=True)
-    assert b"deletions finished" in finished.stdout
+    fill(service, account, 30)
+    finished = interrupted(service, user_id, kills=5, apart=40, seed=11)
+    assert "1 deletions finished" in finished
     assert remains(service, user_id, email) == []
 
 

@@ -6,6 +6,7 @@ Everything in it lives in that process: two stand-ins share nothing, and a stop 
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -13,22 +14,30 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from tests.support.aws_calls import KEY_PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 START_SECONDS = 60.0
+# Linux takes outgoing connections' ports from 32768 on.
+PORTS = (20_000, 32_000)
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that was free a moment ago, of those that the kernel gives to nobody by itself.
+
+    One of the kernel's own choice may be given to somebody's outgoing connection before it is used.
+    """
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def aws_environment(url: str) -> dict[str, str]:
@@ -45,25 +54,31 @@ def aws_environment(url: str) -> dict[str, str]:
     }
 
 
+def acting_as(role: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return `environment` with the key of one of the policy's roles, whose calls are written down."""
+    return {**environment, "AWS_ACCESS_KEY_ID": KEY_PREFIX + role}
+
+
 @contextmanager
-def start_moto() -> Iterator[str]:
+def start_moto(object_age_days: int = 0) -> Iterator[str]:
     """Run moto's server while the block runs; gives its URL once it answers.
 
-    Raises `RuntimeError` with the server's own output when it does not come up.
+    Objects look as if they had been put so many days ago. Raises `RuntimeError`
+    with the server's own output when it does not come up.
     """
     with tempfile.TemporaryFile() as log:
-        process, url = _start(log)
+        process, url = _start(log, object_age_days)
         try:
             yield url
         finally:
             _stop(process)
 
 
-def _start(log: IO[bytes]) -> tuple[subprocess.Popen[bytes], str]:
+def _start(log: IO[bytes], object_age_days: int) -> tuple[subprocess.Popen[bytes], str]:
     # Somebody may take the port between our look and moto's bind, so the whole start is tried again.
     for _ in range(3):
         port = free_port()
-        command = [sys.executable, "-m", "tests.support.serial_moto", str(port)]
+        command = [sys.executable, "-m", "tests.support.serial_moto", str(port), str(object_age_days)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         url = f"http://127.0.0.1:{port}"
         if _answers(process, url):

@@ -27,6 +27,7 @@ from tests.support.faults import (
     Answer,
     Control,
     Cut,
+    CutSent,
     Delay,
     Drip,
     DropConnection,
@@ -36,6 +37,7 @@ from tests.support.faults import (
     LoseReply,
     Meanwhile,
     Refuse,
+    Repeat,
     Request,
 )
 from tests.support.wire import PIECE, BrokenMessage, Head, Peer, Piece
@@ -44,6 +46,7 @@ __all__ = [
     "Action",
     "Answer",
     "Cut",
+    "CutSent",
     "Delay",
     "Drip",
     "Fault",
@@ -54,6 +57,7 @@ __all__ = [
     "Meanwhile",
     "Record",
     "Refuse",
+    "Repeat",
     "Request",
 ]
 
@@ -260,12 +264,25 @@ class _Exchange:
             answer = action.before_forwarding(self.request, control)
             if answer is not None:
                 return self._answer(answer, record)
+        for _ in range(sum(action.repeats for action in actions)):
+            self._send_before(connect, record)
         with connect() as upstream:
-            self._forward(upstream, record)
+            self._forward(upstream, record, actions)
             reply = self._reply_head(upstream)
             for action in actions:
                 action.before_reply(self.request)
             return self._relay(reply, upstream, actions, control, record)
+
+    def _send_before(self, connect: Callable[[], AbstractContextManager[Peer]], record: Record) -> None:
+        """Let the upstream do the work once, its answer unread by the client."""
+        if self.held is None:
+            self.held = self._hold()
+        with connect() as upstream:
+            self._forward(upstream, record, ())
+            reply = self._reply_head(upstream)
+            bodiless = self.request.method == "HEAD" or _status(reply) in (204, 304)
+            for _ in () if bodiless else upstream.pieces(reply, until_close=True):
+                pass
 
     def _hold(self) -> bytes:
         if self.expects_continue:
@@ -281,7 +298,7 @@ class _Exchange:
             self.client.send(CONTINUE)
         yield from self.client.pieces(self.head, until_close=False)
 
-    def _forward(self, upstream: Peer, record: Record) -> None:
+    def _forward(self, upstream: Peer, record: Record, actions: Sequence[Action]) -> None:
         """Send the request on, its body to the end even when the upstream has stopped listening.
 
         Closing on a client that is still sending would reset the connection and lose the upstream's answer.
@@ -290,7 +307,10 @@ class _Exchange:
         head = self.head.replaced("Expect", None).replaced("Connection", "close")
         with suppress(OSError):
             upstream.send(head.encode())
-        for piece in self._body():
+        body = self._body()
+        for action in actions:
+            body = action.request_body(body)
+        for piece in body:
             record.bytes_received += len(piece.data) if piece.payload else 0
             with suppress(OSError):
                 upstream.send(piece.data)

@@ -70,11 +70,18 @@ class Control:
 
 
 class Action:
-    """A fault's effect, at three moments of an exchange; each does nothing unless overridden."""
+    """A fault's effect, at four moments of an exchange; each does nothing unless overridden."""
+
+    # How often the upstream hears the request before the one time whose answer the client gets.
+    repeats = 0
 
     def before_forwarding(self, request: Request, control: Control) -> Answer | None:
         """Runs before the upstream hears of the request; an `Answer` is sent in the upstream's place."""
         return None
+
+    def request_body(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """The request body as the upstream shall get it."""
+        return pieces
 
     def before_reply(self, request: Request) -> None:
         """Runs when the upstream has answered and the client has not heard it yet."""
@@ -184,6 +191,29 @@ class LoseReply(Action):
 
     def before_reply(self, request: Request) -> None:
         raise DropConnection(cleanly=self.cleanly)
+
+
+@dataclass(frozen=True)
+class CutSent(Action):
+    """Break both connections when `after` bytes of the request body have gone to the upstream."""
+
+    after: int
+
+    def request_body(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        left = self.after
+        for piece in pieces:
+            if len(piece.data) >= left:
+                yield Piece(piece.data[:left])
+                raise DropConnection
+            left -= len(piece.data)
+            yield piece
+
+
+@dataclass(frozen=True)
+class Repeat(Action):
+    """Send the request twice, as one does who takes an answer for lost; the second answer is given out."""
+
+    repeats = 1
 
 
 @dataclass(frozen=True)

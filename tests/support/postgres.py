@@ -48,6 +48,14 @@ class Database:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(query, values)
 
+    def make_anew(self, schema: str) -> None:
+        """Throw out everything and everybody, and leave only the tables of `schema`."""
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        self.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; " + schema)
+
     def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Insert whole rows, quickly."""
         with (

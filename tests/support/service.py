@@ -18,7 +18,8 @@ import boto3
 import requests
 from botocore.config import Config
 
-from tests.support.aws import REGION, aws_environment, free_port
+from tests.support import canaries
+from tests.support.aws import REGION, acting_as, aws_environment, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "panzoto-audio-dev"
@@ -61,7 +62,10 @@ class Service:
         if token is not None:
             headers = {"Authorization": f"Bearer {token}", **headers}
         url = path if path.startswith("http") else self.url + path
-        return requests.request(method, url, headers=headers, timeout=60, **how)
+        answer = requests.request(method, url, headers=headers, timeout=60, **how)
+        if answer.ok and answer.headers.get("Content-Type") == "application/json":
+            canaries.note(how.get("json"), answer.json())
+        return answer
 
     def register(self, email: str, password: str = PASSWORD) -> dict[str, Any]:
         answer = self.call("POST", "/api/register", json={"email": email, "password": password})
@@ -80,6 +84,18 @@ def aws_client(name: str, url: str) -> Any:
         aws_secret_access_key="testing",
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 6, "mode": "standard"}),
     )
+
+
+def empty_tables(url: str) -> None:
+    """Delete all items of all tables of the stand-in at `url`, which may hold no secret."""
+    dynamodb = aws_client("dynamodb", url)
+    for name in dynamodb.list_tables()["TableNames"]:
+        keys = [key["AttributeName"] for key in dynamodb.describe_table(TableName=name)["Table"]["KeySchema"]]
+        for page in dynamodb.get_paginator("scan").paginate(TableName=name):
+            canaries.check_table(name, page["Items"])
+            deletes = [{"DeleteRequest": {"Key": {key: item[key] for key in keys}}} for item in page["Items"]]
+            for start in range(0, len(deletes), 25):
+                dynamodb.batch_write_item(RequestItems={name: deletes[start : start + 25]})
 
 
 @contextmanager
@@ -108,7 +124,7 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
         subprocess.run(
             [sys.executable, "-m", "flask", "panzoto", "resources", "create"],
             cwd=ROOT,
-            env=create,
+            env=acting_as("deploy", create),
             check=True,
             capture_output=True,
         )
@@ -117,7 +133,7 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
             process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"],
                 cwd=ROOT,
-                env=environment,
+                env=acting_as("web", environment),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -130,6 +146,7 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
             yield service
         finally:
             _stop(process)
+        canaries.check_files(service.log(), service.data_dir)
 
 
 def _wait_until_healthy(service: Service) -> None:

@@ -174,7 +174,7 @@ class TestTransparent:
         connection.connect()
         before = connection.sock
         for _ in range(3):
-            connection.request("GET", "/moto-api/data.json")
+            connection.request("GET", "/moto-api/config")
             assert connection.getresponse().read()
             assert connection.sock is before
         connection.close()

@@ -1,0 +1,191 @@
+"""What reaches the AWS stand-in, written down as IAM sees it: who may do which action to what.
+
+Who is told by the access key that signed the request, so a presigned URL
+counts for the role that signed it, whoever sends it.  A permission is one
+line of JSON: role, action and resource.  Calls of the tests themselves are
+signed by another key and are not written down.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+# The environment variable that names the folder into which stand-ins write.
+RECORD = "PANZOTO_TEST_AWS_CALLS"
+# A role's processes sign with this and its name.
+KEY_PREFIX = "role-"
+
+_CREDENTIAL = re.compile(r"Credential=" + KEY_PREFIX + r"([a-z]+)/")
+_ITEM_ACTIONS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+    "Get": "GetItem",
+}
+# DynamoDB fills a restored table with the rights of who asked for it.
+_FILLING_A_COPY = ("BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem")
+# The families of `X-Amz-Target`: IAM's name of the service, and the kind of resource in the policy.
+_FAMILIES = {
+    "DynamoDB": ("dynamodb", ""),
+    "AmazonSQS": ("sqs", "queue"),
+    "secretsmanager": ("secretsmanager", "secret"),
+    "AmazonEC2ContainerServiceV20141113": ("ecs", "web-tasks"),
+}
+_BUCKET_CONFIGURATION = {
+    "versioning": "BucketVersioning",
+    "publicAccessBlock": "BucketPublicAccessBlock",
+    "encryption": "EncryptionConfiguration",
+    "cors": "BucketCORS",
+    "lifecycle": "LifecycleConfiguration",
+    "notification": "BucketNotification",
+}
+_BUCKET_LISTS = {"versions": "ListBucketVersions", "uploads": "ListBucketMultipartUploads"}
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Permission(NamedTuple):
+    """What a role needs: `action` is IAM's name, `resource` a kind or a table's name, as in the policy."""
+
+    role: str
+    action: str
+    resource: str
+
+
+class Recorder:
+    """A WSGI application in front of the stand-in that writes down each permission once."""
+
+    def __init__(self, application: Application, path: Path) -> None:
+        self._application = application
+        self._path = path
+        self._known: set[Permission] = set()
+        self._guard = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        role = role_of(environ)
+        if role is None:
+            return self._application(environ, start_response)
+        body = _body_of(environ) if environ["REQUEST_METHOD"] == "POST" else b""
+        status = "200"
+
+        def started(line: str, *more: Any) -> Any:
+            nonlocal status
+            status = line
+            return start_response(line, *more)
+
+        answer = self._application(environ, started)
+        self._note(Permission(role, *used) for used in permissions(environ, body, int(status[:3])))
+        return answer
+
+    def _note(self, used: Iterable[Permission]) -> None:
+        with self._guard:
+            new = set(used) - self._known
+            self._known |= new
+            if new:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps(permission) + "\n" for permission in sorted(new))
+
+
+def recorded(folder: Path) -> set[Permission]:
+    """Return what all stand-ins have written into `folder`."""
+    return {
+        Permission(*json.loads(line))
+        for file in sorted(folder.iterdir())
+        for line in file.read_text("utf-8").splitlines()
+    }
+
+
+def role_of(environ: dict[str, Any]) -> str | None:
+    """Return whose key signed the request (AWS Signature Version 4), None when it is none of ours."""
+    signed = environ.get("HTTP_AUTHORIZATION", "")
+    presigned = parse_qs(environ.get("QUERY_STRING", "")).get("X-Amz-Credential", [""])[0]
+    found = _CREDENTIAL.search(signed or f"Credential={presigned}")
+    return found[1] if found else None
+
+
+def permissions(environ: dict[str, Any], body: bytes, status: int) -> Iterator[tuple[str, str]]:
+    """Yield the actions and resources that IAM would ask for this request."""
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    if target:
+        family, _, operation = target.rpartition(".")
+        service, resource = _FAMILIES[family.partition("_")[0]]
+        if service == "dynamodb":
+            yield from _of_tables(operation, json.loads(body))
+        else:
+            yield f"{service}:{operation}", resource
+    elif "/ses/" in environ.get("HTTP_AUTHORIZATION", ""):
+        # SES tells a finished message from one that it puts together itself.
+        kind = "SendRawEmail" if b'"Raw"' in body else "SendEmail"
+        yield f"ses:{kind}", "mail-identity"
+    else:
+        yield from _of_bucket(environ, status)
+
+
+def _of_tables(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if operation == "TransactWriteItems":
+        for entry in request["TransactItems"]:
+            for kind, what in entry.items():
+                yield f"dynamodb:{_ITEM_ACTIONS[kind]}", what["TableName"]
+    elif operation in ("BatchGetItem", "BatchWriteItem"):
+        for table in request["RequestItems"]:
+            yield f"dynamodb:{operation}", table
+    elif operation == "RestoreTableToPointInTime":
+        yield f"dynamodb:{operation}", request["SourceTableName"]
+        for action in _FILLING_A_COPY:
+            yield f"dynamodb:{action}", "copies"
+    else:
+        index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
+        table = request["TableName"]
+        yield f"dynamodb:{operation}", "copies" if "-restored-" in table else table + index
+
+
+def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]]:
+    method = environ["REQUEST_METHOD"]
+    query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    _, _, s3_key = environ["PATH_INFO"].lstrip("/").partition("/")
+    if s3_key:
+        yield f"s3:{_object_action(method, query)}", "object"
+        if status == 404 and method in ("GET", "HEAD"):
+            # Without this right, S3 says of an object that is not there that it is forbidden.
+            yield "s3:ListBucket", "bucket"
+    else:
+        yield f"s3:{_bucket_action(method, query)}", "bucket"
+
+
+def _object_action(method: str, query: dict[str, list[str]]) -> str:
+    if method in ("GET", "HEAD"):
+        if "uploadId" in query:
+            return "ListMultipartUploadParts"
+        return "GetObjectVersion" if "versionId" in query else "GetObject"
+    if method == "DELETE":
+        if "uploadId" in query:
+            return "AbortMultipartUpload"
+        return "DeleteObjectVersion" if "versionId" in query else "DeleteObject"
+    # A PUT of an object or of a part, and the beginning and the end of a multipart upload.
+    return "PutObject"
+
+
+def _bucket_action(method: str, query: dict[str, list[str]]) -> str:
+    for name, thing in _BUCKET_CONFIGURATION.items():
+        if name in query:
+            return ("Get" if method == "GET" else "Put") + thing
+    for name, action in _BUCKET_LISTS.items():
+        if name in query:
+            return action
+    return {"PUT": "CreateBucket", "DELETE": "DeleteBucket"}.get(method, "ListBucket")
+
+
+def _body_of(environ: dict[str, Any]) -> bytes:
+    """Read the body of a POST, and put it back for the application."""
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body: bytes = environ["wsgi.input"].read(length)
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body

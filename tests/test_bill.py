@@ -1,0 +1,109 @@
+"""The monthly bill: its items against sums done by hand, and the command that prints it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from panzoto.bill import Item, Usage, bill, database, prices, rds
+
+ROOT = Path(__file__).resolve().parents[1]
+# A thousand people, ten recordings a day of a minute each, one play and two visits a day, kept for a year.
+USAGE = Usage(1000, 10, 1, 2, 60, 8000, 12)
+RECORDINGS = 1000 * 10 * 30.4
+PLAYS = VISITS = 1000 * 30.4
+
+
+def items(usage: Usage = USAGE, fargate: bool = False) -> dict[str, Item]:
+    return {item.name: item for item in bill(usage, prices(), fargate)}
+
+
+@pytest.mark.parametrize(
+    ("name", "amount"),
+    [
+        ("DynamoDB writes", (RECORDINGS * 22 + PLAYS * 15 + VISITS * 2 * 1) / 1e6 * 0.625),
+        ("DynamoDB reads", (RECORDINGS * 6 + PLAYS * 5 + VISITS * 2 * 3) / 1e6 * 0.125),
+        ("DynamoDB storage", (RECORDINGS * 12 * 2500 + 1000 * 6000) / 1e9 * 0.25),
+        ("S3 storage", RECORDINGS * 12 * 480_000 / 1e9 * 0.023),
+        ("S3 PUT", RECORDINGS / 1000 * 0.005),
+        ("S3 GET and HEAD", (RECORDINGS + 4 * PLAYS) / 1000 * 0.0004),
+        ("transfer to the internet", PLAYS * 480_000 / 1e9 * 0.09),
+        ("SQS", RECORDINGS * 3 / 1e6 * 0.4),
+        ("EC2 t4g.medium", 730 * 0.0336),
+    ],
+)
+def test_an_item_is_what_its_formula_says(name: str, amount: float) -> None:
+    assert items()[name].amount == pytest.approx(amount)
+
+
+def test_machines_and_tasks_grow_with_what_is_played() -> None:
+    busy = Usage(1_000_000, 10, 1, 2, 60, 8000, 12)
+    # A million plays a day are 11.6 a second; 0.35 s each, five times that at the peak, cores half busy.
+    cores = 1e6 / 86400 * 0.35 * 5 / 0.5
+    assert items(busy)["EC2 t4g.medium"].quantity == 730 * -(-cores // 2)
+    assert items(busy, fargate=True)["Fargate vCPU"].quantity == pytest.approx(730 * (-(-cores // 1) + 0.25))
+    assert items(fargate=True)["Fargate vCPU"].quantity == pytest.approx(730 * 2.25)
+
+
+def test_nobody_pays_for_what_stands_there() -> None:
+    nobody = items(Usage(0, 10, 1, 2, 60, 8000, 12))
+    assert {name for name, item in nobody.items() if item.amount} == {
+        "EC2 t4g.medium",
+        "disk",
+        "public address",
+        "CloudWatch alarms",
+        "CloudWatch dashboard",
+        "secret",
+    }
+
+
+def test_the_price_list_has_its_date() -> None:
+    listed = prices()
+    assert date(2024, 11, 1) < date.fromisoformat(listed["as_of"]) <= date.today()  # noqa: DTZ011 - a day
+    assert all(value > 0 for value in listed.values() if not isinstance(value, str))
+
+
+def printed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi:app", "panzoto", "cost", *words],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PANZOTO_DATA_DIR": str(folder),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class TestCommand:
+    def test_it_prints_every_item_the_sum_and_what_is_replaced(self, tmp_path: Path) -> None:
+        command = printed(
+            tmp_path, "--users=1000", "--recordings-per-day=10", "--plays-per-day=1", "--visits-per-day=2"
+        )
+        assert command.returncode == 0, command.stderr
+        every = bill(USAGE, prices(), fargate=False)
+        lines = command.stdout.splitlines()
+        for item in every:
+            (line,) = [line for line in lines if line.startswith(item.name + " ")]
+            assert f" {item.amount:,.2f} " in line
+            assert line.rstrip().endswith(item.formula)
+        assert f"Together: {sum(item.amount for item in every):,.2f} USD a month" in lines
+        assert f"{database(every):,.2f} USD a month; RDS, which is replaced: {rds(prices()).amount:,.2f}" in (
+            command.stdout
+        )
+        assert prices()["as_of"] in lines[-1]
+
+    @pytest.mark.parametrize("words", [(), ("--users=many", "--recordings-per-day=1"), ("--users=-1",)])
+    def test_wrong_usage_is_told(self, words: tuple[str, ...], tmp_path: Path) -> None:
+        command = printed(tmp_path, *words)
+        assert command.returncode == 2
+        assert "--" in command.stderr
+        assert "Traceback" not in command.stderr
