@@ -13,7 +13,9 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,8 @@ graceful_timeout = 30 if settings.production else 10
 keepalive = 75
 # A playback address holds a sealed ticket of up to 4 KB.
 limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
 max_requests = 0
 # On a disk, the workers' sign of life would wait for the disk.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
@@ -125,7 +129,16 @@ def when_ready(server: Any) -> None:
         # Accepted connections inherit it from the socket that listens.
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if settings.metrics_port:
-        serve_metrics(server.log)
+        serve_metrics(server)
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Tell a supervisor (`deploy/supervise.py`) that there is somebody now who takes requests."""
+    descriptor = os.environ.get("PANZOTO_READY_FD")
+    if descriptor:
+        # A worker that replaces another one finds that nobody reads any longer.
+        with suppress(OSError):
+            os.write(int(descriptor), b"1")
 
 
 def child_exit(_server: Any, worker: Any) -> None:
@@ -150,11 +163,35 @@ class WorkersMetrics(Collector):
             return list(collector.collect())
 
 
-def serve_metrics(log: JsonLogger) -> None:
+def serve_metrics(server: Any) -> None:
+    """Serve the metrics for as long as this master has listeners, which it closes when it is asked to end.
+
+    During a change of release the master before still has the port, so it is asked for again and again.
+    """
     registry = CollectorRegistry()
     registry.register(WorkersMetrics())
+
+    def bound() -> Any:
+        return start_http_server(settings.metrics_port, METRICS_ADDRESS, registry)[0]
+
     try:
-        start_http_server(settings.metrics_port, METRICS_ADDRESS, registry)
+        web: Any = bound()
     except OSError as error:
-        reason = error.strerror
-        log.warning("There are no metrics: METRICS_PORT %d cannot be used: %s", settings.metrics_port, reason)
+        web, port, reason = None, settings.metrics_port, error.strerror
+        again = "it is tried again every second"
+        server.log.warning(
+            "There are no metrics: METRICS_PORT %d cannot be used: %s; %s", port, reason, again
+        )
+
+    def keep() -> None:
+        nonlocal web
+        while server.LISTENERS:
+            time.sleep(1)
+            if web is None:
+                with suppress(OSError):
+                    web = bound()
+        if web is not None:
+            web.shutdown()
+            web.server_close()
+
+    threading.Thread(target=keep, name="metrics", daemon=True).start()

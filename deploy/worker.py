@@ -72,6 +72,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         # Each closing connection with the bytes that it may still send and the moment of its end.
         self.lingering: dict[Any, tuple[int, float]] = {}
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Start or stop accepting; a worker that is asked to end first takes whoever has connected already.
+
+        They have sent their request into the kernel's queue, and closing the last copy of the listening
+        socket would reset them.  After that it is closed at once, so that whoever comes later is refused and
+        can go elsewhere, instead of waiting in vain while the last downloads finish.
+        """
+        if enabled or self.alive:
+            super().set_accept_enabled(enabled)
+            return
+        for listener in self.sockets:
+            for _ in range(self.cfg.backlog):
+                connections = self.nr_conns
+                self.accept(listener)
+                if self.nr_conns == connections:
+                    break
+        super().set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+
     def handle_request(self, req: Any, conn: Any) -> bool:
         req.body.reader = BodyReader(req.body.reader)
         return bool(super().handle_request(req, conn))

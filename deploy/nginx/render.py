@@ -1,0 +1,171 @@
+"""Write nginx's configuration for one machine to standard output.
+
+For example:
+    python3 deploy/nginx/render.py --server-name voice.example.com > /etc/nginx/nginx.conf
+    nginx -t && systemctl reload nginx
+
+It needs nothing but Python 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import pwd
+import re
+import sys
+from pathlib import Path
+
+TEMPLATE = Path(__file__).resolve().parent / "nginx.conf.template"
+SERVER_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
+# What may stand in the configuration without quotation marks.
+PLAIN_PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
+USERS = ("www-data", "nginx", "nobody")
+
+# Status, code, sentence and Retry-After of what nginx answers by itself, as the service would have said it.
+ERRORS: tuple[tuple[int, str, str, int | None], ...] = (
+    (400, "bad_request", "The request cannot be understood", None),
+    (404, "not_found", "There is nothing at this address", None),
+    (405, "method_not_allowed", "This address does not take that method", None),
+    (408, "request_timeout", "The request took too long to arrive", None),
+    (413, "payload_too_large", "The request body is larger than 64 KiB", None),
+    (414, "uri_too_long", "The address is too long", None),
+    (429, "too_many_requests", "Too many requests from this address; please wait a moment", 1),
+    (431, "headers_too_large", "The request headers are too large", None),
+    (500, "internal_error", "Something went wrong on our side; please try again", None),
+    (503, "unavailable", "The service cannot be reached right now; please try again in a moment", 5),
+)
+
+
+def error_page(status: int, code: str, sentence: str, retry_after: int | None) -> str:
+    """Return the location that answers `status` in the service's own shape."""
+    shape = {"error": sentence, "code": code, "request_id": "$panzoto_request_id"}
+    body = json.dumps(shape, separators=(",", ":"))
+    headers = [
+        'add_header Strict-Transport-Security "max-age=63072000" always;',
+        "add_header X-Request-ID $panzoto_request_id always;",
+        'add_header Cache-Control "no-store" always;',
+        'add_header X-Content-Type-Options "nosniff" always;',
+    ]
+    if retry_after is not None:
+        headers.append(f"add_header Retry-After {retry_after} always;")
+    lines = ["internal;", *headers, f"return {status} '{body}';"]
+    inner = "\n".join(f"            {line}" for line in lines)
+    return f"        location = /-/{status} {{\n{inner}\n        }}"
+
+
+def render(arguments: argparse.Namespace) -> str:
+    """Return the configuration."""
+    port = arguments.https_port
+    balancers = [f"    set_real_ip_from {network};" for network in arguments.balancer]
+    if balancers:
+        balancers += ["    real_ip_header X-Forwarded-For;", "    real_ip_recursive on;"]
+    else:
+        balancers = ["    # Clients connect directly, so it is who they are connected from."]
+
+    def also_ipv6(listen: str) -> str:
+        return f"\n        listen [::]:{listen};" if arguments.ipv6 else ""
+
+    values = {
+        "USER": arguments.user,
+        "PID": str(arguments.pid),
+        "LOGS": str(arguments.logs),
+        "STATE": str(arguments.state),
+        "REAL_IP": "\n".join(["", *balancers, ""]),
+        "UPSTREAM_PORT": str(arguments.upstream_port),
+        "HTTP_PORT": str(arguments.http_port),
+        "HTTPS_PORT": str(port),
+        "PUBLIC_PORT": "" if port == 443 else f":{port}",
+        "LISTEN_HTTP_IPV6": also_ipv6(f"{arguments.http_port} default_server"),
+        "LISTEN_HTTPS_IPV6": also_ipv6(f"{port} ssl"),
+        "LISTEN_HTTPS_IPV6_DEFAULT": also_ipv6(f"{port} ssl default_server"),
+        "SERVER_NAME": arguments.server_name,
+        "ACME_ROOT": str(arguments.acme_root),
+        "CERTIFICATE": str(arguments.certificate),
+        "CERTIFICATE_KEY": str(arguments.certificate_key),
+        "ERROR_PAGES": "\n".join(error_page(*error) for error in ERRORS),
+    }
+    return re.sub(r"@([A-Z_0-9]+)@", lambda found: values[found[1]], TEMPLATE.read_text("utf-8"))
+
+
+def main() -> int:
+    """Run the command line."""
+    sys.stdout.write(render(_arguments()))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="render.py"
+    )
+    add = parser.add_argument
+    add("--server-name", type=_server_name, required=True, help="the name in the certificate")
+    add("--certificate", type=_path, help="default: Let's Encrypt's fullchain.pem of the server name")
+    add("--certificate-key", type=_path, help="default: Let's Encrypt's privkey.pem of the server name")
+    add("--upstream-port", type=_port, default=5000, help="the service's PORT (%(default)s)")
+    add("--http-port", type=_port, default=80, help="(%(default)s)")
+    add("--https-port", type=_port, default=443, help="(%(default)s)")
+    add("--ipv6", action="store_true", help="listen on IPv6 too")
+    add(
+        "--balancer",
+        type=_network,
+        action="append",
+        default=[],
+        metavar="NETWORK",
+        help="a network, such as 10.0.0.0/16, whose load balancers are believed about the client's address",
+    )
+    add("--user", type=_user, default=_known_user(), help="whom nginx runs as (%(default)s)")
+    add("--logs", type=_path, default=Path("/var/log/nginx"), help="folder of the logs (%(default)s)")
+    add("--state", type=_path, default=Path("/var/lib/nginx"), help="folder that stays empty (%(default)s)")
+    add("--pid", type=_path, default=Path("/run/nginx.pid"), help="(%(default)s)")
+    add("--acme-root", type=_path, default=Path("/var/www/html"), help="certbot's webroot (%(default)s)")
+    arguments = parser.parse_args()
+    issued = Path("/etc/letsencrypt/live") / arguments.server_name
+    arguments.certificate = arguments.certificate or issued / "fullchain.pem"
+    arguments.certificate_key = arguments.certificate_key or issued / "privkey.pem"
+    return arguments
+
+
+def _server_name(value: str) -> str:
+    if len(value) > 253 or not SERVER_NAME.fullmatch(value):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a host name, such as voice.example.com")
+    return value
+
+
+def _path(value: str) -> Path:
+    if not PLAIN_PATH.fullmatch(value):
+        raise argparse.ArgumentTypeError(f"{value!r} is not an absolute path of plain characters")
+    return Path(value)
+
+
+def _port(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", value) or not 1 <= int(value) <= 65535:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a port, 1 to 65535")
+    return int(value)
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a network, such as 10.0.0.0/16") from error
+
+
+def _user(value: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a user's name")
+    return value
+
+
+def _known_user() -> str:
+    for name in USERS:
+        try:
+            return pwd.getpwnam(name).pw_name
+        except KeyError:
+            continue
+    return "nobody"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

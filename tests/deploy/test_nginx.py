@@ -1,0 +1,310 @@
+"""The real nginx, with the project's configuration, before the real service."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.support.aws import free_port
+from tests.support.edge import Nginx, nginx_before, rendered, supervised
+from tests.support.recordings import single_shot, store
+from tests.support.service import PASSWORD, ROOT, Service
+
+PLAIN = b"\x00\x00\x00\x1cftyp3gp4" + os.urandom(8_000_000)
+
+
+@pytest.fixture(scope="module")
+def behind(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """An instance of the service that believes one proxy."""
+    with supervised(service, tmp_path_factory.mktemp("service"), TRUSTED_PROXIES="1") as instance:
+        yield instance
+
+
+@pytest.fixture(scope="module")
+def edge(behind: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    port = int(behind.environment["PORT"])
+    with nginx_before(port, tmp_path_factory.mktemp("nginx") / "edge") as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def playback_url(service: Service, edge: Nginx, account: dict[str, Any]) -> str:
+    """The address at which a recording plays, as nginx's clients are given it."""
+    s3_key = f"users/{account['user_id']}/audio-1.3gp"
+    file_id = store(service, account, s3_key, single_shot(PASSWORD, account["key_salt"], PLAIN))
+    body = {"password": PASSWORD, "file_id": file_id}
+    opened = edge.call("POST", "/api/decrypt-audio", account["token"], json=body)
+    assert opened.status_code == 200, opened.text
+    url: str = opened.json()["download_url"]
+    assert url.startswith(f"{edge.url}/api/playback/")
+    return url
+
+
+def is_error(answer: requests.Response, status: int, code: str) -> None:
+    """Whether it is an error in the shape of the contract."""
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (status, code)
+    assert body.keys() == {"error", "code", "request_id"}
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    assert answer.headers["Content-Type"] == "application/json"
+    assert "max-age=" in answer.headers["Strict-Transport-Security"]
+
+
+def raw(edge: Nginx, sent: bytes) -> tuple[int, Any]:
+    """Send bytes as they are; return the status and the JSON of the answer."""
+    address = urlsplit(edge.url)
+    with (
+        socket.create_connection(("127.0.0.1", address.port or 0), timeout=20) as plain,
+        edge.tls().wrap_socket(plain, server_hostname="localhost") as client,
+    ):
+        client.sendall(sent)
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+class TestCalls:
+    def test_the_six_calls_of_the_phones(self, service: Service, edge: Nginx) -> None:
+        assert edge.call("GET", "/api/health").json()["status"] == "healthy"
+        credentials = {"email": "edge@example.com", "password": PASSWORD}
+        account = edge.call("POST", "/api/register", json=credentials).json()
+        login = edge.call("POST", "/api/login", json=credentials)
+        assert login.status_code == 200
+        assert int(login.headers["RateLimit-Remaining"]) >= 0
+        token, s3_key = login.json()["token"], f"users/{account['user_id']}/audio-7.3gp"
+        service.put_object(s3_key, single_shot(PASSWORD, account["key_salt"], PLAIN))
+        recorded = edge.call("POST", "/api/audio-file", token, json={"s3_key": s3_key})
+        assert recorded.status_code == 201
+        listed = edge.call("GET", "/api/user/audio-files?limit=50", token).json()["audio_files"]
+        assert [file["s3_key"] for file in listed] == [s3_key]
+        opened = edge.call("POST", "/api/decrypt-audio", token, json={"password": PASSWORD, "s3_key": s3_key})
+        assert edge.call("GET", opened.json()["download_url"]).content == PLAIN
+
+    def test_plain_http_is_sent_to_https_and_a_post_stays_a_post(self, edge: Nginx) -> None:
+        answer = edge.call("POST", f"{edge.plain_url}/api/login?a=b", json={"email": "a"})
+        assert answer.status_code == 308
+        assert answer.headers["Location"] == f"{edge.url}/api/login?a=b"
+
+    def test_https_is_asked_for_from_now_on(self, edge: Nginx) -> None:
+        assert edge.call("GET", "/api/health").headers["Strict-Transport-Security"] == "max-age=63072000"
+
+    def test_old_tls_is_refused(self, edge: Nginx) -> None:
+        for version, accepted in ((ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)):
+            context = edge.tls()
+            context.minimum_version = context.maximum_version = version
+            with closing(self.connected(edge, context, "localhost")) as client:
+                assert (client.version() is not None) is accepted
+        context = edge.tls()
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.raises(ssl.SSLError):
+            self.connected(edge, context, "localhost")
+
+    def test_another_name_gets_no_certificate_and_no_service(self, edge: Nginx) -> None:
+        with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+            self.connected(edge, edge.tls(), "elsewhere.example.com")
+        status, body = raw(edge, b"GET /api/health HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n")
+        assert (status, body["code"]) == (421, "misdirected_request")
+
+    def connected(self, edge: Nginx, context: ssl.SSLContext, name: str) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", urlsplit(edge.url).port or 0), timeout=20)
+        try:
+            return context.wrap_socket(plain, server_hostname=name)
+        except ssl.SSLError:
+            plain.close()
+            raise
+
+    def test_metrics_and_whatever_is_no_call_are_not_there(self, edge: Nginx) -> None:
+        for path in ("/metrics", "/", "/.env", "/-/503"):
+            is_error(edge.call("GET", path), 404, "not_found")
+
+
+class TestErrors:
+    def test_the_services_own_pass_through(self, edge: Nginx) -> None:
+        is_error(edge.call("GET", "/api/user"), 401, "token_missing")
+        is_error(edge.call("POST", "/api/login", data=b'"' + b"a" * 70_000), 413, "payload_too_large")
+
+    def test_those_of_nginx_look_the_same(self, edge: Nginx) -> None:
+        is_error(edge.call("POST", "/api/login", data=b'"' + b"a" * 500_000), 413, "payload_too_large")
+        is_error(edge.call("GET", "/api/" + "a" * 9000), 414, "uri_too_long")
+        is_error(edge.call("GET", "/api/health", headers={"X-Long": "a" * 9000}), 431, "headers_too_large")
+        is_error(edge.call("TRACE", "/api/health"), 405, "method_not_allowed")
+        for sent in (b"rubbish\r\n\r\n", b"GET /api/health HTTP/1.1\r\nHost: a b\r\n\r\n"):
+            status, body = raw(edge, sent)
+            assert (status, body["code"]) == (400, "bad_request")
+        plain_on_tls = requests.get(edge.url.replace("https", "http") + "/api/health", timeout=20)
+        assert (plain_on_tls.status_code, plain_on_tls.json()["code"]) == (400, "bad_request")
+
+    def test_a_service_that_is_away_is_unavailable_and_its_tickets_stay_secret(self, tmp_path: Path) -> None:
+        ticket = "Zk3-a-ticket-that-nobody-may-read-9Qw"
+        with nginx_before(free_port(), tmp_path / "edge") as alone:
+            for path in (
+                f"/api/playback/{ticket}",
+                f"//api//playback/{ticket}",
+                f"/api/%70layback/{ticket}",
+                f"/api/playback%2F{ticket}",
+                f"/api/health?next=/api/playback/{ticket}",
+                f"/{ticket}/api/health",
+            ):
+                answer = requests.Session()
+                request = requests.Request("GET", alone.url, headers={"Referer": f"{alone.url}/{ticket}"})
+                prepared = request.prepare()
+                prepared.url = alone.url + path
+                got = answer.send(prepared, verify=str(alone.certificate), timeout=20)
+                if got.status_code != 404:
+                    is_error(got, 503, "unavailable")
+                    assert int(got.headers["Retry-After"]) > 0
+            alone.call("GET", f"{alone.plain_url}/api/playback/{ticket}")
+            raw(alone, f"GET /api/playback/{ticket} HTTP/9.9\r\nHost: a\r\n\r\n".encode())
+            raw(alone, f"GET /api/playback/{ticket}\x01 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            raw(alone, f"GET /api/playback/{ticket}{'a' * 9000} HTTP/1.1\r\n\r\n".encode())
+            lines = [json.loads(line) for line in alone.access_log().splitlines()]
+            assert {line["status"] for line in lines} >= {503, 404, 308, 400, 414}
+            assert "/api/playback" in {line["route"] for line in lines}
+            assert ticket.encode() not in alone.everything_written()
+
+    def test_who_asks_too_much_is_told_when_to_come_back_and_others_are_served(self, tmp_path: Path) -> None:
+        with nginx_before(free_port(), tmp_path / "edge") as alone:
+            requests_at_once = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 900
+            last = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            with (
+                socket.create_connection(("127.0.0.1", urlsplit(alone.url).port or 0), timeout=60) as plain,
+                alone.tls().wrap_socket(plain, server_hostname="localhost") as client,
+            ):
+                client.sendall(requests_at_once + last)
+                answers = b"".join(iter(lambda: client.recv(1 << 20), b""))
+            assert answers.count(b"HTTP/1.1 ") == 901
+            refused = answers.count(b"HTTP/1.1 429 ")
+            assert answers.count(b"HTTP/1.1 503 ") == 901 - refused
+            assert 0 < refused <= 400, "500 at once are allowed"
+            assert answers.count(b"\r\nRetry-After: 1\r\n") == refused
+            assert answers.count(b'"code":"too_many_requests"') == refused
+            # Another address of loopback: 503, since nothing runs behind this nginx.
+            with (
+                socket.create_connection(
+                    ("127.0.0.1", urlsplit(alone.url).port or 0), timeout=60, source_address=("127.0.0.2", 0)
+                ) as plain,
+                alone.tls().wrap_socket(plain, server_hostname="localhost") as client,
+            ):
+                client.sendall(last)
+                assert client.recv(4096).startswith(b"HTTP/1.1 503 ")
+
+
+class TestPlayback:
+    def test_ranges_work_and_nothing_is_compressed(self, edge: Nginx, playback_url: str) -> None:
+        for asked, expected in (("bytes=0-99", PLAIN[:100]), ("bytes=-1000", PLAIN[-1000:])):
+            part = edge.call("GET", playback_url, headers={"Range": asked, "Accept-Encoding": "gzip"})
+            assert (part.status_code, part.content) == (206, expected)
+            assert part.headers["Content-Range"].endswith(f"/{len(PLAIN)}")
+            assert "Content-Encoding" not in part.headers
+        beyond = edge.call("GET", playback_url, headers={"Range": f"bytes={len(PLAIN)}-"})
+        is_error(beyond, 416, "range_not_satisfiable")
+        head = edge.call("HEAD", playback_url)
+        assert (head.headers["Content-Length"], head.content) == (str(len(PLAIN)), b"")
+
+    def test_the_ticket_and_the_sound_are_in_no_file(
+        self, edge: Nginx, behind: Service, playback_url: str
+    ) -> None:
+        ticket = playback_url.rpartition("/")[2]
+        assert edge.call("GET", playback_url).content == PLAIN
+        lines = [json.loads(line) for line in edge.access_log().splitlines()]
+        assert ("/api/playback", 200) in {(line["route"], line["status"]) for line in lines}
+        written = edge.everything_written() + behind.log().encode()
+        assert ticket.encode() not in written
+        assert PLAIN[1000:1100] not in written
+
+    def test_a_slow_listener_leaves_no_file(self, edge: Nginx, playback_url: str) -> None:
+        address = urlsplit(playback_url)
+        with socket.socket() as plain:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            plain.settimeout(20)
+            plain.connect(("127.0.0.1", address.port or 0))
+            with edge.tls().wrap_socket(plain, server_hostname="localhost") as client:
+                client.sendall(f"GET {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
+                assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+                # A temporary file would have lost its name already, so it is looked for among what is held,
+                # for as long as nginx would need to fill one.
+                for _ in range(10):
+                    assert self.files_held(edge) <= {"access.log", "error.log", "start.log", "null"}
+                    time.sleep(0.1)
+        assert [file for file in (edge.folder / "state").rglob("*") if file.is_file()] == []
+
+    def files_held(self, edge: Nginx) -> set[str]:
+        workers = Path(f"/proc/{edge.pid}/task/{edge.pid}/children").read_text().split()
+        assert workers
+        held = {link.readlink() for pid in workers for link in Path(f"/proc/{pid}/fd").iterdir()}
+        return {path.name for path in held if str(path).startswith("/") and path.name != "zero"}
+
+
+class TestHeaders:
+    def test_an_id_of_the_client_goes_all_the_way(self, edge: Nginx, behind: Service) -> None:
+        sent = {"X-Request-ID": "from-the-phone-1"}
+        assert edge.call("GET", "/api/health", headers=sent).headers["X-Request-ID"] == "from-the-phone-1"
+        made = edge.call("GET", "/api/health", headers={"X-Request-ID": "?"}).headers["X-Request-ID"]
+        for request_id in ("from-the-phone-1", made):
+            assert f'"request_id":"{request_id}"' in edge.access_log()
+            assert f'"request_id": "{request_id}"' in behind.log()
+
+    def test_only_json_is_compressed(self, edge: Nginx) -> None:
+        wanted = {"Accept-Encoding": "gzip"}
+        described = edge.call("GET", "/api/openapi.json", headers=wanted)
+        assert described.headers["Content-Encoding"] == "gzip"
+        assert described.headers["Vary"] == "Accept-Encoding"
+        page = edge.call("GET", "/api/docs", headers=wanted)
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert "Content-Encoding" not in page.headers
+
+    def test_nobody_may_say_whose_address_is_his(self, edge: Nginx, account: dict[str, Any]) -> None:
+        lies = {"X-Forwarded-For": "203.0.113.9", "X-Real-IP": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
+        body = {"email": account["user"]["email"], "password": PASSWORD}
+        token = edge.call("POST", "/api/login", json=body, headers=lies).json()["token"]
+        events = edge.call("GET", "/api/user/events", token).json()["events"]
+        assert {event["address"] for event in events} == {"127.0.0.1"}
+        assert "203.0.113.9" not in edge.access_log()
+
+    def test_a_load_balancer_may(self, behind: Service, account: dict[str, Any], tmp_path: Path) -> None:
+        port = int(behind.environment["PORT"])
+        with nginx_before(port, tmp_path / "edge", "--balancer", "127.0.0.0/8") as balanced:
+            body = {"email": account["user"]["email"], "password": PASSWORD}
+            said = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
+            token = balanced.call("POST", "/api/login", json=body, headers=said).json()["token"]
+            events = balanced.call("GET", "/api/user/events", token).json()["events"]
+            assert events[0]["address"] == "203.0.113.9"
+
+
+class TestRendering:
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            ([], "--server-name"),
+            (["--server-name", "a;b"], "is not a host name"),
+            (["--server-name", "a.b", "--upstream-port", "0"], "is not a port"),
+            (["--server-name", "a.b", "--logs", "/a b"], "is not an absolute path"),
+            (["--server-name", "a.b", "--balancer", "ten"], "is not a network"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, arguments: list[str], sentence: str) -> None:
+        command = ["python3", str(ROOT / "deploy" / "nginx" / "render.py"), *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert sentence in ran.stderr
+
+    def test_ipv6_is_listened_on_when_asked_for(self, tmp_path: Path) -> None:
+        configuration = rendered(tmp_path / "edge", 5000, 443, 80, "--ipv6").read_text()
+        assert configuration.count("listen [::]:443 ssl") == 2
+        assert "listen [::]:80 default_server;" in configuration
