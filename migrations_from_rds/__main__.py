@@ -6,8 +6,10 @@ import argparse
 import gc
 import logging
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -23,8 +25,12 @@ from panzoto.errors import PanzotoError, SettingsError, Unavailable
 from panzoto.logs import exception_chain
 from panzoto.models import bind_models
 
+# Stands for --from-rejects without a name.
+IN_STATE_DIR = Path()
 INTERRUPTED = 130
 TERMINATED = 143
+MOST_THREADS = 64
+AGAIN = "run the same command again to go on"
 OBJECTS_BEFORE_COLLECTION = 100_000
 EPILOG = """\
 exit status:
@@ -60,14 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = settings()
         bind_models(found)
         return COMMANDS[options.command](options, found, display)
-    except KeyboardInterrupt:
-        display.tell("Stopped; run the same command again to go on")
+    except (KeyboardInterrupt, EOFError):
+        # The latter is Ctrl-D at a question.
+        display.tell(f"Stopped; {AGAIN}")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever it is, its own text may hold a secret
-        return _tell(error, display)
+        return _tell(error, display, options.state_dir)
 
 
-def _tell(error: Exception, display: Display) -> Status:
+def _tell(error: Exception, display: Display, state_dir: Path) -> Status:
     """Say what ended the run, and return the exit status that says the same."""
     if isinstance(error, MigrationError):
         display.tell(str(error))
@@ -77,8 +84,15 @@ def _tell(error: Exception, display: Display) -> Status:
         return Status.REFUSED
     if isinstance(error, PanzotoError):
         passing = isinstance(error, Unavailable)
-        display.tell(error.sentence + ("; run the same command again to go on" if passing else ""))
+        display.tell(f"{error.sentence}; {AGAIN}" if passing else error.sentence)
         return Status.STOPPED if passing else Status.REFUSED
+    if isinstance(error, sqlite3.Error):
+        display.tell(f"The manifest in {state_dir} cannot be used: {error}; once it can, {AGAIN}")
+        return Status.STOPPED
+    if isinstance(error, OSError) and error.strerror:
+        where = error.filename or state_dir
+        display.tell(f"{where} cannot be used: {error.strerror}; once it can, {AGAIN}")
+        return Status.STOPPED
     for link in exception_chain(error):
         display.tell(f"{link['type']} at {'; '.join(link['frames'][-3:])}")
     return Status.STOPPED
@@ -92,12 +106,15 @@ def _terminate(_: int, __: FrameType | None) -> NoReturn:
 def _read(arguments: Sequence[str] | None) -> Options:
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    if given.get("from_rejects") == "":
-        given["from_rejects"] = given.get("state_dir", Options(given["command"]).state_dir) / REJECTS
-    if given.get("from_rejects") is not None and given.get("since_last"):
-        parser.error("--from-rejects and --since-last are two different runs")
     given["accounts"] = tuple(given.get("accounts") or ())
-    return Options(**{name: value for name, value in given.items() if value is not None})
+    options = Options(**{name: value for name, value in given.items() if value is not None})
+    if options.from_rejects is not None and options.since_last:
+        parser.error("--from-rejects and --since-last are two different runs")
+    if options.service_url is not None and not options.accounts:
+        parser.error("--service-url goes with --account, which says whom to sign in as")
+    if options.from_rejects == IN_STATE_DIR:
+        return replace(options, from_rejects=options.state_dir / REJECTS)
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,8 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     copy.add_argument(
         "--from-rejects",
         nargs="?",
-        const="",
-        type=lambda value: Path(value) if value else "",
+        const=IN_STATE_DIR,
+        type=Path,
         metavar="FILE",
         help="feed back a mended reject file (default: rejects.jsonl in --state-dir)",
     )
@@ -184,25 +201,33 @@ def _source_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--on-collision",
-        type=Policy,
-        choices=list(Policy),
+        type=_policy,
         metavar="|".join(Policy),
         help="what to do with accounts whose addresses become one (default fail)",
     )
 
 
+def _policy(value: str) -> Policy:
+    try:
+        return Policy(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(Policy)}") from None
+
+
 def _positive(value: str) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("must be more than 0")
+        raise argparse.ArgumentTypeError("must be a number, more than 0")
     return number
 
 
 def _threads(value: str) -> int:
-    number = int(value)
-    if not 1 <= number <= 64:
-        raise argparse.ArgumentTypeError("must be from 1 to 64")
-    return number
+    if not value.isdecimal() or not 1 <= int(value) <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MOST_THREADS}")
+    return int(value)
 
 
 def prepare_process() -> None:

@@ -44,14 +44,24 @@ def run(options: Options, display: Display) -> Status:
 
 def bind_target(state: State, tables: BulkTables) -> None:
     """Note which tables this state is about. Raises `Refused` when they are others than before."""
-    identity = tables.identity()
+    check_target(state, tables)
     if state.fact("target") is None:
         empty = not (tables.has_rows(User) or tables.has_rows(AudioFile))
-        state.remember(target=identity, target_was_empty=empty)
-    elif state.fact("target") != identity:
+        state.remember(target=tables.identity(), target_was_empty=empty)
+
+
+def check_target(state: State, tables: BulkTables) -> None:
+    """Raises `Refused` when the state is about other tables, and `TableMissing`."""
+    if state.fact("target") not in (None, tables.identity()):
         raise Refused(
             "The state in this folder belongs to a copy into other tables; give another --state-dir for these"
         )
+
+
+def check_source(state: State, source: Snapshot) -> None:
+    """Raises `Refused` when the state is about another database."""
+    if state.fact("source") not in (None, source.identity()):
+        raise Refused("The state in this folder belongs to another database; give another --state-dir")
 
 
 def policy_of(options: Options, state: State) -> Policy:
@@ -69,6 +79,7 @@ class _Copy:
         self._sender = Sender(tables, self._pace)
         self._policy = policy_of(options, state)
         self._tally: Counter[str] = Counter()
+        self._begun = False
         self._complete = False
 
     def run(self) -> None:
@@ -80,6 +91,7 @@ class _Copy:
             self._check(source)
             survey = self._survey(source)
             self._begin_pass(source)
+            self._begun = True
             for table, since in self._stages():
                 self._load(source, survey, table, since)
             if self._pass["mode"] == "delta":
@@ -91,7 +103,6 @@ class _Copy:
         folder = self._options.state_dir
         tally = self._tally
         report.write_problems(folder, self._state)
-        report.write_rejects(folder, self._state, self._display)
         content = {
             "complete": self._complete,
             "policy": self._policy.value,
@@ -103,6 +114,10 @@ class _Copy:
             "problem_rows": report.some_problems(self._state),
         }
         report.write_report(folder, "copy", began, content)
+        if not self._begun:
+            # What was refused has read no rows, and rejected none that could be fed back.
+            return
+        report.write_rejects(folder, self._state, self._display)
         report.print_tally(self._display, tally)
         report.print_counts(self._display, self._state)
         rejected = self._state.rejected_count()
@@ -119,9 +134,7 @@ class _Copy:
 
     def _check(self, source: Snapshot) -> None:
         source.check_schema()
-        known = self._state.fact("source")
-        if known is not None and known != source.identity():
-            raise Refused("The state in this folder belongs to another database; give another --state-dir")
+        check_source(self._state, source)
         if self._options.since_last:
             self._check_delta(source)
 
@@ -260,13 +273,15 @@ class _Copy:
         self._complete = True
 
     def _feed(self) -> None:
-        writer = Writer(self._sender, self._state.migration, look_first=True)
-        loader = Loader(self._state, writer, self._pace, self._options.threads)
-        loader.tally = self._tally
         path = self._options.from_rejects
         if path is None or not path.exists():
             raise Refused(f"There is no reject file {path}")
-        feeding.run(path, self._state, self._sender, loader, self._policy, display=self._display)
+        writer = Writer(self._sender, self._state.migration, look_first=True)
+        loader = Loader(self._state, writer, self._pace, self._options.threads)
+        loader.tally = self._tally
+        rows = feeding.read(path)
+        self._begun = True
+        feeding.run(rows, self._state, self._sender, loader, self._policy, display=self._display)
 
 
 def _ignore(_: int) -> None:

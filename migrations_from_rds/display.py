@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,12 +23,20 @@ from rich.text import Text
 PLAIN_SECONDS = 5.0
 
 
+class _Console(Console):
+    """A console whose reader may go away, as `| head` does: the run goes on, and its reports are files."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 class Display:
     """Results go to standard output, the state of things to standard error."""
 
     def __init__(self) -> None:
-        self.out = Console(soft_wrap=True, highlight=False, markup=False)
-        self.err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self.out = _Console(soft_wrap=True, highlight=False, markup=False)
+        self.err = _Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
     def say(self, line: str) -> None:
         """Print a line of the result."""

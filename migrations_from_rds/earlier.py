@@ -24,17 +24,10 @@ def claim_earlier_rows(sender: Sender, threads: int, advance: Callable[[int], No
     """Write the claims that are missing; safe to repeat. Raises `Stopped` and `AwsRefused`."""
     with ThreadPoolExecutor(threads) as pool:
         for table in (USERS, AUDIO_FILES):
-            for _ in pool.map(partial(_claim_segment, sender, table, threads, advance), range(threads)):
-                pass
-
-
-def _claim_segment(
-    sender: Sender, table: str, threads: int, advance: Callable[[int], None], number: int
-) -> None:
-    for page in sender.tables.segment(model_of(table), number, threads):
-        for rows in slices(page, MOST_KEYS):
-            _claim(sender, table, rows)
-        advance(len(page))
+            for page in sender.tables.pages(model_of(table)):
+                for _ in pool.map(partial(_claim, sender, table), slices(page, MOST_KEYS)):
+                    pass
+                advance(len(page))
 
 
 def _claim(sender: Sender, table: str, rows: Iterable[Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +21,9 @@ from panzoto.models.bulk import Item, text
 
 
 def run(
-    path: Path, state: State, sender: Sender, loader: Loader, policy: Policy, *, display: Display
+    rows: Sequence[Row], state: State, sender: Sender, loader: Loader, policy: Policy, *, display: Display
 ) -> None:
-    """Write the rows of the file at `path`. Raises `Refused` when one of its lines cannot be understood."""
-    rows = read(path)
+    """Write the rows that `read` gave. Raises `Stopped` and `AwsRefused`."""
     users = [row for row in rows if isinstance(row, UserRow)]
     _refuse_accounts(users, state, sender, policy)
     files = _with_owners([row for row in rows if isinstance(row, FileRow)], users, sender)
@@ -38,7 +38,7 @@ def read(path: Path) -> list[Row]:
     """Return the rows of a reject file. Raises `Refused` with every line that cannot be understood."""
     rows: dict[tuple[str, str], Row] = {}
     faults = []
-    for number, line in enumerate(lines_of(path), 1):
+    for number, line in enumerate(_lines(path), 1):
         try:
             row = parse_line(line)
         except Unreadable as fault:
@@ -51,6 +51,13 @@ def read(path: Path) -> list[Row]:
     if faults:
         raise Refused(f"{path} cannot be fed back, nothing was written: " + "; ".join(faults[:20]))
     return list(rows.values())
+
+
+def _lines(path: Path) -> Iterable[str]:
+    try:
+        yield from lines_of(path)
+    except UnicodeDecodeError:
+        raise Refused(f"{path} cannot be fed back, nothing was written: it is not UTF-8 text") from None
 
 
 def _refuse_accounts(users: list[UserRow], state: State, sender: Sender, policy: Policy) -> None:

@@ -11,7 +11,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from migrations_from_rds.compare import Verdict
@@ -20,7 +19,7 @@ from migrations_from_rds.source import Snapshot
 from migrations_from_rds.survey import ROWS_AT_ONCE
 from migrations_from_rds.tables import model_of
 from panzoto.models import AudioFile, User
-from panzoto.models.bulk import ORIGIN, BulkTables, Item, key_name
+from panzoto.models.bulk import ORIGIN, BulkTables, Item, key_name, text
 
 BUCKET_DIGITS = 3
 BUCKETS = 16**BUCKET_DIGITS
@@ -32,23 +31,39 @@ MOST_ROWS_NAMED = 1_000_000
 
 
 class Sums:
-    """For each bucket of ids, how many rows and the sum of their digests."""
+    """For each bucket of ids, how many rows and the sum of their digests.
 
-    def __init__(self, table: str) -> None:
+    Only rows that migrations of the names `origins` wrote are counted.
+    """
+
+    def __init__(self, table: str, origins: Iterable[str]) -> None:
         self._table = table
+        self.origins = set(origins)
         self._rows = [0] * BUCKETS
         self._sums = [0] * BUCKETS
         self._lock = threading.Lock()
 
+    def admit(self, items: Iterable[Item]) -> None:
+        """Add `items`, whichever migration wrote them, and count it from now on."""
+        wanted = list(items)
+        with self._lock:
+            self.origins |= {origin for item in wanted if (origin := text(item, ORIGIN)) is not None}
+        self.add(wanted)
+
     def add(self, items: Iterable[Item]) -> None:
-        """Add those of `items` that a migration wrote and that belong into the index."""
+        """Add those of `items` that are counted and belong into the index."""
         key = key_name(model_of(self._table))
-        values = [(item[key]["S"], fingerprint(item)) for item in items if is_expected(self._table, item)]
+        values = [(item[key]["S"], fingerprint(item)) for item in items if self.counts(item)]
         with self._lock:
             for row_id, value in values:
                 bucket = bucket_of(row_id)
                 self._rows[bucket] += 1
                 self._sums[bucket] = (self._sums[bucket] + value) % MODULUS
+
+    def counts(self, item: Item) -> bool:
+        """Whether the index holds `item`: it was migrated and has what the index is ordered by."""
+        ordered_by = "email" if self._table == USERS else "uploaded_at"
+        return text(item, ORIGIN) in self.origins and ordered_by in item
 
     @property
     def rows(self) -> int:
@@ -67,11 +82,6 @@ def fingerprint(item: Item) -> int:
     """Return a number that stands for all attributes of `item`."""
     canonical = json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
     return int.from_bytes(hashlib.blake2b(canonical, digest_size=16).digest())
-
-
-def is_expected(table: str, item: Item) -> bool:
-    """Whether the index holds `item`: it was migrated and has what the index is ordered by."""
-    return ORIGIN in item and ("email" if table == USERS else "uploaded_at") in item
 
 
 def bucket_of(row_id: str) -> int:
@@ -96,53 +106,40 @@ class Checked:
 class IndexCheck:
     """Compares the index of one table with `expected`, the sums of the rows that were found in the table."""
 
-    def __init__(self, tables: BulkTables, table: str, threads: int) -> None:
+    def __init__(self, tables: BulkTables, table: str) -> None:
         self._tables = tables
         self._table = table
-        self._threads = threads
         self._key = key_name(model_of(table))
 
     def run(self, expected: Sums, source: Snapshot, advance: Callable[[int], None]) -> Checked:
         """Compare, waiting a little for an index that lags."""
         for attempt in range(ATTEMPTS):
-            found = self._scan(advance)
+            found = self._scan(expected.origins, advance)
             different = expected.differing(found)
             if not different:
                 return Checked(found.rows, [], 0)
             if attempt < ATTEMPTS - 1:
                 time.sleep(PAUSE_SECONDS)
         named = self._nameable(different, max(expected.rows, found.rows))
-        differences = sorted(self._name(named, source), key=lambda entry: entry[0])
+        differences = sorted(self._name(expected, named, source), key=lambda entry: entry[0])
         return Checked(found.rows, differences, len(different) - len(named))
 
-    def _scan(self, advance: Callable[[int], None]) -> Sums:
-        sums = Sums(self._table)
-
-        def add(items: list[Item]) -> None:
+    def _scan(self, origins: set[str], advance: Callable[[int], None]) -> Sums:
+        sums = Sums(self._table, origins)
+        for items in self._tables.pages(model_of(self._table), index_of(self._table)):
             sums.add(items)
             advance(len(items))
-
-        self._each_page(index_of(self._table), add)
         return sums
-
-    def _each_page(self, index: str | None, use: Callable[[list[Item]], None]) -> None:
-        def read(number: int) -> None:
-            for items in self._tables.segment(model_of(self._table), number, self._threads, index):
-                use(items)
-
-        with ThreadPoolExecutor(self._threads) as pool:
-            for _ in pool.map(read, range(self._threads)):
-                pass
 
     def _nameable(self, different: set[int], rows: int) -> set[int]:
         """Return as many of the buckets as fit into memory row by row."""
         most = max(1, MOST_ROWS_NAMED * BUCKETS // max(rows, 1))
         return set(sorted(different)[:most])
 
-    def _name(self, buckets: set[int], source: Snapshot) -> Iterator[tuple[str, Verdict]]:
+    def _name(self, expected: Sums, buckets: set[int], source: Snapshot) -> Iterator[tuple[str, Verdict]]:
         index = index_of(self._table)
-        in_table = self._fingerprints(None, buckets)
-        in_index = self._fingerprints(index, buckets)
+        in_table = self._fingerprints(expected, None, buckets)
+        in_index = self._fingerprints(expected, index, buckets)
         in_source = {
             row_id
             for page in source.ids(self._table, ROWS_AT_ONCE)
@@ -157,13 +154,10 @@ class IndexCheck:
             elif in_table.get(row_id) != in_index[row_id]:
                 yield row_id, Verdict("index_differs", f"{index} holds it otherwise than the table")
 
-    def _fingerprints(self, index: str | None, buckets: set[int]) -> dict[str, int]:
-        found: dict[str, int] = {}
-
-        def use(items: list[Item]) -> None:
-            for item in items:
-                if is_expected(self._table, item) and bucket_of(item[self._key]["S"]) in buckets:
-                    found[item[self._key]["S"]] = fingerprint(item)
-
-        self._each_page(index, use)
-        return found
+    def _fingerprints(self, expected: Sums, index: str | None, buckets: set[int]) -> dict[str, int]:
+        return {
+            item[self._key]["S"]: fingerprint(item)
+            for items in self._tables.pages(model_of(self._table), index)
+            for item in items
+            if expected.counts(item) and bucket_of(item[self._key]["S"]) in buckets
+        }

@@ -48,8 +48,6 @@ from panzoto.models.bulk import (
 CHUNKS_UNDER_WAY = 8
 COLLECTING_SECONDS = 0.25
 ROUNDS = 20
-# Each of the two large tables has one index, with all attributes in it.
-INDEXES = 1
 
 TALLIED = {
     Decision.WRITE: "written",
@@ -186,7 +184,7 @@ class Writer:
 
     def _parcel(self, row: Wanted, stored: Item | None, *, needs_claim: bool) -> Parcel:
         model, item = model_of(row.table), self._item(row, stored)
-        cost = units(item) * (UNITS_IN_TRANSACTION + INDEXES)
+        cost = units(item) * UNITS_IN_TRANSACTION + index_units(row.table, units(item))
         actions = [put_new(model, item) if stored is None else put_over(model, item, stored)]
         if needs_claim:
             claim = claim_item(row.item, self._migration)
@@ -308,6 +306,15 @@ class Loader:
         self.tally[f"{table}.read"] += sum(len(chunk.ids) for chunk in over)
         self.tally[f"{table}.unchanged"] += sum(chunk.skipped for chunk in over)
         self.tally[f"{table}.rejected"] += rejected
+
+
+def index_units(table: str, row_units: int) -> int:
+    """Return the write units of a row's places in the indexes.
+
+    Both tables have one with all attributes, by address or by owner; that of recordings
+    also one by key, with so few that a unit is enough.
+    """
+    return row_units + (1 if table == AUDIO_FILES else 0)
 
 
 def is_done(row: Wanted, known: Known | None, *, mended: bool = False) -> bool:

@@ -10,10 +10,10 @@ from typing import Any
 
 from migrations_from_rds import report
 from migrations_from_rds.bucket import missing_objects, open_bucket
-from migrations_from_rds.copying import STAGES, policy_of
+from migrations_from_rds.copying import STAGES, check_source, check_target, policy_of
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Status
-from migrations_from_rds.load import INDEXES, TALLIED, WRITES, Job, Writer, is_done
+from migrations_from_rds.load import TALLIED, WRITES, Job, Writer, index_units, is_done
 from migrations_from_rds.options import Options
 from migrations_from_rds.rows import AUDIO_FILES, USERS
 from migrations_from_rds.send import Sender
@@ -52,7 +52,9 @@ def run(options: Options, settings: Settings, display: Display) -> Status:
     # A table that is missing is said before the long reading.
     tables.identity()
     with looked_at(options.state_dir) as state, snapshot(options.database()) as source:
+        check_target(state, tables)
         source.check_schema()
+        check_source(state, source)
         plan = _Plan(options, state, tables, display)
         plan.read(source)
         if options.check_bucket:
@@ -123,6 +125,8 @@ class _Plan:
     def _judge(self, table: str, page: Sequence[Any], pool: ThreadPoolExecutor) -> None:
         wanted, problems = self._survey.judge(table, page)
         known = self._state.known(table, [row[0] for row in page])
+        over = {row_id for row_id, what in known.items() if what.mended and what.settled}
+        problems = [problem for problem in problems if problem.row_id not in over]
         todo = [row for row in wanted if not is_done(row, known.get(row.row_id))]
         size = MOST_ACTIONS // 2
         parts = [todo[at : at + size] for at in range(0, len(todo), size)]
@@ -148,7 +152,7 @@ class _Plan:
         self._rows += 1
         for target, units in job.units_by_table().items():
             self._tally[f"units.{target}"] += units
-        self._tally["units.index"] += job.row_units * INDEXES
+        self._tally["units.index"] += index_units(job.wanted.table, job.row_units)
 
     def _estimate(self) -> Estimate:
         tables = {model.Meta.table_name: model for model in (User, AudioFile, Claim)}
@@ -170,7 +174,7 @@ class _Plan:
         say = self._display.say
         say(
             f"Write units: {estimate.units:,} ({UNITS_IN_TRANSACTION} for each kilobyte of a row or claim, "
-            "since they are written in transactions, and 1 for its place in the index)"
+            "since they are written in transactions, and 1 for its place in each index)"
         )
         for name, units in estimate.by_table.items():
             say(f"  {name}: {units:,}")

@@ -9,7 +9,7 @@ from functools import partial
 
 from migrations_from_rds.decide import changed_attributes, stored_digest
 from migrations_from_rds.errors import Stopped
-from migrations_from_rds.load import INDEXES, ROUNDS
+from migrations_from_rds.load import ROUNDS, index_units
 from migrations_from_rds.rows import AUDIO_FILES, USERS
 from migrations_from_rds.send import Parcel, Sender
 from migrations_from_rds.source import Snapshot
@@ -145,7 +145,7 @@ def gone_at_source(
 
 def _parcel(table: str, row_id: str, item: Item, claim: Item | None) -> Parcel:
     actions = [delete(model_of(table), item)]
-    cost = units(item) * (UNITS_IN_TRANSACTION + INDEXES)
+    cost = units(item) * UNITS_IN_TRANSACTION + index_units(table, units(item))
     if claim is not None:
         actions.append(delete(Claim, claim))
         cost += units(claim) * UNITS_IN_TRANSACTION

@@ -22,7 +22,7 @@ from psycopg.pq import Format
 from psycopg.rows import RowMaker
 from psycopg.sql import SQL, Composed
 
-from migrations_from_rds.errors import Refused, SourceBroken
+from migrations_from_rds.errors import MigrationError, Refused, SourceBroken
 from migrations_from_rds.rows import FileRow, UserRow
 from migrations_from_rds.transform import collisions
 
@@ -58,22 +58,26 @@ EXPECTED = {
 }
 
 # What libpq says, and what we say: never its own text, which may quote the connection string.
-CONNECTION_FAILURES = (
+WRONG_ADDRESS = (
     ("password authentication failed", "it does not accept the password"),
     ("no password supplied", "it asks for a password and none was given"),
+    ("no pg_hba.conf entry", "it does not let this machine and user in"),
+    ("does not exist", "the database or the user does not exist"),
+    ("SSL", "it and this machine do not agree on encryption"),
+    ("certificate", "its certificate is not trusted"),
+)
+# What may pass by itself.
+AWAY = (
     ("Connection refused", "nothing listens at its address"),
     ("No such file or directory", "there is no server at the local socket"),
     ("timeout expired", "it did not answer in time"),
     ("could not translate host name", "its host name is unknown"),
     ("failed to resolve host", "its host name is unknown"),
-    ("no pg_hba.conf entry", "it does not let this machine and user in"),
-    ("does not exist", "the database or the user does not exist"),
     ("starting up", "it is still starting"),
     ("shutting down", "it is shutting down"),
     ("too many", "it has too many connections"),
-    ("SSL", "it and this machine do not agree on encryption"),
-    ("certificate", "its certificate is not trusted"),
 )
+WAYS_TO_NAME_IT = "name the database by DATABASE_URL, --database-url or the PG* variables"
 
 USER_COLUMNS = SQL("user_id::text, email, password_hash, key_salt, created_at")
 FILE_COLUMNS = SQL(
@@ -300,7 +304,8 @@ class Snapshot:
 def snapshot(database_url: str) -> Iterator[Snapshot]:
     """Open a snapshot of the database at `database_url`, or where the PG* variables say when it is empty.
 
-    Raises `SourceBroken` when the database cannot be reached, also in the middle of reading.
+    Raises `SourceBroken` when the database cannot be reached, also in the middle of reading,
+    and `Refused` when trying again will not help.
     """
     connection = _connect(database_url)
     try:
@@ -318,6 +323,7 @@ def snapshot(database_url: str) -> Iterator[Snapshot]:
 
 def _connect(database_url: str) -> Connection[Any]:
     # SQLAlchemy names a driver in the scheme, which libpq does not know.
+    failure: MigrationError
     conninfo = re.sub(r"^(postgres(?:ql)?)\+[a-z0-9_]+://", r"\1://", database_url.strip())
     try:
         return psycopg.connect(
@@ -327,15 +333,23 @@ def _connect(database_url: str) -> Connection[Any]:
             client_encoding="utf8",
         )
     except psycopg.OperationalError as error:
-        message = str(error)
-        reason = next((ours for theirs, ours in CONNECTION_FAILURES if theirs in message), "it refused")
-        failure = SourceBroken(f"The database cannot be reached: {reason}.")
+        failure = _failure(str(error), named=bool(conninfo))
     except (psycopg.Error, UnicodeError, ValueError):
-        failure = SourceBroken(
+        failure = Refused(
             "The database's address cannot be read; it looks like postgresql://user:password@host:5432/name, "
             "with special characters of the password percent-encoded"
         )
     raise failure
+
+
+def _failure(message: str, *, named: bool) -> MigrationError:
+    """Return what to raise for what libpq says."""
+    hint = "" if named else f"; {WAYS_TO_NAME_IT}"
+    for theirs, ours in WRONG_ADDRESS:
+        if theirs in message:
+            return Refused(f"The database cannot be used: {ours}{hint}.")
+    reason = next((ours for theirs, ours in AWAY if theirs in message), "it refused")
+    return SourceBroken(f"The database cannot be reached: {reason}{hint}.")
 
 
 def _settle(connection: Connection[Any]) -> None:

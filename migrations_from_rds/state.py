@@ -291,7 +291,7 @@ def opened(folder: Path) -> Iterator[State]:
 
     Raises `Refused` when another run has it open or it cannot be used.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_usable(folder)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -300,19 +300,16 @@ def opened(folder: Path) -> Iterator[State]:
         path = folder / MANIFEST
         # The reject file and the manifest name accounts, and the former holds their hashes.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        try:
+        with _manifest(path):
             connection = sqlite3.connect(path)
             connection.execute("PRAGMA journal_mode = WAL")
             # A manifest that loses its last moments at a power cut would not know rows that exist.
             connection.execute("PRAGMA synchronous = FULL")
             state = State(connection, keep_problems=True)
-        except sqlite3.DatabaseError as error:
-            raise Refused(f"{path} is not a manifest of this program, or is damaged: {error}") from error
         try:
             if state.fact("format") is None:
                 state.remember(format=FORMAT, migration=f"rds-{secrets.token_hex(6)}")
-            elif state.fact("format") != FORMAT:
-                raise Refused(f"{path} was written by another version of this program")
+            _check_format(state, path)
             yield state
         finally:
             state.close()
@@ -320,15 +317,47 @@ def opened(folder: Path) -> Iterator[State]:
 
 @contextmanager
 def looked_at(folder: Path) -> Iterator[State]:
-    """Open the state under `folder`, if there is one, for a run that only looks: nothing of it is changed."""
+    """Open the state under `folder`, if there is one, for a run that only looks: nothing of it is changed.
+
+    Raises `Refused` when it cannot be read, or when no report can be left beside it.
+    """
+    _make_usable(folder)
     path = folder.absolute() / MANIFEST
     # A database without a name is SQLite's own temporary file, gone when it is closed.
     where = f"{path.as_uri()}?mode=ro" if path.exists() else ""
-    state = State(sqlite3.connect(where, uri=bool(where)), keep_problems=False)
+    with _manifest(path):
+        state = State(sqlite3.connect(where, uri=bool(where)), keep_problems=False)
     try:
+        if where:
+            _check_format(state, path)
         yield state
     finally:
         state.close()
+
+
+def _make_usable(folder: Path) -> None:
+    """Make `folder` and try to write there, so that nobody learns after hours that there is no report."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # What lies here holds addresses and hashes, and the folder is often inside a repository.
+        (folder / ".gitignore").write_text("*\n", "ascii")
+    except OSError as error:
+        raise Refused(f"{folder} cannot be written to: {error.strerror}; give another --state-dir") from error
+
+
+@contextmanager
+def _manifest(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Refused(f"{path} cannot be used: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise Refused(f"{path} is not a manifest of this program, or is damaged: {error}") from error
+
+
+def _check_format(state: State, path: Path) -> None:
+    if state.fact("format") != FORMAT:
+        raise Refused(f"{path} was written by another version of this program, or by another program")
 
 
 def slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -55,7 +55,11 @@ class Survey:
         """Return what is wanted of `rows` of one table, and what there is to say about them."""
         return self._judge_users(rows) if table == USERS else self._judge_files(rows)
 
-    def _settle_collision(self, group: list[UserRow]) -> None:
+    def _settle_collision(self, everybody: list[UserRow]) -> None:
+        mended = self._mended(everybody)
+        group = [row for row in everybody if row.user_id not in mended]
+        if len(group) < 2:
+            return
         self.colliding += len(group)
         # An account that was copied before the other one came keeps its address, whatever the policy.
         known = self._state.known(USERS, [row.user_id for row in group])
@@ -68,15 +72,21 @@ class Survey:
     def _look_at_accounts(self, page: list[UserRow]) -> None:
         fit = []
         refused: list[Problem] = []
+        mended = self._mended(page)
         for row in page:
             taken, problems = transform.user(row)
             if taken is None:
-                refused += problems
+                refused += [problem for problem in problems if problem.row_id not in mended]
             else:
                 fit.append((row, taken.email))
         self._state.refuse_accounts(refused)
         if self._claims is not None:
             self._refuse_taken_addresses(fit, self._claims)
+
+    def _mended(self, rows: Sequence[UserRow]) -> set[str]:
+        """Return the accounts that are in DynamoDB as they were mended, whatever the database still holds."""
+        known = self._state.known(USERS, [row.user_id for row in rows])
+        return {row_id for row_id, what in known.items() if what.mended and what.settled}
 
     def _refuse_taken_addresses(self, fit: list[tuple[UserRow, str]], claims: Claims) -> None:
         known = self._state.known(USERS, [row.user_id for row, _ in fit])

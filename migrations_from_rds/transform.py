@@ -71,6 +71,7 @@ RULES: dict[str, str] = {
     "file_size_unknown": "taken without a size",
     "uploaded_at_unknown": "taken; stands as the moment in its key, or else as 1970-01-01T00:00:00Z",
     "object_missing": "taken; the recording cannot be played",
+    "left_changed": "not removed: the service has changed the row since it arrived",
     "left_newer": "not written: the row in DynamoDB is another or has changed since",
 }
 

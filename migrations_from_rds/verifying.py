@@ -10,7 +10,7 @@ from typing import Any
 
 from migrations_from_rds import compare, proof, report
 from migrations_from_rds.compare import Verdict
-from migrations_from_rds.copying import STAGES, policy_of
+from migrations_from_rds.copying import STAGES, check_source, check_target, policy_of
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Status
 from migrations_from_rds.indexes import IndexCheck, Sums, index_of
@@ -24,7 +24,15 @@ from migrations_from_rds.tables import model_of
 from migrations_from_rds.transform import Wanted
 from panzoto.config import Settings
 from panzoto.models import AudioFile, Claim
-from panzoto.models.bulk import MOST_KEYS, BulkTables, Item, holds, text
+from panzoto.models.bulk import (
+    MOST_KEYS,
+    BulkTables,
+    Item,
+    MigratedRecording,
+    MigratedUser,
+    holds,
+    text,
+)
 from panzoto.services import Services
 
 PAGES_UNDER_WAY = 4
@@ -72,7 +80,9 @@ def run(options: Options, settings: Settings, display: Display) -> Status:
     tables.identity()
     passwords = [(email, proof.ask_password(email)) for email in options.accounts]
     with looked_at(options.state_dir) as state, snapshot(options.database()) as source:
+        check_target(state, tables)
         source.check_schema()
+        check_source(state, source)
         verification = _Verification(options, state, tables, display)
         verification.run(source)
         rejected = state.rejected_count()
@@ -115,11 +125,11 @@ class _Verification:
         with self._display.task("looking at accounts", source.count(USERS, EVERYTHING)) as advance:
             self._survey.run(source, advance)
         for table in STAGES:
-            sums = Sums(table)
+            sums = Sums(table, [self._state.fact("migration", "")])
             with self._display.task(table, source.count(table, EVERYTHING)) as advance:
                 self._rows(table, source, sums, advance)
             with self._display.task(index_of(table), sums.rows) as advance:
-                checked = IndexCheck(self._tables, table, self._options.threads).run(sums, source, advance)
+                checked = IndexCheck(self._tables, table).run(sums, source, advance)
             self.findings.tally[f"{table}.in_index"] = checked.rows
             self.findings.tally[f"{table}.index_buckets_not_named"] = checked.buckets_not_named
             if checked.buckets_not_named:
@@ -167,19 +177,24 @@ class _Verification:
 
     def _compare(self, table: str, rows: Sequence[Wanted], sums: Sums) -> list[tuple[str, Verdict]]:
         stored = self._fetch(table, [row.row_id for row in rows])
-        sums.add(stored.values())
+        sums.admit(stored.values())
+        verdicts = {row.row_id: compare.row(row, stored.get(row.row_id)) for row in rows}
+        return self._with_claims(rows, stored, verdicts)
+
+    def _with_claims(
+        self, rows: Sequence[Wanted], stored: dict[str, Item], verdicts: dict[str, Verdict]
+    ) -> list[tuple[str, Verdict]]:
+        """Compare the claims too, of those of `rows` that are there themselves."""
         claims = self._sender.patiently(lambda: self._tables.fetch(Claim, [row.claim for row in rows]))
         holders = self._holders(rows, claims)
-        verdicts = []
         for row in rows:
-            item = stored.get(row.row_id)
-            verdict = compare.row(row, item)
+            verdict = verdicts[row.row_id]
             if verdict.code in ("", "changed_since"):
                 found = claims.get(row.claim)
                 holder = holders.get(text(found or {}, "file_id") or "")
-                verdict = _worse(verdict, compare.claim(row, item, found, holder))
-            verdicts.append((row.row_id, verdict))
-        return verdicts
+                about_claim = compare.claim(row, stored.get(row.row_id), found, holder)
+                verdicts[row.row_id] = _worse(verdict, about_claim)
+        return list(verdicts.items())
 
     def _holders(self, rows: Sequence[Wanted], claims: dict[str, Item]) -> dict[str, Item]:
         """Return the recordings that hold the claims of others in `rows`."""
@@ -193,11 +208,19 @@ class _Verification:
 
     def _compare_mended(self, table: str, known: dict[str, Known], sums: Sums) -> list[tuple[str, Verdict]]:
         stored = self._fetch(table, list(known))
-        sums.add(stored.values())
-        return [
-            (row_id, compare.mended(what.digest, table == USERS, stored.get(row_id)))
+        sums.admit(stored.values())
+        kind = MigratedUser if table == USERS else MigratedRecording
+        verdicts = {
+            row_id: compare.mended(what.digest, table == USERS, stored.get(row_id))
             for row_id, what in known.items()
+        }
+        # The database does not know what was mended, so its claim follows from the row itself.
+        rows = [
+            Wanted(arrived, known[row_id].digest or b"")
+            for row_id, item in stored.items()
+            if (arrived := compare.as_it_arrived(kind, item)) is not None
         ]
+        return self._with_claims(rows, stored, verdicts)
 
     def _fetch(self, table: str, ids: list[str]) -> dict[str, Item]:
         return self._sender.patiently(lambda: self._tables.fetch(model_of(table), ids))

@@ -47,6 +47,10 @@ class TestRejects:
         migration.done("copy", "--since-last")
         assert fake.counts()["writes"] == writes
         assert migration.rejects() == []
+        claim = migration.claims()["email#bert@example.com"]
+        migration.delete("panzoto-claims", "email#bert@example.com")
+        assert f"{user_id(2)}  claim_missing" in migration.run("verify").out
+        migration.put("panzoto-claims", claim)
         change(migration, "panzoto-users", migration.users()[user_id(2)], password_hash="other")
         verified = migration.run("verify")
         assert verified.status == Status.DIFFERENT
@@ -86,6 +90,67 @@ class TestRejects:
         assert outcome.status == Status.REFUSED
         assert said in outcome.err
         assert fake.counts()["writes"] == writes
+
+    def test_an_account_whose_address_was_mended_collides_no_more(
+        self, migration: Migration, database: Database
+    ) -> None:
+        # In whichever order they come, the other one keeps its address and goes on being compared.
+        for number, address in (
+            (20, "carl@example.com"),
+            (21, "CARL@example.com"),
+            (22, " carl@example.com"),
+        ):
+            add_user(database, number, address)
+        migration.done("copy", "--on-collision=oldest")
+        entries = [entry for entry in migration.rejects() if entry["code"] == "email_collision"]
+        assert {entry["id"] for entry in entries} == {user_id(21), user_id(22)}
+        for entry in entries:
+            entry["row"]["email"] = f"carl.{entry['id']}@example.com"
+        migration.write_rejects(entries)
+        migration.done("copy", "--from-rejects")
+        migration.done("verify")
+        rejected = migration.report()["rejected"]
+        # What was untidy from the beginning, and nobody of the three.
+        assert rejected == 3
+        assert migration.report()["counts"]["users.in_index"] == 4
+        migration.delete("panzoto-users", user_id(20))
+        assert migration.run("verify").status == Status.DIFFERENT
+        migration.done("plan")
+        assert "email_collision" not in {entry["code"] for entry in migration.report()["problems"]}
+
+    def test_new_recordings_of_a_mended_account_are_taken(
+        self, migration: Migration, database: Database
+    ) -> None:
+        entries = [entry for entry in migration.rejects() if entry["table"] == "users"]
+        entries[0]["row"]["password_hash"] = HASH
+        migration.write_rejects(entries)
+        migration.done("copy", "--from-rejects")
+        add_file(database, 9, 2)
+        migration.done("copy", "--since-last")
+        # With the one that had been rejected for its account's sake.
+        assert migration.recordings().keys() == {file_id(1), file_id(2), file_id(9)}
+        assert [entry["code"] for entry in migration.rejects()] == ["owner_missing"]
+        migration.done("verify")
+
+    def test_a_slip_in_the_mending_leaves_the_file_where_it_is(self, migration: Migration) -> None:
+        slipped = (migration.state / "rejects.jsonl").read_text().replace('"table"', "table", 1)
+        (migration.state / "rejects.jsonl").write_text(slipped)
+        assert migration.run("copy", "--from-rejects").status == Status.REFUSED
+        assert (migration.state / "rejects.jsonl").read_text() == slipped
+        (migration.state / "rejects.jsonl").write_bytes(slipped.encode("utf-16"))
+        outcome = migration.run("copy", "--from-rejects")
+        assert outcome.status == Status.REFUSED
+        assert "it is not UTF-8 text" in outcome.err
+
+    def test_a_copy_that_is_refused_leaves_the_file_alone(
+        self, migration: Migration, database: Database
+    ) -> None:
+        before = migration.rejects()
+        add_user(database, 4, "ANNA@example.com")
+        outcome = migration.run("copy")
+        assert outcome.status == Status.REFUSED
+        assert "from-rejects" not in outcome.out
+        assert migration.rejects() == before
 
     def test_a_file_that_was_mended_is_not_overwritten_by_another_copy(self, migration: Migration) -> None:
         entries = migration.rejects()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from migrations_from_rds.errors import Refused, SourceBroken, Status
+from migrations_from_rds.errors import MigrationError, Refused, SourceBroken, Status
 from migrations_from_rds.rows import EPOCH, LATEST
 from migrations_from_rds.source import COARSE_EMAIL, Since, snapshot
 from migrations_from_rds.transform import normalise
@@ -275,7 +275,7 @@ class TestSecrets:
     )
     def test_no_password_is_in_what_is_raised(self, address: str) -> None:
         with (
-            pytest.raises(SourceBroken, match="database") as caught,
+            pytest.raises(MigrationError, match="database") as caught,
             snapshot(address.format(s=SECRET, p=closed_port())),
         ):
             pass
@@ -290,7 +290,7 @@ class TestSecrets:
         arguments = ["--database-url", url] if way == "option" else []
         environment = {"DATABASE_URL": url} if way == "variable" else {}
         outcome = migration.run("copy", *arguments, environment=environment)
-        assert outcome.status == Status.STOPPED
+        assert outcome.status == Status.REFUSED
         assert "percent-encoded" in outcome.err
         assert SECRET not in outcome.out + outcome.err
         for path in migration.state.rglob("*"):
@@ -313,6 +313,16 @@ class TestAddresses:
         where = psycopg.conninfo.conninfo_to_dict(database.url)
         variables = {"PGHOST": str(where["host"]), "PGUSER": "postgres", "PGDATABASE": str(where["dbname"])}
         assert migration.run("plan", environment={"DATABASE_URL": "", **variables}).status == Status.DONE
+
+    def test_what_waiting_does_not_mend_is_refused(self, database: Database) -> None:
+        where = database.url.replace("/legacy_", "/not_legacy_")
+        with pytest.raises(Refused, match="database or the user does not exist"), snapshot(where):
+            pass
+
+    def test_one_that_is_not_named_is_asked_for(self, migration: Migration) -> None:
+        outcome = migration.run("plan", environment={"DATABASE_URL": "", "PGHOST": "/no/such/folder"})
+        assert outcome.status == Status.STOPPED
+        assert "name the database by DATABASE_URL, --database-url or the PG* variables" in outcome.err
 
     def test_a_database_that_ends_in_the_middle_is_told(self, database: Database) -> None:
         add_user(database, 1)
