@@ -7,7 +7,9 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashes
-TYPED = panzoto wsgi.py deploy/gunicorn.conf.py $(wildcard migrations_from_rds)
+TYPED = panzoto wsgi.py deploy/gunicorn.conf.py $(wildcard migrations_from_rds) \
+    deploy/cloudformation/generate.py deploy/removal.py deploy/smoke_test.py deploy/base_image.py \
+    deploy/container/stand_in_listener.py deploy/supervise.py deploy/nginx/render.py
 
 # The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
 OWN_AWS := $(strip $(AWS_ENDPOINT_URL)$(AWS_ENDPOINT_URL_DYNAMODB)$(AWS_ENDPOINT_URL_S3)$(filter production,$(FLASK_ENV)))
@@ -59,6 +61,10 @@ lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK
 	    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --custom-compile-command 'make lock' $(LOCK) $$name.in --output-file $$name.txt || exit 1; \
 	done
+
+.PHONY: templates
+templates: .venv/.installed ## Make the CloudFormation templates anew from the code's own definitions
+	@.venv/bin/python -m deploy.cloudformation.generate
 
 .PHONY: clean
 clean: ## Remove what was installed and what tools keep, but not your data in .panzoto

@@ -1,0 +1,71 @@
+"""Writes the CloudFormation templates: `python -m deploy.cloudformation.generate`.
+
+Names of tables and queue are those of the settings, so
+`USERS_TABLE=other-users … --output FOLDER` makes templates for other names.
+
+`--existing panzoto-users panzoto-audio-files Bucket --output FOLDER` writes
+what imports tables and a bucket that are there already; see docs/deploy.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from deploy.cloudformation.data import data_template, existing
+from deploy.cloudformation.pipeline import pipeline_template
+from deploy.cloudformation.policy import named
+from deploy.cloudformation.service import service_template
+from deploy.cloudformation.template import Json
+from panzoto.config import Settings
+from panzoto.models import ALL_MODELS, bind_models
+from panzoto.resources import TableDefinition
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def templates(settings: Settings) -> dict[str, Json]:
+    """Return each template by its file's name."""
+    # Binding the models makes a client, which must not look for credentials on this machine's network.
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    bind_models(settings)
+    definitions = [TableDefinition.of(model) for model in ALL_MODELS]
+    return {
+        "data.json": data_template(settings, definitions),
+        "service.json": service_template(settings),
+        "pipeline.json": pipeline_template(settings),
+    }
+
+
+def main() -> None:
+    """Write every template into the folder."""
+    parser = argparse.ArgumentParser(description="Write the CloudFormation templates.")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="The folder to write into.")
+    parser.add_argument(
+        "--existing",
+        nargs="+",
+        metavar="NAME",
+        help="Write the import of these tables, or of Bucket, instead.",
+    )
+    arguments = parser.parse_args()
+    settings = named()
+    files: dict[str, Any] = templates(settings)
+    if arguments.existing:
+        if arguments.output == FOLDER:
+            parser.error("--existing needs --output: a folder of its own")
+        try:
+            template, listed = existing(files["data.json"], arguments.existing, settings.bucket)
+        except KeyError as error:
+            parser.error(f"there is no {error.args[0]} in the data stack")
+        files = {"import.json": template, "resources-to-import.json": listed}
+    for name, content in files.items():
+        path: Path = arguments.output / name
+        path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Who may do what in AWS: the one place that says it, for the templates and for a machine's own role.
+
+    python -m deploy.cloudformation.policy web events sweep
+
+prints the policy of a machine that does all three; `deploy` is for whoever
+runs `flask panzoto resources …`.  What is listed here is what the code does,
+no more and no less: tests/deploy/test_policy.py compares it with every call
+that the whole test suite has made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from deploy.cloudformation.template import Json, allow, document
+from panzoto.config import Settings
+
+TABLES = ("users", "audio_files", "claims", "sessions", "throttle", "events", "changes", "erasures")
+# Resources by kind: a table by its setting, an index by its own name, and the words explained in `arns`.
+ROLES: dict[str, dict[str, str]] = {
+    # The web tier; what a presigned URL does is done with its rights, too.
+    "web": {
+        "users": "ConditionCheckItem DeleteItem DescribeTable GetItem PutItem UpdateItem",
+        "users/index/email-index": "Query",
+        "audio_files": "BatchGetItem DeleteItem GetItem PutItem UpdateItem",
+        "audio_files/index/s3-key-index": "Query",
+        "audio_files/index/user-files-index": "Query",
+        "audio_files/index/user-recorded-index": "Query",
+        "audio_files/index/user-trash-index": "Query",
+        "claims": "DeleteItem GetItem PutItem",
+        "sessions": "DeleteItem GetItem PutItem Query UpdateItem",
+        "throttle": "DeleteItem GetItem PutItem UpdateItem",
+        "events": "DeleteItem PutItem Query",
+        "changes": "DeleteItem GetItem PutItem Query",
+        "erasures": "DeleteItem PutItem Query UpdateItem",
+        "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
+        "object": "AbortMultipartUpload DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
+        "mail-identity": "SendRawEmail",
+    },
+    # `flask panzoto events`: commits the uploads that the bucket tells of, and removes what does not match.
+    "events": {
+        "users": "GetItem UpdateItem",
+        "audio_files": "GetItem UpdateItem",
+        "claims": "GetItem",
+        "changes": "DeleteItem GetItem PutItem",
+        "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
+        "object": "AbortMultipartUpload DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
+        "queue": "DeleteMessage GetQueueUrl ReceiveMessage",
+    },
+    # The daily `accounts sweep` and `recordings sweep --apply`.
+    "sweep": {
+        "users": "DeleteItem GetItem Scan UpdateItem",
+        "audio_files": "BatchGetItem DeleteItem GetItem Scan UpdateItem",
+        "audio_files/index/s3-key-index": "Query",
+        "audio_files/index/user-files-index": "Query",
+        "claims": "DeleteItem GetItem PutItem",
+        "sessions": "DeleteItem Query",
+        "throttle": "DeleteItem PutItem",
+        "events": "DeleteItem Query",
+        "changes": "DeleteItem GetItem PutItem Query",
+        "erasures": "DeleteItem PutItem Query UpdateItem",
+        "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
+        "object": "AbortMultipartUpload DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
+    },
+    # `flask panzoto resources …`, which the service itself never does; `optimize` writes missing claims, too.
+    "deploy": {
+        **{
+            table: "CreateTable DeleteTable DescribeContinuousBackups DescribeTable UpdateContinuousBackups"
+            f" UpdateTable{more}"
+            for table, more in {
+                "users": " GetItem Scan UpdateItem",
+                "audio_files": " BatchGetItem Scan UpdateItem",
+                "claims": " BatchGetItem PutItem",
+                "sessions": " DescribeTimeToLive UpdateTimeToLive",
+                "throttle": " DescribeTimeToLive UpdateTimeToLive",
+                "events": " DescribeTimeToLive UpdateTimeToLive",
+                "changes": " PutItem Query",
+                "erasures": "",
+            }.items()
+        },
+        "audio_files/index/user-files-index": "Query",
+        "bucket": "CreateBucket DeleteBucket GetBucketCORS GetBucketNotification GetBucketPublicAccessBlock"
+        " GetBucketVersioning GetEncryptionConfiguration GetLifecycleConfiguration ListBucket PutBucketCORS"
+        " PutBucketNotification PutBucketPublicAccessBlock PutBucketVersioning PutEncryptionConfiguration"
+        " PutLifecycleConfiguration",
+        "queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl SetQueueAttributes",
+    },
+    # `flask panzoto backup verify`; DynamoDB fills the copies with the rights of who restores them.
+    "backup": {
+        **dict.fromkeys(TABLES, "DescribeTable RestoreTableToPointInTime Scan"),
+        "copies": "BatchWriteItem DeleteItem DeleteTable DescribeTable GetItem PutItem Query Scan UpdateItem",
+    },
+    # The function that renews SECRET_KEY.
+    "rotation": {
+        "secret": "DescribeSecret GetSecretValue PutSecretValue UpdateSecretVersionStage",
+        "web-tasks": "UpdateService",
+    },
+}
+SERVICES = {
+    "bucket": "s3",
+    "object": "s3",
+    "queue": "sqs",
+    "mail-identity": "ses",
+    "secret": "secretsmanager",
+    "web-tasks": "ecs",
+}
+
+
+def actions(role: str) -> dict[str, list[str]]:
+    """Return the role's actions, by IAM's names, for each kind of resource."""
+    return {
+        kind: [f"{SERVICES.get(kind, 'dynamodb')}:{name}" for name in names.split()]
+        for kind, names in ROLES[role].items()
+    }
+
+
+def table_name(kind: str, settings: Settings) -> str:
+    """Return the name, for ARNs, of a table or an index of `ROLES`."""
+    table, _, index = kind.partition("/")
+    return f"{getattr(settings, f'{table}_table')}{'/' + index if index else ''}"
+
+
+def statements(role: str, arns: dict[str, Any], settings: Settings) -> list[Json]:
+    """Return the role's policy; `arns` tells the ARN of each kind, and by `table` how to make a table's.
+
+    A kind that `arns` does not know, such as the mail's where there is no mail, is left out.
+    """
+    together: dict[tuple[str, ...], list[Any]] = {}
+    for kind, names in actions(role).items():
+        if kind.partition("/")[0] in TABLES:
+            together.setdefault(tuple(names), []).append(arns["table"](table_name(kind, settings)))
+        elif kind in arns:
+            together.setdefault(tuple(names), []).append(arns[kind])
+    return [
+        allow(list(names), resources[0] if len(resources) == 1 else resources)
+        for names, resources in together.items()
+    ]
+
+
+def machine_policy(roles: Iterable[str], settings: Settings) -> Json:
+    """Return one policy for a machine that is all of `roles`, in whatever account it stands."""
+    bucket = f"arn:aws:s3:::{settings.bucket}"
+    where = f"{settings.region}:*"
+    arns: dict[str, Any] = {
+        "table": lambda name: f"arn:aws:dynamodb:{where}:table/{name}",
+        "copies": f"arn:aws:dynamodb:{where}:table/*-restored-*",
+        "bucket": bucket,
+        "object": f"{bucket}/*",
+        "queue": f"arn:aws:sqs:{where}:{settings.events_queue}",
+        "mail-identity": f"arn:aws:ses:{where}:identity/*",
+        "secret": f"arn:aws:secretsmanager:{where}:secret:panzoto/secret-key-*",
+        "web-tasks": f"arn:aws:ecs:{where}:service/panzoto/panzoto-web",
+    }
+    return document([statement for role in roles for statement in statements(role, arns, settings)])
+
+
+def named() -> Settings:
+    """Return the settings of the environment, of which only names matter here; none of them is a secret."""
+    return Settings.from_environment({**os.environ, "FLASK_ENV": "development", "SECRET_KEY": "none"})
+
+
+def main() -> None:
+    """Print the policy of the roles that are named."""
+    wanted = sys.argv[1:]
+    if not wanted or not set(wanted) <= set(ROLES):
+        sys.exit(f"usage: python -m deploy.cloudformation.policy ROLE...\nroles: {', '.join(ROLES)}")
+    print(json.dumps(machine_policy(wanted, named()), indent=2))
+
+
+if __name__ == "__main__":
+    main()

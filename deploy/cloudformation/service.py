@@ -1,0 +1,523 @@
+"""The stack of what runs: network, load balancer, firewall, tasks, roles, secret, logs, alarms, dashboard.
+
+Everything in it can be made anew from the image and the data stack.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.cloudformation import network, watching
+from deploy.cloudformation.policy import statements
+from deploy.cloudformation.template import (
+    DELETE,
+    FORMAT,
+    TAGS,
+    Json,
+    allow,
+    att,
+    document,
+    parameter,
+    ref,
+    resource,
+    role,
+    sub,
+    when,
+)
+from panzoto.config import Settings
+
+ROTATION = Path(__file__).with_name("rotation.py")
+LOG_GROUPS = ("web", "events", "sweep", "rotation")
+PORT = 5000
+# The image's own user, who owns nothing; see the Dockerfile.
+USER = "10001:10001"
+# A download may go on for so long after its task was told to stop; Fargate waits two minutes at most.
+STOP_SECONDS = 120
+ROTATION_DAYS = 120
+HEALTH = "import urllib.request as r; r.urlopen('http://127.0.0.1:5000/api/health', timeout=4)"
+
+
+def imported(name: str) -> Json:
+    """Return what the data stack exports under this name."""
+    return {"Fn::ImportValue": sub("${DataStack}-" + name)}
+
+
+def service_template(settings: Settings) -> Json:
+    """Return the service stack's template."""
+    return {
+        "AWSTemplateFormatVersion": FORMAT,
+        "Description": "Panzoto: the service itself on Fargate. Nothing in it is worth keeping.",
+        "Parameters": _parameters(),
+        "Conditions": {
+            "SendsMail": {"Fn::Not": [{"Fn::Equals": [ref("MailFrom"), ""]}]},
+            "SendsTraces": {"Fn::Not": [{"Fn::Equals": [ref("CollectorImage"), ""]}]},
+        },
+        "Resources": {
+            **network.network(),
+            **network.endpoints(settings, imported("BucketArn"), imported("QueueArn")),
+            **network.load_balancer(PORT),
+            **network.firewall(),
+            **_logs(),
+            **_secret(),
+            **_roles(settings),
+            **_tasks(settings),
+            **_services(),
+            **_scaling(),
+            **_schedules(),
+            **watching.log_metrics(),
+            **watching.service_alarms(imported("AlarmTopic")),
+            **watching.dashboard([settings.users_table, settings.audio_files_table], settings),
+        },
+        "Outputs": {
+            "LoadBalancerName": {
+                "Description": "What the service's name in DNS has to point to",
+                "Value": att("LoadBalancer", "DNSName"),
+            },
+            "Cluster": {"Value": ref("Cluster")},
+            "WebService": {"Value": att("WebService", "Name")},
+        },
+    }
+
+
+def _parameters() -> Json:
+    return {
+        "DataStack": parameter("The name of the data stack.", Default="panzoto-data"),
+        "Image": parameter(
+            "The image with its digest, so that every task runs the very same.",
+            AllowedPattern=".+@sha256:[0-9a-f]{64}",
+        ),
+        "CertificateArn": parameter("The load balancer's certificate, in ACM."),
+        "PublicUrl": parameter(
+            "The https address at which clients reach it.", AllowedPattern="https://[^/]+"
+        ),
+        "CorsOrigins": parameter("Origins whose pages may call the service; empty for none.", Default=""),
+        "MailFrom": parameter("Who mails come from, verified with SES; empty for no mail.", Default=""),
+        "CollectorImage": parameter(
+            "The ADOT collector's image, for traces in X-Ray; empty for no traces.", Default=""
+        ),
+        "TracesKept": parameter("The share of requests that are traced.", "Number", Default=0.05),
+        "LeastTasks": parameter("Web tasks at least.", "Number", Default=2, MinValue=1),
+        "MostTasks": parameter("Web tasks at most.", "Number", Default=8, MinValue=1),
+        "RequestsPerTask": parameter(
+            "Requests a minute at which another web task is added.", "Number", Default=3000
+        ),
+        "LatencySeconds": parameter("p99 at which an alarm goes off.", "Number", Default=5),
+        "FailedSignInsAlarm": parameter(
+            "Failed sign-ins in five minutes at which an alarm goes off.", "Number", Default=100
+        ),
+        "LogDays": parameter("Days for which logs are kept.", "Number", Default=90),
+        "Network": parameter("The addresses of the network, a /16.", Default="10.42.0.0/16"),
+    }
+
+
+def _logs() -> Json:
+    return {
+        f"{name.capitalize()}Logs": resource(
+            "Logs::LogGroup",
+            {
+                "LogGroupName": f"/panzoto/{name}",
+                "RetentionInDays": ref("LogDays"),
+                "KmsKeyId": imported("KeyArn"),
+                "Tags": TAGS,
+            },
+            **DELETE,
+        )
+        for name in LOG_GROUPS
+    }
+
+
+def _secret() -> Json:
+    generated = {
+        "SecretStringTemplate": json.dumps({"fallbacks": ""}),
+        "GenerateStringKey": "current",
+        "PasswordLength": 64,
+        "ExcludePunctuation": True,
+    }
+    function = {
+        "FunctionName": "panzoto-rotation",
+        "Description": "Renews SECRET_KEY through its fallbacks",
+        "Runtime": "python3.13",
+        "Architectures": ["arm64"],
+        "Handler": "index.handler",
+        "Code": {"ZipFile": ROTATION.read_text("utf-8")},
+        "Role": att("RotationRole"),
+        "Timeout": 60,
+        "Environment": {"Variables": {"CLUSTER": ref("Cluster"), "SERVICE": "panzoto-web"}},
+        "LoggingConfig": {"LogGroup": ref("RotationLogs")},
+        "Tags": TAGS,
+    }
+    return {
+        # Deleting the stack leaves it recoverable for a month. Without it everybody signs in again, no more.
+        "SecretKey": resource(
+            "SecretsManager::Secret",
+            {
+                "Name": "panzoto/secret-key",
+                "Description": "SECRET_KEY and its fallbacks",
+                "GenerateSecretString": generated,
+                "Tags": TAGS,
+            },
+            **DELETE,
+        ),
+        "RotationFunction": resource("Lambda::Function", function),
+        "RotationPermission": resource(
+            "Lambda::Permission",
+            {
+                "Action": "lambda:InvokeFunction",
+                "FunctionName": ref("RotationFunction"),
+                "Principal": "secretsmanager.amazonaws.com",
+                "SourceAccount": ref("AWS::AccountId"),
+                "SourceArn": ref("SecretKey"),
+            },
+        ),
+        "Rotation": resource(
+            "SecretsManager::RotationSchedule",
+            {
+                "SecretId": ref("SecretKey"),
+                "RotationLambdaARN": att("RotationFunction"),
+                "RotationRules": {"AutomaticallyAfterDays": ROTATION_DAYS},
+            },
+            DependsOn="RotationPermission",
+        ),
+    }
+
+
+def _roles(settings: Settings) -> Json:
+    here = "${AWS::Region}:${AWS::AccountId}"
+    arns: dict[str, Any] = {
+        "table": lambda name: sub("arn:${AWS::Partition}:dynamodb:" + here + ":table/" + name),
+        "bucket": imported("BucketArn"),
+        "object": sub("${Bucket}/*", Bucket=imported("BucketArn")),
+        "queue": imported("QueueArn"),
+        "secret": ref("SecretKey"),
+        "web-tasks": sub("arn:${AWS::Partition}:ecs:" + here + ":service/${Cluster}/panzoto-web"),
+    }
+    tasks = "ecs-tasks.amazonaws.com"
+    mail = {"mail-identity": sub("arn:${AWS::Partition}:ses:" + here + ":identity/*")}
+    mail_only = [
+        one
+        for one in statements("web", arns | mail, settings)
+        if one not in statements("web", arns, settings)
+    ]
+    return {
+        "WebRole": role(tasks, statements("web", arns, settings)),
+        "WebMail": resource(
+            "IAM::Policy",
+            {
+                "PolicyName": "panzoto-mail",
+                "PolicyDocument": {"Version": "2012-10-17", "Statement": mail_only},
+                "Roles": [ref("WebRole")],
+            },
+            Condition="SendsMail",
+        ),
+        # The collector's own, beside the web tasks.
+        "WebTraces": resource(
+            "IAM::Policy",
+            {
+                "PolicyName": "panzoto-traces",
+                "PolicyDocument": document(
+                    [allow(["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "*")]
+                ),
+                "Roles": [ref("WebRole")],
+            },
+            Condition="SendsTraces",
+        ),
+        "EventsRole": role(tasks, statements("events", arns, settings)),
+        "SweepRole": role(tasks, statements("sweep", arns, settings)),
+        # Fargate's own, before the program starts: fetch the image, read the secret, write the log.
+        "ExecutionRole": role(
+            tasks,
+            [
+                allow(["ecr:GetAuthorizationToken"], "*"),
+                allow(
+                    ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+                    sub("arn:${AWS::Partition}:ecr:" + here + ":repository/panzoto"),
+                ),
+                allow(["secretsmanager:GetSecretValue"], ref("SecretKey")),
+                allow(
+                    ["logs:CreateLogStream", "logs:PutLogEvents"],
+                    [att(f"{name.capitalize()}Logs") for name in ("web", "events", "sweep")],
+                ),
+            ],
+        ),
+        "RotationRole": role(
+            "lambda.amazonaws.com",
+            [
+                *statements("rotation", arns, settings),
+                # Lambda's own, for what the function prints.
+                allow(["logs:CreateLogStream", "logs:PutLogEvents"], att("RotationLogs")),
+            ],
+        ),
+        "SchedulerRole": role(
+            "scheduler.amazonaws.com",
+            [
+                allow(
+                    ["ecs:RunTask"],
+                    sub("arn:${AWS::Partition}:ecs:" + here + ":task-definition/panzoto-sweep:*"),
+                    Condition={"ArnEquals": {"ecs:cluster": att("Cluster")}},
+                ),
+                allow(
+                    ["iam:PassRole"],
+                    [att("SweepRole"), att("ExecutionRole")],
+                    Condition={"StringEquals": {"iam:PassedToService": tasks}},
+                ),
+            ],
+        ),
+    }
+
+
+def _environment(settings: Settings) -> list[Json]:
+    values: dict[str, Any] = {
+        "FLASK_ENV": "production",
+        "AWS_REGION": ref("AWS::Region"),
+        "S3_BUCKET": imported("BucketName"),
+        "EVENTS_QUEUE": settings.events_queue,
+        "PUBLIC_URL": ref("PublicUrl"),
+        # The load balancer, which appends whom it heard.
+        "TRUSTED_PROXIES": "1",
+        "PANZOTO_DATA_DIR": "/tmp/panzoto",  # noqa: S108 - the container's own, and nothing is kept there
+        "CORS_ORIGINS": ref("CorsOrigins"),
+        "MAIL": when("SendsMail", "ses", "off"),
+        "MAIL_FROM": ref("MailFrom"),
+        **_table_names(settings),
+    }
+    return [{"Name": name, "Value": value} for name, value in values.items()]
+
+
+def _table_names(settings: Settings) -> dict[str, str]:
+    names = ("users", "audio_files", "claims", "sessions", "throttle", "events", "changes", "erasures")
+    return {f"{name.upper()}_TABLE": getattr(settings, f"{name}_table") for name in names}
+
+
+def _collector() -> Json:
+    """The ADOT collector with the configuration that its image has for ECS: OTLP in, X-Ray out."""
+    return {
+        "Name": "collector",
+        "Image": ref("CollectorImage"),
+        # Without traces the service goes on.
+        "Essential": False,
+        "ReadonlyRootFilesystem": True,
+        "Command": ["--config=/etc/ecs/ecs-default-config.yaml"],
+        "LogConfiguration": _log("web", "collector"),
+    }
+
+
+def _traces() -> list[Json]:
+    values = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": when("SendsTraces", "http://127.0.0.1:4318", ""),
+        # The SDK's own variables, which are no settings of the service.
+        "OTEL_TRACES_SAMPLER": "traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": ref("TracesKept"),
+    }
+    return [{"Name": name, "Value": value} for name, value in values.items()]
+
+
+def _log(group: str, prefix: str) -> Json:
+    return {
+        "LogDriver": "awslogs",
+        "Options": {
+            "awslogs-group": ref(f"{group.capitalize()}Logs"),
+            "awslogs-region": ref("AWS::Region"),
+            "awslogs-stream-prefix": prefix,
+        },
+    }
+
+
+def _task(
+    settings: Settings, name: str, cpu: int, memory: int, beside: Sequence[Json] = (), **more: Any
+) -> Json:
+    container = {
+        "Name": name,
+        "Image": ref("Image"),
+        "Essential": True,
+        "User": USER,
+        "ReadonlyRootFilesystem": True,
+        "LinuxParameters": {"InitProcessEnabled": True, "Capabilities": {"Drop": ["ALL"]}},
+        # Counters of the workers, names that a sweep compares, and nothing that matters after the end.
+        "MountPoints": [{"SourceVolume": "scratch", "ContainerPath": "/tmp"}],  # noqa: S108
+        "Environment": _environment(settings),
+        "Secrets": [
+            {"Name": "SECRET_KEY", "ValueFrom": sub("${SecretKey}:current::")},
+            {"Name": "SECRET_KEY_FALLBACKS", "ValueFrom": sub("${SecretKey}:fallbacks::")},
+        ],
+        "StopTimeout": STOP_SECONDS,
+        "LogConfiguration": _log(name, name),
+        **more,
+    }
+    return resource(
+        "ECS::TaskDefinition",
+        {
+            "Family": f"panzoto-{name}",
+            "Cpu": str(cpu),
+            "Memory": str(memory),
+            "NetworkMode": "awsvpc",
+            "RequiresCompatibilities": ["FARGATE"],
+            "RuntimePlatform": {"CpuArchitecture": "X86_64", "OperatingSystemFamily": "LINUX"},
+            "ExecutionRoleArn": att("ExecutionRole"),
+            "TaskRoleArn": att(f"{name.capitalize()}Role"),
+            "Volumes": [{"Name": "scratch"}],
+            "ContainerDefinitions": [container, *beside],
+            "Tags": TAGS,
+        },
+        # A task that starts finds a secret with all of its parts.
+        DependsOn="Rotation",
+    )
+
+
+def _tasks(settings: Settings) -> Json:
+    return {
+        "WebTask": _task(
+            settings,
+            "web",
+            1024,
+            2048,
+            beside=[when("SendsTraces", _collector(), ref("AWS::NoValue"))],
+            Environment=[*_environment(settings), *_traces()],
+            PortMappings=[{"ContainerPort": PORT, "Protocol": "tcp"}],
+            HealthCheck={
+                "Command": ["CMD", "python", "-c", HEALTH],
+                "Interval": 15,
+                "Timeout": 5,
+                "Retries": 3,
+                "StartPeriod": 60,
+            },
+        ),
+        "EventsTask": _task(settings, "events", 256, 512, Command=["flask", "panzoto", "events"]),
+        "SweepTask": _task(
+            settings, "sweep", 256, 1024, Command=["flask", "panzoto", "recordings", "sweep", "--apply"]
+        ),
+    }
+
+
+def _placement() -> Json:
+    """Where tasks live: in public subnets, so that no NAT has to be paid for, and reached by nobody."""
+    return {
+        "AwsvpcConfiguration": {
+            "AssignPublicIp": "ENABLED",
+            "SecurityGroups": [ref("TaskGroup")],
+            "Subnets": [ref("FirstSubnet"), ref("SecondSubnet")],
+        }
+    }
+
+
+def _services() -> Json:
+    def service(name: str, **more: Any) -> Json:
+        return {
+            "ServiceName": f"panzoto-{name}",
+            "Cluster": ref("Cluster"),
+            "TaskDefinition": ref(f"{name.capitalize()}Task"),
+            "LaunchType": "FARGATE",
+            "NetworkConfiguration": _placement(),
+            "PropagateTags": "SERVICE",
+            "Tags": TAGS,
+            **more,
+        }
+
+    rolling = {
+        "MinimumHealthyPercent": 100,
+        "MaximumPercent": 200,
+        "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
+    }
+    return {
+        "Cluster": resource(
+            "ECS::Cluster",
+            {
+                "ClusterName": "panzoto",
+                "ClusterSettings": [{"Name": "containerInsights", "Value": "enabled"}],
+                "Tags": TAGS,
+            },
+        ),
+        "WebService": resource(
+            "ECS::Service",
+            service(
+                "web",
+                DesiredCount=ref("LeastTasks"),
+                DeploymentConfiguration=rolling,
+                HealthCheckGracePeriodSeconds=90,
+                LoadBalancers=[
+                    {"ContainerName": "web", "ContainerPort": PORT, "TargetGroupArn": ref("TargetGroup")}
+                ],
+            ),
+            DependsOn=["Listener", "Route"],
+        ),
+        # Two at once for a moment do no harm: looking at an upload twice changes nothing.
+        "EventsService": resource(
+            "ECS::Service",
+            service("events", DesiredCount=1, DeploymentConfiguration=rolling),
+            DependsOn=["Route"],
+        ),
+    }
+
+
+def _scaling() -> Json:
+    def follow(name: str, value: Any, specification: Json) -> Json:
+        return resource(
+            "ApplicationAutoScaling::ScalingPolicy",
+            {
+                "PolicyName": f"panzoto-{name}",
+                "PolicyType": "TargetTrackingScaling",
+                "ScalingTargetId": ref("ScalableWeb"),
+                "TargetTrackingScalingPolicyConfiguration": {
+                    "TargetValue": value,
+                    "PredefinedMetricSpecification": specification,
+                    "ScaleOutCooldown": 60,
+                    # Tasks that stream for minutes are not taken away in a hurry.
+                    "ScaleInCooldown": 600,
+                },
+            },
+        )
+
+    label = sub(
+        "${Balancer}/${Group}",
+        Balancer=att("LoadBalancer", "LoadBalancerFullName"),
+        Group=att("TargetGroup", "TargetGroupFullName"),
+    )
+    return {
+        "ScalableWeb": resource(
+            "ApplicationAutoScaling::ScalableTarget",
+            {
+                "ServiceNamespace": "ecs",
+                "ScalableDimension": "ecs:service:DesiredCount",
+                "ResourceId": sub("service/${Cluster}/${WebService.Name}"),
+                "MinCapacity": ref("LeastTasks"),
+                "MaxCapacity": ref("MostTasks"),
+            },
+        ),
+        "ScaleOnCpu": follow("cpu", 60, {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}),
+        "ScaleOnRequests": follow(
+            "requests",
+            ref("RequestsPerTask"),
+            {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label},
+        ),
+    }
+
+
+def _schedules() -> Json:
+    commands = {
+        "SweepAccounts": ("cron(10 3 * * ? *)", ["flask", "panzoto", "accounts", "sweep"]),
+        "SweepRecordings": ("cron(30 3 * * ? *)", ["flask", "panzoto", "recordings", "sweep", "--apply"]),
+    }
+    return {
+        name: resource(
+            "Scheduler::Schedule",
+            {
+                "Description": " ".join(command),
+                "ScheduleExpression": at,
+                "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15},
+                "Target": {
+                    "Arn": att("Cluster"),
+                    "RoleArn": att("SchedulerRole"),
+                    "EcsParameters": {
+                        "TaskDefinitionArn": ref("SweepTask"),
+                        "LaunchType": "FARGATE",
+                        "NetworkConfiguration": _placement(),
+                    },
+                    "Input": json.dumps({"containerOverrides": [{"name": "sweep", "command": command}]}),
+                    "RetryPolicy": {"MaximumRetryAttempts": 3},
+                },
+            },
+        )
+        for name, (at, command) in commands.items()
+    }

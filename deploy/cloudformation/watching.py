@@ -1,0 +1,381 @@
+"""Alarms, metrics taken from log lines, and the dashboard.
+
+The patterns name fields of the JSON lines that the service writes; a test
+holds them against lines of a running service.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any, NamedTuple
+
+from deploy.cloudformation.template import TAGS, Json, att, ref, resource, sub
+from panzoto.config import Settings
+
+NAMESPACE = "Panzoto"
+FIVE_MINUTES = 300
+DAY = 86_400
+# AWS renews its own certificates two months before they end; one of another authority somebody has to renew.
+CERTIFICATE_DAYS = 30
+
+
+class LogMetric(NamedTuple):
+    """A metric that CloudWatch counts from log lines of one group; `value` may be a field of the line."""
+
+    name: str
+    group: str
+    pattern: str
+    value: str = "1"
+
+
+# Where a 401 means a wrong password or recovery key, and not a token that has ended.
+SIGN_IN_ROUTES = ("/api/login", "/api/recover")
+_ROUTES = " || ".join(f'($.route = "{route}")' for route in SIGN_IN_ROUTES)
+_THROTTLED = " || ".join(
+    f'($.aws_code = "{code}") || ($.reasons = "*{reason}*")'
+    for code, reason in (
+        ("ThrottlingException", "ThrottlingError"),
+        ("ProvisionedThroughputExceededException", "ProvisionedThroughputExceeded"),
+        ("RequestLimitExceeded", "RequestLimitExceeded"),
+    )
+)
+LOG_METRICS = (
+    LogMetric(
+        "FailedSignIns",
+        "web",
+        f'{{ ($.event = "request") && (($.status = 401) || ($.status = 429)) && ({_ROUTES}) }}',
+    ),
+    LogMetric("ServerErrors", "web", '{ ($.event = "request") && ($.status >= 500) }'),
+    LogMetric("UnexpectedErrors", "web", '{ $.event = "unexpected_error" }'),
+    LogMetric("DamagedRecords", "web", '{ $.event = "damaged_record" }'),
+    LogMetric("BrokenStreams", "web", '{ $.event = "playback_aborted" }'),
+    LogMetric("DynamoThrottled", "web", f'{{ ($.event = "dynamodb_failure") && ({_THROTTLED}) }}'),
+    LogMetric("DynamoFailures", "web", '{ $.event = "dynamodb_failure" }'),
+    LogMetric("S3Failures", "web", '{ $.event = "s3_failure" }'),
+    LogMetric("SweepsFinished", "sweep", '{ $.event = "sweep_finished" }'),
+    LogMetric("RecordsWithoutObject", "sweep", '{ $.event = "sweep_finished" }', "$.without_object"),
+    LogMetric("SweepFailures", "sweep", '{ $.event = "sweep_finished" }', "$.failed"),
+)
+
+
+def topic() -> Json:
+    """Where alarms go: a topic, and an address that listens to it."""
+    publish = {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": ref("AlarmTopic"),
+        "Condition": {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}},
+    }
+    return {
+        "AlarmTopic": resource(
+            "SNS::Topic",
+            {"TopicName": "panzoto-alarms", "KmsMasterKeyId": ref("Key"), "Tags": TAGS},
+        ),
+        "AlarmTopicPolicy": resource(
+            "SNS::TopicPolicy",
+            {
+                "Topics": [ref("AlarmTopic")],
+                "PolicyDocument": {"Version": "2012-10-17", "Statement": [publish]},
+            },
+        ),
+        "AlarmSubscription": resource(
+            "SNS::Subscription",
+            {"TopicArn": ref("AlarmTopic"), "Protocol": "email", "Endpoint": ref("AlarmEmail")},
+            Condition="HasAlarmEmail",
+        ),
+    }
+
+
+def metric(namespace: str, name: str, statistic: str, seconds: int, **dimensions: Any) -> Json:
+    """Return what an alarm or a formula reads."""
+    return {
+        "Metric": {
+            "Namespace": namespace,
+            "MetricName": name,
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+        },
+        "Period": seconds,
+        "Stat": statistic,
+    }
+
+
+def _alarm(
+    topic_arn: Any,
+    name: str,
+    why: str,
+    measured: Json | list[Json],
+    threshold: float | Json,
+    *,
+    periods: int = 1,
+    compare: str = "GreaterThanOrEqualToThreshold",
+    missing: str = "notBreaching",
+) -> Json:
+    properties: Json = {
+        "AlarmName": f"panzoto-{name}",
+        "AlarmDescription": f"{why}. See docs/runbook.md.",
+        "ComparisonOperator": compare,
+        "Threshold": threshold,
+        "EvaluationPeriods": periods,
+        "TreatMissingData": missing,
+        "AlarmActions": [topic_arn],
+        "OKActions": [topic_arn],
+        "Tags": TAGS,
+    }
+    if isinstance(measured, list):
+        properties["Metrics"] = measured
+    else:
+        properties |= {
+            "Namespace": measured["Metric"]["Namespace"],
+            "MetricName": measured["Metric"]["MetricName"],
+            "Dimensions": measured["Metric"]["Dimensions"],
+            "Period": measured["Period"],
+        }
+        kind = "ExtendedStatistic" if measured["Stat"].startswith("p") else "Statistic"
+        properties[kind] = measured["Stat"]
+    return resource("CloudWatch::Alarm", properties)
+
+
+def _formula(expression: str, **parts: Json) -> list[Json]:
+    terms = [{"Id": name, "MetricStat": part, "ReturnData": False} for name, part in parts.items()]
+    return [{"Id": "result", "Expression": expression, "ReturnData": True}, *terms]
+
+
+def data_alarms(tables: list[str], settings: Settings) -> Json:
+    """The alarms that stand and fall with the data: throttled tables, and a queue that nobody empties."""
+    dynamodb = "AWS/DynamoDB"
+    alarm = partial(_alarm, ref("AlarmTopic"))
+    throttles = {
+        f"{table}Throttled": alarm(
+            f"throttled-{_words(table)}",
+            "DynamoDB refuses calls to this table for their number",
+            _formula(
+                "FILL(reads, 0) + FILL(writes, 0)",
+                reads=metric(dynamodb, "ReadThrottleEvents", "Sum", FIVE_MINUTES, TableName=ref(table)),
+                writes=metric(dynamodb, "WriteThrottleEvents", "Sum", FIVE_MINUTES, TableName=ref(table)),
+            ),
+            10,
+        )
+        for table in tables
+    }
+    queue = settings.events_queue
+    age = metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", FIVE_MINUTES, QueueName=queue)
+    dead = metric(
+        "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", FIVE_MINUTES, QueueName=f"{queue}-dead"
+    )
+    return {
+        **throttles,
+        "QueueAge": alarm("queue-age", "Events of the bucket wait for their worker", age, 900, periods=2),
+        "DeadLetters": alarm("dead-letters", "An event failed for a whole day", dead, 1),
+    }
+
+
+def _words(name: str) -> str:
+    return name.removesuffix("Table").lower()
+
+
+def log_metrics() -> Json:
+    """The metrics that CloudWatch counts from the service's log lines."""
+    return {
+        f"{one.name}Metric": resource(
+            "Logs::MetricFilter",
+            {
+                "LogGroupName": ref(f"{one.group.capitalize()}Logs"),
+                "FilterPattern": one.pattern,
+                "MetricTransformations": [
+                    {
+                        "MetricNamespace": NAMESPACE,
+                        "MetricName": one.name,
+                        "MetricValue": one.value,
+                    }
+                ],
+            },
+        )
+        for one in LOG_METRICS
+    }
+
+
+def service_alarms(topic_arn: Any) -> Json:
+    """The alarms of the running service: errors, slowness, sign-ins, sweeps, workers, certificate."""
+    alarm = partial(_alarm, topic_arn)
+    balancer = {"LoadBalancer": att("LoadBalancer", "LoadBalancerFullName")}
+    elb = "AWS/ApplicationELB"
+
+    def counted(name: str, seconds: int = FIVE_MINUTES) -> Json:
+        return metric(NAMESPACE, name, "Sum", seconds)
+
+    errors = _formula(
+        "IF(FILL(requests, 0) > 20, 100 * (FILL(ours, 0) + FILL(balancer, 0)) / requests, 0)",
+        ours=metric(elb, "HTTPCode_Target_5XX_Count", "Sum", FIVE_MINUTES, **balancer),
+        balancer=metric(elb, "HTTPCode_ELB_5XX_Count", "Sum", FIVE_MINUTES, **balancer),
+        requests=metric(elb, "RequestCount", "Sum", FIVE_MINUTES, **balancer),
+    )
+    latency = metric(elb, "TargetResponseTime", "p99", FIVE_MINUTES, **balancer)
+    healthy = metric(
+        elb,
+        "HealthyHostCount",
+        "Minimum",
+        60,
+        TargetGroup=att("TargetGroup", "TargetGroupFullName"),
+        **balancer,
+    )
+    days = metric(
+        "AWS/CertificateManager", "DaysToExpiry", "Minimum", DAY, CertificateArn=ref("CertificateArn")
+    )
+    findings = _formula(
+        "FILL(lost, 0) + FILL(failed, 0)",
+        lost=counted("RecordsWithoutObject", 3600),
+        failed=counted("SweepFailures", 3600),
+    )
+    fewer = "LessThanThreshold"
+    return {
+        "ErrorRate": alarm(
+            "5xx-rate", "More than one request in a hundred fails on our side", errors, 1, periods=2
+        ),
+        "Latency": alarm(
+            "p99-latency",
+            "One request in a hundred waits too long",
+            latency,
+            ref("LatencySeconds"),
+            periods=3,
+        ),
+        "NoHealthyTask": alarm(
+            "no-healthy-task",
+            "No task answers its health check",
+            healthy,
+            1,
+            periods=3,
+            compare=fewer,
+            missing="breaching",
+        ),
+        "ThrottledCalls": alarm(
+            "throttled-calls",
+            "Requests failed since DynamoDB throttled them, after the retries",
+            counted("DynamoThrottled"),
+            1,
+        ),
+        "FailedSignIns": alarm(
+            "failed-sign-ins",
+            "Somebody tries passwords",
+            counted("FailedSignIns"),
+            ref("FailedSignInsAlarm"),
+        ),
+        "DamagedRecords": alarm(
+            "damaged-records",
+            "A stored value must not be obeyed",
+            counted("DamagedRecords"),
+            1,
+        ),
+        "UnexpectedErrors": alarm("unexpected-errors", "A fault of ours", counted("UnexpectedErrors"), 1),
+        "SweepFindings": alarm(
+            "sweep-findings",
+            "The daily sweep met recordings without object, or could not do its work",
+            findings,
+            1,
+        ),
+        "SweepMissing": alarm(
+            "sweep-missing",
+            "The daily sweep did not come to its end for two days",
+            counted("SweepsFinished", DAY),
+            1,
+            periods=2,
+            compare=fewer,
+            missing="breaching",
+        ),
+        "CertificateExpiry": alarm(
+            "certificate-expiry",
+            "The certificate was not renewed",
+            days,
+            CERTIFICATE_DAYS,
+            compare="LessThanOrEqualToThreshold",
+            # ACM tells of a certificate twice a day, and of none that is not in use.
+            missing="breaching",
+        ),
+    }
+
+
+def dashboard(tables: list[str], settings: Settings) -> Json:
+    """One page: what clients meet, what the service does, what the stores say."""
+    elb = ["AWS/ApplicationELB"]
+    balancer = ["LoadBalancer", "${Balancer}"]
+    service = ["ServiceName", "${WebService.Name}", "ClusterName", "${Cluster}"]
+    queue = settings.events_queue
+    widgets = [
+        _widget(
+            "Requests and errors",
+            [
+                [*elb, "RequestCount", *balancer],
+                [*elb, "HTTPCode_Target_4XX_Count", *balancer],
+                [*elb, "HTTPCode_Target_5XX_Count", *balancer],
+                [*elb, "HTTPCode_ELB_5XX_Count", *balancer],
+            ],
+        ),
+        _widget(
+            "Seconds to the first byte",
+            [[*elb, "TargetResponseTime", *balancer, {"stat": stat}] for stat in ("p50", "p90", "p99")],
+        ),
+        _widget("Sign-ins that failed", [[NAMESPACE, "FailedSignIns"]]),
+        _widget(
+            "Web tier",
+            [
+                ["AWS/ECS", "CPUUtilization", *service, {"stat": "Average"}],
+                ["AWS/ECS", "MemoryUtilization", *service, {"stat": "Average"}],
+            ],
+        ),
+        _widget(
+            "Throttled by DynamoDB",
+            [
+                ["AWS/DynamoDB", f"{kind}ThrottleEvents", "TableName", table]
+                for table in tables
+                for kind in ("Read", "Write")
+            ],
+        ),
+        _widget(
+            "Capacity used",
+            [
+                ["AWS/DynamoDB", f"Consumed{kind}CapacityUnits", "TableName", table]
+                for table in tables
+                for kind in ("Read", "Write")
+            ],
+        ),
+        _widget(
+            "The bucket's events",
+            [
+                ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue, {"stat": "Maximum"}],
+                ["AWS/SQS", "NumberOfMessagesDeleted", "QueueName", queue],
+                ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", f"{queue}-dead"],
+            ],
+        ),
+        _widget(
+            "What the log tells",
+            [[NAMESPACE, one.name] for one in LOG_METRICS if one.name != "FailedSignIns"],
+        ),
+    ]
+    for place, widget in enumerate(widgets):
+        widget |= {"x": place % 2 * 12, "y": place // 2 * 6, "width": 12, "height": 6}
+    return {
+        "Dashboard": resource(
+            "CloudWatch::Dashboard",
+            {
+                "DashboardName": "panzoto",
+                "DashboardBody": sub(
+                    json.dumps({"widgets": widgets}),
+                    Balancer=att("LoadBalancer", "LoadBalancerFullName"),
+                ),
+            },
+        )
+    }
+
+
+def _widget(title: str, metrics: list[list[Any]]) -> Json:
+    return {
+        "type": "metric",
+        "properties": {
+            "title": title,
+            "region": "${AWS::Region}",
+            "stat": "Sum",
+            "period": FIVE_MINUTES,
+            "metrics": metrics,
+        },
+    }

@@ -1,0 +1,407 @@
+"""The templates: clean, made from the code's own definitions, and the same as what the code makes itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.cloudformation import policy
+from deploy.cloudformation.data import logical_name
+from deploy.cloudformation.watching import LOG_METRICS, LogMetric
+from panzoto.config import Settings
+from panzoto.resources import QUEUE_ATTRIBUTES
+from tests.support.aws import start_moto
+from tests.support.log_patterns import matches
+from tests.support.service import BUCKET, ROOT, Service, aws_client
+
+FOLDER = ROOT / "deploy" / "cloudformation"
+NAMES = ("data", "pipeline", "service")
+TEMPLATES: dict[str, dict[str, Any]] = {
+    name: json.loads((FOLDER / f"{name}.json").read_text("utf-8")) for name in NAMES
+}
+DATA, SERVICE = TEMPLATES["data"]["Resources"], TEMPLATES["service"]["Resources"]
+SETTINGS = Settings()
+MADE_BY_MOTO = ("DynamoDB::Table", "S3::Bucket", "SQS::Queue", "SQS::QueuePolicy")
+
+
+def properties(resources: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """Every resource of a kind by its logical name."""
+    return {
+        name: resource["Properties"]
+        for name, resource in resources.items()
+        if resource["Type"] == f"AWS::{kind}"
+    }
+
+
+def by_name(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return sorted(entries, key=lambda entry: str(entry[name]))
+
+
+def test_the_files_are_what_the_generator_makes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deploy.cloudformation.generate", "--output", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    for name in NAMES:
+        made, kept = (folder / f"{name}.json" for folder in (tmp_path, FOLDER))
+        assert made.read_bytes() == kept.read_bytes(), "run `make templates`"
+
+
+def lint(*files: Path) -> None:
+    linter = Path(sys.executable).with_name("cfn-lint")
+    command = [str(linter), "--include-checks", "I3", "--", *map(str, files)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, ""), found.stdout
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    lint(*(FOLDER / f"{name}.json" for name in NAMES))
+
+
+def test_what_is_there_already_can_be_imported(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.cloudformation.generate",
+        "--output",
+        str(tmp_path),
+        "--existing",
+    ]
+    names = ("panzoto-users", "panzoto-audio-files", "Bucket")
+    subprocess.run([*command, *names], cwd=ROOT, check=True, capture_output=True)
+    template = json.loads((tmp_path / "import.json").read_text("utf-8"))
+    lint(tmp_path / "import.json")
+    # CloudFormation imports only what it would keep, and the whole template must not change what it has.
+    assert set(template["Resources"]) == {"UsersTable", "AudioFilesTable", "Bucket"}
+    assert all(one["DeletionPolicy"] == "Retain" for one in template["Resources"].values())
+    for name in ("UsersTable", "AudioFilesTable"):
+        assert template["Resources"][name] == DATA[name]
+    listed = json.loads((tmp_path / "resources-to-import.json").read_text("utf-8"))
+    assert [list(one["ResourceIdentifier"].values()) for one in listed] == [
+        ["panzoto-users"],
+        ["panzoto-audio-files"],
+        [BUCKET],
+    ]
+    wrong = subprocess.run([*command, "nothing"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "there is no NothingTable" in wrong.stderr
+
+
+class TestAsTheCodeMakesIt:
+    """What `flask panzoto resources create` has made at the stand-in, beside the template."""
+
+    @pytest.fixture
+    def tables(self, service: Service) -> dict[str, dict[str, Any]]:
+        dynamodb = service.dynamodb()
+        names = dynamodb.list_tables()["TableNames"]
+        return {name: dynamodb.describe_table(TableName=name)["Table"] for name in names}
+
+    def test_there_are_the_same_tables(self, tables: dict[str, dict[str, Any]]) -> None:
+        templated = properties(DATA, "DynamoDB::Table")
+        assert {table["TableName"] for table in templated.values()} == set(tables)
+        assert set(templated) == {logical_name(name) for name in tables}
+
+    def test_keys_attributes_and_indexes(self, tables: dict[str, dict[str, Any]]) -> None:
+        for name, made in tables.items():
+            table = DATA[logical_name(name)]["Properties"]
+            assert table["KeySchema"] == made["KeySchema"], name
+            # DynamoDB wants the hash key first.
+            assert table["KeySchema"][0]["KeyType"] == "HASH"
+            attributes = (table["AttributeDefinitions"], made["AttributeDefinitions"])
+            templated, real = (by_name(one, "AttributeName") for one in attributes)
+            assert templated == real, name
+            there = by_name(made.get("GlobalSecondaryIndexes", []), "IndexName")
+            wanted = by_name(table.get("GlobalSecondaryIndexes", []), "IndexName")
+            assert len(there) == len(wanted)
+            for index, other in zip(wanted, there, strict=True):
+                for part in ("IndexName", "KeySchema", "Projection"):
+                    assert index[part] == other[part], (name, index["IndexName"])
+                assert index["KeySchema"][0]["KeyType"] == "HASH"
+
+    def test_billing_encryption_recovery_and_ttl(
+        self, service: Service, tables: dict[str, dict[str, Any]]
+    ) -> None:
+        dynamodb = service.dynamodb()
+        for name, made in tables.items():
+            table = DATA[logical_name(name)]["Properties"]
+            assert table["BillingMode"] == made["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+            encrypted = made["SSEDescription"]["Status"] == "ENABLED"
+            assert table["SSESpecification"] == {"SSEEnabled": encrypted}
+            backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+            status = backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+            recovery = table["PointInTimeRecoverySpecification"]
+            assert recovery == {"PointInTimeRecoveryEnabled": status == "ENABLED"}
+            assert status == "ENABLED"
+            ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+            specified = table.get("TimeToLiveSpecification", {"Enabled": False})
+            assert specified["Enabled"] == (ttl["TimeToLiveStatus"] == "ENABLED"), name
+            assert specified.get("AttributeName") == ttl.get("AttributeName"), name
+
+    def test_the_bucket(self, service: Service) -> None:
+        s3, bucket = service.s3(), DATA["Bucket"]["Properties"]
+        versioning = s3.get_bucket_versioning(Bucket=BUCKET)
+        assert bucket["VersioningConfiguration"] == {"Status": versioning["Status"]}
+        blocked = s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"]
+        assert bucket["PublicAccessBlockConfiguration"] == blocked
+        (rule,) = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
+        (templated,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert (
+            templated["ServerSideEncryptionByDefault"]["SSEAlgorithm"]
+            == rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
+        )
+        (lifecycle,) = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+        (templated,) = bucket["LifecycleConfiguration"]["Rules"]
+        assert templated["Id"] == lifecycle["ID"]
+        for part in ("Status", "AbortIncompleteMultipartUpload"):
+            assert templated[part] == lifecycle[part]
+        (cors,) = s3.get_bucket_cors(Bucket=BUCKET)["CORSRules"]
+        _, with_origins, _ = bucket["CorsConfiguration"]["Fn::If"]
+        (templated,) = with_origins["CorsRules"]
+        assert templated == {
+            "AllowedHeaders": cors["AllowedHeaders"],
+            "AllowedMethods": cors["AllowedMethods"],
+            "AllowedOrigins": {"Ref": "CorsOrigins"},
+            "ExposedHeaders": cors["ExposeHeaders"],
+            "MaxAge": cors["MaxAgeSeconds"],
+        }
+        (told,) = s3.get_bucket_notification_configuration(Bucket=BUCKET)["QueueConfigurations"]
+        (templated,) = bucket["NotificationConfiguration"]["QueueConfigurations"]
+        assert [templated["Event"]] == told["Events"]
+
+    def test_the_queue(self, service: Service) -> None:
+        sqs = aws_client("sqs", service.aws_url)
+        queue = DATA["Queue"]["Properties"]
+        url = sqs.get_queue_url(QueueName=queue["QueueName"])["QueueUrl"]
+        made = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        for name in QUEUE_ATTRIBUTES:
+            assert str(queue[name]) == made[name]
+        (real,) = json.loads(made["Policy"])["Statement"]
+        (templated,) = DATA["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        for part in ("Effect", "Principal", "Action"):
+            assert templated[part] == real[part]
+        assert templated["Condition"]["ArnLike"].keys() == real["Condition"]["ArnLike"].keys()
+        # A message that always fails is put aside before it would be forgotten.
+        tries = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
+        assert tries < queue["MessageRetentionPeriod"]
+
+
+class TestData:
+    def test_what_holds_data_outlives_the_stack(self) -> None:
+        for kind in ("DynamoDB::Table", "S3::Bucket", "KMS::Key"):
+            for name in properties(DATA, kind):
+                kept = (DATA[name]["DeletionPolicy"], DATA[name]["UpdateReplacePolicy"])
+                assert kept == ("Retain", "Retain"), name
+        assert all(
+            table["DeletionProtectionEnabled"] for table in properties(DATA, "DynamoDB::Table").values()
+        )
+
+    def test_buckets_are_read_by_tls_only(self) -> None:
+        policies = properties(DATA, "S3::BucketPolicy")
+        assert {one["Bucket"]["Ref"] for one in policies.values()} == set(properties(DATA, "S3::Bucket"))
+        for one in policies.values():
+            denied = [part for part in one["PolicyDocument"]["Statement"] if part["Effect"] == "Deny"]
+            assert {"Bool": {"aws:SecureTransport": "false"}} in [part["Condition"] for part in denied]
+
+    def test_every_object_is_in_the_trail(self) -> None:
+        (selector,) = DATA["Trail"]["Properties"]["AdvancedEventSelectors"]
+        fields = {field["Field"]: field for field in selector["FieldSelectors"]}
+        assert fields["eventCategory"]["Equals"] == ["Data"]
+        assert fields["resources.type"]["Equals"] == ["AWS::S3::Object"]
+        assert "readOnly" not in fields
+
+    def test_the_stack_can_be_made(self) -> None:
+        """moto, which knows some kinds only, makes tables, bucket and queues of it, those of the code."""
+        kinds = {f"AWS::{kind}" for kind in MADE_BY_MOTO}
+        known = {
+            name: resource
+            for name, resource in DATA.items()
+            if resource["Type"] in kinds and name != "TrailBucket"
+        }
+        template = TEMPLATES["data"] | {
+            "Resources": known,
+            "Outputs": {name: TEMPLATES["data"]["Outputs"][name] for name in ("BucketArn", "QueueArn")},
+        }
+        with start_moto() as url:
+            cloudformation, dynamodb = (aws_client(name, url) for name in ("cloudformation", "dynamodb"))
+            cloudformation.create_stack(
+                StackName="panzoto-data",
+                TemplateBody=json.dumps(template),
+                Parameters=[
+                    {"ParameterKey": "BucketName", "ParameterValue": BUCKET},
+                    {"ParameterKey": "CorsOrigins", "ParameterValue": "https://app.example.com"},
+                ],
+            )
+            (stack,) = cloudformation.describe_stacks(StackName="panzoto-data")["Stacks"]
+            assert stack["StackStatus"] == "CREATE_COMPLETE"
+            outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+            assert outputs["BucketArn"] == f"arn:aws:s3:::{BUCKET}"
+            for name, table in properties(DATA, "DynamoDB::Table").items():
+                made = dynamodb.describe_table(TableName=table["TableName"])["Table"]
+                assert made["KeySchema"] == table["KeySchema"], name
+                indexes = [index["IndexName"] for index in made.get("GlobalSecondaryIndexes", [])]
+                assert indexes == [index["IndexName"] for index in table.get("GlobalSecondaryIndexes", [])]
+            aws_client("s3", url).head_bucket(Bucket=BUCKET)
+            queues = aws_client("sqs", url).list_queues()["QueueUrls"]
+            assert {queue.rpartition("/")[2] for queue in queues} == {
+                SETTINGS.events_queue,
+                f"{SETTINGS.events_queue}-dead",
+            }
+
+
+class TestService:
+    def containers(self) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+        for name, task in properties(SERVICE, "ECS::TaskDefinition").items():
+            yield name, task, task["ContainerDefinitions"][0]
+
+    def test_every_setting_is_one_that_the_service_reads(self) -> None:
+        known = set(re.findall(r"^#([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+        for name, _, container in self.containers():
+            given = {one["Name"] for one in (*container["Environment"], *container["Secrets"])}
+            of_the_sdk = {one for one in given if one.startswith("OTEL_TRACES_")}
+            assert given - of_the_sdk <= known, name
+            assert {"SECRET_KEY", "SECRET_KEY_FALLBACKS"} == {one["Name"] for one in container["Secrets"]}
+            assert not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & given
+
+    def test_tasks_can_write_nowhere_and_are_nobody(self) -> None:
+        for name, task, container in self.containers():
+            assert container["ReadonlyRootFilesystem"] is True, name
+            assert container["User"] == "10001:10001"
+            assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+            assert task["TaskRoleArn"] != task["ExecutionRoleArn"]
+
+    def test_traces_go_to_a_collector_beside_the_service_and_only_where_one_is_named(self) -> None:
+        collectors = [
+            beside["Fn::If"]
+            for task in properties(SERVICE, "ECS::TaskDefinition").values()
+            for beside in task["ContainerDefinitions"][1:]
+        ]
+        ((condition, collector, otherwise),) = collectors
+        assert (condition, otherwise) == ("SendsTraces", {"Ref": "AWS::NoValue"})
+        assert collector["Essential"] is False
+        (environment,) = [
+            one["Value"]
+            for one in SERVICE["WebTask"]["Properties"]["ContainerDefinitions"][0]["Environment"]
+            if one["Name"] == "OTEL_EXPORTER_OTLP_ENDPOINT"
+        ]
+        assert environment == {"Fn::If": ["SendsTraces", "http://127.0.0.1:4318", ""]}
+        assert SERVICE["WebTraces"]["Condition"] == "SendsTraces"
+
+    def test_each_role_has_the_policy_that_is_written_down(self) -> None:
+        for role, name in (("web", "WebRole"), ("events", "EventsRole"), ("sweep", "SweepRole")):
+            (given,) = SERVICE[name]["Properties"]["Policies"]
+            found = granted(given["PolicyDocument"])
+            if role == "web":
+                found |= granted(SERVICE["WebMail"]["Properties"]["PolicyDocument"])
+            wanted = {action for actions in policy.actions(role).values() for action in actions}
+            assert found == wanted, role
+            assert "*" not in json.dumps(given["PolicyDocument"]["Statement"]).replace("/*", "")
+
+    def test_nothing_writes_down_an_address_that_holds_a_ticket(self) -> None:
+        attributes = SERVICE["LoadBalancer"]["Properties"]["LoadBalancerAttributes"]
+        assert not [one for one in attributes if "access_logs" in one["Key"]]
+        assert '"SampledRequestsEnabled": true' not in json.dumps(SERVICE["Firewall"])
+
+    def test_the_runbook_has_a_section_for_every_alarm_and_no_other(self) -> None:
+        alarms = properties(SERVICE, "CloudWatch::Alarm") | properties(DATA, "CloudWatch::Alarm")
+        names = {alarm["AlarmName"] for alarm in alarms.values()}
+        # All tables are throttled alike.
+        tables = {alarm["AlarmName"] for name, alarm in alarms.items() if name.endswith("TableThrottled")}
+        sections = re.findall(r"^## (panzoto-.*)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+        assert set(sections) == names - tables | {"panzoto-throttled-*table*"}
+
+    def test_every_alarm_of_the_list_is_there_and_tells_somebody(self) -> None:
+        alarms = properties(SERVICE, "CloudWatch::Alarm") | properties(DATA, "CloudWatch::Alarm")
+        names = {alarm["AlarmName"] for alarm in alarms.values()}
+        assert names >= {
+            "panzoto-5xx-rate",
+            "panzoto-p99-latency",
+            "panzoto-throttled-calls",
+            "panzoto-throttled-users",
+            "panzoto-queue-age",
+            "panzoto-dead-letters",
+            "panzoto-sweep-findings",
+            "panzoto-sweep-missing",
+            "panzoto-failed-sign-ins",
+            "panzoto-certificate-expiry",
+        }
+        assert len(names) == len(alarms)
+        assert all(alarm["AlarmActions"] for alarm in alarms.values())
+
+    def test_every_metric_of_the_log_that_an_alarm_reads_is_counted(self) -> None:
+        counted = {one.name for one in LOG_METRICS}
+        read = set(re.findall(r'"Namespace": "Panzoto", "MetricName": "(\w+)"', json.dumps(SERVICE)))
+        assert read <= counted
+        assert read >= {"FailedSignIns", "DynamoThrottled", "SweepsFinished"}
+
+    def test_the_dashboard_is_json(self) -> None:
+        text, _ = SERVICE["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+        assert len(json.loads(text)["widgets"]) >= 8
+
+
+def granted(document: dict[str, Any]) -> set[str]:
+    return {action for statement in document["Statement"] for action in statement["Action"]}
+
+
+def pattern(name: str) -> LogMetric:
+    (one,) = [one for one in LOG_METRICS if one.name == name]
+    return one
+
+
+class TestLogMetrics:
+    """The patterns, held against lines that a running service has written."""
+
+    @pytest.fixture
+    def lines(self, service: Service) -> Callable[[], list[dict[str, Any]]]:
+        def read() -> list[dict[str, Any]]:
+            return [json.loads(line) for line in service.log().splitlines() if line.startswith("{")]
+
+        return read
+
+    def count(self, lines: list[dict[str, Any]], name: str) -> int:
+        return sum(matches(pattern(name).pattern, line) for line in lines)
+
+    def test_a_failed_sign_in_is_counted_once_and_nothing_else_is(
+        self, service: Service, lines: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        before = self.count(lines(), "FailedSignIns")
+        wrong = {"email": "nobody-at-all@example.com", "password": "wrong password"}
+        assert service.call("POST", "/api/login", json=wrong).status_code == 401
+        service.register("counted@example.com")
+        assert service.call("GET", "/api/user").status_code == 401
+        after = lines()
+        assert self.count(after, "FailedSignIns") == before + 1
+        assert self.count(after, "ServerErrors") == 0
+
+    def test_each_pattern_matches_its_own_event_and_no_other(self) -> None:
+        request = {"event": "request", "route": "/api/login", "status": 200}
+        failure = {"event": "dynamodb_failure", "aws_code": "", "reasons": ""}
+        examples = {
+            "FailedSignIns": request | {"status": 429},
+            "ServerErrors": request | {"status": 503},
+            "UnexpectedErrors": {"event": "unexpected_error"},
+            "DamagedRecords": {"event": "damaged_record"},
+            "BrokenStreams": {"event": "playback_aborted"},
+            "DynamoThrottled": failure | {"reasons": "None,ThrottlingError"},
+            "S3Failures": {"event": "s3_failure"},
+            "SweepsFinished": {"event": "sweep_finished", "without_object": 1, "failed": 2},
+        }
+        assert not [one.name for one in LOG_METRICS if matches(one.pattern, request)]
+        for name, line in examples.items():
+            matching = {one.name for one in LOG_METRICS if matches(one.pattern, line)}
+            also = {
+                "DynamoThrottled": {"DynamoFailures"},
+                "SweepsFinished": {"RecordsWithoutObject", "SweepFailures"},
+            }.get(name, set())
+            assert matching == {name} | also
+        assert not matches(pattern("DynamoThrottled").pattern, failure | {"reasons": "TransactionConflict"})
+
+    def test_the_events_are_ones_that_the_code_writes(self) -> None:
+        source = "".join(file.read_text("utf-8") for file in (ROOT / "panzoto").rglob("*.py"))
+        for one in LOG_METRICS:
+            for event in re.findall(r'\$\.event = "(\w+)"', one.pattern):
+                assert f'"{event}"' in source, event

@@ -1,0 +1,292 @@
+"""The commands that a deployment runs beside the service, each with the rights of its own role.
+
+What they ask of AWS here is what `test_policy` compares with their policies,
+so each story visits every corner that asks for something else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import UNLIMITED
+from tests.support import rows
+from tests.support.accounts import fill
+from tests.support.aws import start_moto
+from tests.support.commands import command, done
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import Fault, LoseReply
+from tests.support.recordings import store
+from tests.support.service import BUCKET, Service, aws_client, run_service
+
+QUEUE = "panzoto-bucket-events"
+DEADLINE_SECONDS = 90
+LONG_AGO = "1700000000"
+# One is uploaded in a piece, the other in parts.
+SHORT = b"a word"
+LONG = b"sound" * 100
+
+
+@pytest.fixture(scope="module")
+def way() -> Iterator[FaultProxy]:
+    """The way to a stand-in in whose bucket everything is two days old, as the sweep wants it."""
+    with start_moto(object_age_days=2) as url, FaultProxy(url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def old(way: FaultProxy) -> Iterator[Service]:
+    """A service on that stand-in."""
+    with run_service(way.url, **UNLIMITED, SINGLE_UPLOAD_MAX=str(len(SHORT))) as running:
+        yield running
+
+
+def lose_one_answer(way: FaultProxy) -> Fault:
+    """Let the next transaction happen without anybody being told, so that one has to look."""
+    way.clear()
+    return way.add(Fault(LoseReply(), operation="TransactWriteItems", times=1))
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def announce(service: Service, token: str, body: bytes, **more: Any) -> dict[str, Any]:
+    answer = service.call("POST", "/api/uploads", token, json={"file_size": len(body), **more})
+    assert answer.status_code == 201, answer.text
+    announced: dict[str, Any] = answer.json()
+    return announced
+
+
+def send(announced: dict[str, Any]) -> None:
+    """Put the bytes where the announcement says, as a phone does that then says no more."""
+    upload = announced["upload"]
+    if upload["type"] == "single":
+        answer = requests.put(upload["url"], SHORT, headers=upload["headers"], timeout=60)
+    else:
+        (part,) = upload["parts"]
+        answer = requests.put(part["url"], LONG, timeout=60)
+    assert answer.status_code == 200, answer.text
+
+
+def set_attribute(service: Service, file_id: str, name: str, value: dict[str, str]) -> None:
+    service.dynamodb().update_item(
+        TableName=rows.FILES_TABLE,
+        Key={"file_id": {"S": file_id}},
+        UpdateExpression="SET #name = :value",
+        ExpressionAttributeNames={"#name": name},
+        ExpressionAttributeValues={":value": value},
+    )
+
+
+def hide(service: Service, file_id: str) -> None:
+    """Take a recording out of all lists, as the first step of an erasure does."""
+    service.dynamodb().update_item(
+        TableName=rows.FILES_TABLE,
+        Key={"file_id": {"S": file_id}},
+        UpdateExpression="REMOVE uploaded_at, listed_at",
+    )
+
+
+def row(service: Service, file_id: str) -> dict[str, Any] | None:
+    found = service.dynamodb().get_item(TableName=rows.FILES_TABLE, Key={"file_id": {"S": file_id}})
+    item: dict[str, Any] | None = found.get("Item")
+    return item
+
+
+def status(service: Service, file_id: str) -> str | None:
+    return (row(service, file_id) or {}).get("status", {}).get("S")
+
+
+def test_the_events_worker(old: Service, way: FaultProxy) -> None:
+    """Uploads of one piece and of several, one that does not match, and one whose object is gone again."""
+    token = old.register("events@example.com")["token"]
+    digest = base64.b64encode(hashlib.sha256(SHORT).digest()).decode()
+    whole = announce(old, token, SHORT, sha256=digest)
+    parts = announce(old, token, LONG)
+    wrong = announce(old, token, SHORT)
+    gone = announce(old, token, SHORT)
+    send(whole)
+    send(parts)
+    old.put_object(wrong["s3_key"], b"other words")
+    old.s3().create_multipart_upload(Bucket=BUCKET, Key=wrong["s3_key"])
+
+    sqs = aws_client("sqs", old.aws_url)
+    url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+    for upload in (wrong, gone, whole, parts):
+        event = {"eventName": "ObjectCreated:Put", "s3": {"object": {"key": upload["s3_key"]}}}
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Records": [event]}))
+
+    lost = lose_one_answer(way)
+    worker = command(old, "events", "events")
+    try:
+        eventually(
+            lambda: all(status(old, upload["file_id"]) == "stored" for upload in (whole, parts)),
+            "the uploads were not committed",
+        )
+        eventually(lambda: waiting(sqs, url) == 0, "messages were left")
+        worker.send_signal(signal.SIGTERM)
+        # It waits up to 20 s for the next message; one that it does not understand ends that.
+        sqs.send_message(QueueUrl=url, MessageBody="not of the bucket")
+        printed, _ = worker.communicate(timeout=60)
+    finally:
+        worker.kill()
+    assert lost.applied == 1
+    assert worker.returncode == 0, printed
+    assert status(old, wrong["file_id"]) == status(old, gone["file_id"]) == "pending"
+    # What did not match was removed, so that the phone can send it again.
+    with pytest.raises(old.s3().exceptions.ClientError, match="404"):
+        old.s3().head_object(Bucket=BUCKET, Key=wrong["s3_key"])
+
+
+def waiting(sqs: Any, url: str) -> int:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    counted = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(counted[name]) for name in names)
+
+
+def test_the_recordings_sweep(old: Service, way: FaultProxy) -> None:
+    """All that it finds, each once; it tells first, acts when told to, and then finds nothing."""
+    account = old.register("sweep@example.com")
+    token = account["token"]
+    arrived = announce(old, token, SHORT, client_id="arrived")
+    joined = announce(old, token, LONG)
+    never = announce(old, token, LONG, client_id="never")
+    nothing = announce(old, token, SHORT)
+    send(arrived)
+    send(joined)
+    for upload in (arrived, joined, never, nothing):
+        set_attribute(old, upload["file_id"], "announced_at", {"N": LONG_AGO})
+    trashed = store(old, account, f"users/{account['user_id']}/audio-1.3gp", SHORT)
+    assert old.call("DELETE", f"/api/audio-file/{trashed}", token).status_code == 200
+    set_attribute(old, trashed, "deleted_at", {"N": LONG_AGO})
+    erasing = store(old, account, f"users/{account['user_id']}/audio-2.3gp", SHORT)
+    set_attribute(old, erasing, "status", {"S": "erasing"})
+    set_attribute(old, erasing, "erasure_id", {"S": "0001"})
+    hide(old, erasing)
+    lost = store(old, account, f"users/{account['user_id']}/audio-3.3gp", SHORT)
+    old.s3().delete_object(Bucket=BUCKET, Key=f"users/{account['user_id']}/audio-3.3gp")
+    old.put_object("users/of-nobody/stray", SHORT)
+    old.s3().create_multipart_upload(Bucket=BUCKET, Key="users/of-nobody/unfinished")
+
+    told = finished(done(old, "sweep", "recordings", "sweep"))
+    assert told["applied"] is False
+    assert (told["without_object"], told["failed"]) == (1, 0)
+    assert status(old, arrived["file_id"]) == "pending"
+    lost_answer = lose_one_answer(way)
+    printed = done(old, "sweep", "recordings", "sweep", "--apply")
+    assert lost_answer.applied == 1
+    acted = finished(printed)
+    assert acted["applied"] is True
+    assert acted["found"] == told["found"] >= 8
+    assert f"record without object: {lost}" in printed
+    assert status(old, arrived["file_id"]) == status(old, joined["file_id"]) == "stored"
+    assert [row(old, file_id) for file_id in (never["file_id"], nothing["file_id"], trashed, erasing)] == [
+        None
+    ] * 4
+    again = finished(done(old, "sweep", "recordings", "sweep"))
+    assert (again["found"], again["without_object"]) == (1, 1)
+
+
+def finished(printed: str) -> dict[str, Any]:
+    """Return the log line that the alarms read."""
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    (line,) = [line for line in lines if line["event"] == "sweep_finished"]
+    found: dict[str, Any] = line
+    return found
+
+
+def test_the_accounts_sweep(old: Service) -> None:
+    """An account with all that can belong to one, and one of an OpenID provider, marked for deletion."""
+    account = old.register("leaving@example.com")
+    token = account["token"]
+    fill(old, account, 3)
+    erased = store(old, account, f"users/{account['user_id']}/audio-9.3gp", b"x")
+    assert old.call("DELETE", f"/api/audio-file/{erased}?permanent=true", token).status_code == 204
+    mark(old, account["user_id"])
+    federated = rows.put_user(
+        old, "unused@example.com", "unused", b"s" * 32, openid_claim={"S": "openid#issuer#leaving"}
+    )
+    mark(old, federated)
+    assert "2 deletions finished" in done(old, "sweep", "accounts", "sweep")
+    users = old.dynamodb().scan(TableName=rows.USERS_TABLE)["Items"]
+    assert {account["user_id"], federated} & {user["user_id"]["S"] for user in users} == set()
+
+
+def mark(service: Service, user_id: str) -> None:
+    service.dynamodb().update_item(
+        TableName=rows.USERS_TABLE,
+        Key={"user_id": {"S": user_id}},
+        UpdateExpression="SET deletion_started_at = :now",
+        ExpressionAttributeValues={":now": {"N": LONG_AGO}},
+    )
+
+
+def test_an_account_that_is_deleted_while_the_service_runs(old: Service, way: FaultProxy) -> None:
+    """The web tier does by itself what the sweep would finish."""
+    account = old.register("at-once@example.com")
+    erased = store(old, account, f"users/{account['user_id']}/audio-1.3gp", b"x")
+    lost = lose_one_answer(way)
+    note = {"note": base64.b64encode(b"sealed").decode()}
+    assert old.call("PATCH", f"/api/audio-file/{erased}", account["token"], json=note).status_code == 200
+    assert lost.applied == 1
+    assert old.call("DELETE", f"/api/audio-file/{erased}?permanent=true", account["token"]).status_code == 204
+    gone = old.call("DELETE", "/api/user", account["token"], json={"password": "a quiet Tuesday walk"})
+    assert gone.status_code == 202
+    key = {"user_id": {"S": account["user_id"]}}
+    eventually(
+        lambda: "Item" not in old.dynamodb().get_item(TableName=rows.USERS_TABLE, Key=key),
+        "the account was not deleted",
+    )
+
+
+def test_the_resources_commands() -> None:
+    """Tables as bare as they can be are brought up to date, listed, and deleted again."""
+    with start_moto() as url, run_service(url) as service:
+        dynamodb, s3 = service.dynamodb(), service.s3()
+        described = {
+            name: dynamodb.describe_table(TableName=name)["Table"]
+            for name in dynamodb.list_tables()["TableNames"]
+        }
+        for name, table in described.items():
+            dynamodb.delete_table(TableName=name)
+            kept = {key["AttributeName"] for key in table["KeySchema"]}
+            dynamodb.create_table(
+                TableName=name,
+                KeySchema=table["KeySchema"],
+                AttributeDefinitions=[
+                    one for one in table["AttributeDefinitions"] if one["AttributeName"] in kept
+                ],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
+        owner = rows.put_user(service, "earlier@example.com", "unused", b"s" * 32)
+        rows.put_file(service, owner, "users/earlier/audio-1.3gp")
+
+        done(service, "deploy", "resources", "optimize")
+        listed = done(service, "deploy", "resources", "list")
+        assert "missing" not in listed
+        assert "off" not in listed.split()
+        for name, table in described.items():
+            now = dynamodb.describe_table(TableName=name)["Table"]
+            assert indexes(now) == indexes(table), name
+        refused = done(service, "deploy", "resources", "delete", status=1)
+        assert "There is no terminal" in refused
+        done(service, "deploy", "resources", "delete", "--confirm", "DELETE ALL TABLES")
+        assert dynamodb.list_tables()["TableNames"] == []
+        assert requests.get(url, timeout=10).ok
+
+
+def indexes(table: dict[str, Any]) -> set[str]:
+    return {index["IndexName"] for index in table.get("GlobalSecondaryIndexes", [])}

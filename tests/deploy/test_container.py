@@ -1,0 +1,260 @@
+"""Dockerfile and compose.yaml, as far as they can be tried without containers.
+
+What the Dockerfile copies is copied into a plain folder, and what it starts
+is started there: the service with its very environment and health check, and
+nginx in front of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import requests
+import yaml
+
+from panzoto.cli import panzoto as commands
+from tests.support.aws import aws_environment, free_port
+from tests.support.service import ROOT, Service
+
+DOCKERFILE = ROOT / "Dockerfile"
+DEADLINE_SECONDS = 60
+SETTINGS = set(re.findall(r"^#([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+
+class Stage:
+    """One stage of the Dockerfile: its instructions, in order."""
+
+    def __init__(self, text: str) -> None:
+        joined = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
+        lines = [line for line in joined.splitlines() if line.strip()]
+        self.name = lines[0].rpartition(" ")[2]
+        self.instructions = [tuple(line.split(None, 1)) for line in lines[1:]]
+
+    def all(self, instruction: str) -> list[str]:
+        return [what for name, what in self.instructions if name == instruction]
+
+    def one(self, instruction: str) -> str:
+        (found,) = self.all(instruction)
+        return found
+
+    def environment(self) -> dict[str, str]:
+        pairs = (pair.split("=", 1) for line in self.all("ENV") for pair in shlex.split(line))
+        return {name: value for name, value in pairs if name != "PATH"}
+
+    def copies(self) -> list[tuple[list[str], str]]:
+        """Return the sources and the place of each COPY that is not from another stage."""
+        split = [shlex.split(line) for line in self.all("COPY") if not line.startswith("--from")]
+        return [(sources[:-1], sources[-1]) for sources in split]
+
+    def lay_out(self, folder: Path) -> Path:
+        """Copy what the stage copies, with `folder` as the root of its file system; return /app."""
+        for sources, place in self.copies():
+            target = folder / place.lstrip("/")
+            target.mkdir(parents=True, exist_ok=True)
+            for source in sources:
+                if (ROOT / source).is_dir():
+                    shutil.copytree(
+                        ROOT / source,
+                        target,
+                        dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("__pycache__"),
+                    )
+                else:
+                    shutil.copy(ROOT / source, target)
+        return folder / "app"
+
+
+STAGES = {
+    stage.name: stage
+    for stage in map(Stage, re.split(r"^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:])
+}
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+
+
+def until(holds: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+@contextmanager
+def running(command: list[str], log: Path, **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, **how)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def contents(folder: Path) -> dict[str, float]:
+    return {
+        str(file.relative_to(folder)): file.stat().st_mtime for file in folder.rglob("*") if file.is_file()
+    }
+
+
+class TestDockerfile:
+    def test_hadolint_finds_nothing(self) -> None:
+        linter = Path(sys.executable).with_name("hadolint")
+        found = subprocess.run([str(linter), str(DOCKERFILE)], capture_output=True, text=True, check=False)
+        assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+    def test_every_stage_is_of_the_one_base_that_gets_pinned(self) -> None:
+        bases = re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+        assert set(bases) == {"${BASE_IMAGE}"}
+        assert list(STAGES)[-1] == "service"
+
+    def test_what_is_run_is_nobody(self) -> None:
+        for name, stage in STAGES.items():
+            if name != "libraries":
+                assert stage.one("USER") == "10001:10001", name
+
+    def test_what_is_copied_is_sent_along_and_no_more(self) -> None:
+        lines = (ROOT / ".dockerignore").read_text().splitlines()
+        sent = {line[1:] for line in lines if line.startswith("!")}
+        assert "*" in lines
+        copied = {source for stage in STAGES.values() for sources, _ in stage.copies() for source in sources}
+        assert copied
+        for source in copied:
+            assert (ROOT / source).exists(), source
+            path = Path(source)
+            assert {str(path), *map(str, path.parents)} & sent, source
+        for path in sent:
+            assert any(Path(source).is_relative_to(path) for source in copied), path
+
+    def test_the_service_starts_is_healthy_and_writes_nothing_beside_itself(
+        self, service: Service, tmp_path: Path
+    ) -> None:
+        stage = STAGES["service"]
+        app = stage.lay_out(tmp_path / "root")
+        compiled = [sys.executable, "-m", "compileall", "-q", str(app)]
+        assert any(line.endswith("python -m compileall -q /app") for line in stage.all("RUN"))
+        subprocess.run(compiled, check=True)
+        before = contents(app)
+        environment = {
+            **stage.environment(),
+            **aws_environment(service.aws_url),
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PORT": str(free_port()),
+            "METRICS_PORT": "0",
+            "SECRET_KEY": "of-this-test-and-longer-than-32-bytes",
+            "WEB_CONCURRENCY": "1",
+        }
+        _, _, health = stage.one("HEALTHCHECK").partition("CMD ")
+        log = tmp_path / "log"
+        with running(json.loads(stage.one("CMD")), log, cwd=app, env=environment) as process:
+
+            def healthy() -> bool:
+                assert process.poll() is None, log.read_text()
+                asked = subprocess.run(json.loads(health), env=environment, capture_output=True, check=False)
+                return asked.returncode == 0
+
+            until(healthy, log)
+            ready = f"http://127.0.0.1:{environment['PORT']}/api/health/ready"
+            assert requests.get(ready, timeout=10).status_code == 200
+        assert process.returncode == 0, log.read_text()
+        assert contents(app) == before
+        # The commands are there, too.
+        listed = subprocess.run(
+            ["flask", "panzoto", "resources", "list"],
+            cwd=app,
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert listed.returncode == 0, listed.stderr
+        assert contents(app) == before
+
+    def test_nginx_of_the_edge_serves_it_by_tls(self, service: Service, tmp_path: Path) -> None:
+        stage = STAGES["edge"]
+        app = stage.lay_out(tmp_path / "root")
+        assert json.loads(stage.one("CMD")) == ["/app/edge"]
+        run, https = tmp_path / "run", free_port()
+        environment = {
+            **stage.environment(),
+            "PATH": f"{os.environ['PATH']}:/usr/sbin",
+            "EDGE_RUN": str(run),
+            "HTTP_PORT": str(free_port()),
+            "HTTPS_PORT": str(https),
+            "UPSTREAM_PORT": service.url.rpartition(":")[2],
+        }
+        log = tmp_path / "log"
+        with running([str(app / "edge")], log, env=environment) as process:
+
+            def answers() -> bool:
+                assert process.poll() is None, log.read_text()
+                try:
+                    asked = requests.get(
+                        f"https://localhost:{https}/api/health",
+                        verify=str(run / "fullchain.pem"),
+                        timeout=10,
+                    )
+                except (requests.ConnectionError, OSError):
+                    return False
+                return asked.status_code == 200
+
+            until(answers, log)
+        # Its log lines go where a container's go.
+        assert '"route":"/api/health"' in log.read_text()
+
+
+class TestCompose:
+    def test_every_container_can_write_nowhere_and_gains_no_right(self) -> None:
+        for name, container in COMPOSE["services"].items():
+            assert container["read_only"] is True, name
+            assert container["cap_drop"] == ["ALL"]
+            assert container["security_opt"] == ["no-new-privileges:true"]
+            assert container["tmpfs"]
+
+    def test_all_share_the_network_of_the_one_that_is_reached_from_this_machine_only(self) -> None:
+        for name, container in COMPOSE["services"].items():
+            if name == "aws":
+                assert all(port.startswith("127.0.0.1:") for port in container["ports"])
+            else:
+                assert container["network_mode"] == "service:aws", name
+                assert "ports" not in container
+
+    def test_what_is_named_is_there(self) -> None:
+        services = COMPOSE["services"]
+        assert set(services) == {"aws", "service", "nginx", "events", "sweep"}
+        for container in services.values():
+            if "build" in container:
+                assert container["build"]["target"] in STAGES
+            else:
+                assert container["image"] == services["service"]["image"]
+            for other, wanted in container.get("depends_on", {}).items():
+                assert wanted == {"condition": "service_healthy"}
+                assert "healthcheck" in services[other] or other == "service"
+            for volume in container.get("volumes", []):
+                assert volume.partition(":")[0] in COMPOSE["volumes"]
+
+    def test_every_setting_is_one_that_the_service_reads(self) -> None:
+        for name in ("service", "events", "sweep"):
+            given = set(COMPOSE["services"][name]["environment"])
+            assert given <= SETTINGS | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}, name
+
+    def test_the_commands_are_commands(self) -> None:
+        for name in ("events", "sweep"):
+            flask, group, *words = COMPOSE["services"][name]["command"]
+            assert (flask, group) == ("flask", commands.name)
+            found: click.Command = commands
+            for word in words:
+                if word.startswith("--"):
+                    assert word in {option for one in found.params for option in one.opts}
+                else:
+                    assert isinstance(found, click.Group)
+                    found = found.commands[word]

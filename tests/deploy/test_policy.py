@@ -1,0 +1,61 @@
+"""What the service may do in AWS is what it does: no action is missing from its policies or left over.
+
+The stand-ins of the session have written down every call that was signed with
+the key of one of the roles, in real processes of the service and through
+presigned URLs.  This file comes last.  When only a part of the suite was run,
+it cannot be known whether something is left over, and the summary says so.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.cloudformation import policy
+from panzoto.config import Settings
+from tests.conftest import is_whole_suite
+from tests.support.aws_calls import RECORD, Permission, recorded
+from tests.support.service import ROOT
+
+SETTINGS = Settings()
+
+
+def allowed() -> set[Permission]:
+    return {
+        Permission(role, action, resource_of(kind))
+        for role in policy.ROLES
+        for kind, actions in policy.actions(role).items()
+        for action in actions
+    }
+
+
+def resource_of(kind: str) -> str:
+    return policy.table_name(kind, SETTINGS) if kind.partition("/")[0] in policy.TABLES else kind
+
+
+@pytest.mark.parametrize("role", policy.ROLES)
+def test_nothing_is_missing_and_nothing_is_left_over(role: str, request: pytest.FixtureRequest) -> None:
+    used = {one for one in recorded(Path(os.environ[RECORD])) if one.role == role}
+    may = {one for one in allowed() if one.role == role}
+    assert used - may == set(), "the policy lacks what the code does"
+    if is_whole_suite(request.config):
+        assert may - used == set(), "the policy allows what nothing does"
+
+
+def test_no_role_beyond_those_of_the_policy_was_used() -> None:
+    assert {one.role for one in recorded(Path(os.environ[RECORD]))} <= set(policy.ROLES)
+
+
+def test_the_policy_of_a_machine_is_printed() -> None:
+    command = [sys.executable, "-m", "deploy.cloudformation.policy"]
+    printed = subprocess.run(
+        [*command, "web", "events"], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    assert '"arn:aws:dynamodb:us-east-1:*:table/panzoto-users"' in printed.stdout
+    wrong = subprocess.run([*command, "root"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1
+    assert "usage:" in wrong.stderr
