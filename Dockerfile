@@ -1,6 +1,6 @@
-# Images of the service and, for compose.yaml, of nginx and of the AWS stand-in. `deploy/pin-base-image` writes the
-# base image's digest into the next line; the pipeline refuses to build without one.
-ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm
+# Images of the service and, for compose.yaml, of nginx and of the AWS stand-in. `deploy/pin-base-image` renews the
+# digest in the next line (this one is Python 3.13.12); the pipeline refuses to build without one.
+ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm@sha256:a58daefb915e1e03ad48f3ca4df8832065412c5c35cacb9d39f4229184de12b6
 
 
 # The libraries, at the very versions and hashes of the lock file.

@@ -24,15 +24,18 @@ START_SECONDS = 60
 
 
 @contextmanager
-def stand_in(kind: str) -> Iterator[str]:
-    """Give the URL of a stand-in: `moto`, `ministack`, or the URL itself of one that already runs."""
+def stand_in(kind: str, access_key: str = "testing") -> Iterator[str]:
+    """Give the URL of a stand-in: `moto`, `ministack`, or the URL itself of one that already runs.
+
+    ministack checks the signatures of presigned URLs, and knows `access_key` only.
+    """
     if kind.startswith("http"):
         yield kind.rstrip("/")
     elif kind == "moto":
         with start_moto() as url:
             yield url
     else:
-        with _ministack() as url:
+        with _ministack(access_key) as url:
             yield url
 
 
@@ -54,7 +57,7 @@ def client(service: str, url: str, **options: Any) -> Any:
 
 
 @contextmanager
-def _ministack() -> Iterator[str]:
+def _ministack(access_key: str) -> Iterator[str]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="panzoto-bench-aws-") as folder:
         settings = {
@@ -62,6 +65,8 @@ def _ministack() -> Iterator[str]:
             "BIND_HOST": "127.0.0.1",
             "SFTP_ENABLED": "0",
             "LOG_LEVEL": "ERROR",
+            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_SECRET_ACCESS_KEY": "testing",
             "PERSIST_STATE": "1",
             "STATE_DIR": f"{folder}/state",
             "S3_PERSIST": "1",

@@ -8,10 +8,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import requests
 
+from panzoto.models.attributes import EPOCH, now, rfc3339
 from tests.support import rows
 from tests.support.fault_proxy import FaultProxy
 from tests.support.service import PASSWORD, Service
@@ -68,6 +70,25 @@ def write_recordings(service: Service, count: int) -> str:
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(write, batches))
     return user_id
+
+
+def record_sittings(service: Service, token: str, count: int) -> None:
+    """Record so many by the call."""
+    for number in range(count):
+        _record(service, token, EPOCH + timedelta(seconds=_moment(number)))
+
+
+def _record(service: Service, token: str, recorded_at: datetime) -> str:
+    body = {
+        "s3_key": f"users/phone/{uuid.uuid4()}",
+        "file_size": 1000,
+        "recorded_at": rfc3339(recorded_at),
+        "duration_ms": CLIP_SECONDS * 1000,
+    }
+    answer = _answered(service, token, "POST", "/api/audio-file", json=body)
+    assert answer.status_code == 201, answer.text
+    file_id: str = answer.json()["audio_file"]["file_id"]
+    return file_id
 
 
 def _moment(number: int) -> int:
@@ -193,12 +214,8 @@ def meddle(service: Service, token: str, file_ids: list[str], chance: random.Ran
 
 
 def record(service: Service, token: str) -> str:
-    """Record one more and return its file_id."""
-    body = {"s3_key": f"users/phone/{uuid.uuid4()}"}
-    answer = _answered(service, token, "POST", "/api/audio-file", json=body)
-    assert answer.status_code == 201, answer.text
-    file_id: str = answer.json()["audio_file"]["file_id"]
-    return file_id
+    """Record one more, made this moment, and return its file_id."""
+    return _record(service, token, now())
 
 
 def all_listed(service: Service, token: str) -> Known:

@@ -145,7 +145,8 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
             _wait_until_healthy(service)
             yield service
         finally:
-            _stop(process)
+            # Not the process of above: a test may have killed that one and started another.
+            _stop(service.process)
         canaries.check_files(service.log(), service.data_dir)
 
 

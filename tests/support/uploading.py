@@ -206,16 +206,13 @@ class Machine:
 
 @contextmanager
 def machine(service: Service, seed: int) -> Iterator[Machine]:
-    """A machine whose web tier runs already; at the end nothing of it is left running but that."""
+    """A machine whose web tier runs before and after; its events worker runs while the block does."""
     running = Machine(service, random.Random(seed))
     running.start_events()
-    first = service.process
     try:
         yield running
     finally:
         running.stop_events()
-        if service.process is not first:
-            running.stop()
 
 
 @contextmanager
