@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ import requests
 
 from deploy.worker import LINGER_BYTES, JsonLogger
 from panzoto import logs
+from tests.conftest import UNLIMITED
 from tests.support.aws import free_port
-from tests.support.service import Service, run_service
+from tests.support.service import PASSWORD, Service, run_service
 
 SECRET = "a-ticket-that-nobody-may-read"
 JSON_POST = b"POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -195,3 +197,28 @@ class TestWorkers:
         ):
             assert requests.get(f"{service.url}/api/health", timeout=20).ok
             assert "There are no metrics: METRICS_PORT" in service.log()
+
+
+def test_what_a_crowd_needed_goes_back_to_the_system(moto: str) -> None:
+    """Many threads have each computed a hash of 19 MiB; little of that may stay with the worker."""
+    with run_service(moto, **UNLIMITED) as service:
+        emails = [f"crowd-{number}@example.com" for number in range(4)]
+        for email in emails:
+            service.register(email)
+        (worker,) = service.worker_pids()
+        before = resident_mib(worker)
+
+        def sign_in(number: int) -> int:
+            person = {"email": emails[number % len(emails)], "password": PASSWORD}
+            return service.call("POST", "/api/login", json=person).status_code
+
+        with ThreadPoolExecutor(24) as crowd:
+            statuses = set(crowd.map(sign_in, range(96)))
+        assert statuses <= {200, 503}
+        assert 200 in statuses
+        assert resident_mib(worker) - before < 60
+
+
+def resident_mib(pid: int) -> float:
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line]
+    return int(line.split()[1]) / 1024
