@@ -443,8 +443,9 @@ class TestTransactions:
 
 class TestPasswordChange:
     def test_no_other_session_outlives_a_change_that_is_interrupted(
-        self, proxy: FaultProxy, person: Person
+        self, proxy: FaultProxy, shaky: Service
     ) -> None:
+        person = person_with(shaky, b"short")
         stolen = person.login().json()
         cut_off = Meanwhile(lambda _: proxy.add(Fault(Refuse())))
         proxy.add(Fault(cut_off, operation="TransactWriteItems"))

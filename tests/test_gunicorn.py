@@ -169,6 +169,8 @@ class TestWorkers:
     def test_metrics_count_what_all_workers_did_and_outlive_a_worker(
         self, two_workers: Service, metrics_port: int
     ) -> None:
+        # Requests are counted when their answer has been sent, those of the start a moment after it too.
+        time.sleep(1)
         before = self.answered(metrics_port)
         pids = two_workers.worker_pids()
         assert len(pids) == 2

@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.conftest import UNLIMITED
 from tests.support.recordings import single_shot
 from tests.support.service import PASSWORD, Service, run_service
 
@@ -67,7 +68,11 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def secrets(moto: str, receiver: Receiver) -> list[str]:
     """Somebody registers, records, listens and mistypes; what was secret in it."""
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    settings = {
+        **UNLIMITED,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
     with run_service(moto, **settings) as service:
         url = listen(service)
         mistyped = service.call("POST", "/api/login", json={"email": EMAIL, "password": "wrong one"})

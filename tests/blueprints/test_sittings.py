@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from panzoto.crypto import segments, vault
 from panzoto.crypto.permits import HashPermits
+from tests.conftest import UNLIMITED
 from tests.support import clips, rows
 from tests.support.fault_proxy import Cut, Fault, FaultProxy
 from tests.support.recordings import single_shot, store, version_2
@@ -454,7 +455,7 @@ def proxy(moto: str) -> Iterator[FaultProxy]:
 @pytest.fixture(scope="module")
 def shaky(proxy: FaultProxy, moto: str) -> Iterator[Service]:
     """The service behind the proxy; what a test asks of AWS itself goes the straight way."""
-    with run_service(proxy.url, create_at=moto, MAIL="off") as running:
+    with run_service(proxy.url, create_at=moto, MAIL="off", **UNLIMITED) as running:
         yield dataclasses.replace(running, aws_url=moto)
 
 

@@ -135,7 +135,7 @@ def small(service: Service, proxies: int) -> dict[str, str]:
     return {
         **SMALL,
         "SECRET_KEY": secret_of(service),
-        "THROTTLE_TABLE": f"panzoto-throttle-{proxies}",
+        "THROTTLE_TABLE": f"test-throttle-{proxies}",
         "TRUSTED_PROXIES": str(proxies),
     }
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, FlipBit
@@ -44,7 +45,7 @@ def test_a_service_that_works(service: Service) -> None:
 
 def test_recordings_that_come_back_damaged(moto: str, service: Service) -> None:
     """The bucket is reached through a proxy that turns a bit over in what is read from it."""
-    with FaultProxy(moto) as proxy, run_service(proxy.url, create_at=moto) as damaged:
+    with FaultProxy(moto) as proxy, run_service(proxy.url, create_at=moto, **UNLIMITED) as damaged:
         proxy.add(Fault(FlipBit(100), method="GET", path=r"/users/[^?]*$"))
         found = smoke(damaged.url)
     assert found.returncode == 1

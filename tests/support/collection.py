@@ -121,6 +121,7 @@ class Reader:
     proxy: FaultProxy
     limit: int = PAGE
     measures: bool = True
+    _fewest: dict[str, int] = field(default_factory=dict)
 
     def walk(
         self, path: str, shown: Callable[[Page], list[str]], between: Callable[[], Any] | None = None
@@ -160,8 +161,9 @@ class Reader:
             assert answer.status_code == 200, answer.text
             asked = [record for record in self.proxy.requests if record.operation]
             costs.append(Cost(len(asked), sum(record.bytes_sent for record in asked)))
-            if all(record.operation != "GetItem" for record in asked):
+            if len(asked) <= self._fewest.get(path, 1):
                 break
+        self._fewest[path] = min(len(asked), self._fewest.get(path, len(asked)))
         page: Page = answer.json()
         return page, min(costs, key=lambda cost: (cost.requests, cost.answer_bytes))
 

@@ -63,7 +63,7 @@ class Service:
             headers = {"Authorization": f"Bearer {token}", **headers}
         url = path if path.startswith("http") else self.url + path
         answer = requests.request(method, url, headers=headers, timeout=60, **how)
-        if answer.ok and answer.headers.get("Content-Type") == "application/json":
+        if answer.ok and method != "HEAD" and answer.headers.get("Content-Type") == "application/json":
             canaries.note(how.get("json"), answer.json())
         return answer
 

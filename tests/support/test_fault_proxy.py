@@ -31,6 +31,7 @@ from tests.support.aws import start_moto
 from tests.support.fault_proxy import (
     Answer,
     Cut,
+    CutSent,
     Delay,
     Drip,
     Fault,
@@ -41,6 +42,7 @@ from tests.support.fault_proxy import (
     Meanwhile,
     Record,
     Refuse,
+    Repeat,
 )
 
 BUCKET = "recordings"
@@ -401,6 +403,34 @@ class TestFaults:
             dynamodb.put_item(
                 TableName=TABLE, Item=item("twice"), ConditionExpression="attribute_not_exists(id)"
             )
+
+    def test_a_request_that_is_repeated_is_carried_out_twice_and_answered_once(
+        self, proxy: FaultProxy
+    ) -> None:
+        fault = proxy.add(Fault(Repeat(), operation="UpdateItem", times=1))
+        dynamodb = client("dynamodb", proxy.url)
+        for _ in range(2):
+            answer = dynamodb.update_item(
+                TableName=TABLE,
+                Key=item("repeated"),
+                UpdateExpression="ADD times :one",
+                ExpressionAttributeValues={":one": {"N": "1"}},
+                ReturnValues="ALL_NEW",
+            )
+        assert answer["Attributes"]["times"] == {"N": "3"}
+        assert fault.applied == 1
+
+    def test_an_upload_that_is_repeated_keeps_its_body(self, proxy: FaultProxy, moto: str) -> None:
+        proxy.add(Fault(Repeat(), method="PUT", times=1))
+        put(proxy.url, "put-twice")
+        assert client("s3", moto).get_object(Bucket=BUCKET, Key="put-twice")["Body"].read() == CONTENT
+
+    def test_an_upload_that_is_cut_leaves_no_object(self, proxy: FaultProxy, moto: str) -> None:
+        proxy.add(Fault(CutSent(1000), method="PUT", times=1))
+        with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
+            put(proxy.url, "cut-while-sent")
+        listed = client("s3", moto).list_objects_v2(Bucket=BUCKET, Prefix="cut-while-sent")
+        assert listed["KeyCount"] == 0
 
     def test_drip(self, proxy: FaultProxy) -> None:
         put(proxy.url, "drip", CONTENT[:40_000])

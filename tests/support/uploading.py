@@ -90,7 +90,7 @@ def deliver_in_bad_weather(
                 result.object_bytes += clip.size
                 result.multipart += clip.size > SINGLE_UPLOAD_MAX
                 result.silent += silent
-                jobs.append((clip, pool.submit(_persist, phone, clip, not silent)))
+                jobs.append((clip, pool.submit(persist, phone, clip, not silent)))
             for clip, job in jobs:
                 result.expected[job.result()] = clip.plain_sha256
         for fault in weather:
@@ -109,7 +109,7 @@ def _clip(keys: Keys, chance: random.Random, number: int, long_ones: int) -> tup
     return make(sound(chance, 0, SINGLE_UPLOAD_MAX - 5000)), number % 4 < 3
 
 
-def _persist(phone: Phone, clip: Clip, says_complete: bool) -> str:
+def persist(phone: Phone, clip: Clip, says_complete: bool = True) -> str:
     """Come back as often as it takes."""
     while True:
         with suppress(GaveUp):
