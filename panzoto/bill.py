@@ -34,10 +34,11 @@ PEAK_OVER_MEAN = 5
 MACHINE_CORES = 2
 BUSY_AT_MOST = 0.5
 DISK_GB = 20
-ALARMS = 12
-WAF_RULES = 3
-# For SQS, Secrets Manager, logs and the two of the image registry, in two zones.
-INTERFACE_ENDPOINTS = 10
+# As many as the CloudFormation stacks make; a test compares.
+ALARMS = 20
+WAF_RULES = 2
+# That of SQS, in two zones.
+INTERFACE_ENDPOINTS = 2
 TASK_VCPUS, TASK_GB = 1, 2
 WORKER_VCPUS, WORKER_GB = 0.25, 0.5
 FEWEST_TASKS = 2
@@ -234,6 +235,14 @@ def _fargate(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             listed["fargate_gb_hour"],
             f"{tasks} tasks of {TASK_GB} GB, the events worker {WORKER_GB} GB",
         ),
+        Item(
+            "public addresses",
+            (tasks + 1) * hours,
+            "hours",
+            listed["public_address_hour"],
+            "1 a task, the events worker's too",
+        ),
+        Item("key", 1, "key", listed["key"], "1"),
         Item("load balancer", hours, "hours", listed["load_balancer_hour"], "1"),
         Item("load balancer units", hours, "hours", listed["load_balancer_unit_hour"], "1 on average"),
         Item("firewall", 1, "list", listed["firewall"], "1"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +62,30 @@ def test_nobody_pays_for_what_stands_there() -> None:
         "CloudWatch dashboard",
         "secret",
     }
+
+
+def test_what_stands_there_is_what_the_stacks_make() -> None:
+    folder = ROOT / "deploy" / "cloudformation"
+    made = [
+        one
+        for name in ("data", "service")
+        for one in json.loads((folder / f"{name}.json").read_text("utf-8"))["Resources"].values()
+    ]
+
+    def properties(kind: str) -> list[dict[str, Any]]:
+        return [one["Properties"] for one in made if one["Type"] == f"AWS::{kind}"]
+
+    endpoints = properties("EC2::VPCEndpoint")
+    (firewall,) = properties("WAFv2::WebACL")
+    stands = items(fargate=True)
+    assert stands["CloudWatch alarms"].quantity == len(properties("CloudWatch::Alarm"))
+    assert stands["CloudWatch dashboard"].quantity == len(properties("CloudWatch::Dashboard"))
+    assert stands["firewall rules"].quantity == len(firewall["Rules"])
+    assert stands["key"].quantity == len(properties("KMS::Key"))
+    assert stands["secret"].quantity == len(properties("SecretsManager::Secret"))
+    assert stands["interface endpoints"].quantity == 730 * sum(
+        len(one["SubnetIds"]) for one in endpoints if one["VpcEndpointType"] == "Interface"
+    )
 
 
 def test_the_price_list_has_its_date() -> None:
