@@ -6,7 +6,6 @@ Every name here that is also the name of a gunicorn setting is that setting.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import os
 import resource
 import shutil
@@ -22,6 +21,27 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+# How glibc allocates (its manual, "Memory Allocation Tunables").  With huge pages the 64 MiB of an Argon2
+# computation take 32 page faults and not 16384, which makes it a fifth faster where the kernel grants them.
+# What is larger than 4 MiB goes back to the system as soon as it is freed: by itself glibc would keep up to
+# 32 MiB of a freed block, in as many arenas as eight for each core, hundreds of MiB after a crowd.
+TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.arena_max=4"
+
+
+def allocate_by(tunables: str) -> None:
+    """Start this very process anew with `tunables`, which glibc reads only at a process's start.
+
+    Whoever has set glibc's tunables of malloc already, we or the operator, has them as they are.
+    """
+    given = os.environ.get("GLIBC_TUNABLES", "")
+    if sys.platform != "linux" or "glibc.malloc." in given:
+        return
+    os.environ["GLIBC_TUNABLES"] = f"{tunables}:{given}" if given else tunables
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
+
+
+allocate_by(TUNABLES)
 
 
 def make_metrics_folder() -> Path:
@@ -57,26 +77,6 @@ from deploy.worker import JsonLogger, Worker  # noqa: E402
 from panzoto import logs  # noqa: E402
 from panzoto.config import Settings  # noqa: E402
 from panzoto.errors import SettingsError  # noqa: E402
-
-# mallopt's names for what malloc may keep (malloc.h of glibc).
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-LARGEST_KEPT_BYTES = 4 * 1024 * 1024
-ARENAS = 4
-
-
-def give_memory_back() -> None:
-    """Let what is large go back to the system as soon as it is freed, where the C library is glibc.
-
-    By itself glibc keeps a freed block of up to 32 MiB for its next use, in as many arenas as eight for each
-    core: a crowd that logs in or listens at once would leave hundreds of MiB behind.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
-        mallopt(M_ARENA_MAX, ARENAS)
-
-
-give_memory_back()
 
 try:
     settings = Settings.from_environment()
