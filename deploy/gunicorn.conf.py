@@ -25,8 +25,12 @@ sys.path.insert(0, str(ROOT))
 # How glibc allocates (its manual, "Memory Allocation Tunables").  With huge pages the 64 MiB of an Argon2
 # computation take 32 page faults and not 16384, which makes it a fifth faster where the kernel grants them.
 # What is larger than 4 MiB goes back to the system as soon as it is freed: by itself glibc would keep up to
-# 32 MiB of a freed block, in as many arenas as eight for each core, hundreds of MiB after a crowd.
-TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.arena_max=4"
+# 32 MiB of a freed block, in as many arenas as eight for each core, hundreds of MiB after a crowd.  Up to as
+# much stays at an arena's end, since a player frees and takes a megabyte again with each of its pieces.
+TUNABLES = ":".join(
+    f"glibc.malloc.{tunable}"
+    for tunable in ("hugetlb=1", "mmap_threshold=4194304", "trim_threshold=4194304", "arena_max=4")
+)
 
 
 def allocate_by(tunables: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 MASTER_MIB = 70
 WORKER_MIB = 95
-PLAYER_MIB = 2.5
+PLAYER_MIB = 4
 # The operating system, nginx, the events worker.
 OTHERS_MIB = 300
 THREADS = 128

@@ -123,8 +123,11 @@ class Storage:
         if answer["ETag"] != version.etag:
             raise ObjectChanged()
 
-    def read_range(self, version: ObjectVersion, start: int, stop: int) -> Any:
-        """Return the body of object[start:stop), from the pinned version or not at all."""
+    def read_range(self, version: ObjectVersion, start: int, stop: int) -> tuple[Any, int]:
+        """Return a body that holds object[start:stop), and where in the object it begins.
+
+        It is of the pinned version, or there is none.
+        """
         # Nearly the whole object is asked for as the whole, which needs no range and is cheaper to serve.
         whole = start <= HEAD_BYTES and version.size - stop <= HEAD_BYTES
         how = {} if whole else {"Range": f"bytes={start}-{stop - 1}"}
@@ -139,9 +142,7 @@ class Storage:
         if answer["ContentLength"] != (version.size if whole else stop - start):
             body.close()
             raise Unavailable()
-        if whole and start:
-            body.read(start)
-        return body
+        return body, 0 if whole else start
 
     def write(self, s3_key: str, content: Iterator[bytes]) -> None:
         """Store what `content` yields, part by part in constant memory; all of it or nothing.
@@ -303,7 +304,7 @@ class StoredObject:
         return self.version.size
 
     def pieces(self, start: int, stop: int, piece: int) -> Iterator[bytes]:
-        """Yield object[start:stop) in pieces of `piece` bytes, the last perhaps shorter.
+        """Yield object[start:stop) in pieces of at most `piece` bytes, none of them empty.
 
         A connection that breaks is taken up again where it broke, under
         If-Match. Raises `Unavailable`, `ObjectChanged` or `ObjectNotFound`,
@@ -312,17 +313,13 @@ class StoredObject:
         if stop <= len(self.head):
             yield from (self.head[at : min(at + piece, stop)] for at in range(start, stop, piece))
             return
-        pending = b""
         patience = _Patience()
         while start < stop:
             try:
-                for data in self._reads(start + len(pending), stop, patience.bite(piece)):
+                for data in self._reads(start, stop, patience.bite(piece)):
                     patience.renew()
-                    pending += data
-                    while start < stop and len(pending) >= (wanted := min(piece, stop - start)):
-                        complete, pending = pending[:wanted], pending[wanted:]
-                        start += wanted
-                        yield complete
+                    start += len(data)
+                    yield data
                 broke: Exception = Unavailable()
             except (Unavailable, *BREAKS) as error:
                 broke = error
@@ -330,11 +327,15 @@ class StoredObject:
                 patience.use_up(broke)
 
     def _reads(self, start: int, stop: int, bite: int) -> Iterator[bytes]:
-        """Yield what one connection gives of object[start:stop), `bite` bytes at a time."""
-        with closing(self._storage.read_range(self.version, start, stop)) as body:
-            while start < stop and (data := body.read(min(bite, stop - start))):
-                start += len(data)
-                yield data
+        """Yield what one connection gives of object[start:stop), at most `bite` bytes at a time."""
+        body, position = self._storage.read_range(self.version, start, stop)
+        with closing(body):
+            # Bites of one size from where the body begins: others would each cost another, small read.
+            while position < stop and (data := body.read(min(bite, stop - position))):
+                wanted = data[max(0, start - position) :]
+                position += len(data)
+                if wanted:
+                    yield wanted
 
 
 class _Patience:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from flask import Response, request, url_for
 
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.streams import until_failure
+from panzoto.blueprints.streams import gathered, until_failure
 from panzoto.errors import RangeNotSatisfiable
 from panzoto.http import services
 from panzoto.playback import Playable
@@ -31,8 +31,8 @@ def play(ticket: str) -> Response:
     if request.method == "HEAD":
         services().playback.check_unchanged(opened)
         return _response(opened, part, iter(()))
-    start, stop = part or (0, opened.recording.length)
-    return _response(opened, part, until_failure(opened.recording.plain(start, stop), "playback_aborted"))
+    plain = opened.recording.plain(*(part or (0, opened.recording.length)))
+    return _response(opened, part, until_failure(gathered(plain), "playback_aborted"))
 
 
 def _requested_part(opened: Playable) -> tuple[int, int] | None:

@@ -11,7 +11,8 @@ bytes), with header ‖ `s3_key` as associated data:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -31,10 +32,11 @@ PREAMBLE = header.HEADER_BYTES + STREAM_HEADER
 FIRST_PLAIN = SEGMENT - STREAM_HEADER - TAG
 OTHER_PLAIN = SEGMENT - TAG
 MAX_SEGMENTS = 2**32
+NONCE_END = struct.Struct(">I?")
 STREAM_INFO = b"panzoto/v2/stream"
-# Segments are read this many at a time, so that a fast reader is not slowed
-# by many small reads and a player holds no more than about a megabyte.
-SEGMENTS_AT_ONCE = 8
+# Segments are read this many at a time: a megabyte, so that a fast reader is
+# not slowed by many small reads, and a player holds some four.
+SEGMENTS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +84,18 @@ class _SegmentCipher:
         self._aead = AESGCM(hkdf(hkdf(file_key, STREAM_INFO), associated, salt=salt))
         self._prefix = prefix
 
-    def _nonce(self, index: int, last: bool) -> bytes:
-        return self._prefix + index.to_bytes(4, "big") + bytes([last])
-
     def seal(self, index: int, last: bool, plain: bytes | memoryview) -> bytes:
-        return self._aead.encrypt(self._nonce(index, last), plain, None)
+        return self._aead.encrypt(self._prefix + NONCE_END.pack(index, last), plain, None)
 
-    def open(self, index: int, last: bool, data: memoryview) -> bytes:
-        plain = bytearray(len(data) - TAG)
-        self.open_into(index, last, data, memoryview(plain))
-        return bytes(plain)
+    def opened(self, index: int, last: int, segments: Iterable[memoryview]) -> Iterator[bytes]:
+        """Authenticate the segments from `index` on, one after the other, and yield the plain bytes of each.
 
-    def open_into(self, index: int, last: bool, data: memoryview, plain: memoryview) -> None:
-        """Authenticate a segment and write its plain bytes into `plain`, which is just as long."""
+        `last` is the index of the recording's last segment. Raises `DecryptionFailed`.
+        """
         try:
-            self._aead.decrypt_into(self._nonce(index, last), data, None, plain)
+            for number, segment in enumerate(segments, index):
+                nonce = self._prefix + NONCE_END.pack(number, number == last)
+                yield self._aead.decrypt(nonce, segment, None)
         except InvalidTag as error:
             raise DecryptionFailed() from error
 
@@ -105,7 +104,8 @@ class SegmentedRecording:
     """A version 2 recording opened with its file key (see `panzoto.crypto.source.Recording`).
 
     `preamble` is the object's first 168 bytes. Every range authenticates the
-    last segment first, since only that proves the length.
+    last segment first, since only that proves the length; in its place where
+    the whole is read, and where it comes with the first few segments anyway.
     """
 
     def __init__(self, file_key: bytes, preamble: bytes, s3_key: str, source: ByteSource) -> None:
@@ -116,65 +116,66 @@ class SegmentedRecording:
         self._cipher = _SegmentCipher(file_key, preamble[: header.HEADER_BYTES], s3_key, salt, prefix)
         self._source = source
         self._layout = Layout.of(source.size)
-        self._last_plain: bytes | None = None
+        self._proven = False
 
     @property
     def length(self) -> int:
-        """Length of the plain recording in bytes; proven once `prove_length` has returned."""
+        """Length of the plain recording in bytes; proven once the last segment is authenticated."""
         return self._layout.plain_length
 
-    def prove_length(self) -> bytes:
-        """Authenticate the last segment and return its plain bytes. Raises `DecryptionFailed`."""
-        if self._last_plain is None:
+    def prove_length(self) -> None:
+        """Authenticate the last segment, once. Raises `DecryptionFailed`."""
+        if not self._proven:
             last = self._layout.count - 1
             block = read(self._source, self._layout.block(last), self._layout.size)
-            self._last_plain = self._open_block(last, memoryview(block))
-        return self._last_plain
+            for _ in self._open_blocks(last, [memoryview(block)]):
+                self._proven = True
 
     def plain(self, start: int, stop: int) -> Iterator[bytes]:
         """Yield the plain bytes [start:stop), each segment authenticated before a byte of it is."""
-        self.prove_length()
         if start >= stop:
+            self.prove_length()
             return
-        first = self._layout.index_of(start)
+        first, last = self._layout.index_of(start), self._layout.count - 1
+        final = self._layout.index_of(stop - 1)
+        if final < last or 0 < first <= last - SEGMENTS_AT_ONCE:
+            self.prove_length()
         position = self._layout.plain_start(first)
-        for opened in self._opened(first, self._layout.index_of(stop - 1)):
+        for opened in self._opened(first, final):
             wanted = slice(max(0, start - position), stop - position)
             position += len(opened)
             yield opened if position <= stop and wanted.start == 0 else opened[wanted]
 
     def _opened(self, first: int, final: int) -> Iterator[bytes]:
-        """Yield the plain bytes of segments first to final, several segments at a time."""
-        last = self._layout.count - 1
-        beyond = min(final + 1, last)
-        if first < beyond:
-            groups = self._source.pieces(
-                self._layout.block(first), self._layout.block(beyond), SEGMENT * SEGMENTS_AT_ONCE
-            )
-            for group in groups:
-                yield self._open_blocks(first, memoryview(group))
-                first += len(group) // SEGMENT
-        if final == last:
-            yield self.prove_length()
+        """Yield the plain bytes of segments first to final."""
+        stop = min(self._layout.block(final + 1), self._layout.size)
+        for blocks in self._blocks(self._layout.block(first), stop):
+            yield from self._open_blocks(first, blocks)
+            first += len(blocks)
+        self._proven |= final == self._layout.count - 1
 
-    def _open_blocks(self, index: int, blocks: memoryview) -> bytes:
-        """Open whole blocks from segment `index` on, none of them the last, into one buffer."""
-        count = len(blocks) // SEGMENT
-        plain = bytearray(len(blocks) - count * TAG - (STREAM_HEADER if index == 0 else 0))
-        room, filled = memoryview(plain), 0
-        for number in range(count):
-            data = self._data(index + number, blocks[number * SEGMENT : (number + 1) * SEGMENT])
-            length = len(data) - TAG
-            self._cipher.open_into(index + number, False, data, room[filled : filled + length])
-            filled += length
-        return bytes(plain)
+    def _blocks(self, start: int, stop: int) -> Iterator[list[memoryview]]:
+        """Yield the blocks that object[start:stop) consists of, as many at once as have arrived."""
+        begun = b""
+        for piece in self._source.pieces(start, stop, SEGMENT * SEGMENTS_AT_ONCE):
+            start += len(piece)
+            missing = SEGMENT - len(begun) if begun else 0
+            begun += piece[:missing]
+            arrived = memoryview(piece)[missing:]
+            blocks = []
+            if begun and (len(begun) == SEGMENT or start == stop):
+                blocks.append(memoryview(begun))
+                begun = b""
+            whole = len(arrived) if start == stop else len(arrived) // SEGMENT * SEGMENT
+            blocks += [arrived[at : at + SEGMENT] for at in range(0, whole, SEGMENT)]
+            begun += arrived[whole:]
+            if blocks:
+                yield blocks
 
-    def _open_block(self, index: int, block: memoryview) -> bytes:
-        return self._cipher.open(index, index == self._layout.count - 1, self._data(index, block))
-
-    @staticmethod
-    def _data(index: int, block: memoryview) -> memoryview:
-        return block[STREAM_HEADER:] if index == 0 else block
+    def _open_blocks(self, index: int, blocks: Sequence[memoryview]) -> Iterator[bytes]:
+        """Yield the plain bytes of the blocks from segment `index` on."""
+        segments = blocks if index else [blocks[0][STREAM_HEADER:], *blocks[1:]]
+        return self._cipher.opened(index, self._layout.count - 1, segments)
 
 
 def encrypt(vault_key: bytes, s3_key: str, plain: Iterable[bytes]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ class ByteSource(Protocol):
     def size(self) -> int: ...
 
     def pieces(self, start: int, stop: int, piece: int) -> Iterator[bytes]:
-        """Yield object[start:stop] in pieces of exactly `piece` bytes, the last perhaps shorter.
+        """Yield object[start:stop] in pieces of at most `piece` bytes, none of them empty.
 
         Never ends early: what cannot be read to its end raises.
         """
