@@ -11,6 +11,7 @@ from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.streams import gathered, until_failure
 from panzoto.errors import RangeNotSatisfiable
 from panzoto.http import services
+from panzoto.joined import JoinedRecording
 from panzoto.playback import Playable
 
 blueprint = Blueprint("playback", __name__, description="Play an opened recording")
@@ -32,7 +33,9 @@ def play(ticket: str) -> Response:
         services().playback.check_unchanged(opened)
         return _response(opened, part, iter(()))
     plain = opened.recording.plain(*(part or (0, opened.recording.length)))
-    return _response(opened, part, until_failure(gathered(plain), "playback_aborted"))
+    # A sitting's pieces come from one object after the other: its first does not wait for more of them.
+    sent = plain if isinstance(opened.recording, JoinedRecording) else gathered(plain)
+    return _response(opened, part, until_failure(sent, "playback_aborted"))
 
 
 def _requested_part(opened: Playable) -> tuple[int, int] | None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from flask import g
 
-from panzoto.crypto.segments import OTHER_PLAIN
+from panzoto.crypto.segments import OTHER_PLAIN, SEGMENTS_SENT_AT_ONCE
 from panzoto.errors import PanzotoError
 
-# What is sent at once: eight segments of version 2, so that system calls cost little beside the bytes.
-LEAST_SENT_BYTES = 8 * OTHER_PLAIN
+# What is sent at once: several segments of version 2, so that system calls cost little beside the bytes.
+LEAST_SENT_BYTES = SEGMENTS_SENT_AT_ONCE * OTHER_PLAIN
 
 log = logging.getLogger(__name__)
 

@@ -37,6 +37,8 @@ STREAM_INFO = b"panzoto/v2/stream"
 # Segments are read this many at a time: a megabyte, so that a fast reader is
 # not slowed by many small reads, and a player holds some four.
 SEGMENTS_AT_ONCE = 16
+# So many are sent at once; a range that ends with so few is not sent before its last one is authenticated.
+SEGMENTS_SENT_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class SegmentedRecording:
 
     `preamble` is the object's first 168 bytes. Every range authenticates the
     last segment first, since only that proves the length; in its place where
-    the whole is read, and where it comes with the first few segments anyway.
+    the whole is read, and where there are only a few segments up to it.
     """
 
     def __init__(self, file_key: bytes, preamble: bytes, s3_key: str, source: ByteSource) -> None:
@@ -138,7 +140,7 @@ class SegmentedRecording:
             return
         first, last = self._layout.index_of(start), self._layout.count - 1
         final = self._layout.index_of(stop - 1)
-        if final < last or 0 < first <= last - SEGMENTS_AT_ONCE:
+        if final < last or 0 < first <= last - SEGMENTS_SENT_AT_ONCE:
             self.prove_length()
         position = self._layout.plain_start(first)
         for opened in self._opened(first, final):
