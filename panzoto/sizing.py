@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MASTER_MIB = 70
-WORKER_MIB = 95
-PLAYER_MIB = 4
+WORKER_MIB = 105
+PLAYER_MIB = 5
 # The operating system, nginx, the events worker.
 OTHERS_MIB = 300
 THREADS = 128

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from flask import Response, request, url_for
 
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.streams import gathered, until_failure
+from panzoto.blueprints.streams import until_failure
 from panzoto.errors import RangeNotSatisfiable
 from panzoto.http import services
-from panzoto.joined import JoinedRecording
 from panzoto.playback import Playable
 
 blueprint = Blueprint("playback", __name__, description="Play an opened recording")
@@ -33,9 +32,7 @@ def play(ticket: str) -> Response:
         services().playback.check_unchanged(opened)
         return _response(opened, part, iter(()))
     plain = opened.recording.plain(*(part or (0, opened.recording.length)))
-    # A sitting's pieces come from one object after the other: its first does not wait for more of them.
-    sent = plain if isinstance(opened.recording, JoinedRecording) else gathered(plain)
-    return _response(opened, part, until_failure(sent, "playback_aborted"))
+    return _response(opened, part, until_failure(plain, "playback_aborted"))
 
 
 def _requested_part(opened: Playable) -> tuple[int, int] | None:

@@ -10,17 +10,19 @@ bytes), with header ‖ `s3_key` as associated data:
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from panzoto.crypto import header
 from panzoto.crypto.derivation import hkdf
-from panzoto.crypto.source import ByteSource, read
+from panzoto.crypto.source import ByteSource
 from panzoto.errors import DecryptionFailed
 
 SEGMENT = 65536
@@ -34,11 +36,9 @@ OTHER_PLAIN = SEGMENT - TAG
 MAX_SEGMENTS = 2**32
 NONCE_END = struct.Struct(">I?")
 STREAM_INFO = b"panzoto/v2/stream"
-# Segments are read this many at a time: a megabyte, so that a fast reader is
-# not slowed by many small reads, and a player holds some four.
+# So many segments are read at a time, a megabyte, and nothing of them is yielded
+# before all are authenticated.  Fewer cost a fast reader more system calls.
 SEGMENTS_AT_ONCE = 16
-# So many are sent at once; a range that ends with so few is not sent before its last one is authenticated.
-SEGMENTS_SENT_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,17 @@ class Layout:
         """Return the object offset of segment `index`; segment 0's block begins with the stream header."""
         return header.HEADER_BYTES + index * SEGMENT
 
+    def block_end(self, index: int) -> int:
+        return min(self.block(index + 1), self.size)
+
     @staticmethod
     def index_of(position: int) -> int:
         """Return the segment that holds plain byte `position`."""
         return 0 if position < FIRST_PLAIN else 1 + (position - FIRST_PLAIN) // OTHER_PLAIN
 
-    @staticmethod
-    def plain_start(index: int) -> int:
-        return 0 if index == 0 else FIRST_PLAIN + (index - 1) * OTHER_PLAIN
+    def plain_start(self, index: int) -> int:
+        """Return where the plain bytes of segment `index` begin; those behind the last begin at the end."""
+        return 0 if index == 0 else min(FIRST_PLAIN + (index - 1) * OTHER_PLAIN, self.plain_length)
 
 
 class _SegmentCipher:
@@ -89,17 +92,33 @@ class _SegmentCipher:
     def seal(self, index: int, last: bool, plain: bytes | memoryview) -> bytes:
         return self._aead.encrypt(self._prefix + NONCE_END.pack(index, last), plain, None)
 
-    def opened(self, index: int, last: int, segments: Iterable[memoryview]) -> Iterator[bytes]:
-        """Authenticate the segments from `index` on, one after the other, and yield the plain bytes of each.
-
-        `last` is the index of the recording's last segment. Raises `DecryptionFailed`.
-        """
+    def open_into(self, room: memoryview, index: int, last: bool, sealed: memoryview) -> None:
+        """Write the plain bytes of a segment to `room`, which has their length. Raises `DecryptionFailed`."""
         try:
-            for number, segment in enumerate(segments, index):
-                nonce = self._prefix + NONCE_END.pack(number, number == last)
-                yield self._aead.decrypt(nonce, segment, None)
+            self._aead.decrypt_into(self._prefix + NONCE_END.pack(index, last), sealed, None, room)
         except InvalidTag as error:
             raise DecryptionFailed() from error
+
+
+class _Room:
+    """Memory that is written again once nobody holds the bytes that were last taken from it.
+
+    `BytesIO` sees to that: its value shares its memory, and while somebody
+    still holds one, writing begins with a copy.
+    """
+
+    def __init__(self) -> None:
+        self._memory = BytesIO()
+
+    def of(self, size: int) -> memoryview:
+        """Return `size` bytes to write to; release the view before `taken`."""
+        if self._memory.tell() != size:
+            self._memory = BytesIO(bytes(size))
+            self._memory.seek(size)
+        return self._memory.getbuffer()
+
+    def taken(self) -> bytes:
+        return self._memory.getvalue()
 
 
 class SegmentedRecording:
@@ -129,9 +148,8 @@ class SegmentedRecording:
         """Authenticate the last segment, once. Raises `DecryptionFailed`."""
         if not self._proven:
             last = self._layout.count - 1
-            block = read(self._source, self._layout.block(last), self._layout.size)
-            for _ in self._open_blocks(last, [memoryview(block)]):
-                self._proven = True
+            for _ in self._opened(last, last):
+                pass
 
     def plain(self, start: int, stop: int) -> Iterator[bytes]:
         """Yield the plain bytes [start:stop), each segment authenticated before a byte of it is."""
@@ -140,7 +158,7 @@ class SegmentedRecording:
             return
         first, last = self._layout.index_of(start), self._layout.count - 1
         final = self._layout.index_of(stop - 1)
-        if final < last or 0 < first <= last - SEGMENTS_SENT_AT_ONCE:
+        if final < last or 0 < first <= last - SEGMENTS_AT_ONCE:
             self.prove_length()
         position = self._layout.plain_start(first)
         for opened in self._opened(first, final):
@@ -149,35 +167,47 @@ class SegmentedRecording:
             yield opened if position <= stop and wanted.start == 0 else opened[wanted]
 
     def _opened(self, first: int, final: int) -> Iterator[bytes]:
-        """Yield the plain bytes of segments first to final."""
-        stop = min(self._layout.block(final + 1), self._layout.size)
-        for blocks in self._blocks(self._layout.block(first), stop):
-            yield from self._open_blocks(first, blocks)
-            first += len(blocks)
+        """Yield the plain bytes of segments first to final, several at once."""
+        blocks = self._blocks(self._layout.block(first), self._layout.block_end(final))
+        # Whoever reads holds what it was given until it is given more, so there are two to take turns.
+        rooms = itertools.cycle((_Room(), _Room()))
+        while first <= final:
+            # The first read of a whole object ends within its sixteenth segment, which does not hold up the others.
+            after = min(first + SEGMENTS_AT_ONCE - (first == 0), final + 1)
+            room = next(rooms)
+            with room.of(self._layout.plain_start(after) - self._layout.plain_start(first)) as free:
+                self._open_into(free, first, itertools.islice(blocks, after - first))
+            yield room.taken()
+            first = after
         self._proven |= final == self._layout.count - 1
 
-    def _blocks(self, start: int, stop: int) -> Iterator[list[memoryview]]:
-        """Yield the blocks that object[start:stop) consists of, as many at once as have arrived."""
+    def _open_into(self, room: memoryview, index: int, blocks: Iterable[memoryview]) -> None:
+        """Write the plain bytes of the blocks from segment `index` on to `room`, which they must fill."""
+        at = 0
+        for number, block in enumerate(blocks, index):
+            sealed = block if number else block[STREAM_HEADER:]
+            end = at + len(sealed) - TAG
+            self._cipher.open_into(room[at:end], number, number == self._layout.count - 1, sealed)
+            at = end
+        # What else is in the room is nobody's plain text.
+        if at != len(room):
+            raise DecryptionFailed()
+
+    def _blocks(self, start: int, stop: int) -> Iterator[memoryview]:
+        """Yield the blocks that object[start:stop) consists of."""
         begun = b""
         for piece in self._source.pieces(start, stop, SEGMENT * SEGMENTS_AT_ONCE):
             start += len(piece)
             missing = SEGMENT - len(begun) if begun else 0
             begun += piece[:missing]
-            arrived = memoryview(piece)[missing:]
-            blocks = []
             if begun and (len(begun) == SEGMENT or start == stop):
-                blocks.append(memoryview(begun))
+                yield memoryview(begun)
                 begun = b""
+            arrived = memoryview(piece)[missing:]
             whole = len(arrived) if start == stop else len(arrived) // SEGMENT * SEGMENT
-            blocks += [arrived[at : at + SEGMENT] for at in range(0, whole, SEGMENT)]
+            for at in range(0, whole, SEGMENT):
+                yield arrived[at : at + SEGMENT]
             begun += arrived[whole:]
-            if blocks:
-                yield blocks
-
-    def _open_blocks(self, index: int, blocks: Sequence[memoryview]) -> Iterator[bytes]:
-        """Yield the plain bytes of the blocks from segment `index` on."""
-        segments = blocks if index else [blocks[0][STREAM_HEADER:], *blocks[1:]]
-        return self._cipher.opened(index, self._layout.count - 1, segments)
 
 
 def encrypt(vault_key: bytes, s3_key: str, plain: Iterable[bytes]) -> Iterator[bytes]:
