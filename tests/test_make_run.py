@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import requests
 
 from tests.support.aws import free_port
 from tests.support.service import BUCKET, CHEAP_HASHES, PASSWORD, ROOT, aws_client
+from tests.support.waiting import eventually
 
 SUPERVISOR = [sys.executable, "-m", "panzoto.embedded"]
 BANNER_END = "Accounts and recordings are kept."
@@ -153,13 +154,6 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
 def is_free(url: str) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) != 0
@@ -195,7 +189,9 @@ class TestWhatIsKept:
             aws_url = run.aws_url()
             os.kill(run.process.pid, number)
             run.ended()
-            until(lambda: "Panzoto has stopped; accounts and recordings are kept in" in run.text())
+            eventually(
+                lambda: "Panzoto has stopped; accounts and recordings are kept in" in run.text(), run.text
+            )
             assert is_free(run.url)
             assert is_free(aws_url)
 
@@ -205,7 +201,7 @@ class TestWhatIsKept:
             run.process.kill()
             run.ended()
             # The data folder is free once the stand-in has saved it, which the next start waits for.
-            until(lambda: is_free(run.url))
+            eventually(lambda: is_free(run.url), run.text)
         with started(tmp_path) as again:
             again.assert_all_is_there()
 
@@ -333,7 +329,7 @@ class TestSettings:
     @pytest.mark.parametrize("endpoint", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"])
     def test_no_stand_in_starts_where_there_is_an_endpoint(self, tmp_path: Path, endpoint: str) -> None:
         with running(tmp_path, **{endpoint: f"http://127.0.0.1:{free_port()}"}) as run:
-            until(lambda: not is_free(run.url))
+            eventually(lambda: not is_free(run.url), run.text)
             assert requests.get(run.url + "/api/health", timeout=30).status_code == 200
             assert not (run.data_dir / "aws").exists()
             run.process.send_signal(signal.SIGTERM)
@@ -344,7 +340,7 @@ class TestSettings:
             assert run.ended() == 2
             assert re.fullmatch(r"panzoto: SECRET_KEY is missing: .*\n", run.text())
         with running(tmp_path, FLASK_ENV="production", SECRET_KEY=os.urandom(32).hex()) as run:
-            until(lambda: not is_free(run.url))
+            eventually(lambda: not is_free(run.url), run.text)
             assert requests.get(run.url + "/api/health", timeout=30).status_code == 200
             assert not (run.data_dir / "aws").exists()
 

@@ -10,7 +10,7 @@ import json
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,10 @@ from tests.support.fault_proxy import Fault, FaultProxy, Meanwhile, Request
 from tests.support.phone import Clip, Kept, Phone
 from tests.support.recordings import store
 from tests.support.service import BUCKET, PASSWORD, Service, aws_client, run_service
+from tests.support.waiting import eventually
 
 QUEUE = "panzoto-bucket-events"
 TWO_DAYS_AGO = str(time.time() - 2 * 86400)
-DEADLINE_SECONDS = 120
 LONG = b"x" * (uploading.SINGLE_UPLOAD_MAX + 1)
 
 
@@ -268,13 +268,6 @@ def waiting(sqs: Any, url: str) -> int:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     counted = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     return sum(int(counted[name]) for name in names)
-
-
-def eventually(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 class TestSweep:

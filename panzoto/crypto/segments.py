@@ -172,7 +172,7 @@ class SegmentedRecording:
         # Whoever reads holds what it was given until it is given more, so there are two to take turns.
         rooms = itertools.cycle((_Room(), _Room()))
         while first <= final:
-            # The first read of a whole object ends within its sixteenth segment, which does not hold up the others.
+            # A whole object's first read ends in its sixteenth segment, which must not hold up the others.
             after = min(first + SEGMENTS_AT_ONCE - (first == 0), final + 1)
             room = next(rooms)
             with room.of(self._layout.plain_start(after) - self._layout.plain_start(first)) as free:

@@ -10,8 +10,7 @@ import base64
 import hashlib
 import json
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,9 +25,9 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, LoseReply
 from tests.support.recordings import store
 from tests.support.service import BUCKET, Service, aws_client, run_service
+from tests.support.waiting import eventually
 
 QUEUE = "panzoto-bucket-events"
-DEADLINE_SECONDS = 90
 LONG_AGO = "1700000000"
 # One is uploaded in a piece, the other in parts.
 SHORT = b"a word"
@@ -53,13 +52,6 @@ def lose_one_answer(way: FaultProxy) -> Fault:
     """Let the next transaction happen without anybody being told, so that one has to look."""
     way.clear()
     return way.add(Fault(LoseReply(), operation="TransactWriteItems", times=1))
-
-
-def eventually(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 def announce(service: Service, token: str, body: bytes, **more: Any) -> dict[str, Any]:

@@ -14,8 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,9 @@ import yaml
 from panzoto.cli import panzoto as commands
 from tests.support.aws import aws_environment, free_port
 from tests.support.service import ROOT, Service
+from tests.support.waiting import eventually
 
 DOCKERFILE = ROOT / "Dockerfile"
-DEADLINE_SECONDS = 60
 SETTINGS = set(re.findall(r"^#([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
@@ -81,13 +80,6 @@ STAGES = {
     for stage in map(Stage, re.split(r"^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:])
 }
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
-
-
-def until(holds: Callable[[], bool], log: Path) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -163,7 +155,7 @@ class TestDockerfile:
                 asked = subprocess.run(json.loads(health), env=environment, capture_output=True, check=False)
                 return asked.returncode == 0
 
-            until(healthy, log)
+            eventually(healthy, log.read_text)
             ready = f"http://127.0.0.1:{environment['PORT']}/api/health/ready"
             assert requests.get(ready, timeout=10).status_code == 200
         assert process.returncode == 0, log.read_text()
@@ -207,7 +199,7 @@ class TestDockerfile:
                     return False
                 return asked.status_code == 200
 
-            until(answers, log)
+            eventually(answers, log.read_text)
         # Its log lines go where a container's go.
         assert '"route":"/api/health"' in log.read_text()
 

@@ -21,6 +21,7 @@ from tests.support.aws import free_port
 from tests.support.edge import Nginx, nginx_before, rendered, supervised
 from tests.support.recordings import single_shot, store
 from tests.support.service import PASSWORD, ROOT, Service
+from tests.support.waiting import eventually
 
 PLAIN = b"\x00\x00\x00\x1cftyp3gp4" + os.urandom(8_000_000)
 
@@ -259,10 +260,10 @@ class TestHeaders:
         # Both write their lines when the answer has been sent, which may be after it has arrived here.
         lines = {f'"request_id":"{id_}"': edge.access_log for id_ in ("from-the-phone-1", made)}
         lines |= {f'"request_id": "{id_}"': behind.log for id_ in ("from-the-phone-1", made)}
-        deadline = time.monotonic() + 20
-        while not all(line in log() for line, log in lines.items()):
-            assert time.monotonic() < deadline, (edge.access_log(), behind.log())
-            time.sleep(0.05)
+        eventually(
+            lambda: all(line in log() for line, log in lines.items()),
+            lambda: (edge.access_log(), behind.log()),
+        )
 
     def test_only_json_is_compressed(self, edge: Nginx) -> None:
         wanted = {"Accept-Encoding": "gzip"}

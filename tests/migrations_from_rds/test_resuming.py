@@ -15,6 +15,7 @@ from tests.support.dynamodb_fake import Fake
 from tests.support.legacy import Legacy, file_id, user_id
 from tests.support.migration import Migration
 from tests.support.postgres import Database
+from tests.support.waiting import eventually
 
 # Every kind of untidiness; `python -m bench.migration trial` does the same with very many rows.
 LEGACY = Legacy(800, 2400)
@@ -28,10 +29,7 @@ def written(migration: Migration) -> int:
 
 
 def wait_for_writes(fake: Fake, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while fake.counts()["writes"] < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: fake.counts()["writes"] >= count, lambda: f"{fake.counts()} while waiting for {count}")
 
 
 class TestKilled:
