@@ -137,6 +137,14 @@ class Accounts:
         else:
             Event.of(user.user_id, "sign_in_failed", None, client.address, **detail).write()
 
+    def _recovered(self, user: User | None, key: bytes, client: Client) -> tuple[User, bytes]:
+        """Return the account and the vault key that its recovery key opens. Raises `RecoveryFailed`."""
+        try:
+            return _opened_with(key, user)
+        except RecoveryFailed:
+            self._note_failure(user, client, by="recovery_key")
+            raise
+
     def unlock(self, user: User, password: str, identity: Identity) -> Keys:
         """Return the keys that `password` opens, asked for inside a session.
 
@@ -239,12 +247,7 @@ class Accounts:
         key = _parsed(recovery_key)
         subject = account_subject(email)
         with self._throttle.attempt(subject):
-            user = User.find_by_email(email)
-            try:
-                user, vault_key = _recovered(user, key)
-            except RecoveryFailed:
-                self._note_failure(user, client, by="recovery_key")
-                raise
+            user, vault_key = self._recovered(User.find_by_email(email), key, client)
             new = self._new_password(user, Keys(vault_key, ()), new_password, {})
             user.replace_password(new)
         grant = self._begin_anew(user, new, client, "recovered", Attempts.reset_of(subject))
@@ -272,8 +275,8 @@ class Accounts:
         if recovery_key is not None:
             key = _parsed(recovery_key)
             with self._throttle.attempt(subjects[0]):
-                keys = Keys(_recovered_vault_key(user, key), ())
-                new = self._new_password(user, keys, new_password, {})
+                user, vault_key = self._recovered(user, key, client)
+                new = self._new_password(user, Keys(vault_key, ()), new_password, {})
                 user.replace_password_by_mail(new)
             event_type = "recovered"
         else:
@@ -433,18 +436,12 @@ def _parsed(recovery_key: str) -> bytes:
         raise InvalidRecoveryKey() from error
 
 
-def _recovered(user: User | None, key: bytes) -> tuple[User, bytes]:
+def _opened_with(recovery_key: bytes, user: User | None) -> tuple[User, bytes]:
     """Return the account and its vault key. Raises `RecoveryFailed`, also where there is no account."""
-    if user is None or user.being_deleted:
-        raise RecoveryFailed()
-    return user, _recovered_vault_key(user, key)
-
-
-def _recovered_vault_key(user: User, recovery_key: bytes) -> bytes:
-    wrapped = user.recovery_wrap()
-    if wrapped is None:
+    wrapped = None if user is None or user.being_deleted else user.recovery_wrap()
+    if user is None or wrapped is None:
         raise RecoveryFailed()
     try:
-        return recovery.unwrap_vault_key(recovery_key, user.user_id, wrapped)
+        return user, recovery.unwrap_vault_key(recovery_key, user.user_id, wrapped)
     except recovery.WrongRecoveryKey as error:
         raise RecoveryFailed() from error

@@ -89,14 +89,16 @@ def delete(confirm: str | None) -> None:
 @accounts.command()
 def sweep() -> None:
     """Finish the deletion of accounts that was interrupted. Run it daily; safe to repeat."""
-    finished = 0
-    for user in User.all_being_deleted():
-        try:
-            services().deletion.run(user)
-            finished += 1
-        except PanzotoError as error:
-            raise click.ClickException(f"{finished} deletions finished, then: {error.sentence}") from error
-    click.echo(f"{finished} deletions finished")
+    deletion = services().deletion
+    try:
+        ended = [deletion.finishes(user) for user in User.all_being_deleted()]
+    except PanzotoError as error:
+        raise click.ClickException(error.sentence) from error
+    click.echo(f"{ended.count(True)} deletions finished")
+    if not all(ended):
+        raise click.ClickException(
+            f"{ended.count(False)} could not be finished; the log says why. Run it again."
+        )
 
 
 @recordings.command("sweep")

@@ -36,14 +36,17 @@ class Deletion:
         """Mark the account, end its sessions, and go on in the background; return since when."""
         started = user.begin_deletion()
         self._sessions.end_others(user.user_id, None)
-        threading.Thread(target=self._run_quietly, args=(user,), daemon=True).start()
+        threading.Thread(target=self.finishes, args=(user,), daemon=True).start()
         return started
 
-    def _run_quietly(self, user: User) -> None:
+    def finishes(self, user: User) -> bool:
+        """Run, and return whether that came to its end; if not, the log says why."""
         try:
             self.run(user)
         except PanzotoError as error:
             log.warning("deletion_interrupted", extra={"user_id": user.user_id, "code": error.code})
+            return False
+        return True
 
     def run(self, user: User) -> None:
         """Remove everything of an account that is marked. Raises `Unavailable`, and may then be repeated."""

@@ -233,7 +233,8 @@ class TestAllocation:
             before = page_faults(service)
             for _ in range(10):
                 assert service.call("POST", "/api/login", json=person).ok
-            if "[never]" not in HUGE_PAGES.read_text():
+            # A kernel may be built without them.
+            if HUGE_PAGES.exists() and "[never]" not in HUGE_PAGES.read_text():
                 # 19 MiB are 4864 pages of the usual size.
                 assert (page_faults(service) - before) / 10 < 2432
 

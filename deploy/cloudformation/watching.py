@@ -56,6 +56,7 @@ LOG_METRICS = (
     LogMetric("SweepsFinished", "sweep", '{ $.event = "sweep_finished" }'),
     LogMetric("RecordsWithoutObject", "sweep", '{ $.event = "sweep_finished" }', "$.without_object"),
     LogMetric("SweepFailures", "sweep", '{ $.event = "sweep_finished" }', "$.failed"),
+    LogMetric("DeletionsInterrupted", "sweep", '{ $.event = "deletion_interrupted" }'),
 )
 
 
@@ -224,9 +225,10 @@ def service_alarms(topic_arn: Any) -> Json:
         "AWS/CertificateManager", "DaysToExpiry", "Minimum", DAY, CertificateArn=ref("CertificateArn")
     )
     findings = _formula(
-        "FILL(lost, 0) + FILL(failed, 0)",
+        "FILL(lost, 0) + FILL(failed, 0) + FILL(left, 0)",
         lost=counted("RecordsWithoutObject", 3600),
         failed=counted("SweepFailures", 3600),
+        left=counted("DeletionsInterrupted", 3600),
     )
     fewer = "LessThanThreshold"
     return {
@@ -270,7 +272,7 @@ def service_alarms(topic_arn: Any) -> Json:
         "UnexpectedErrors": alarm("unexpected-errors", "A fault of ours", counted("UnexpectedErrors"), 1),
         "SweepFindings": alarm(
             "sweep-findings",
-            "The daily sweep met recordings without object, or could not do its work",
+            "The daily sweeps met recordings without object, or could not do their work",
             findings,
             1,
         ),

@@ -152,7 +152,7 @@ class AudioFile(StoredModel):
         Somebody else's is as if it were not there. Strongly consistent.
         """
         found = cls.row(file_id)
-        return found if found and found.user_id == user_id and found.status != ERASING else None
+        return found if found and found.is_there_for(user_id) else None
 
     @classmethod
     def all_owned(cls, file_ids: list[str], user_id: str) -> list[AudioFile]:
@@ -161,12 +161,16 @@ class AudioFile(StoredModel):
         owned = []
         for file_id in file_ids:
             row = found.get(file_id)
-            if row is None or row.user_id != user_id or row.status == ERASING:
+            if row is None or not row.is_there_for(user_id):
                 missing = AudioFileNotFound()
                 missing.file_id = file_id
                 raise missing
             owned.append(row)
         return owned
+
+    def is_there_for(self, user_id: str) -> bool:
+        """Whether it is `user_id`'s and not being erased."""
+        return self.user_id == user_id and self.status != ERASING
 
     @classmethod
     def row(cls, file_id: str) -> AudioFile | None:

@@ -358,6 +358,9 @@ class TestReset:
         answers = [reset(service, code, recovery_key=foreign) for _ in range(6)]
         assert [answer.status_code for answer in answers] == [401] * 5 + [429]
         assert {answer.json()["code"] for answer in answers[:5]} == {"recovery_failed"}
+        told = service.call("GET", "/api/user/events", account["token"]).json()["events"]
+        failures = [event["detail"] for event in told if event["type"] == "sign_in_failed"]
+        assert failures == [{"by": "recovery_key"}] * 5
         time.sleep(int(answers[-1].headers["Retry-After"]))
         assert reset(service, code, recovery_key=own).status_code == 200
         # The success has forgotten the failures.

@@ -389,6 +389,7 @@ class TestLogMetrics:
             "BrokenStreams": {"event": "playback_aborted"},
             "DynamoThrottled": failure | {"reasons": "None,ThrottlingError"},
             "S3Failures": {"event": "s3_failure"},
+            "DeletionsInterrupted": {"event": "deletion_interrupted"},
             "SweepsFinished": {"event": "sweep_finished", "without_object": 1, "failed": 2},
         }
         assert not [one.name for one in LOG_METRICS if matches(one.pattern, request)]

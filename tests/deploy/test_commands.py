@@ -22,7 +22,7 @@ from tests.support.accounts import fill
 from tests.support.aws import start_moto
 from tests.support.commands import command, done
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import Fault, LoseReply
+from tests.support.faults import Answer, Fault, LoseReply
 from tests.support.recordings import store
 from tests.support.service import BUCKET, Service, aws_client, run_service
 from tests.support.waiting import eventually
@@ -214,6 +214,24 @@ def test_the_accounts_sweep(old: Service) -> None:
     assert "2 deletions finished" in done(old, "sweep", "accounts", "sweep")
     users = old.dynamodb().scan(TableName=rows.USERS_TABLE)["Items"]
     assert {account["user_id"], federated} & {user["user_id"]["S"] for user in users} == set()
+
+
+def test_an_account_that_cannot_be_deleted_does_not_stop_the_others(way: FaultProxy, old: Service) -> None:
+    stuck, *_ = marked = [
+        rows.put_user(old, f"leaving-{number}@example.com", "unused", b"s" * 32) for number in range(4)
+    ]
+    for user_id in marked:
+        mark(old, user_id)
+    fault = way.add(Fault(Answer(503), where=lambda request: stuck in request.query))
+    printed = done(old, "sweep", "accounts", "sweep", status=1)
+    assert fault.applied
+    assert "3 deletions finished" in printed
+    assert "Error: 1 could not be finished" in printed
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    told = [line["user_id"] for line in lines if line["event"] == "deletion_interrupted"]
+    assert told == [stuck]
+    way.clear()
+    assert "1 deletions finished" in done(old, "sweep", "accounts", "sweep")
 
 
 def mark(service: Service, user_id: str) -> None:
