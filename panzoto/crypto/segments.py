@@ -36,8 +36,7 @@ OTHER_PLAIN = SEGMENT - TAG
 MAX_SEGMENTS = 2**32
 NONCE_END = struct.Struct(">I?")
 STREAM_INFO = b"panzoto/v2/stream"
-# So many segments are read at a time, a megabyte, and nothing of them is yielded
-# before all are authenticated.  Fewer cost a fast reader more system calls.
+# So many are read, opened and sent at a time, a megabyte: fewer cost a fast reader more system calls.
 SEGMENTS_AT_ONCE = 16
 
 
@@ -92,12 +91,13 @@ class _SegmentCipher:
     def seal(self, index: int, last: bool, plain: bytes | memoryview) -> bytes:
         return self._aead.encrypt(self._prefix + NONCE_END.pack(index, last), plain, None)
 
-    def open_into(self, room: memoryview, index: int, last: bool, sealed: memoryview) -> None:
-        """Write the plain bytes of a segment to `room`, which has their length. Raises `DecryptionFailed`."""
+    def open_into(self, room: memoryview, index: int, last: bool, sealed: memoryview) -> bool:
+        """Write the plain bytes of a segment to `room`, which has their length; return if it is authentic."""
         try:
             self._aead.decrypt_into(self._prefix + NONCE_END.pack(index, last), sealed, None, room)
-        except InvalidTag as error:
-            raise DecryptionFailed() from error
+        except InvalidTag:
+            return False
+        return True
 
 
 class _Room:
@@ -160,38 +160,49 @@ class SegmentedRecording:
         final = self._layout.index_of(stop - 1)
         if final < last or 0 < first <= last - SEGMENTS_AT_ONCE:
             self.prove_length()
+        pieces = self._opened(first, final)
+        if first > 0 and not self._proven:
+            # The last segment is one of few here, and no other is given out before it is proven.
+            pieces = iter(list(pieces))
         position = self._layout.plain_start(first)
-        for opened in self._opened(first, final):
+        for opened in pieces:
             wanted = slice(max(0, start - position), stop - position)
             position += len(opened)
             yield opened if position <= stop and wanted.start == 0 else opened[wanted]
 
     def _opened(self, first: int, final: int) -> Iterator[bytes]:
-        """Yield the plain bytes of segments first to final, several at once."""
+        """Yield the plain bytes of segments first to final, several at once, up to one that is damaged."""
         blocks = self._blocks(self._layout.block(first), self._layout.block_end(final))
         # Whoever reads holds what it was given until it is given more, so there are two to take turns.
         rooms = itertools.cycle((_Room(), _Room()))
         while first <= final:
             # A whole object's first read ends in its sixteenth segment, which must not hold up the others.
             after = min(first + SEGMENTS_AT_ONCE - (first == 0), final + 1)
+            begin = self._layout.plain_start(first)
             room = next(rooms)
-            with room.of(self._layout.plain_start(after) - self._layout.plain_start(first)) as free:
-                self._open_into(free, first, itertools.islice(blocks, after - first))
+            with room.of(self._layout.plain_start(after) - begin) as free:
+                reached = self._open_into(free, first, itertools.islice(blocks, after - first))
+            if reached < after:
+                if first < reached:
+                    yield room.taken()[: self._layout.plain_start(reached) - begin]
+                raise DecryptionFailed()
             yield room.taken()
             first = after
         self._proven |= final == self._layout.count - 1
 
-    def _open_into(self, room: memoryview, index: int, blocks: Iterable[memoryview]) -> None:
-        """Write the plain bytes of the blocks from segment `index` on to `room`, which they must fill."""
+    def _open_into(self, room: memoryview, index: int, blocks: Iterable[memoryview]) -> int:
+        """Write the plain bytes of the blocks from segment `index` on to `room`.
+
+        Returns the segment that was reached: the first that is damaged or was not given.
+        """
         at = 0
-        for number, block in enumerate(blocks, index):
-            sealed = block if number else block[STREAM_HEADER:]
+        for block in blocks:
+            sealed = block if index else block[STREAM_HEADER:]
             end = at + len(sealed) - TAG
-            self._cipher.open_into(room[at:end], number, number == self._layout.count - 1, sealed)
-            at = end
-        # What else is in the room is nobody's plain text.
-        if at != len(room):
-            raise DecryptionFailed()
+            if not self._cipher.open_into(room[at:end], index, index == self._layout.count - 1, sealed):
+                break
+            index, at = index + 1, end
+        return index
 
     def _blocks(self, start: int, stop: int) -> Iterator[memoryview]:
         """Yield the blocks that object[start:stop) consists of."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from panzoto.crypto import header
-from panzoto.crypto.segments import PREAMBLE, SEGMENT, SEGMENTS_AT_ONCE, SegmentedRecording, encrypt
+from panzoto.crypto.segments import PREAMBLE, SEGMENT, SEGMENTS_AT_ONCE, Layout, SegmentedRecording, encrypt
 from panzoto.errors import DecryptionFailed
 from tests.support.vectors import VAULT_KEY, Bytes
 
@@ -42,6 +42,13 @@ def opened(source: Bytes) -> SegmentedRecording:
     return SegmentedRecording(file_key, WHOLE[:PREAMBLE], S3_KEY, source)
 
 
+def damaged(segment: int) -> bytes:
+    """The object with one bit of a segment flipped."""
+    changed = bytearray(WHOLE)
+    changed[Layout.block(segment) + 4711] ^= 1
+    return bytes(changed)
+
+
 def test_what_was_given_does_not_change_while_more_is_read() -> None:
     pieces = list(opened(Bytes(WHOLE)).plain(0, len(PLAIN)))
     assert len(pieces) > 4
@@ -58,6 +65,25 @@ def test_two_readers_of_one_recording_do_not_disturb_each_other() -> None:
 def test_a_source_may_give_pieces_of_any_size() -> None:
     assert b"".join(opened(Trickles(WHOLE)).plain(0, len(PLAIN))) == PLAIN
     assert b"".join(opened(Trickles(WHOLE)).plain(70_000, 3_000_000)) == PLAIN[70_000:3_000_000]
+
+
+def test_up_to_the_damage_everything_is_given() -> None:
+    for segment in (0, 1, SEGMENTS_AT_ONCE - 2, SEGMENTS_AT_ONCE, 3 * SEGMENTS_AT_ONCE + 3):
+        recording = opened(Bytes(damaged(segment)))
+        intact = Layout.of(len(WHOLE)).plain_start(segment)
+        given: list[bytes] = []
+        with pytest.raises(DecryptionFailed):
+            given.extend(recording.plain(0, len(PLAIN)))
+        assert b"".join(given) == PLAIN[:intact]
+        assert all(given)
+
+
+def test_of_the_last_segments_nothing_is_given_unless_all_are_authentic() -> None:
+    last = Layout.of(len(WHOLE)).count - 1
+    for segment in (last, last - 1):
+        recording = opened(Bytes(damaged(segment)))
+        with pytest.raises(DecryptionFailed):
+            next(recording.plain(len(PLAIN) - 5 * SEGMENT, len(PLAIN)))
 
 
 def test_what_a_source_leaves_out_is_refused_and_not_filled_up() -> None:
