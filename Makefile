@@ -30,8 +30,8 @@ run: .venv/.installed $(STAND_IN) ## Start the service (on PORT, 5000 unless set
 	@exec .venv/bin/python -m panzoto.embedded
 
 .PHONY: test
-test: .venv/.installed-dev .venv-aws/.installed ## Run all tests; ARGS="-k login -x" goes to pytest
-	@.venv/bin/python -m pytest $(ARGS)
+test: .venv/.installed-dev .venv-aws/.installed ## Run all tests, in a process for each core; ARGS="-k login -x" goes to pytest
+	@.venv/bin/python -m pytest $(or $(ARGS),@tests/side_by_side)
 
 .PHONY: lint
 lint: .venv/.installed-dev ## Check the style with ruff, the layout of the code included

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from tests.support.aws import start_moto
 from tests.support.aws_calls import RECORD
 from tests.support.service import Service, empty_tables, run_service
+from tests.support.waiting import eventually
 
 # All tests come from one address; those about the limits run services of their own.
 UNLIMITED = {
@@ -24,16 +26,24 @@ UNLIMITED = {
 
 # What the whole suite asked of AWS is judged once all of it has been asked.
 LAST = "tests/deploy/test_policy.py"
+# The property of a test that has judged only a part.
+PARTLY = "partly"
+# No module takes longer.
+LONGEST_SECONDS = 600
 _COLLECTED = pytest.StashKey[set[Path]]()
 _DESELECTED = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let every stand-in of this session write down what the service asks of AWS."""
-    folder = tempfile.TemporaryDirectory(prefix="panzoto-aws-calls-")
-    config.add_cleanup(folder.cleanup)
-    os.environ.setdefault(RECORD, folder.name)
+    """Let every stand-in of this session, in all its processes, write down what the service asks of AWS."""
+    if RECORD not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="panzoto-aws-calls-")
+        config.add_cleanup(folder.cleanup)
+        os.environ[RECORD] = folder.name
     config.stash[_DESELECTED] = 0
+    # A shell has what it starts in the background ignore SIGINT, and every child would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
@@ -55,9 +65,25 @@ def is_whole_suite(config: pytest.Config) -> bool:
     return not picked and not config.stash[_DESELECTED] and config.stash[_COLLECTED] >= there
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    judged = any(report.nodeid.startswith(LAST) for report in terminalreporter.getreports("passed"))
-    if judged and not is_whole_suite(config):
+def wait_for_the_others(config: pytest.Config) -> None:
+    """Return once all other modules of this session have ended, some of them perhaps in other processes."""
+    others = {_ended(path) for path in config.stash[_COLLECTED] if path != Path(__file__).parents[1] / LAST}
+    eventually(
+        lambda: all(mark.exists() for mark in others),
+        lambda: f"never ended: {sorted(mark.name for mark in others if not mark.exists())}",
+        LONGEST_SECONDS,
+    )
+
+
+def _ended(path: Path) -> Path:
+    """Return the file that says that a module's tests have ended."""
+    name = "-".join(path.relative_to(Path(__file__).parent).parts)
+    return Path(os.environ[RECORD]) / f"{name}.ended"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    judged = [report for report in terminalreporter.getreports("passed") if report.nodeid.startswith(LAST)]
+    if any((PARTLY, True) in report.user_properties for report in judged):
         terminalreporter.write_line(
             "A part of the suite was run, so the AWS policies were only judged for what they lack."
         )
@@ -76,11 +102,12 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _nothing_from_others() -> Iterator[None]:
+def _nothing_from_others(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leave nothing to the next module: moto copies its tables whole for every transaction."""
     yield
     for url in _stand_ins:
         empty_tables(url)
+    _ended(request.path).touch()
 
 
 @pytest.fixture(scope="session")

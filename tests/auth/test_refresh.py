@@ -13,7 +13,7 @@ from panzoto.errors import InvalidRefreshToken
 
 SECRET, OLDER, OTHER = "s" * 40, "o" * 40, "x" * 40
 CLAIM = RefreshClaim("2f1c7a52-6a0e-4f0e-9d53-0d6f5f0a1b2c", "6d5b3c1e-8f6f-4f2b-8e57-9a3d2b1c0f4e", 7)
-IDS = ("u", "test-user", str(uuid.uuid4()), "ü" * 20, "x" * 64)
+IDS = ("u", "test-user", "9b2f1d6e-3c47-4a80-8f15-d0e6a7b4c392", "ü" * 20, "x" * 64)
 
 
 def tokens(secret: str = SECRET, *fallbacks: str) -> RefreshTokens:

@@ -11,17 +11,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploy.cloudformation import policy
 from panzoto.config import Settings
-from tests.conftest import is_whole_suite
+from tests.conftest import PARTLY, is_whole_suite, wait_for_the_others
 from tests.support.aws_calls import RECORD, Permission, recorded
 from tests.support.service import ROOT
 
 SETTINGS = Settings()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _all_others_have_ended(request: pytest.FixtureRequest) -> None:
+    wait_for_the_others(request.config)
 
 
 def allowed() -> set[Permission]:
@@ -38,7 +44,9 @@ def resource_of(kind: str) -> str:
 
 
 @pytest.mark.parametrize("role", policy.ROLES)
-def test_nothing_is_missing_and_nothing_is_left_over(role: str, request: pytest.FixtureRequest) -> None:
+def test_nothing_is_missing_and_nothing_is_left_over(
+    role: str, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> None:
     # A table that only a test has is in no policy.
     used = {
         one
@@ -49,6 +57,8 @@ def test_nothing_is_missing_and_nothing_is_left_over(role: str, request: pytest.
     assert used - may == set(), "the policy lacks what the code does"
     if is_whole_suite(request.config):
         assert may - used == set(), "the policy allows what nothing does"
+    else:
+        record_property(PARTLY, True)
 
 
 def test_no_role_beyond_those_of_the_policy_was_used() -> None:

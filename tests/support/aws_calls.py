@@ -98,7 +98,7 @@ def recorded(folder: Path) -> set[Permission]:
     """Return what all stand-ins have written into `folder`."""
     return {
         Permission(*json.loads(line))
-        for file in sorted(folder.iterdir())
+        for file in sorted(folder.glob("*.jsonl"))
         for line in file.read_text("utf-8").splitlines()
     }
 

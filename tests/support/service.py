@@ -74,6 +74,12 @@ class Service:
         return account
 
 
+# What tables, bucket and queue depend on, beside the names of the tables.
+MADE_BY = ("AWS_ENDPOINT_URL", "AWS_REGION", "S3_BUCKET", "CORS_ORIGINS", "EVENTS_QUEUE")
+# For each set of such settings, the tables that its stand-in had when all had been made.
+_made: dict[frozenset[tuple[str, str]], set[str]] = {}
+
+
 def aws_client(name: str, url: str) -> Any:
     """Return a boto3 client of the stand-in at `url`."""
     return boto3.client(
@@ -120,14 +126,7 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
             "PYTHONPATH": str(ROOT),
             **settings,
         }
-        create = environment | {"AWS_ENDPOINT_URL": create_at or aws_url}
-        subprocess.run(
-            [sys.executable, "-m", "flask", "panzoto", "resources", "create"],
-            cwd=ROOT,
-            env=acting_as("deploy", create),
-            check=True,
-            capture_output=True,
-        )
+        _make_resources(environment | {"AWS_ENDPOINT_URL": create_at or aws_url})
         log_path = Path(folder) / "service.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
@@ -148,6 +147,26 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
             # Not the process of above: a test may have killed that one and started another.
             _stop(service.process)
         canaries.check_files(service.log(), service.data_dir)
+
+
+def _make_resources(environment: dict[str, str]) -> None:
+    """Make tables and bucket, unless they were made before with the same settings and are still there."""
+    settings = {
+        name: value for name, value in environment.items() if name in MADE_BY or name.endswith("_TABLE")
+    }
+    made = _made.setdefault(frozenset(settings.items()), set())
+    dynamodb = aws_client("dynamodb", environment["AWS_ENDPOINT_URL"])
+    if made and made == set(dynamodb.list_tables()["TableNames"]):
+        return
+    subprocess.run(
+        [sys.executable, "-m", "flask", "panzoto", "resources", "create"],
+        cwd=ROOT,
+        env=acting_as("deploy", environment),
+        check=True,
+        capture_output=True,
+    )
+    made.clear()
+    made.update(dynamodb.list_tables()["TableNames"])
 
 
 def _wait_until_healthy(service: Service) -> None:

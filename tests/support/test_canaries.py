@@ -23,7 +23,9 @@ def _noted() -> None:
     )
 
 
-@pytest.mark.parametrize("secret", [TOKEN, SENTENCE, ADDRESS, TICKET])
+@pytest.mark.parametrize(
+    "secret", [TOKEN, SENTENCE, ADDRESS, TICKET], ids=["token", "sentence", "address", "ticket"]
+)
 class TestFound:
     def test_in_a_log(self, secret: str, tmp_path: Path) -> None:
         with pytest.raises(AssertionError):
