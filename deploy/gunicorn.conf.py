@@ -171,19 +171,19 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 
 class WorkersMetrics(Collector):
-    """The sum of all workers' metrics, read under a lock that is also held during each fork.
+    """The sum of all workers' metrics, read under `lock`, which is also held during each fork.
 
     A fork copies the locks of other threads as they stand, so a worker that is forked while the metrics'
     thread holds one could wait for it for ever; this way none is held then.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        release = self._lock.release
-        os.register_at_fork(before=self._lock.acquire, after_in_parent=release, after_in_child=release)
+        self.lock = threading.Lock()
+        release = self.lock.release
+        os.register_at_fork(before=self.lock.acquire, after_in_parent=release, after_in_child=release)
 
     def collect(self) -> Iterable[Metric]:
-        with self._lock:
+        with self.lock:
             collector = MultiProcessCollector(None, str(METRICS_FOLDER))
             return list(collector.collect())
 
@@ -193,28 +193,36 @@ def serve_metrics(server: Any) -> None:
 
     During a change of release the master before still has the port, so it is asked for again and again.
     """
-    registry = CollectorRegistry()
-    registry.register(WorkersMetrics())
+    registry, metrics = CollectorRegistry(), WorkersMetrics()
+    registry.register(metrics)
+    web: Any = None
 
-    def bound() -> Any:
-        return start_http_server(settings.metrics_port, METRICS_ADDRESS, registry)[0]
+    def bind() -> None:
+        nonlocal web
+        with metrics.lock:
+            web = start_http_server(settings.metrics_port, METRICS_ADDRESS, registry)[0]
 
+    def let_go() -> None:
+        # A worker that is left to finish its downloads would keep the port from the master after this one.
+        if web is not None:
+            web.socket.close()
+
+    os.register_at_fork(after_in_child=let_go)
     try:
-        web: Any = bound()
+        bind()
     except OSError as error:
-        web, port, reason = None, settings.metrics_port, error.strerror
+        port, reason = settings.metrics_port, error.strerror
         again = "it is tried again every second"
         server.log.warning(
             "There are no metrics: METRICS_PORT %d cannot be used: %s; %s", port, reason, again
         )
 
     def keep() -> None:
-        nonlocal web
         while server.LISTENERS:
             time.sleep(1)
             if web is None:
                 with suppress(OSError):
-                    web = bound()
+                    bind()
         if web is not None:
             web.shutdown()
             web.server_close()

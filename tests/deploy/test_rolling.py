@@ -170,7 +170,8 @@ def test_a_change_of_release_loses_nothing_and_turns_nobody_away(
             assert former in children(instance.process.pid), "downloads are under way"
             assert requests.get(f"{instance.url}/api/health", timeout=DEADLINE).ok
             # The former master has given the metrics' port away, although it still has workers.
-            wait_until(lambda: 'route="/api/health"' in text_of(metrics), instance)
+            assert requests.get(f"{instance.url}/api/openapi.json", timeout=DEADLINE).ok
+            wait_until(lambda: 'route="/api/openapi.json"' in text_of(metrics), instance)
             assert load.finish_downloads() == {hashlib.sha256(PLAIN).hexdigest()}
         wait_until(lambda: former not in children(instance.process.pid), instance)
         assert len(children(instance.process.pid)) == 1
@@ -203,8 +204,8 @@ def test_a_release_that_does_not_come_up_changes_nothing(service: Service, tmp_p
 
 def text_of(url: str) -> str:
     try:
-        return requests.get(url, timeout=DEADLINE).text
-    except requests.ConnectionError:
+        return requests.get(url, timeout=5).text
+    except (requests.ConnectionError, requests.Timeout):
         return ""
 
 
