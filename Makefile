@@ -30,7 +30,7 @@ run: .venv/.installed $(STAND_IN) ## Start the service (on PORT, 5000 unless set
 	@exec .venv/bin/python -m panzoto.embedded
 
 .PHONY: test
-test: .venv/.installed-dev .venv-aws/.installed ## Run all tests, in a process for each core; ARGS="-k login -x" goes to pytest
+test: .venv/.installed-dev .venv-aws/.installed ## Run all tests, in up to four processes; ARGS="-k login -x" goes to pytest, in one
 	@.venv/bin/python -m pytest $(or $(ARGS),@tests/side_by_side)
 
 .PHONY: lint

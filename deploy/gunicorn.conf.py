@@ -197,8 +197,9 @@ def serve_metrics(server: Any) -> None:
     registry.register(metrics)
     web: Any = None
 
-    def bind() -> None:
+    def take_port() -> None:
         nonlocal web
+        # A worker that is forked in the middle of this would hold a socket that `let_go` does not know.
         with metrics.lock:
             web = start_http_server(settings.metrics_port, METRICS_ADDRESS, registry)[0]
 
@@ -209,7 +210,7 @@ def serve_metrics(server: Any) -> None:
 
     os.register_at_fork(after_in_child=let_go)
     try:
-        bind()
+        take_port()
     except OSError as error:
         port, reason = settings.metrics_port, error.strerror
         again = "it is tried again every second"
@@ -222,7 +223,7 @@ def serve_metrics(server: Any) -> None:
             time.sleep(1)
             if web is None:
                 with suppress(OSError):
-                    bind()
+                    take_port()
         if web is not None:
             web.shutdown()
             web.server_close()

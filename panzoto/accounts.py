@@ -138,7 +138,10 @@ class Accounts:
             Event.of(user.user_id, "sign_in_failed", None, client.address, **detail).write()
 
     def _recovered(self, user: User | None, key: bytes, client: Client) -> tuple[User, bytes]:
-        """Return the account and the vault key that its recovery key opens. Raises `RecoveryFailed`."""
+        """Return the account and the vault key that its recovery key opens, or write the failure down.
+
+        Raises `RecoveryFailed`.
+        """
         try:
             return _opened_with(key, user)
         except RecoveryFailed:

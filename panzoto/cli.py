@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -36,6 +37,8 @@ from panzoto.verification import Finding, verify_recordings
 QUEUE_PAUSE_SECONDS = 5
 UNCUT_COLUMNS = 250
 DELETE_WORDS = "DELETE ALL TABLES"
+
+log = logging.getLogger(__name__)
 
 panzoto = AppGroup("panzoto", help="Operate the service: tables, bucket and recordings.")
 resources = AppGroup("resources", help="Tables and bucket: create, list, optimize, delete.")
@@ -90,11 +93,14 @@ def delete(confirm: str | None) -> None:
 def sweep() -> None:
     """Finish the deletion of accounts that was interrupted. Run it daily; safe to repeat."""
     deletion = services().deletion
+    ended: list[bool] = []
     try:
-        ended = [deletion.finishes(user) for user in User.all_being_deleted()]
+        ended.extend(map(deletion.run_or_log, User.all_being_deleted()))
     except PanzotoError as error:
+        log.warning("deletion_interrupted", extra={"code": error.code, "row": getattr(error, "row", "")})
         raise click.ClickException(error.sentence) from error
-    click.echo(f"{ended.count(True)} deletions finished")
+    finally:
+        click.echo(f"{ended.count(True)} deletions finished")
     if not all(ended):
         raise click.ClickException(
             f"{ended.count(False)} could not be finished; the log says why. Run it again."

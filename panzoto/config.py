@@ -1,7 +1,7 @@
 """Settings, a frozen value built from the environment once, at the start.
 
-This is the only module that reads `os.environ` (botocore and gunicorn read
-the variables that are theirs).  A value that cannot be read raises
+This is the only module that reads `os.environ` (botocore, gunicorn and
+OpenTelemetry read the variables that are theirs).  A value that cannot be read raises
 `SettingsError` with a sentence that names the setting and never shows a secret.
 """
 

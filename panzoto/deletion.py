@@ -36,10 +36,10 @@ class Deletion:
         """Mark the account, end its sessions, and go on in the background; return since when."""
         started = user.begin_deletion()
         self._sessions.end_others(user.user_id, None)
-        threading.Thread(target=self.finishes, args=(user,), daemon=True).start()
+        threading.Thread(target=self.run_or_log, args=(user,), daemon=True).start()
         return started
 
-    def finishes(self, user: User) -> bool:
+    def run_or_log(self, user: User) -> bool:
         """Run, and return whether that came to its end; if not, the log says why."""
         try:
             self.run(user)

@@ -334,7 +334,7 @@ class Conflict(PanzotoError):
 
 
 class DamagedRecord(PanzotoError):
-    """A stored row holds values that must not be obeyed; the log says which row."""
+    """A stored row holds values that must not be obeyed; the log says which row, where that is known."""
 
     status = 500
     code = "damaged_record"

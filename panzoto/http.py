@@ -14,7 +14,7 @@ from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from panzoto import metrics, tracing
+from panzoto import logs, metrics, tracing
 from panzoto.auth.throttle import Allowance
 from panzoto.config import Settings
 from panzoto.errors import DamagedRecord, PanzotoError, RangeNotSatisfiable, TooManyRequests
@@ -136,6 +136,7 @@ def _begin() -> None:
     g.span = tracing.begin_request()
     offered = request.headers.get("X-Request-ID", "")
     g.request_id = offered if REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
+    logs.belong_to(g.request_id)
 
 
 def _finish(response: Response) -> Response:

@@ -66,13 +66,25 @@ def is_whole_suite(config: pytest.Config) -> bool:
 
 
 def wait_for_the_others(config: pytest.Config) -> None:
-    """Return once all other modules of this session have ended, some of them perhaps in other processes."""
+    """Return once all other modules of this session have ended, if other processes run some of them."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
     others = {_ended(path) for path in config.stash[_COLLECTED] if path != Path(__file__).parents[1] / LAST}
     eventually(
         lambda: all(mark.exists() for mark in others),
         lambda: f"never ended: {sorted(mark.name for mark in others if not mark.exists())}",
         LONGEST_SECONDS,
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Say that a module has ended after its last test, however that went."""
+    try:
+        yield
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            _ended(item.path).touch()
 
 
 def _ended(path: Path) -> Path:
@@ -102,12 +114,11 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _nothing_from_others(request: pytest.FixtureRequest) -> Iterator[None]:
+def _nothing_from_others() -> Iterator[None]:
     """Leave nothing to the next module: moto copies its tables whole for every transaction."""
     yield
     for url in _stand_ins:
         empty_tables(url)
-    _ended(request.path).touch()
 
 
 @pytest.fixture(scope="session")

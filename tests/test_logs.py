@@ -239,6 +239,12 @@ class TestLines:
             assert line["user_id"] == user_id, (method, route, status)
             assert line["duration_ms"] >= 0
 
+    def test_what_aws_refused_is_told_under_the_request_that_met_it(self, story: Story) -> None:
+        failures = [line for line in lines(story) if line["event"] in ("dynamodb_failure", "s3_failure")]
+        requests = {line.get("request_id") for line in failures}
+        assert None not in requests
+        assert requests & story.sent.keys()
+
     def test_the_story_was_not_a_short_one(self, story: Story) -> None:
         statuses = {status for _, _, status, _ in story.sent.values()}
         assert statuses >= {200, 201, 206, 400, 401, 404, 405, 409, 413, 415, 503}

@@ -6,8 +6,6 @@ import itertools
 import logging
 from collections.abc import Iterator
 
-from flask import g
-
 from panzoto.errors import PanzotoError
 
 log = logging.getLogger(__name__)
@@ -20,12 +18,12 @@ def until_failure(pieces: Iterator[bytes], event: str) -> Iterator[bytes]:
     the response cleanly.
     """
     first = next(pieces, b"")
-    return _passed_on(itertools.chain((first,), pieces), event, g.get("request_id", ""))
+    return _passed_on(itertools.chain((first,), pieces), event)
 
 
-def _passed_on(pieces: Iterator[bytes], event: str, request_id: str) -> Iterator[bytes]:
+def _passed_on(pieces: Iterator[bytes], event: str) -> Iterator[bytes]:
     try:
         yield from pieces
     except PanzotoError as error:
-        log.error(event, extra={"request_id": request_id, "code": error.code})
+        log.error(event, extra={"code": error.code})
         raise

@@ -104,17 +104,18 @@ class _Room:
     """Memory that is written again once nobody holds the bytes that were last taken from it.
 
     `BytesIO` sees to that: its value shares its memory, and while somebody
-    still holds one, writing begins with a copy.
+    still holds one, writing begins with a copy. What is taken is no key of a
+    dict or a set: bytes that are written again would remember their old hash.
     """
 
     def __init__(self) -> None:
+        self._size = 0
         self._memory = BytesIO()
 
     def of(self, size: int) -> memoryview:
-        """Return `size` bytes to write to; release the view before `taken`."""
-        if self._memory.tell() != size:
-            self._memory = BytesIO(bytes(size))
-            self._memory.seek(size)
+        """Return `size` bytes to write to; release them before `taken`, or what is taken could change."""
+        if self._size != size:
+            self._size, self._memory = size, BytesIO(bytes(size))
         return self._memory.getbuffer()
 
     def taken(self) -> bytes:
@@ -126,7 +127,7 @@ class SegmentedRecording:
 
     `preamble` is the object's first 168 bytes. Every range authenticates the
     last segment first, since only that proves the length; in its place where
-    the whole is read, and where there are only a few segments up to it.
+    the whole is read, and where a range is short and ends with it.
     """
 
     def __init__(self, file_key: bytes, preamble: bytes, s3_key: str, source: ByteSource) -> None:
@@ -158,11 +159,11 @@ class SegmentedRecording:
             return
         first, last = self._layout.index_of(start), self._layout.count - 1
         final = self._layout.index_of(stop - 1)
-        if final < last or 0 < first <= last - SEGMENTS_AT_ONCE:
+        if final < last or (start > 0 and first <= last - SEGMENTS_AT_ONCE):
             self.prove_length()
         pieces = self._opened(first, final)
-        if first > 0 and not self._proven:
-            # The last segment is one of few here, and no other is given out before it is proven.
+        if start > 0 and not self._proven:
+            # The last segment is one of few here, so all of them are opened before any is given out.
             pieces = iter(list(pieces))
         position = self._layout.plain_start(first)
         for opened in pieces:

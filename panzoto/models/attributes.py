@@ -64,7 +64,8 @@ class StoredModel(Model):
                 if cls._hash_keyname
                 else {}
             )
-            raise DamagedRecord(str(key.get("S", ""))) from error
+            # Behind its kind, a claim's key holds an address.
+            raise DamagedRecord(str(key.get("S", "")).partition("#")[0]) from error
         instance.attribute_values = values
         return instance
 

@@ -421,17 +421,29 @@ class User(StoredModel):
         return self.deletion_started_at
 
     def remove(self) -> None:
-        """Remove the row and its claim on address or subject in one transaction: a deletion's last step."""
+        """Remove the row and its claim on address or subject in one transaction: a deletion's last step.
 
-        def fill(transaction: Transaction) -> None:
+        A claim that is another account's, as of two rows of the earlier service
+        with one address, stays. That somebody else just removed the row is as good.
+        """
+
+        def row_alone(transaction: Transaction) -> None:
+            transaction.delete(self, condition=User.deletion_started_at.exists())
+
+        def with_its_claim(transaction: Transaction) -> None:
             if self.signs_in_by_openid:
                 Claim.release_in(transaction, self.openid_claim, self.user_id)
                 Attempts.hold_in(transaction, self.openid_claim)
             else:
                 Claim.release_in(transaction, f"email#{self.email}", self.user_id)
-            transaction.delete(self, condition=User.deletion_started_at.exists())
+            row_alone(transaction)
 
-        transact(fill, User)
+        try:
+            transact(with_its_claim, User)
+        except ConditionFailed as error:
+            _of_claim, of_row = error.failed[:2]
+            if not of_row:
+                transact(row_alone, User)
 
     @classmethod
     def all_being_deleted(cls) -> Iterator[User]:

@@ -234,6 +234,29 @@ def test_an_account_that_cannot_be_deleted_does_not_stop_the_others(way: FaultPr
     assert "1 deletions finished" in done(old, "sweep", "accounts", "sweep")
 
 
+def test_an_address_that_is_another_accounts_stays_with_it(old: Service) -> None:
+    """Two rows of the earlier service could have one address; one of them has the claim."""
+    holder = old.register("shared@example.com")
+    other = rows.put_user(old, "shared@example.com", "unused", b"s" * 32)
+    mark(old, other)
+    assert "1 deletions finished" in done(old, "sweep", "accounts", "sweep")
+    row = {"TableName": rows.USERS_TABLE, "Key": {"user_id": {"S": other}}}
+    assert "Item" not in old.dynamodb().get_item(**row)
+    claim = old.dynamodb().get_item(
+        TableName="panzoto-claims", Key={"claim": {"S": "email#shared@example.com"}}
+    )
+    assert claim["Item"]["user_id"]["S"] == holder["user_id"]
+
+
+def test_a_damaged_account_is_named(old: Service) -> None:
+    user_id = rows.put_user(old, "damaged@example.com", "unused", b"s" * 32, vault={"N": "1"})
+    mark(old, user_id)
+    printed = done(old, "sweep", "accounts", "sweep", status=1)
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert [line["row"] for line in lines if line["event"] == "deletion_interrupted"] == [user_id]
+    old.dynamodb().delete_item(TableName=rows.USERS_TABLE, Key={"user_id": {"S": user_id}})
+
+
 def mark(service: Service, user_id: str) -> None:
     service.dynamodb().update_item(
         TableName=rows.USERS_TABLE,

@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ from tests.support.aws import free_port
 from tests.support.edge import children, running, supervised
 from tests.support.recordings import decrypt, single_shot, store
 from tests.support.service import PASSWORD, ROOT, Service
+from tests.support.waiting import eventually
 
 DOWNLOADS = 50
 REQUESTS = 200
@@ -166,14 +166,14 @@ def test_a_change_of_release_loses_nothing_and_turns_nobody_away(
             futures = load.requests(pool)
             load.send_signal(signal.SIGHUP)
             sent = [future.result(DEADLINE) for future in futures]
-            wait_until(lambda: instance.log().count("A generation serves") == 2, instance)
+            eventually(lambda: instance.log().count("A generation serves") == 2, instance.log)
             assert former in children(instance.process.pid), "downloads are under way"
             assert requests.get(f"{instance.url}/api/health", timeout=DEADLINE).ok
             # The former master has given the metrics' port away, although it still has workers.
             assert requests.get(f"{instance.url}/api/openapi.json", timeout=DEADLINE).ok
-            wait_until(lambda: 'route="/api/openapi.json"' in text_of(metrics), instance)
+            eventually(lambda: 'route="/api/openapi.json"' in text_of(metrics), instance.log)
             assert load.finish_downloads() == {hashlib.sha256(PLAIN).hexdigest()}
-        wait_until(lambda: former not in children(instance.process.pid), instance)
+        eventually(lambda: former not in children(instance.process.pid), instance.log)
         assert len(children(instance.process.pid)) == 1
     check(instance, sent)
     assert {one.status for one in sent} == {200}
@@ -190,14 +190,14 @@ def test_a_release_that_does_not_come_up_changes_nothing(service: Service, tmp_p
         # Settings that cannot be used, a release that is none, and a release whose service does not start.
         settings.write_text("TOKEN_TTL=soon\n")
         instance.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: instance.log().count(failure) == 1, instance)
+        eventually(lambda: instance.log().count(failure) == 1, instance.log)
         assert "TOKEN_TTL must be a whole number" in instance.log()
         settings.write_text("TOKEN_TTL=1000\n")
         for times, release in ((2, tmp_path / "nothing"), (3, tmp_path)):
             current.unlink()
             current.symlink_to(release)
             instance.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: instance.log().count(failure) == times, instance)  # noqa: B023
+            eventually(lambda: instance.log().count(failure) == times, instance.log)  # noqa: B023
         assert children(instance.process.pid) == [former]
         assert requests.get(f"{instance.url}/api/health", timeout=DEADLINE).ok
 
@@ -207,10 +207,3 @@ def text_of(url: str) -> str:
         return requests.get(url, timeout=5).text
     except (requests.ConnectionError, requests.Timeout):
         return ""
-
-
-def wait_until(condition: Any, instance: Service) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, instance.log()[-4000:]
-        time.sleep(0.1)

@@ -75,9 +75,9 @@ class Service:
 
 
 # What tables, bucket and queue depend on, beside the names of the tables.
-MADE_BY = ("AWS_ENDPOINT_URL", "AWS_REGION", "S3_BUCKET", "CORS_ORIGINS", "EVENTS_QUEUE")
-# For each set of such settings, the tables that its stand-in had when all had been made.
-_made: dict[frozenset[tuple[str, str]], set[str]] = {}
+MADE_BY = ("AWS_REGION", "S3_BUCKET", "CORS_ORIGINS", "EVENTS_QUEUE")
+# For each stand-in, what was last made there: by which settings, and the tables that it had then.
+_made: dict[str, tuple[dict[str, str], set[str]]] = {}
 
 
 def aws_client(name: str, url: str) -> Any:
@@ -150,13 +150,13 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
 
 
 def _make_resources(environment: dict[str, str]) -> None:
-    """Make tables and bucket, unless they were made before with the same settings and are still there."""
+    """Make tables and bucket, unless the last to make them had the same settings and the tables are there."""
     settings = {
         name: value for name, value in environment.items() if name in MADE_BY or name.endswith("_TABLE")
     }
-    made = _made.setdefault(frozenset(settings.items()), set())
-    dynamodb = aws_client("dynamodb", environment["AWS_ENDPOINT_URL"])
-    if made and made == set(dynamodb.list_tables()["TableNames"]):
+    url = environment["AWS_ENDPOINT_URL"]
+    dynamodb = aws_client("dynamodb", url)
+    if _made.get(url) == (settings, set(dynamodb.list_tables()["TableNames"])):
         return
     subprocess.run(
         [sys.executable, "-m", "flask", "panzoto", "resources", "create"],
@@ -165,8 +165,7 @@ def _make_resources(environment: dict[str, str]) -> None:
         check=True,
         capture_output=True,
     )
-    made.clear()
-    made.update(dynamodb.list_tables()["TableNames"])
+    _made[url] = settings, set(dynamodb.list_tables()["TableNames"])
 
 
 def _wait_until_healthy(service: Service) -> None:
