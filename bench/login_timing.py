@@ -1,4 +1,4 @@
-"""What the time of a refused login tells of an account, and what every way through a login computes.
+"""What the time of a refused login tells of an account, and what logins and decrypt-audio compute.
 
 Logins with a wrong password take turns: one at an account that exists, one at an address that has none; the
 order within a pair changes from pair to pair.  The difference of the medians is told as a share of one hash.
@@ -20,7 +20,9 @@ from argon2 import PasswordHasher
 from bench.report import Target, percentile, print_table, print_targets
 from bench.service import Client, create_resources, running
 from bench.standin import client, default_kind, stand_in
+from panzoto.auth.tokens import Identity
 from panzoto.config import Settings
+from panzoto.crypto.segments import encrypt
 from panzoto.errors import PanzotoError
 from panzoto.models import bind_models
 from panzoto.services import Services
@@ -133,13 +135,37 @@ def _computations(aws: str) -> list[Target]:
     for _ in range(settings.limit_failures):
         login(guessed, WRONG)
     counted["held back by the throttle"] = (login(guessed, PASSWORD), 0)
+    counted |= _openings(services, person)
     print_table(
-        "Argon2 computations of a login",
+        "Argon2 computations of a login, and of opening a recording",
         ("", "counted", "expected"),
         [(name, str(count), str(expected)) for name, (count, expected) in counted.items()],
     )
     unexpected = sum(count != expected for count, expected in counted.values())
-    return [Target("ways through a login with another count", unexpected, 0)]
+    return [Target("ways with another count", unexpected, 0)]
+
+
+def _openings(services: Services, email: str) -> dict[str, tuple[int, int]]:
+    """Count what decrypt-audio computes for version 2, where unwrapping the vault key proves the password."""
+    user, grant = services.accounts.sign_in(email, PASSWORD, HERE)
+    identity = Identity(user.user_id, int(time.time()), grant.session_id)
+    vault_key = services.accounts.unlock(user, PASSWORD, identity).the_vault_key()
+    s3_key = f"users/{user.user_id}/audio-1.3gp"
+    services.storage.put(s3_key, b"".join(encrypt(vault_key, s3_key, [b"#!AMR\n" * 1000])))
+
+    def opening(password: str) -> int:
+        def verb() -> None:
+            keys = services.accounts.unlock(user, password, identity)
+            opened = services.playback.open(s3_key, keys, None)
+            if opened.format != "v2":
+                raise RuntimeError(f"opened as {opened.format}")
+
+        return _computed(services, verb)
+
+    return {
+        "decrypt-audio, version 2": (opening(PASSWORD), 1),
+        "decrypt-audio, version 2, wrong password": (opening(WRONG), 1),
+    }
 
 
 def _computed(services: Services, verb: Callable[[], object]) -> int:
