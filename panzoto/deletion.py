@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import datetime
+from functools import partial
 
 from panzoto.auth.throttle import account_subject, mail_subject, session_subject
 from panzoto.errors import PanzotoError
 from panzoto.models import AudioFile, Change, Erasure, Event, Session, User
+from panzoto.models.ownership import erasable_keys
 from panzoto.models.throttle import Attempts
 from panzoto.sessions import Sessions
 from panzoto.sittings import FOLDER as PLANS_FOLDER
@@ -53,7 +55,7 @@ class Deletion:
         user_id = user.user_id
         self._remove_recordings(user_id)
         for folder in FOLDERS:
-            self._storage.remove_folder(folder.format(user_id))
+            self._storage.remove_folder(folder.format(user_id), partial(self._is_spared, user_id))
         # A row written just before the mark may have been missing from the index the first time.
         self._remove_recordings(user_id)
         self._remove_sessions(user_id)
@@ -70,9 +72,13 @@ class Deletion:
 
     def _remove_recordings(self, user_id: str) -> None:
         for row in AudioFile.everything_of(user_id):
-            for s3_key in row.own_keys():
+            for s3_key in erasable_keys(row, with_account=True)[0]:
                 self._storage.remove(s3_key)
             row.remove()
+
+    def _is_spared(self, user_id: str, s3_key: str) -> bool:
+        """Whether another account names an object in this folder, as rows of the earlier service may."""
+        return AudioFile.is_named_by_another(s3_key, user_id)
 
     def _remove_sessions(self, user_id: str) -> None:
         for session in Session.all_of(user_id, with_expired=True):

@@ -192,6 +192,14 @@ class ObjectNotFound(PanzotoError):
     sentence = "The recording's object is not in the bucket"
 
 
+class NotOpenedYet(PanzotoError):
+    """The recording names an object outside its owner's folders that has not opened with the owner's keys."""
+
+    status = 404
+    code = "not_opened_yet"
+    sentence = "This recording lies outside your own folder: open it once with your password first"
+
+
 class PlaybackNotFound(PanzotoError):
     """The ticket in the address was not sealed here."""
 

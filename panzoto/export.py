@@ -15,6 +15,7 @@ from panzoto.errors import ObjectNotFound
 from panzoto.export_readme import README
 from panzoto.models import AudioFile, User
 from panzoto.models.attributes import now
+from panzoto.models.ownership import is_proved
 from panzoto.storage import Storage, StoredObject
 
 PIECE = 512 * 1024
@@ -24,19 +25,23 @@ def stream(user: User, storage: Storage) -> Iterator[bytes]:
     """Yield the archive. Raises `Unavailable` on the way, which must cut the response off."""
     sink = _Sink()
     missing: list[str] = []
+    not_opened: list[str] = []
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_entry("README.txt"), README)
         archive.writestr(_entry("account.json"), _pretty(user.to_export()))
         yield sink.taken()
         yield from _records(archive, sink, user.user_id)
         for row in AudioFile.everything_of(user.user_id):
+            if not is_proved(row):
+                not_opened.append(row.file_id)
+                continue
             try:
                 stored = storage.open(row.s3_key)
             except ObjectNotFound:
                 missing.append(row.file_id)
                 continue
             yield from _object(archive, sink, row.file_id, stored)
-        archive.writestr(_entry("missing.json"), _pretty({"file_ids": missing}))
+        archive.writestr(_entry("missing.json"), _pretty({"file_ids": missing, "not_opened_yet": not_opened}))
     yield sink.taken()
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from panzoto.auth.tokens import Identity
 from panzoto.crypto import header, single_shot
 from panzoto.crypto.derivation import DirectKeys
+from panzoto.crypto.header import V2
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.crypto.segments import PREAMBLE, SegmentedRecording
 from panzoto.crypto.single_shot import SingleShotRecording
@@ -34,7 +35,6 @@ from panzoto.media_type import SNIFFED_BYTES, media_type
 from panzoto.sessions import Sessions
 from panzoto.storage import ObjectVersion, Storage, StoredObject
 
-V2 = "v2"
 # What a ticket calls the plan of several recordings that are played as one.
 SITTING = "sitting"
 # Up to this size a version 2 object is authenticated whole when it is opened,
@@ -106,15 +106,20 @@ class Playback:
     def open(self, s3_key: str, keys: Keys, remembered_format: str | None) -> OpenedRecording:
         """Authenticate the object with `keys`.
 
-        Raises `ObjectNotFound`, `DecryptionFailed`, `UnsupportedFormat`,
-        `ObjectChanged` and `Unavailable`.
+        What is known as version 2 opens as nothing else, whoever put something
+        older in its place. Raises `ObjectNotFound`, `DecryptionFailed`,
+        `UnsupportedFormat`, `ObjectChanged` and `Unavailable`.
         """
         stored = self._storage.open(s3_key)
         if keys.vault_key is None or not header.looks_like(stored.head):
+            if remembered_format == V2:
+                raise DecryptionFailed()
             return _open_single_shot(stored, keys, remembered_format)
         try:
             file_key = header.open_file_key(stored.head[: header.HEADER_BYTES], keys.vault_key)
         except (DecryptionFailed, UnsupportedFormat):
+            if remembered_format == V2:
+                raise
             # An IV is random, so once in four thousand million recordings a
             # single-shot one begins like a version 2 header.
             try:

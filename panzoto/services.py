@@ -21,6 +21,7 @@ from panzoto.mail_texts import Letters
 from panzoto.mailbox import Mailbox
 from panzoto.models.library import Quota
 from panzoto.openid_accounts import OpenIdAccounts
+from panzoto.opening import Opening
 from panzoto.playback import Playback
 from panzoto.presigning import Presigner
 from panzoto.sessions import Sessions
@@ -43,6 +44,7 @@ class Services:
     accounts: Accounts
     storage: Storage
     playback: Playback
+    opening: Opening
     sittings: Sittings
     upgrade: Upgrade
     presigner: Presigner
@@ -84,6 +86,7 @@ class Services:
             accounts=Accounts(passwords, settings.argon2, permits, throttle, sessions, mailbox=mailbox),
             storage=storage,
             playback=playback,
+            opening=Opening(playback),
             sittings=Sittings(storage, playback),
             upgrade=Upgrade(storage, playback),
             presigner=presigner,

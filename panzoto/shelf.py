@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from panzoto.crypto.header import V2
+from panzoto.earlier_keys import EarlierKeys
 from panzoto.errors import AudioFileNotFound
 from panzoto.models import AudioFile, Erasure, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING
 from panzoto.models.library import Edit, Quota, edit
+from panzoto.models.ownership import erasable_keys
 from panzoto.storage import Storage
 
 
@@ -102,14 +105,16 @@ class Shelf:
                 also=erasure.add_to,
             )
 
-        return self.finish_erasure(edit(audio_file.file_id, audio_file.user_id, plan))
+        waiting = self.finish_erasure(edit(audio_file.file_id, audio_file.user_id, plan))
+        if audio_file.format != V2:
+            EarlierKeys(self.storage).forget_if_unneeded(audio_file.user_id)
+        return waiting
 
     def finish_erasure(self, row: AudioFile) -> int:
         """Go on with an erasure that has begun; safe to repeat."""
-        removed = waiting = 0
-        for s3_key in row.own_keys():
-            if row.another_row_names(s3_key):
-                continue
+        keys, unclear = erasable_keys(row)
+        removed, waiting = 0, len(unclear)
+        for s3_key in keys:
             done, refused = self.storage.remove(s3_key)
             removed, waiting = removed + done, waiting + refused
         if not waiting:

@@ -238,12 +238,12 @@ class Storage:
         except REFUSALS as error:
             raise _unavailable(error) from error
 
-    def remove_folder(self, prefix: str) -> None:
-        """Remove every object whose key begins with `prefix`, as `remove` does."""
+    def remove_folder(self, prefix: str, is_spared: Callable[[str], bool]) -> None:
+        """Remove every object whose key begins with `prefix` and is not spared, as `remove` does."""
         if not prefix.endswith("/"):
             raise ValueError("a folder's prefix ends with a slash")
         try:
-            self._remove_where(prefix, lambda _: True)
+            self._remove_where(prefix, lambda s3_key: not is_spared(s3_key))
         except REFUSALS as error:
             raise _unavailable(error) from error
 

@@ -16,10 +16,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from panzoto.crypto import segments
+from panzoto.crypto.header import V2
+from panzoto.earlier_keys import EarlierKeys
 from panzoto.errors import AudioFileNotFound, Conflict, DecryptionFailed
 from panzoto.models import AudioFile, Claim, User
 from panzoto.models.library import Edit, edit
-from panzoto.playback import V2, Keys, OpenedRecording, Playback
+from panzoto.models.ownership import erasable_keys, note_opened
+from panzoto.playback import Keys, OpenedRecording, Playback
 from panzoto.storage import ObjectVersion, Storage
 
 
@@ -29,6 +32,7 @@ class Upgrade:
     def __init__(self, storage: Storage, playback: Playback) -> None:
         self._storage = storage
         self._playback = playback
+        self._earlier_keys = EarlierKeys(storage)
 
     def run(self, audio_file: AudioFile, keys: Keys) -> AudioFile:
         """Make `audio_file` version 2 and return it; one that is already is only cleaned up after.
@@ -37,11 +41,10 @@ class Upgrade:
         """
         opened = self._playback.open(audio_file.s3_key, keys, audio_file.format)
         if opened.format != V2:
+            audio_file = note_opened(audio_file, opened.format)
             copy = self._write_copy(audio_file, opened, keys)
-            audio_file = self._switch(audio_file, copy)
-        else:
-            audio_file = remember_format(audio_file, V2)
-        return self._remove_superseded(audio_file)
+            return self._remove_superseded(self._switch(audio_file, copy))
+        return self._remove_superseded(note_opened(audio_file, V2))
 
     def _write_copy(self, audio_file: AudioFile, opened: OpenedRecording, keys: Keys) -> ObjectVersion:
         s3_key = f"users/{audio_file.user_id}/{audio_file.file_id}.v2"
@@ -89,24 +92,15 @@ class Upgrade:
         superseded = audio_file.superseded_key
         if not superseded:
             return audio_file
-        if not audio_file.another_row_names(superseded):
+        if superseded in erasable_keys(audio_file)[0]:
             self._storage.remove(superseded)
-        return edit(
+        audio_file = edit(
             audio_file.file_id,
             audio_file.user_id,
             lambda row, _: Edit([AudioFile.superseded_key.remove()]) if row.superseded_key else None,
         )
-
-
-def remember_format(audio_file: AudioFile, name: str) -> AudioFile:
-    """Note on the row what opened the recording, once."""
-    if audio_file.format == name:
+        self._earlier_keys.forget_if_unneeded(audio_file.user_id)
         return audio_file
-    return edit(
-        audio_file.file_id,
-        audio_file.user_id,
-        lambda row, _: Edit([AudioFile.format.set(name)]) if row.format != name else None,
-    )
 
 
 def _digested(pieces: Iterator[bytes], digest: Any) -> Iterator[bytes]:

@@ -62,7 +62,12 @@ class Uploads:
                 Claim.for_client_id(user_id, client_id, row.file_id).add_to(transaction)
 
         try:
-            add(row, self.quota, also, lambda: self._known(user_id, client_id) is not None)
+            add(
+                row,
+                quota=self.quota,
+                also=also,
+                taken=lambda: self._known(user_id, client_id) is not None,
+            )
         except KeyTaken:
             known = self._known(user_id, client_id)
             if known is None:

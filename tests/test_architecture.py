@@ -80,6 +80,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "panzoto.logs",
         "panzoto.media_type",
         "panzoto.metrics",
+        "panzoto.object_keys",
         "panzoto.processes",
         "panzoto.sizing",
         "panzoto.span_export",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,8 @@ from panzoto.http import client, client_host, limit_address, public_root, servic
 from panzoto.models import AudioFile, Event, library
 from panzoto.models.attributes import rfc3339
 from panzoto.models.audio_file import PENDING
+from panzoto.models.ownership import note_all_opened, require_proof
+from panzoto.object_keys import is_in_folder_of_another
 from panzoto.playback import Keys, Ticket
 from panzoto.schemas import (
     AudioFileEdit,
@@ -26,9 +27,6 @@ from panzoto.schemas import (
     PasswordOnly,
 )
 from panzoto.shapes import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
-from panzoto.upgrade import remember_format
-
-UUID_SEGMENT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 blueprint = Blueprint("recordings", __name__, description="Recordings of the signed-in user")
 
@@ -40,7 +38,8 @@ blueprint = Blueprint("recordings", __name__, description="Recordings of the sig
 )
 def record(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
     user_id = caller().user_id
-    _refuse_foreign_folder(new["s3_key"], user_id)
+    if is_in_folder_of_another(new["s3_key"], user_id):
+        raise ForbiddenKey()
     recorded = library.record(AudioFile.new(user_id, **new))
     if recorded.status == PENDING:
         recorded = services().uploads.complete(recorded)
@@ -111,6 +110,7 @@ def restore(file_id: str) -> dict[str, Any]:
 @blueprint.answers(200, DownloadAnswer, "Where the encrypted object is, for a while", 401, 404)
 def download(file_id: str) -> dict[str, Any]:
     audio_file = owned(file_id)
+    require_proof(audio_file)
     version = services().storage.look(audio_file.s3_key)
     signed = services().presigner.get(audio_file.s3_key, client_host())
     return {
@@ -130,11 +130,12 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     keys = services().accounts.unlock(user, wanted["password"], caller())
     if "file_ids" in wanted:
         return _open_sitting(wanted["file_ids"], keys)
-    audio_file = _wanted(wanted, user.user_id)
-    playback = services().playback
-    opened = playback.open(audio_file.s3_key, keys, audio_file.format)
-    audio_file = remember_format(audio_file, opened.format)
-    ticket = playback.ticket(opened, caller())
+    opening = services().opening
+    if "file_id" in wanted:
+        audio_file, opened = opening.by_id(wanted["file_id"], user.user_id, keys)
+    else:
+        audio_file, opened = opening.by_key(wanted["s3_key"], user.user_id, keys)
+    ticket = services().playback.ticket(opened, caller())
     _note_decryption(file_id=audio_file.file_id)
     return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
 
@@ -143,12 +144,8 @@ def _open_sitting(file_ids: list[str], keys: Keys) -> dict[str, Any]:
     user_id = caller().user_id
     rows = AudioFile.all_owned(file_ids, user_id)
     ticket, formats = services().sittings.open(rows, keys, caller())
-    now_known = library.set_formats(
-        user_id,
-        {row.file_id: name for row, name in zip(rows, formats, strict=True) if row.format != name},
-    )
+    shown = [row.to_public() for row in note_all_opened(rows, formats)]
     _note_decryption(file_ids=file_ids)
-    shown = [now_known.get(row.file_id, row).to_public() for row in rows]
     return _ready(shown, ticket, "The recordings are decrypted and play as one at download_url.")
 
 
@@ -184,15 +181,6 @@ def owned(file_id: str) -> AudioFile:
     return found
 
 
-def _wanted(wanted: dict[str, str], user_id: str) -> AudioFile:
-    if "file_id" in wanted:
-        return owned(wanted["file_id"])
-    found = AudioFile.owned_by_s3_key(wanted["s3_key"], user_id)
-    if found is None:
-        raise AudioFileNotFound()
-    return found
-
-
 def _page(
     user_id: str, order: str, name: str, query: dict[str, Any], between: tuple[Any, Any]
 ) -> dict[str, Any]:
@@ -203,9 +191,3 @@ def _page(
         "audio_files": [audio_file.to_public() for audio_file in found],
         "next_cursor": None if position is None else cursors.seal(user_id, name, position),
     }
-
-
-def _refuse_foreign_folder(s3_key: str, user_id: str) -> None:
-    segments = s3_key.split("/")
-    if len(segments) > 1 and UUID_SEGMENT.fullmatch(segments[1]) and segments[1].lower() != user_id.lower():
-        raise ForbiddenKey()

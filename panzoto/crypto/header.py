@@ -24,6 +24,8 @@ from panzoto.crypto.derivation import hkdf
 from panzoto.crypto.vault import key_id_of
 from panzoto.errors import DecryptionFailed, UnsupportedFormat
 
+# What rows and tickets call the format.
+V2 = "v2"
 HEADER_BYTES = 128
 MAGIC = b"PNZ2"
 SUITE_AND_FLAGS = b"\x01\x00"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 
@@ -17,6 +17,7 @@ from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, IndexMissing, Transaction, storage_failures
+from panzoto.object_keys import is_in_folder_of
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ class AudioFile(StoredModel):
     uploaded_at_iso = UnicodeAttribute(null=True)
     status = UnicodeAttribute(null=True)
     format = UnicodeAttribute(null=True)
+    # Its key has only been named, outside its owner's folders: see `panzoto.models.ownership`.
+    unproved = BooleanAttribute(null=True)
     recorded_at = EpochAttribute(null=True)
     duration_ms = NumberAttribute(null=True)
     content_type = UnicodeAttribute(null=True)
@@ -118,8 +121,12 @@ class AudioFile(StoredModel):
 
     @classmethod
     def new(cls, user_id: str, s3_key: str, file_size: int | None, **more: Any) -> AudioFile:
-        """Return a recording that lists show from now on, not yet written."""
+        """Return a recording that lists show from now on, not yet written.
+
+        With `format` its object has just been opened; without, its key has only been named.
+        """
         uploaded = now()
+        known_as_own = is_in_folder_of(s3_key, user_id) or "format" in more
         return cls(
             file_id=str(uuid.uuid4()),
             user_id=user_id,
@@ -128,6 +135,7 @@ class AudioFile(StoredModel):
             uploaded_at=uploaded,
             uploaded_at_iso=rfc3339(uploaded),
             listed_at=more.get("recorded_at") or uploaded,
+            unproved=None if known_as_own else True,
             **more,
         )
 
@@ -229,10 +237,10 @@ class AudioFile(StoredModel):
             return False
 
     @classmethod
-    def _all_named(cls, s3_key: str) -> list[AudioFile]:
-        """Return the first few rows that name `s3_key`, whoever owns them. Raises `IndexMissing`."""
+    def _all_named(cls, s3_key: str) -> Iterator[AudioFile]:
+        """Yield the rows that name `s3_key`, whoever owns them. Raises `IndexMissing`."""
         with storage_failures():
-            return list(cls.s3_key_index.query(s3_key, limit=10))
+            yield from cls.s3_key_index.query(s3_key, page_size=10)
 
     @classmethod
     def oldest_first(cls, user_id: str) -> Iterator[AudioFile]:
@@ -250,6 +258,11 @@ class AudioFile(StoredModel):
                 seen.add(row.file_id)
                 yield row
         yield from (row for row in cls.oldest_first(user_id) if row.file_id not in seen)
+
+    @classmethod
+    def any_not_of_format(cls, user_id: str, name: str) -> bool:
+        """Whether any recording of `user_id` is not known to be of the format `name`, whatever its state."""
+        return any(row.format != name for row in cls.everything_of(user_id))
 
     @classmethod
     def any_of(cls, user_id: str) -> bool:
@@ -320,27 +333,19 @@ class AudioFile(StoredModel):
         """Return the claim of this recording on its key."""
         return Claim.for_s3_key(self.s3_key, self.user_id, self.file_id)
 
-    def own_keys(self) -> list[str]:
-        """Return the keys, today's and an upgraded object's, whose objects are this user's alone.
+    def named_keys(self) -> list[str]:
+        """Return the keys of this recording: today's, and the one it had before an upgrade."""
+        return sorted({self.s3_key, self.value("earlier_key") or self.s3_key})
 
-        A key that another user has claimed is not; one without a claim is claimed now.
+    def is_named_beside(self, s3_key: str, *, with_account: bool) -> bool:
+        """Whether another row names `s3_key`, as rows of the earlier service may; one read of an index.
+
+        `with_account`, whether one of another account does. Raises `IndexMissing`.
         """
-        named = {self.s3_key, self.value("earlier_key") or self.s3_key}
-        return [s3_key for s3_key in sorted(named) if self._claims(s3_key)]
-
-    def _claims(self, s3_key: str) -> bool:
-        if Claim.for_s3_key(s3_key, self.user_id, self.file_id).take_if_free():
-            return True
-        claim = Claim.on_s3_key(s3_key)
-        return claim is not None and claim.user_id == self.user_id
-
-    def another_row_names(self, s3_key: str) -> bool:
-        """Whether another row has the same object, as rows of the earlier service may."""
-        try:
-            named = self._all_named(s3_key)
-        except IndexMissing:
-            named = [row for row in AudioFile.everything_of(self.user_id) if row.s3_key == s3_key]
-        return any(row.file_id != self.file_id for row in named)
+        return any(
+            row.user_id != self.user_id or not (with_account or row.file_id == self.file_id)
+            for row in self._all_named(s3_key)
+        )
 
     def add_release_to(self, transaction: Transaction) -> None:
         """Give up the claims of an upload that is given up, as part of `transaction`."""
@@ -350,8 +355,8 @@ class AudioFile(StoredModel):
 
     def remove(self) -> None:
         """Remove the claims and then the row; the objects must be gone already."""
-        for s3_key in self.own_keys():
-            Claim.release(s3_key, self.user_id)
+        for s3_key in self.named_keys():
+            Claim.release(s3_key, self.file_id)
         if self.client_id:
             Claim.release_client(self.user_id, self.client_id)
         with storage_failures():

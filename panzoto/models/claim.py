@@ -69,6 +69,12 @@ class Claim(StoredModel):
         return cls._find(f"s3key#{s3_key}")
 
     @classmethod
+    def on_s3_keys(cls, s3_keys: set[str]) -> dict[str, Claim]:
+        """Return the claims on those of `s3_keys`, at most 100, that have one, strongly consistent."""
+        taken = cls.those_taken({f"s3key#{s3_key}" for s3_key in s3_keys})
+        return {name.removeprefix("s3key#"): claim for name, claim in taken.items()}
+
+    @classmethod
     def _find(cls, claim: str) -> Claim | None:
         with storage_failures():
             try:
@@ -88,11 +94,11 @@ class Claim(StoredModel):
         transaction.delete(cls(claim), condition=cls.claim.does_not_exist() | (cls.user_id == user_id))
 
     @classmethod
-    def release(cls, s3_key: str, user_id: str) -> None:
-        """Give up the claim on `s3_key` if it is `user_id`'s."""
+    def release(cls, s3_key: str, file_id: str) -> None:
+        """Give up the claim on `s3_key` if it is the recording `file_id`'s."""
         try:
             with storage_failures():
-                cls(f"s3key#{s3_key}").delete(condition=cls.user_id == user_id)
+                cls(f"s3key#{s3_key}").delete(condition=cls.file_id == file_id)
         except ConditionFailed:
             return
 

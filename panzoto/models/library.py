@@ -22,6 +22,7 @@ from panzoto.models.change import Change
 from panzoto.models.claim import Claim
 from panzoto.models.connection import ConditionFailed, Transaction, transact
 from panzoto.models.user import User
+from panzoto.object_keys import is_in_folder_of
 
 ATTEMPTS = 12
 # An account of the earlier service with no more rows than this is settled when it is first written to.
@@ -62,6 +63,8 @@ class Edit:
 
 # Looks at the row and its account as they are now and says what to do; None for nothing.
 Plan = Callable[[AudioFile, User], Edit | None]
+# The same for several rows at once: what to do, by file_id.
+PlanAll = Callable[[list[AudioFile]], dict[str, Edit]]
 
 
 def account_of(user_id: str) -> User:
@@ -77,16 +80,18 @@ def _settled(user: User) -> User:
 
 def add(
     row: AudioFile,
+    *,
     quota: Quota | None = None,
     also: Also | None = None,
     taken: Callable[[], bool] | None = None,
     known: User | None = None,
+    claimed: Also | None = None,
 ) -> None:
     """Write a new recording with its claim on its key.
 
-    `also` adds to the transaction, and `taken` tells whether that is why it was
-    refused. `known` is the account if it was just read. Raises
-    `QuotaExceeded`, `KeyTaken`, `TokenInvalid`.
+    `claimed` takes the claim where another row has it. `also` adds to the
+    transaction, and `taken` tells whether that is why it was refused. `known`
+    is the account if it was just read. Raises `QuotaExceeded`, `KeyTaken`, `TokenInvalid`.
     """
     for attempt in range(ATTEMPTS):
         user = _settled(known) if known is not None and attempt == 0 else account_of(row.user_id)
@@ -96,7 +101,7 @@ def add(
 
         def fill(transaction: Transaction, user: User = user) -> None:
             user.add_change_to(transaction, 1, row.size_in_bytes)
-            row.claim().add_to(transaction)
+            (claimed or row.claim().add_to)(transaction)
             _entry(user, row).add_to(transaction, None)
             transaction.save(row, condition=AudioFile.file_id.does_not_exist())
             if also is not None:
@@ -118,7 +123,9 @@ def add(
 def record(row: AudioFile) -> AudioFile:
     """Write a recording of any key, or return the owner's record that has the key. Raises `KeyTaken`."""
     user = _present(row.user_id)
-    if not _in_own_folder(row) and AudioFile.is_named_by_another(row.s3_key, row.user_id):
+    if not is_in_folder_of(row.s3_key, row.user_id) and AudioFile.is_named_by_another(
+        row.s3_key, row.user_id
+    ):
         # A row of the earlier service may have no claim; its key is its owner's all the same.
         existing = _existing(row)
         if existing is None:
@@ -158,50 +165,47 @@ def edit(file_id: str, user_id: str, plan: Plan) -> AudioFile:
     raise Unavailable()
 
 
-def set_formats(user_id: str, formats: dict[str, str]) -> dict[str, AudioFile]:
-    """Note on each recording of `user_id` (by file_id) what opened it, and return the rows after it.
+def edit_all(user_id: str, file_ids: list[str], plan: PlanAll) -> dict[str, AudioFile]:
+    """Apply what `plan` says to many recordings of `user_id`, and return the rows after it.
 
-    As `edit` does, but many in one transaction. A recording that is gone
-    meanwhile is left out. Raises `TokenInvalid`.
+    Some go in one transaction. What `plan` says may be said again, and counts
+    nothing. A recording that is gone meanwhile is left out. Raises `TokenInvalid`.
     """
     found: dict[str, AudioFile] = {}
-    wanted = list(formats)
-    for start in range(0, len(wanted), CHANGED_PER_TRANSACTION):
-        found |= _set_some_formats(user_id, wanted[start : start + CHANGED_PER_TRANSACTION], formats)
+    for start in range(0, len(file_ids), CHANGED_PER_TRANSACTION):
+        found |= _edit_some(user_id, file_ids[start : start + CHANGED_PER_TRANSACTION], plan)
     return found
 
 
-def _set_some_formats(user_id: str, file_ids: list[str], formats: dict[str, str]) -> dict[str, AudioFile]:
+def _edit_some(user_id: str, file_ids: list[str], plan: PlanAll) -> dict[str, AudioFile]:
     for attempt in range(ATTEMPTS):
         user = account_of(user_id)
         found = AudioFile.rows(file_ids)
         # In the order that was asked for, which a batch does not keep.
         present = [found[file_id] for file_id in file_ids if file_id in found]
         rows = {row.file_id: row for row in present if row.user_id == user_id}
-        changing = [row for row in rows.values() if row.format != formats[row.file_id]]
-        if not changing:
+        edits = plan(list(rows.values()))
+        if not edits:
             return rows
         try:
-            transact(_noting_formats(user, changing, formats), AudioFile)
+            transact(_applying_all(user, rows, edits), AudioFile)
         except ConditionFailed:
             _wait(attempt)
         else:
-            for row in changing:
-                row.format = formats[row.file_id]
-            return rows
+            return rows | AudioFile.rows(edits)
     raise Unavailable()
 
 
-def _noting_formats(user: User, rows: list[AudioFile], formats: dict[str, str]) -> Also:
+def _applying_all(user: User, rows: dict[str, AudioFile], edits: dict[str, Edit]) -> Also:
     def fill(transaction: Transaction) -> None:
-        user.add_numbers_to(transaction, len(rows))
-        for number, row in enumerate(rows, user.next_change_number):
-            Change(user.user_id, number, file_id=row.file_id).add_to(transaction, row.value("change_number"))
-            actions: list[Action] = [
-                AudioFile.format.set(formats[row.file_id]),
-                AudioFile.change_number.set(number),
-            ]
+        user.add_numbers_to(transaction, len(edits))
+        for number, (file_id, planned) in enumerate(edits.items(), user.next_change_number):
+            row = rows[file_id]
+            Change(user.user_id, number, file_id=file_id).add_to(transaction, row.value("change_number"))
+            actions: list[Action] = [*planned.actions, AudioFile.change_number.set(number)]
             transaction.update(row, actions=actions, condition=_unchanged(row))
+            if planned.also is not None:
+                planned.also(transaction)
 
     return fill
 
@@ -325,11 +329,6 @@ def _existing(row: AudioFile) -> AudioFile | None:
     if earlier is None and claim is not None:
         raise KeyTaken()
     return earlier
-
-
-def _in_own_folder(row: AudioFile) -> bool:
-    """Whether the key lies where only its owner may put anything, by the contract."""
-    return row.s3_key.split("/")[1:2] == [row.user_id]
 
 
 def _first_rows(user_id: str) -> list[AudioFile]:

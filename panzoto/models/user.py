@@ -245,6 +245,21 @@ class User(StoredModel):
                 kept.append({"key_salt": name, "keys": _encoded(wrapped)})
         return kept
 
+    @property
+    def has_earlier_direct_keys(self) -> bool:
+        """Whether direct keys of passwords before today's are kept."""
+        return any(entry["key_salt"] != self.key_salt for entry in self.wrapped_direct_keys or [])
+
+    def forget_earlier_direct_keys(self) -> None:
+        """Give up the direct keys of every password but today's. Raises `Conflict`.
+
+        Today's stay: after a recovery nobody could derive them, and a phone of before still uses them.
+        """
+        kept = [entry for entry in self.wrapped_direct_keys or [] if entry["key_salt"] == self.key_salt]
+        self._change_or_conflict(
+            [User.wrapped_direct_keys.set(kept)], lambda stored: stored.wrapped_direct_keys == kept
+        )
+
     def replace_password(self, new: NewPassword) -> None:
         """Store everything a new password changes in one conditional write. Raises `Conflict`."""
         self._change_or_conflict(new.actions(), new.is_stored_in, ends=new.ends)

@@ -1,0 +1,58 @@
+"""The direct keys of earlier passwords: kept for single-shot recordings, and given up with the last of them.
+
+As long as they are kept, an object that somebody made with a leaked earlier
+password opens like a recording of the owner's.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from itertools import islice
+
+from panzoto.crypto.header import V2
+from panzoto.errors import Conflict
+from panzoto.models import AudioFile, Claim, User
+from panzoto.object_keys import RECORDING_FOLDERS
+from panzoto.storage import Storage
+
+CLAIMS_AT_ONCE = 100
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierKeys:
+    """The earlier direct keys of the accounts whose recordings lie in one bucket."""
+
+    storage: Storage
+
+    def forget_if_unneeded(self, user_id: str) -> None:
+        """Give the account's earlier direct keys up, unless something may still need them.
+
+        That is a recording not known to be version 2, in whatever state, and an
+        object in the account's folders that is yet to be recorded. Raises `Unavailable`.
+        """
+        user = User.find(user_id)
+        if user is None or not user.has_earlier_direct_keys:
+            return
+        if AudioFile.any_not_of_format(user_id, V2) or self._any_unrecorded(user_id):
+            return
+        try:
+            user.forget_earlier_direct_keys()
+        except Conflict:
+            # The password is being changed at this moment; the next upgrade or erasure asks again.
+            return
+        log.info("earlier_direct_keys_forgotten", extra={"user_id": user_id})
+
+    def _any_unrecorded(self, user_id: str) -> bool:
+        keys = (
+            entry.s3_key
+            for folder in RECORDING_FOLDERS
+            for entry in self.storage.entries(folder.format(user_id))
+            if entry.is_object
+        )
+        while some := set(islice(keys, CLAIMS_AT_ONCE)):
+            if len(Claim.on_s3_keys(some)) < len(some):
+                return True
+        return False
