@@ -118,6 +118,8 @@ class Settings:
     oidc_issuer: str | None = None
     oidc_audiences: tuple[str, ...] = ()
     oidc_jwks_url: str | None = None
+    oidc_token_types: tuple[str, ...] = ("at+jwt", "jwt")
+    oidc_accept_id_tokens: bool = False
     public_url: str | None = None
     otlp_endpoint: str | None = None
     cors_origins: tuple[str, ...] = ()
@@ -218,6 +220,8 @@ class _OpenIdSettings(TypedDict):
     oidc_issuer: str | None
     oidc_audiences: tuple[str, ...]
     oidc_jwks_url: str | None
+    oidc_token_types: tuple[str, ...]
+    oidc_accept_id_tokens: bool
 
 
 def child_environment(
@@ -336,7 +340,24 @@ def _openid(read: _Reader, production: bool) -> _OpenIdSettings:
         # Whoever can change the keys on their way can be anybody; nobody stands between us and loopback.
         if production and value and urlsplit(value).scheme != "https" and not _is_loopback(value):
             raise SettingsError(f"{name} must be an https address in production")
-    return {"oidc_issuer": issuer, "oidc_audiences": audiences, "oidc_jwks_url": jwks_url}
+    return {
+        "oidc_issuer": issuer,
+        "oidc_audiences": audiences,
+        "oidc_jwks_url": jwks_url,
+        "oidc_token_types": _token_types(read),
+        "oidc_accept_id_tokens": read.flag("OIDC_ACCEPT_ID_TOKENS", default=False),
+    }
+
+
+def _token_types(read: _Reader) -> tuple[str, ...]:
+    """Read what the `typ` of an access token may be; RFC 7515, 4.1.9 lets `application/` be left out."""
+    types = tuple(
+        name.lower().removeprefix("application/")
+        for name in read.words("OIDC_TOKEN_TYPES", ("at+jwt", "jwt"))
+    )
+    if not types or not all(re.fullmatch(r"[a-z0-9!#$&^_.+-]{1,64}", name) for name in types):
+        raise SettingsError("OIDC_TOKEN_TYPES must be names such as at+jwt,jwt")
+    return types
 
 
 def _is_loopback(address: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from panzoto.accounts import Accounts
-from panzoto.auth.openid import OpenId
+from panzoto.auth.openid import AccessTokenRule, OpenId
 from panzoto.auth.passwords import Passwords
 from panzoto.auth.refresh import RefreshTokens
 from panzoto.auth.throttle import Throttle
@@ -102,5 +102,6 @@ class Services:
 def _openid(settings: Settings, sessions: Sessions) -> OpenIdAccounts | None:
     if settings.oidc_issuer is None:
         return None
-    provider = OpenId(settings.oidc_issuer, settings.oidc_audiences, settings.oidc_jwks_url)
+    rule = AccessTokenRule(settings.oidc_token_types, settings.oidc_accept_id_tokens)
+    provider = OpenId(settings.oidc_issuer, settings.oidc_audiences, settings.oidc_jwks_url, rule)
     return OpenIdAccounts(provider, sessions)

@@ -15,7 +15,7 @@ from typing import Any
 import jwt
 
 from panzoto.auth.provider_keys import KeyName, ProviderKeys
-from panzoto.auth.tokens import unverified_parts
+from panzoto.auth.tokens import CLOCK_AHEAD_SECONDS, unverified_parts
 from panzoto.errors import TokenInvalid
 
 ALGORITHMS = ("RS256", "ES256")
@@ -26,12 +26,13 @@ LEAST_RSA_BITS = 2048
 MOST_KEYS = 100
 # Groups and roles make a provider's tokens longer than ours; no header may be longer than this anyway.
 LONGEST_TOKEN = 8192
-# The provider's clock may be ahead of ours. Nothing is added to the end of a token's life.
-CLOCK_AHEAD_SECONDS = 10
-# RFC 8725, 3.11: a token that says what it is must say that it is an access token; many say just JWT.
-HEADER_TYPES = ("jwt", "at+jwt", "application/at+jwt")
-# What only the identity tokens and logout tokens of OpenID Connect hold.
-FOREIGN_CLAIMS = ("at_hash", "c_hash", "s_hash", "events")
+# RFC 7515, 4.1.9: a media type's name may leave this out.
+MEDIA_TYPE_PREFIX = "application/"
+# What identity tokens hold (OpenID Connect Core 1.0, 2 and 3.3.2.11) and access tokens have no use for.
+IDENTITY_CLAIMS = ("at_hash", "c_hash", "s_hash", "nonce")
+# Logout tokens (Back-Channel Logout 1.0, 2.4), and tokens bound to a sender's key (RFC 7800, 3.1): whoever
+# holds one of the latter without that key has stolen it, and nobody here could tell.
+REFUSED_CLAIMS = ("events", "cnf")
 LONGEST_EMAIL = 254
 
 
@@ -49,13 +50,46 @@ class Subject:
     email: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class AccessTokenRule:
+    """What is taken for an access token: the `typ` of its header, in lower case; whether ID tokens are."""
+
+    types: tuple[str, ...] = ("at+jwt", "jwt")
+    id_tokens_too: bool = False
+
+    def takes_type(self, kind: Any) -> bool:
+        """Whether a header's `typ`, `JWT` where there is none, is one of an access token (RFC 8725, 3.11)."""
+        return isinstance(kind, str) and kind.lower().removeprefix(MEDIA_TYPE_PREFIX) in self.types
+
+    def takes_claims(self, claims: dict[str, Any]) -> bool:
+        """Whether these are an access token's claims.
+
+        Cognito tells kinds by `token_use`, Keycloak by `typ`; others by what only the other kinds hold, which
+        counts when it is there, even empty.
+        """
+        if claims.get("token_use", "access") != "access":
+            return False
+        kind = claims.get("typ", "Bearer")
+        if not isinstance(kind, str) or not (kind.lower() in ("bearer", "access") or self.takes_type(kind)):
+            return False
+        refused = REFUSED_CLAIMS if self.id_tokens_too else (*REFUSED_CLAIMS, *IDENTITY_CLAIMS)
+        return not any(name in claims for name in refused)
+
+
 class OpenId:
     """Verifies the access tokens of one issuer for one or more audiences."""
 
-    def __init__(self, issuer: str, audiences: Iterable[str], jwks_url: str | None) -> None:
+    def __init__(
+        self,
+        issuer: str,
+        audiences: Iterable[str],
+        jwks_url: str | None,
+        rule: AccessTokenRule = AccessTokenRule(),
+    ) -> None:
         self._issuer = issuer
         self._audiences = frozenset(audiences)
         self._keys = ProviderKeys(issuer, jwks_url, read_keys)
+        self._rule = rule
 
     def verify(self, token: str) -> Subject:
         """Return whom `token` speaks for.
@@ -78,10 +112,10 @@ class OpenId:
 
     def _key(self, head: dict[str, Any]) -> jwt.PyJWK:
         """Return the key that the header names; where to find keys is never read from a token."""
-        kid, algorithm, kind = head.get("kid"), head.get("alg"), head.get("typ", "JWT")
+        kid, algorithm = head.get("kid"), head.get("alg")
         if algorithm not in ALGORITHMS or not (kid is None or isinstance(kid, str)):
             raise TokenInvalid()
-        if not isinstance(kind, str) or kind.lower() not in HEADER_TYPES:
+        if not self._rule.takes_type(head.get("typ", "JWT")):
             raise TokenInvalid()
         key = self._keys.find((kid, algorithm))
         if key is None:
@@ -100,7 +134,7 @@ class OpenId:
         )
 
     def _subject(self, claims: dict[str, Any]) -> Subject:
-        if not self._is_for_us(claims) or not _is_access_token(claims):
+        if not self._is_for_us(claims) or not self._rule.takes_claims(claims):
             raise TokenInvalid()
         name, issued_at = claims["sub"], _number(claims, "iat")
         if not name or not _is_text(name):
@@ -160,16 +194,6 @@ def _usable(member: Any) -> jwt.PyJWK | None:
     except (jwt.PyJWTError, KeyError, ValueError, TypeError):
         return None
     return key if member["kty"] == "EC" or key.key.key_size >= LEAST_RSA_BITS else None
-
-
-def _is_access_token(claims: dict[str, Any]) -> bool:
-    """Cognito tells kinds by `token_use`, Keycloak by `typ`; others by what only the other kinds hold."""
-    if claims.get("token_use", "access") != "access":
-        return False
-    kind = claims.get("typ", "Bearer")
-    if not isinstance(kind, str) or kind.lower() not in ("bearer", "access", *HEADER_TYPES):
-        return False
-    return not any(name in claims for name in FOREIGN_CLAIMS)
 
 
 def _verified_email(claims: dict[str, Any]) -> str | None:

@@ -56,8 +56,10 @@ class ProviderKeys(Generic[Key]):
         issuer: str,
         jwks_url: str | None,
         read: Callable[[dict[str, Any]], dict[KeyName, Key]],
+        *,
         fresh_seconds: float = FRESH_SECONDS,
         ask_again_seconds: float = ASK_AGAIN_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer = issuer
         self._jwks_url = jwks_url
@@ -67,7 +69,8 @@ class ProviderKeys(Generic[Key]):
         self._fresh_seconds = fresh_seconds
         self._fetched_at = self._told_at = -math.inf
         self._answered = False
-        self._allowance = _Allowance(ASKS_AT_ONCE, ask_again_seconds)
+        self._clock = clock
+        self._allowance = _Allowance(ASKS_AT_ONCE, ask_again_seconds, clock)
         self._lock = threading.Lock()
 
     def find(self, name: KeyName) -> Key | None:
@@ -85,7 +88,7 @@ class ProviderKeys(Generic[Key]):
         return found
 
     def _is_worth_asking(self, name: KeyName) -> bool:
-        return name not in self._keys or time.monotonic() - self._fetched_at > self._fresh_seconds
+        return name not in self._keys or self._clock() - self._fetched_at > self._fresh_seconds
 
     def _ask(self, name: KeyName) -> None:
         """Fetch the keys, unless it was done too often of late.
@@ -93,13 +96,13 @@ class ProviderKeys(Generic[Key]):
         While somebody else does so, who has an old key goes on with it, and
         who has none waits: an answer, or none, that has come since is for both.
         """
-        came = time.monotonic()
+        came = self._clock()
         if not self._lock.acquire(blocking=name not in self._keys):
             return
         try:
             if self._told_at < came and self._is_worth_asking(name) and self._allowance.take():
                 self._fetch()
-                self._told_at = time.monotonic()
+                self._told_at = self._clock()
         finally:
             self._lock.release()
 
@@ -113,7 +116,7 @@ class ProviderKeys(Generic[Key]):
             log.warning("openid_provider_failure", extra={"reason": str(error)})
             return
         self._keys = keys
-        self._fetched_at = time.monotonic()
+        self._fetched_at = self._clock()
         self._answered = True
 
     def _usable_keys(self) -> dict[KeyName, Key]:
@@ -138,13 +141,14 @@ class ProviderKeys(Generic[Key]):
 class _Allowance:
     """So many at once, and one more in every so many seconds. Used under its owner's lock."""
 
-    def __init__(self, most: int, seconds: float) -> None:
+    def __init__(self, most: int, seconds: float, clock: Callable[[], float]) -> None:
         self._most, self._seconds = most, seconds
         self._left = float(most)
-        self._counted_at = time.monotonic()
+        self._clock = clock
+        self._counted_at = self._clock()
 
     def take(self) -> bool:
-        moment = time.monotonic()
+        moment = self._clock()
         self._left = min(self._most, self._left + (moment - self._counted_at) / self._seconds)
         self._counted_at = moment
         if self._left < 1:
