@@ -32,6 +32,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from panzoto.config import Settings
+from panzoto.mail_address import normal_form
 from panzoto.mail_texts import Letter
 
 CONNECT_TIMEOUT_SECONDS = 2
@@ -198,13 +199,12 @@ def message_of(letter: Letter, sender: str) -> EmailMessage:
 
 
 def _address(address: str, name: str = "") -> Address:
-    """Return `address` with its domain in ASCII (RFC 5890) and its local part quoted where it must be."""
-    local, _, domain = address.rpartition("@")
+    """Return `address` with its domain in ASCII and its local part quoted where it must be."""
     try:
-        ascii_domain = domain.encode("idna").decode("ascii")
-        if not (local and local.isascii() and DOMAIN.fullmatch(ascii_domain)):
+        local, _, domain = normal_form(address).rpartition("@")
+        if not (local and local.isascii() and DOMAIN.fullmatch(domain)):
             raise NotSent("unsendable_address")
-        return Address(name, local, ascii_domain)
+        return Address(name, local, domain)
     except (ValueError, MessageError) as error:
         raise NotSent("unsendable_address") from error
 

@@ -11,10 +11,11 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates
 
 from panzoto.auth import passwords
+from panzoto.mail_address import LONGEST as LONGEST_EMAIL
+from panzoto.mail_address import NoMailbox, require_mailbox
 
 MAX_FILE_SIZE = 5 * 1024**4
 MAX_S3_KEY_BYTES = 1024
-MAX_EMAIL_CHARACTERS = 254
 CREDENTIALS_REQUIRED = "Email and password are required"
 EMAIL_MALFORMED = "The email address is malformed"
 TOO_SHORT = f"Password must be at least {passwords.MIN_CHARACTERS} characters"
@@ -41,7 +42,6 @@ EITHER_RULE = "Either file_id, s3_key or file_ids, not several of them"
 SHA256_RULE = "sha256 must be base64 of 32 bytes"
 DURATION_RULE = "duration_ms must be a whole number of milliseconds, at most a year"
 ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
-DOMAIN = re.compile(r"[^.@\s]+(\.[^.@\s]+)+")
 
 
 class Request(Schema):
@@ -90,7 +90,7 @@ class Email(Text):
         address = super()._deserialize(value).strip().lower()
         if not address:
             raise ValidationError(CREDENTIALS_REQUIRED)
-        if len(address) > MAX_EMAIL_CHARACTERS or not ADDRESS.fullmatch(address):
+        if len(address) > LONGEST_EMAIL or not ADDRESS.fullmatch(address):
             raise ValidationError(EMAIL_MALFORMED)
         return address
 
@@ -120,9 +120,11 @@ class QueryNumber(WholeNumber):
         return int(value) if digits else None
 
 
-def _check_domain(address: str) -> None:
-    if not DOMAIN.fullmatch(address.rpartition("@")[2]):
-        raise ValidationError(EMAIL_MALFORMED)
+def _check_mailbox(address: str) -> None:
+    try:
+        require_mailbox(address)
+    except NoMailbox as error:
+        raise ValidationError(str(error)) from error
 
 
 def _check_new_password(value: str) -> None:
@@ -145,8 +147,8 @@ class Credentials(Request):
 
 class Registration(Credentials):
     @validates("email")
-    def _domain(self, value: str, **_: Any) -> None:
-        _check_domain(value)
+    def _mailbox(self, value: str, **_: Any) -> None:
+        _check_mailbox(value)
 
     @validates("password")
     def _strength(self, value: str, **_: Any) -> None:
@@ -356,8 +358,8 @@ class EmailChange(Request):
     email = Email(required=True)
 
     @validates("email")
-    def _domain(self, value: str, **_: Any) -> None:
-        _check_domain(value)
+    def _mailbox(self, value: str, **_: Any) -> None:
+        _check_mailbox(value)
 
 
 class PageQuery(Request):

@@ -78,6 +78,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "panzoto.config",
         "panzoto.errors",
         "panzoto.logs",
+        "panzoto.mail_address",
         "panzoto.media_type",
         "panzoto.metrics",
         "panzoto.object_keys",

@@ -17,6 +17,8 @@ import jwt
 from panzoto.auth.provider_keys import KeyName, ProviderKeys
 from panzoto.auth.tokens import CLOCK_AHEAD_SECONDS, unverified_parts
 from panzoto.errors import TokenInvalid
+from panzoto.mail_address import LONGEST as LONGEST_EMAIL
+from panzoto.mail_address import NoMailbox, require_mailbox
 
 ALGORITHMS = ("RS256", "ES256")
 # For each kind of key its algorithm and the members that make its public part (RFC 7518, 6).
@@ -33,7 +35,6 @@ IDENTITY_CLAIMS = ("at_hash", "c_hash", "s_hash", "nonce")
 # Logout tokens (Back-Channel Logout 1.0, 2.4), and tokens bound to a sender's key (RFC 7800, 3.1): whoever
 # holds one of the latter without that key has stolen it, and nobody here could tell.
 REFUSED_CLAIMS = ("events", "cnf")
-LONGEST_EMAIL = 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +202,11 @@ def _verified_email(claims: dict[str, Any]) -> str | None:
     if claims.get("email_verified") is not True or not isinstance(email, str) or not _is_text(email):
         return None
     address = email.strip().lower()
-    local, _, domain = address.rpartition("@")
-    usable = local and domain and address.isprintable() and " " not in address
-    return address if usable and len(address) <= LONGEST_EMAIL else None
+    try:
+        require_mailbox(address)
+    except NoMailbox:
+        return None
+    return address if len(address) <= LONGEST_EMAIL else None
 
 
 def _number(claims: dict[str, Any], name: str) -> float:

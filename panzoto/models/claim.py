@@ -6,6 +6,7 @@ import hashlib
 
 from pynamodb.attributes import UnicodeAttribute
 
+from panzoto.mail_address import normal_form, spellings
 from panzoto.models.attributes import StoredModel
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
 
@@ -28,7 +29,17 @@ class Claim(StoredModel):
 
     @classmethod
     def for_email(cls, email: str, user_id: str) -> Claim:
-        return cls(claim=f"email#{email}", user_id=user_id)
+        return cls(claim=cls.email_name(email), user_id=user_id)
+
+    @staticmethod
+    def email_name(email: str) -> str:
+        """Return the name of the claim on a mailbox, whichever way its address is spelt."""
+        return f"email#{normal_form(email)}"
+
+    @staticmethod
+    def _email_names(email: str) -> list[str]:
+        """Return the names under which a mailbox may be claimed: earlier releases claimed each spelling."""
+        return [f"email#{spelling}" for spelling in spellings(email)]
 
     @classmethod
     def for_s3_key(cls, s3_key: str, user_id: str, file_id: str) -> Claim:
@@ -62,7 +73,7 @@ class Claim(StoredModel):
 
     @classmethod
     def on_email(cls, email: str) -> Claim | None:
-        return cls._find(f"email#{email}")
+        return next(filter(None, map(cls._find, cls._email_names(email))), None)
 
     @classmethod
     def on_s3_key(cls, s3_key: str) -> Claim | None:
@@ -92,6 +103,18 @@ class Claim(StoredModel):
     def release_in(cls, transaction: Transaction, claim: str, user_id: str) -> None:
         """Give up `claim` as part of `transaction`, which fails when it is somebody else's."""
         transaction.delete(cls(claim), condition=cls.claim.does_not_exist() | (cls.user_id == user_id))
+
+    @classmethod
+    def release_email_in(cls, transaction: Transaction, email: str, user_id: str) -> None:
+        """Give up the mailbox as part of `transaction`, which fails when it is somebody else's.
+
+        Of several spellings only the account's own go: an earlier release let each have an account.
+        """
+        names = cls._email_names(email)
+        for name in names:
+            held = cls._find(name) if len(names) > 1 else None
+            if len(names) == 1 or (held is not None and held.user_id == user_id):
+                cls.release_in(transaction, name, user_id)
 
     @classmethod
     def release(cls, s3_key: str, file_id: str) -> None:

@@ -28,6 +28,7 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from panzoto.crypto.derivation import DirectKeys
 from panzoto.crypto.vault import Vault, unwrap_direct_keys, wrap_direct_keys
 from panzoto.errors import Conflict, DamagedRecord, InvalidCode, UserExists, UserNotFound
+from panzoto.mail_address import spellings
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
@@ -124,9 +125,12 @@ class User(StoredModel):
 
     @classmethod
     def _in_index(cls, email: str) -> User | None:
-        with storage_failures():
-            rows = list(cls.email_index.query(email, limit=10))
-        return min(rows, key=lambda row: (row.created_at, row.user_id), default=None)
+        for spelling in spellings(email):
+            with storage_failures():
+                rows = list(cls.email_index.query(spelling, limit=10))
+            if rows:
+                return min(rows, key=lambda row: (row.created_at, row.user_id))
+        return None
 
     @classmethod
     def email_is_taken(cls, email: str) -> bool:
@@ -450,14 +454,13 @@ class User(StoredModel):
                 Claim.release_in(transaction, self.openid_claim, self.user_id)
                 Attempts.hold_in(transaction, self.openid_claim)
             else:
-                Claim.release_in(transaction, f"email#{self.email}", self.user_id)
+                Claim.release_email_in(transaction, self.email, self.user_id)
             row_alone(transaction)
 
         try:
             transact(with_its_claim, User)
         except ConditionFailed as error:
-            _of_claim, of_row = error.failed[:2]
-            if not of_row:
+            if not error.failed[-1]:
                 transact(row_alone, User)
 
     @classmethod
@@ -479,7 +482,7 @@ class User(StoredModel):
         before = self.email
 
         def fill(transaction: Transaction) -> None:
-            Claim.release_in(transaction, f"email#{before}", self.user_id)
+            Claim.release_email_in(transaction, before, self.user_id)
             Claim.for_email(email, self.user_id).add_to(transaction)
             transaction.update(
                 self,

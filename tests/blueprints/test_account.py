@@ -255,7 +255,7 @@ class TestEmail:
             ("tail.{}@example.com \t\r\n", "tail.{}@example.com"),
             ("plus+tag.{}@sub.domain.example", "plus+tag.{}@sub.domain.example"),
             ("o'brien.{}@example.ie", "o'brien.{}@example.ie"),
-            ("ÜMLAUT.{}@EXÄMPLE.com", "ümlaut.{}@exämple.com"),
+            ("UMLAUT.{}@EXÄMPLE.com", "umlaut.{}@exämple.com"),
         ],
     )
     def test_it_is_stripped_and_lower_cased(self, service: Service, sent: str, kept: str) -> None:
