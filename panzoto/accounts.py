@@ -127,7 +127,11 @@ class Accounts:
     def _proven(self, user: User | None, password: str) -> User:
         if user is None or user.being_deleted or not user.has_password:
             self._passwords.verify_nobody(password)
-        self._verify(user, password)
+        try:
+            self._verify(user, password)
+        except InvalidPassword:
+            self._passwords.make_up_for(user.password_hash)
+            raise
         return user
 
     def _note_failure(self, user: User | None, client: Client, **detail: str) -> None:
@@ -338,11 +342,15 @@ class Accounts:
         Event.of(user.user_id, "deletion_started", identity.session_id, client.address).write()
 
     def sign_out(self, identity: Identity, client: Client) -> None:
-        """End the caller's session; without one, every token that names none."""
+        """End the caller's session; without one, every token that names none.
+
+        Of a session that this process remembers and that has ended elsewhere, with its account perhaps,
+        nothing is written down.
+        """
         if identity.session_id is None:
             self._end_unnamed(identity, spared=None)
-        else:
-            self._sessions.end(identity.user_id, identity.session_id)
+        elif not self._sessions.end(identity.user_id, identity.session_id):
+            return
         Event.of(identity.user_id, "signed_out", identity.session_id, client.address).write()
 
     def sign_out_others(self, identity: Identity, client: Client) -> None:
@@ -358,7 +366,7 @@ class Accounts:
 
     def _end_unnamed(self, identity: Identity, spared: int | None) -> None:
         user = User.find(identity.user_id)
-        if user is None:
+        if user is None or user.being_deleted:
             raise UserNotFound()
         # A token that ended a moment ago, and that this process still remembers, must not bring itself back.
         if identity.session_id is None and not user.accepts_token_issued_at(identity.issued_at):

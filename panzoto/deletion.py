@@ -68,6 +68,8 @@ class Deletion:
             Attempts.reset(account_subject(user.email))
             Attempts.reset(mail_subject(user.email))
         user.remove()
+        # What another process, which still knew a session, wrote while this ran.
+        Event.remove_all(user_id)
         log.info("account_deleted", extra={"user_id": user_id})
 
     def _remove_recordings(self, user_id: str) -> None:

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from panzoto import logs, metrics, tracing
+from panzoto.addresses import parse_address
 from panzoto.auth.throttle import Allowance
 from panzoto.config import Settings
 from panzoto.errors import DamagedRecord, PanzotoError, RangeNotSatisfiable, TooManyRequests
@@ -22,7 +23,6 @@ from panzoto.services import Services
 from panzoto.sessions import Client
 
 DEVICE_NAME_CHARACTERS = 64
-ADDRESS_CHARACTERS = 64
 MAX_BODY_BYTES = 64 * 1024
 HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[(?P<address>[0-9a-fA-F:.]{2,45})\])(?::[0-9]{1,5})?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -64,17 +64,19 @@ def client(device_name: str | None = None) -> Client:
 
 
 def client_address() -> str:
-    """Return the client's network address, past as many proxies as are trusted.
+    """Return the client's network address in its usual spelling, past as many proxies as are trusted.
 
     Each proxy appends to `X-Forwarded-For` whom it heard; what stands before
     the trusted ones' entries anybody may have written. Werkzeug's own reading
-    of it drops the whole list for one unbalanced quotation mark.
+    of it drops the whole list for one unbalanced quotation mark. An entry that
+    is no address counts as the proxy that wrote it, so that nobody is counted
+    anew for each nonsense.
     """
     hops = services().settings.trusted_proxies
     entries = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
-    if hops and len(entries) >= hops and entries[-hops].strip():
-        return entries[-hops].strip()[:ADDRESS_CHARACTERS]
-    return request.remote_addr or "unknown"
+    heard = parse_address(entries[-hops]) if hops and len(entries) >= hops else None
+    own = request.remote_addr or "unknown"
+    return str(heard or parse_address(own) or own)
 
 
 def public_root() -> str:

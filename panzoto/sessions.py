@@ -176,13 +176,16 @@ class Sessions:
                 log.warning("last_seen_postponed", extra={"user_id": identity.user_id})
         return True
 
-    def end(self, user_id: str, session_id: str) -> None:
-        """End one session: here at once, elsewhere as soon as it is no longer remembered."""
+    def end(self, user_id: str, session_id: str) -> bool:
+        """End one session: here at once, elsewhere as soon as it is no longer remembered.
+
+        Returns whether there was one.
+        """
         key = (user_id, session_id)
         # Under the lock, so that no check that read it before remembers it after.
         with self._known.lock(key):
             try:
-                Session.end(user_id, session_id)
+                return Session.end(user_id, session_id)
             finally:
                 self._known.forget(key)
 

@@ -75,6 +75,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("panzoto.auth",),
     ("panzoto.crypto",),
     (
+        "panzoto.addresses",
         "panzoto.config",
         "panzoto.errors",
         "panzoto.logs",

@@ -334,6 +334,16 @@ class TestDynamoDB:
         for answer, _ in all_at_once(person).values():
             check_unavailable(answer)
 
+    @pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "ThrottlingException"])
+    @pytest.mark.parametrize("name", sorted(CALLS))
+    def test_a_busy_second_is_waited_out(
+        self, proxy: FaultProxy, person: Person, name: str, code: str
+    ) -> None:
+        fault = proxy.add(Fault(Answer.dynamodb(code), where=of_dynamodb, times=3))
+        answer = CALLS[name](person)
+        assert answer.status_code == SUCCESS[name], answer.text
+        assert fault.applied == 3
+
     def test_and_when_it_is_well_again_they_are_answered(self, proxy: FaultProxy, person: Person) -> None:
         proxy.add(Fault(Refuse(), where=of_dynamodb))
         all_at_once(person)
@@ -422,6 +432,17 @@ class TestTransactions:
         answer = CALLS[name](person)
         assert answer.status_code == 201, answer.text
         assert fault.applied == 2
+
+    @pytest.mark.parametrize("reason", ["ThrottlingError", "ProvisionedThroughputExceeded"])
+    @pytest.mark.parametrize("name", ["register", "create"])
+    def test_a_transaction_that_was_throttled_is_tried_again(
+        self, proxy: FaultProxy, person: Person, name: str, reason: str
+    ) -> None:
+        canceled = Answer.transaction_canceled("None", reason, "None")
+        fault = proxy.add(Fault(canceled, operation="TransactWriteItems", times=3))
+        answer = CALLS[name](person)
+        assert answer.status_code == 201, answer.text
+        assert fault.applied == 3
 
     @pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ItemSizeOfTheTest"])
     @pytest.mark.parametrize("name", ["register", "create"])

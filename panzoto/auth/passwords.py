@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from argon2 import PasswordHasher, extract_parameters
+from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.low_level import hash_secret_raw
 
 from panzoto.config import Argon2Parameters
 from panzoto.crypto.permits import HashPermits
@@ -59,6 +60,29 @@ class Passwords:
         """Do the work of `verify` for an account that does not exist, and raise `InvalidPassword`."""
         self.verify(password, self._nobody)
         raise InvalidPassword()
+
+    def make_up_for(self, encoded: str) -> None:
+        """Do the work by which verifying `encoded` was cheaper than verifying with today's parameters.
+
+        So a refusal takes as long for an account whose hash is of older parameters
+        as for one that does not exist. One computation, or none where the hash was
+        no cheaper; Argon2's work is passes times memory (RFC 9106, 3.2).
+        """
+        stored = extract_parameters(encoded)
+        missing = self._hasher.time_cost * self._hasher.memory_cost - stored.time_cost * stored.memory_cost
+        memory = missing // self._hasher.time_cost
+        if memory < 8 * self._hasher.parallelism:
+            return
+        with self._permits.one():
+            hash_secret_raw(
+                secret=b"nobody's",
+                salt=bytes(SALT_BYTES),
+                time_cost=self._hasher.time_cost,
+                memory_cost=memory,
+                parallelism=self._hasher.parallelism,
+                hash_len=HASH_BYTES,
+                type=Type.ID,
+            )
 
     def needs_rehash(self, encoded: str) -> bool:
         """Whether `encoded` was made with other parameters than today's."""

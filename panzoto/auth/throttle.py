@@ -16,8 +16,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from panzoto.addresses import counted_as
 from panzoto.config import Rate
 from panzoto.errors import Busy, TooManyRequests, Unavailable
+from panzoto.mail_address import normal_form
 from panzoto.models.throttle import Attempts
 
 # Subjects share so many turns; a turn lasts for one computation and a few calls.
@@ -48,13 +50,13 @@ class Throttle:
         self._free_failures = free_failures
 
     def count_address(self, name: str, address: str) -> Allowance:
-        """Count a call of kind `name` from `address`; one write."""
+        """Count a call of kind `name` from `address`, or its network of IPv6; one write."""
         rate = self._rates[name]
         moment = time.time()
         window = int(moment // rate.seconds)
         ends = (window + 1) * rate.seconds
         expires_at = datetime.fromtimestamp(ends + rate.seconds, UTC)
-        count = Attempts.count_one(f"address#{name}#{address}#{window}", expires_at)
+        count = Attempts.count_one(f"address#{name}#{counted_as(address)}#{window}", expires_at)
         return Allowance(name, rate, rate.count - count, max(1, math.ceil(ends - moment)))
 
     @contextmanager
@@ -120,12 +122,12 @@ class Throttle:
 
 def account_subject(email: str) -> str:
     """Return the subject of attempts at an account from outside; the address itself is not stored."""
-    return f"account#{hashlib.sha256(email.encode()).hexdigest()[:32]}"
+    return f"account#{hashlib.sha256(normal_form(email).encode()).hexdigest()[:32]}"
 
 
 def mail_subject(whose: str) -> str:
     """Return the subject of requests for mail: to an address from outside, or to a signed-in user."""
-    return f"mail#{hashlib.sha256(whose.encode()).hexdigest()[:32]}"
+    return f"mail#{hashlib.sha256(normal_form(whose).encode()).hexdigest()[:32]}"
 
 
 def session_subject(user_id: str, session_id: str | None) -> str:

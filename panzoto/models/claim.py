@@ -105,16 +105,23 @@ class Claim(StoredModel):
         transaction.delete(cls(claim), condition=cls.claim.does_not_exist() | (cls.user_id == user_id))
 
     @classmethod
-    def release_email_in(cls, transaction: Transaction, email: str, user_id: str) -> None:
+    def release_email_in(cls, transaction: Transaction, email: str, user_id: str) -> int:
         """Give up the mailbox as part of `transaction`, which fails when it is somebody else's.
 
         Of several spellings only the account's own go: an earlier release let each have an account.
+        Returns how many claims these are.
         """
         names = cls._email_names(email)
+        if len(names) > 1:
+            names = [name for name in names if cls._is_held(name, user_id)]
         for name in names:
-            held = cls._find(name) if len(names) > 1 else None
-            if len(names) == 1 or (held is not None and held.user_id == user_id):
-                cls.release_in(transaction, name, user_id)
+            cls.release_in(transaction, name, user_id)
+        return len(names)
+
+    @classmethod
+    def _is_held(cls, name: str, user_id: str) -> bool:
+        claim = cls._find(name)
+        return claim is not None and claim.user_id == user_id
 
     @classmethod
     def release(cls, s3_key: str, file_id: str) -> None:

@@ -33,6 +33,19 @@ RETRIES = 1
 READINESS_TIMEOUT_SECONDS = 0.9
 ANSWER_PIECE_BYTES = 64 * 1024
 CONFLICT_ATTEMPTS = 6
+# A busy second of a table is waited out in growing pauses, about two seconds together.
+THROTTLED_ATTEMPTS = 5
+THROTTLED_PAUSE_SECONDS = 0.065
+# As errors of a call, and as reasons why a transaction was canceled.
+THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ProvisionedThroughputExceeded",
+        "ThrottlingException",
+        "ThrottlingError",
+        "RequestLimitExceeded",
+    }
+)
 
 # What models add their writes to; all of them happen or none does.
 Transaction = TransactWrite
@@ -81,7 +94,7 @@ def bind(tables: Iterable[tuple[type[Model], str]], region: str, threads: int) -
             shared = table.connection
             shared.client.meta.events.register("after-call.dynamodb", _refuse_damaged_answer)
             hooks: Any = shared.client.meta.events
-            hooks.register_first("needs-retry.dynamodb", _wait_out_conflict)
+            hooks.register_first("needs-retry.dynamodb", _wait_out)
             _read_answers_plainly(shared.client)
             _bound_answers(shared.client)
             tracing.watch(shared.client)
@@ -115,13 +128,23 @@ def _refuse_damaged_answer(http_response: Any, **_: Any) -> None:
         raise HTTPClientError(error="the answer's body is damaged")
 
 
-def _wait_out_conflict(response: Any, attempts: int, **_: Any) -> float | None:
-    """Let a single write be sent again while a transaction on the same row is in its way; SDKs do not."""
-    code = response[1].get("Error", {}).get("Code") if response is not None else None
-    if code != "TransactionConflictException" or attempts >= CONFLICT_ATTEMPTS:
-        return None
-    pause: float = random.uniform(0.01, 0.05) * 2**attempts  # noqa: S311 - a pause needs no secrecy
-    return pause
+def _wait_out(response: Any, attempts: int, **_: Any) -> float | None:
+    """Let a call be sent again that DynamoDB refused for the moment; return after how many seconds.
+
+    A single write gives way to a transaction on the same row, which SDKs do not
+    repeat; a table that is busy gets more time than they give it.
+    """
+    answer = response[1] if response is not None else {}
+    code = answer.get("Error", {}).get("Code")
+    if code == "TransactionConflictException" and attempts < CONFLICT_ATTEMPTS:
+        pause: float = random.uniform(0.01, 0.05) * 2**attempts  # noqa: S311 - a pause needs no secrecy
+        return pause
+    reasons = {reason.get("Code") for reason in answer.get("CancellationReasons", [])} - {None, "None"}
+    throttled = code in THROTTLED or (bool(reasons) and reasons <= THROTTLED)
+    if throttled and attempts < THROTTLED_ATTEMPTS:
+        longer: float = THROTTLED_PAUSE_SECONDS * 2**attempts * random.uniform(0.75, 1.25)  # noqa: S311
+        return longer
+    return None
 
 
 def _bound_answers(client: Any) -> None:

@@ -99,10 +99,14 @@ class Session(StoredModel):
             return
 
     @classmethod
-    def end(cls, user_id: str, session_id: str) -> None:
-        """End a session; one that is not there has ended."""
-        with storage_failures():
-            cls(user_id, session_id).delete()
+    def end(cls, user_id: str, session_id: str) -> bool:
+        """End a session, and return whether there was one."""
+        try:
+            with storage_failures():
+                cls(user_id, session_id).delete(condition=cls.session_id.exists())
+        except ConditionFailed:
+            return False
+        return True
 
     def to_public(self, current_session_id: str | None) -> dict[str, Any]:
         """Return the session as its owner sees it."""

@@ -446,21 +446,25 @@ class User(StoredModel):
         with one address, stays. That somebody else just removed the row is as good.
         """
 
+        claims = 1
+
         def row_alone(transaction: Transaction) -> None:
             transaction.delete(self, condition=User.deletion_started_at.exists())
 
         def with_its_claim(transaction: Transaction) -> None:
+            nonlocal claims
             if self.signs_in_by_openid:
                 Claim.release_in(transaction, self.openid_claim, self.user_id)
                 Attempts.hold_in(transaction, self.openid_claim)
             else:
-                Claim.release_email_in(transaction, self.email, self.user_id)
+                claims = Claim.release_email_in(transaction, self.email, self.user_id)
             row_alone(transaction)
 
         try:
             transact(with_its_claim, User)
         except ConditionFailed as error:
-            if not error.failed[-1]:
+            # The deletes come first: of the claims, then of the row.
+            if not error.failed[claims]:
                 transact(row_alone, User)
 
     @classmethod
