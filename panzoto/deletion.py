@@ -1,8 +1,9 @@
 """Deleting an account with everything of it, in steps that can be repeated from any point.
 
 The account is marked first and its row goes last, so whatever interrupts the
-work, the mark tells the next run (`flask panzoto accounts sweep`) that there
-is more to do, and every step removes what is still there.
+work, the mark tells the next run that there is more to do, and every step
+removes what is still there. The next run is that of the next worker to start
+(`unfinished.py`), or at the latest `flask panzoto accounts sweep`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import datetime
 
 from panzoto.auth.throttle import account_subject, mail_subject, session_subject
 from panzoto.errors import PanzotoError
-from panzoto.models import AudioFile, Change, Erasure, Event, Session, User
+from panzoto.models import AudioFile, Change, Erasure, Event, Session, User, open_deletion
 from panzoto.models.throttle import Attempts
 from panzoto.sessions import Sessions
 from panzoto.sittings import FOLDER as PLANS_FOLDER
@@ -34,6 +35,7 @@ class Deletion:
 
     def begin(self, user: User) -> datetime:
         """Mark the account, end its sessions, and go on in the background; return since when."""
+        open_deletion.note(user.user_id)
         started = user.begin_deletion()
         self._sessions.end_others(user.user_id, None)
         threading.Thread(target=self.run_or_log, args=(user,), daemon=True).start()
@@ -66,6 +68,7 @@ class Deletion:
             Attempts.reset(account_subject(user.email))
             Attempts.reset(mail_subject(user.email))
         user.remove()
+        open_deletion.forget(user_id)
         log.info("account_deleted", extra={"user_id": user_id})
 
     def _remove_recordings(self, user_id: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pynamodb.attributes import UnicodeAttribute
+from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
 
 from panzoto.models.attributes import StoredModel
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
@@ -25,6 +25,8 @@ class Claim(StoredModel):
     claim = UnicodeAttribute(hash_key=True)
     user_id = UnicodeAttribute()
     file_id = UnicodeAttribute(null=True)
+    # Of the one item that is no claim; see `open_deletion`.
+    user_ids = UnicodeSetAttribute(null=True)
 
     @classmethod
     def for_email(cls, email: str, user_id: str) -> Claim:
@@ -67,6 +69,11 @@ class Claim(StoredModel):
     @classmethod
     def on_s3_key(cls, s3_key: str) -> Claim | None:
         return cls._find(f"s3key#{s3_key}")
+
+    @classmethod
+    def named(cls, claim: str) -> Claim | None:
+        """Return the claim with this whole name."""
+        return cls._find(claim)
 
     @classmethod
     def _find(cls, claim: str) -> Claim | None:
