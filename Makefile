@@ -18,6 +18,8 @@ OWN_AWS := $(shell grep -Esq '^(export +)?(AWS_ENDPOINT_URL(_S3|_DYNAMODB)?=.|FL
 endif
 STAND_IN := $(if $(OWN_AWS),,.venv-aws/.installed)
 
+, := ,
+
 .PHONY: help
 help: ## List the targets (this is the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +28,7 @@ help: ## List the targets (this is the default)
 install: .venv/.installed .venv-aws/.installed ## Install what the service and its AWS stand-in need, into .venv and .venv-aws
 
 .PHONY: run
-run: .venv/.installed $(STAND_IN) ## Start the service (on PORT, 5000 unless set), with a stand-in for AWS; Ctrl-C stops it
+run: .venv/.installed $(STAND_IN) ## Start all of the service (on PORT, 5000 unless set) and a stand-in for AWS; Ctrl-C stops it
 	@exec .venv/bin/python -m panzoto.embedded
 
 .PHONY: test
@@ -65,6 +67,12 @@ lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK
 .PHONY: templates
 templates: .venv/.installed ## Make the CloudFormation templates anew from the code's own definitions
 	@.venv/bin/python -m deploy.cloudformation.generate
+
+.PHONY: images
+images: ## Build the service's image for x86-64 and ARM into build/, or push it: IMAGE=registry/name:tag
+	@mkdir -p build
+	docker buildx build --platform linux/amd64,linux/arm64 --target service \
+	    $(if $(IMAGE),--tag $(IMAGE) --push,--output type=oci$(,)dest=build/panzoto.oci.tar) .
 
 .PHONY: clean
 clean: ## Remove what was installed and what tools keep, but not your data in .panzoto

@@ -144,6 +144,8 @@ async def main(listeners: list[int]) -> None:
     config = Config()
     config.bind = [f"fd://{listener}" for listener in listeners]
     config.keep_alive_timeout = 75
+    # Those who still ask when it is stopped are roles that have ended in the middle of a long poll.
+    config.graceful_timeout = 1.0
     stand_in = StandIn()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

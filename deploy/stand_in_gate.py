@@ -104,15 +104,15 @@ class Gate:
                 "UNSIGNED-PAYLOAD",
             ]
         )
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        digest = hashlib.sha256(raw(canonical)).hexdigest()
         to_sign = "\n".join([ALGORITHM, query["X-Amz-Date"], credential_scope, digest])
-        expected = hmac.new(self._signing_key(parts), to_sign.encode(), hashlib.sha256).hexdigest()
-        return hmac.compare_digest(expected.encode(), query[SIGNATURE].encode())
+        expected = hmac.new(self._signing_key(parts), raw(to_sign), hashlib.sha256).hexdigest()
+        return hmac.compare_digest(expected.encode(), raw(query[SIGNATURE]))
 
     def _signing_key(self, parts: list[str]) -> bytes:
         key = f"AWS4{self._secret}".encode()
         for part in parts:
-            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+            key = hmac.new(key, raw(part), hashlib.sha256).digest()
         return key
 
 
@@ -137,8 +137,13 @@ def decoded(text: bytes) -> str:
     return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
 
 
+def raw(text: str) -> bytes:
+    """Return the bytes that were decoded, whatever they were."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def encoded(text: str) -> str:
-    return quote(text.encode("utf-8", "surrogateescape"), safe="-_.~")
+    return quote(raw(text), safe="-_.~")
 
 
 def joined_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:

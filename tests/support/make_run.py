@@ -34,6 +34,7 @@ class Run:
     output: Path
     url: str
     data_dir: Path
+    kept_token: str = ""
 
     def text(self) -> str:
         return self.output.read_text("utf-8", errors="replace")
@@ -60,14 +61,24 @@ class Run:
 
     def children(self) -> list[int]:
         """The processes that the supervisor started, the stand-in first."""
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in listed.split()]
+        return children_of(self.process.pid)
 
     def register(self) -> str:
         answer = requests.post(self.url + "/api/register", json=ADDRESS, timeout=30)
         assert answer.status_code == 201, answer.text
         token: str = answer.json()["token"]
         return token
+
+    def token(self) -> str:
+        """The access token of the one account, in a session of its own for each run."""
+        if not self.kept_token:
+            self.kept_token = self.log_in().json()["token"]
+        return self.kept_token
+
+    def user_id_of(self, token: str) -> str:
+        answer = requests.get(self.url + "/api/user", headers=bearer(token), timeout=30)
+        user_id: str = answer.json()["user_id"]
+        return user_id
 
     def log_in(self) -> requests.Response:
         return requests.post(self.url + "/api/login", json=ADDRESS, timeout=30)
@@ -92,6 +103,11 @@ class Run:
         assert [file["s3_key"] for file in listed.json()["audio_files"]] == ["users/me/audio-1.3gp"]
         stored = self.s3().get_object(Bucket=BUCKET, Key="users/me/audio-1.3gp")
         assert stored["Body"].read() == RECORDING
+
+
+def children_of(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
 
 
 def bearer(token: str) -> dict[str, str]:
