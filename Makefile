@@ -1,4 +1,5 @@
-# Needs Python 3.11 or newer and make; everything else is put into .venv and .venv-aws.
+# Needs Python 3.11 or newer and make; everything else is put into .venv and .venv-aws. `make run` and `make install`
+# use no other program but the shell, and `make help` awk.
 # PYTHON=python3.13 chooses an interpreter; pip obeys your own PIP_* variables and configuration.
 
 .DEFAULT_GOAL := help
@@ -13,7 +14,7 @@ TYPED = panzoto wsgi.py deploy/gunicorn.conf.py $(wildcard migrations_from_rds) 
 
 # The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
 OWN_AWS := $(strip $(AWS_ENDPOINT_URL)$(AWS_ENDPOINT_URL_DYNAMODB)$(AWS_ENDPOINT_URL_S3)$(filter production,$(FLASK_ENV)))
-ifeq ($(OWN_AWS),)
+ifneq ($(if $(OWN_AWS),,$(wildcard .env)),)
 OWN_AWS := $(shell grep -Esq '^(export +)?(AWS_ENDPOINT_URL(_S3|_DYNAMODB)?=.|FLASK_ENV=["'"'"']?production)' .env && echo yes)
 endif
 STAND_IN := $(if $(OWN_AWS),,.venv-aws/.installed)
@@ -80,20 +81,20 @@ clean: ## Remove what was installed and what tools keep, but not your data in .p
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 .venv/.installed: requirements.txt | .venv/bin/python
-	@echo 'Installing the service into .venv (once; this takes a minute) ...'
+	$(info Installing the service into .venv (once; this takes a minute) ...)
 	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt
-	@touch $@
+	@: >$@
 
 # The tests' libraries hold the service's own at the very same versions.
 .venv/.installed-dev: requirements-dev.txt | .venv/bin/python
-	@echo 'Installing the service and the tests into .venv (once; this takes a minute or two) ...'
+	$(info Installing the service and the tests into .venv (once; this takes a minute or two) ...)
 	@.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt
-	@touch $@ .venv/.installed
+	@: >$@ && : >.venv/.installed
 
 .venv-aws/.installed: requirements-aws.txt | .venv-aws/bin/python
-	@echo 'Installing the AWS stand-in into .venv-aws (once) ...'
+	$(info Installing the AWS stand-in into .venv-aws (once) ...)
 	@.venv-aws/bin/python $(PIP_INSTALL) -r requirements-aws.txt
-	@touch $@
+	@: >$@
 
 .venv/bin/python .venv-aws/bin/python:
 	@command -v '$(PYTHON)' >/dev/null || { \
@@ -102,5 +103,4 @@ clean: ## Remove what was installed and what tools keep, but not your data in .p
 	    echo "$(PYTHON) is $$('$(PYTHON)' -V 2>&1), and Panzoto needs 3.11 or newer: name another one, such as make PYTHON=python3.12 ..." >&2; exit 1; }
 	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo '$(PYTHON) cannot make virtual environments: install its venv module (on Debian and Ubuntu: apt install python3-venv).' >&2; exit 1; }
-	@rm -rf $(@D:/bin=)
-	@'$(PYTHON)' -m venv $(@D:/bin=)
+	@'$(PYTHON)' -m venv --clear $(@D:/bin=)

@@ -42,3 +42,5 @@ def start_stand_in(folder: Path) -> Iterator[RunningStandIn]:
     finally:
         child.process.terminate()
         child.process.wait(60)
+        if child.process.stdin:
+            child.process.stdin.close()
