@@ -49,6 +49,7 @@ def on_every_interface(port: int) -> list[socket.socket]:
 
 
 def port_of(listener: socket.socket) -> int:
+    """Return the port on which a socket listens."""
     port: int = listener.getsockname()[1]
     return port
 

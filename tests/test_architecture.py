@@ -62,7 +62,14 @@ KNOW_THE_FRAMEWORK = (
 # above.  A module that is not named here holds verbs of the service, and lives where `VERBS` stands.
 VERBS = "the verbs"
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("wsgi", "panzoto.embedded", "migrations_from_rds"),
+    (
+        "wsgi",
+        "panzoto.embedded",
+        "panzoto.hourly_sweeps",
+        "panzoto.roles",
+        "panzoto.stand_in",
+        "migrations_from_rds",
+    ),
     ("panzoto",),
     ("panzoto.cli", "panzoto.verification"),
     ("panzoto.blueprints",),
@@ -77,12 +84,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "panzoto.config",
         "panzoto.errors",
+        "panzoto.listening",
         "panzoto.logs",
         "panzoto.media_type",
         "panzoto.metrics",
         "panzoto.processes",
         "panzoto.sizing",
         "panzoto.span_export",
+        "panzoto.stand_in_address",
         "panzoto.tracing",
         "panzoto.version",
     ),

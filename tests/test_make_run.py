@@ -26,7 +26,17 @@ from panzoto.listening import address_in_network
 from tests.deploy.test_smoke import smoke
 from tests.support import rows
 from tests.support.aws import free_port
-from tests.support.make_run import SUPERVISOR, Run, bearer, children_of, is_free, running, started, taken_port
+from tests.support.make_run import (
+    SUPERVISOR,
+    Run,
+    bearer,
+    children_of,
+    command_of,
+    is_free,
+    running,
+    started,
+    taken_port,
+)
 from tests.support.service import BUCKET, ROOT, aws_client
 from tests.support.waiting import eventually
 
@@ -38,10 +48,6 @@ def port_in(url: str) -> int:
 def second_address() -> str:
     """An address by which the network reaches this machine; another of loopback where there is none."""
     return address_in_network() or "127.0.0.2"
-
-
-def command_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
 def announce(
@@ -305,10 +311,15 @@ class TestRoles:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_nothing_is_left_running(self, tmp_path: Path, number: signal.Signals) -> None:
         with started(tmp_path) as run:
-            family = [pid for child in run.children() for pid in (child, *children_of(child))]
-            commands = " ".join(map(command_of, family))
-            for role in ("stand_in.py", "gunicorn", "panzoto events", "sweep"):
-                assert role in commands
+            family: list[int] = []
+
+            def every_role_runs() -> bool:
+                family[:] = [pid for child in run.children() for pid in (child, *children_of(child))]
+                commands = " ".join(map(command_of, family))
+                roles = ("stand_in.py", "gunicorn", "panzoto events", "sweep")
+                return all(role in commands for role in roles)
+
+            eventually(every_role_runs, run.text)
             run.process.send_signal(number)
             run.ended()
             eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), run.text)
@@ -344,7 +355,7 @@ class TestAtATerminal:
         command = ["script", "-qefc", " ".join(SUPERVISOR), "/dev/null"]
         with started(tmp_path, command) as run:
             run.register()
-            run.wait_for(r"\n\d\d:\d\d:\d\d  POST /api/register 201, \d+ ms\r\n")
+            run.wait_for(r"\n\d\d:\d\d:\d\d  POST /api/register 201, \d+ ms\n")
             assert '"event"' not in run.text()
 
 

@@ -106,8 +106,20 @@ class Run:
 
 
 def children_of(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    """The processes that a process has started; none of one that has ended."""
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
     return [int(child) for child in listed.split()]
+
+
+def command_of(pid: int) -> str:
+    """The words of a process's command; none of one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
 
 
 def bearer(token: str) -> dict[str, str]:
