@@ -13,7 +13,7 @@ from panzoto.models import User, open_deletion
 
 # Workers that start together do not all ask at once.
 FIRST_LOOK_SECONDS = (1.0, 10.0)
-NEXT_LOOK_SECONDS = 20.0
+NEXT_LOOK_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
