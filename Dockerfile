@@ -18,9 +18,10 @@ COPY requirements-aws.txt /build/
 RUN python -m venv /opt/stand-in \
     && /opt/stand-in/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --require-hashes -r /build/requirements-aws.txt \
-    && install -d -o 10001 -g 10001 /data
+    && install -d -o 10001 -g 10001 -m 700 /data /secrets
 WORKDIR /app
-COPY deploy/stand_in.py deploy/container/stand_in_listener.py /app/
+COPY deploy/container/stand_in_listener.py /app/
+COPY deploy/stand_in.py deploy/stand_in_gate.py deploy/stand_in_settings.py /app/deploy/
 ENV PATH=/opt/stand-in/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 USER 10001:10001
 CMD ["python", "-X", "utf8", "stand_in_listener.py"]

@@ -1,4 +1,5 @@
-# Needs Python 3.11 or newer and make; everything else is put into .venv and .venv-aws.
+# Needs Python 3.11 or newer and make; everything else is put into .venv and .venv-aws. `make run` and `make install`
+# use no other program but the shell, and `make help` awk.
 # PYTHON=python3.13 chooses an interpreter; pip obeys your own PIP_* variables and configuration.
 
 .DEFAULT_GOAL := help
@@ -9,14 +10,16 @@ PYTHON ?= python3
 PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashes
 TYPED = panzoto wsgi.py deploy/gunicorn.conf.py $(wildcard migrations_from_rds) \
     deploy/cloudformation/generate.py deploy/removal.py deploy/smoke_test.py deploy/base_image.py \
-    deploy/container/stand_in_listener.py deploy/supervise.py deploy/nginx/render.py
+    deploy/container/stand_in_listener.py deploy/stand_in_gate.py deploy/supervise.py deploy/nginx/render.py
 
 # The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
 OWN_AWS := $(strip $(AWS_ENDPOINT_URL)$(AWS_ENDPOINT_URL_DYNAMODB)$(AWS_ENDPOINT_URL_S3)$(filter production,$(FLASK_ENV)))
-ifeq ($(OWN_AWS),)
+ifneq ($(if $(OWN_AWS),,$(wildcard .env)),)
 OWN_AWS := $(shell grep -Esq '^(export +)?(AWS_ENDPOINT_URL(_S3|_DYNAMODB)?=.|FLASK_ENV=["'"'"']?production)' .env && echo yes)
 endif
 STAND_IN := $(if $(OWN_AWS),,.venv-aws/.installed)
+
+, := ,
 
 .PHONY: help
 help: ## List the targets (this is the default)
@@ -26,7 +29,7 @@ help: ## List the targets (this is the default)
 install: .venv/.installed .venv-aws/.installed ## Install what the service and its AWS stand-in need, into .venv and .venv-aws
 
 .PHONY: run
-run: .venv/.installed $(STAND_IN) ## Start the service (on PORT, 5000 unless set), with a stand-in for AWS; Ctrl-C stops it
+run: .venv/.installed $(STAND_IN) ## Start all of the service (on PORT, 5000 unless set) and a stand-in for AWS; Ctrl-C stops it
 	@exec .venv/bin/python -m panzoto.embedded
 
 .PHONY: test
@@ -66,26 +69,32 @@ lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK
 templates: .venv/.installed ## Make the CloudFormation templates anew from the code's own definitions
 	@.venv/bin/python -m deploy.cloudformation.generate
 
+.PHONY: images
+images: ## Build the service's image for x86-64 and ARM into build/, or push it: IMAGE=registry/name:tag
+	@mkdir -p build
+	docker buildx build --platform linux/amd64,linux/arm64 --target service \
+	    $(if $(IMAGE),--tag $(IMAGE) --push,--output type=oci$(,)dest=build/panzoto.oci.tar) .
+
 .PHONY: clean
 clean: ## Remove what was installed and what tools keep, but not your data in .panzoto
 	@rm -rf .venv .venv-aws .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 .venv/.installed: requirements.txt | .venv/bin/python
-	@echo 'Installing the service into .venv (once; this takes a minute) ...'
+	$(info Installing the service into .venv (once; this takes a minute) ...)
 	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt
-	@touch $@
+	@: >$@
 
 # The tests' libraries hold the service's own at the very same versions.
 .venv/.installed-dev: requirements-dev.txt | .venv/bin/python
-	@echo 'Installing the service and the tests into .venv (once; this takes a minute or two) ...'
+	$(info Installing the service and the tests into .venv (once; this takes a minute or two) ...)
 	@.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt
-	@touch $@ .venv/.installed
+	@: >$@ && : >.venv/.installed
 
 .venv-aws/.installed: requirements-aws.txt | .venv-aws/bin/python
-	@echo 'Installing the AWS stand-in into .venv-aws (once) ...'
+	$(info Installing the AWS stand-in into .venv-aws (once) ...)
 	@.venv-aws/bin/python $(PIP_INSTALL) -r requirements-aws.txt
-	@touch $@
+	@: >$@
 
 .venv/bin/python .venv-aws/bin/python:
 	@command -v '$(PYTHON)' >/dev/null || { \
@@ -94,5 +103,4 @@ clean: ## Remove what was installed and what tools keep, but not your data in .p
 	    echo "$(PYTHON) is $$('$(PYTHON)' -V 2>&1), and Panzoto needs 3.11 or newer: name another one, such as make PYTHON=python3.12 ..." >&2; exit 1; }
 	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo '$(PYTHON) cannot make virtual environments: install its venv module (on Debian and Ubuntu: apt install python3-venv).' >&2; exit 1; }
-	@rm -rf $(@D:/bin=)
-	@'$(PYTHON)' -m venv $(@D:/bin=)
+	@'$(PYTHON)' -m venv --clear $(@D:/bin=)

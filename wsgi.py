@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 
 from panzoto import create_app
+from panzoto.config import find_running_stand_in
 from panzoto.errors import SettingsError
 
 # gunicorn's own status for an application that cannot be loaded: it stops, instead of trying for ever.
 APP_LOAD_ERROR = 4
 
 try:
+    find_running_stand_in()
     app = create_app()
 except SettingsError as error:
     print(f"panzoto: {error}", file=sys.stderr)

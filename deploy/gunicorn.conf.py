@@ -81,6 +81,7 @@ from deploy.worker import JsonLogger, Worker  # noqa: E402
 from panzoto import logs  # noqa: E402
 from panzoto.config import Settings  # noqa: E402
 from panzoto.errors import SettingsError  # noqa: E402
+from panzoto.unfinished import take_up_soon  # noqa: E402
 
 try:
     settings = Settings.from_environment()
@@ -88,7 +89,7 @@ except SettingsError as error:
     print(f"panzoto: {error}", file=sys.stderr)
     sys.exit(2)
 
-logs.init(settings.log_level)
+logs.init(settings.log_level, settings.production)
 
 METRICS_ADDRESS = "127.0.0.1"
 # What a listener has not yet taken waits in the kernel and not in one of our threads.  Measured with 500 KB
@@ -157,8 +158,9 @@ def when_ready(server: Any) -> None:
         serve_metrics(server)
 
 
-def post_worker_init(_worker: Any) -> None:
-    """Tell a supervisor (`deploy/supervise.py`) that there is somebody now who takes requests."""
+def post_worker_init(worker: Any) -> None:
+    """Tell a supervisor that there is somebody now who takes requests, and finish what others left."""
+    take_up_soon(worker.wsgi.extensions["panzoto"].deletion)
     descriptor = os.environ.get("PANZOTO_READY_FD")
     if descriptor:
         # A worker that replaces another one finds that nobody reads any longer.

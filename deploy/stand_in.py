@@ -1,17 +1,18 @@
-"""The AWS stand-in of `make run`: ministack, on one socket, with its state on disk at all times.
+"""The AWS stand-in of `make run`: ministack, with its state on disk at all times.
 
-`panzoto.embedded` starts this file with the interpreter of `.venv-aws`, in which the service's own
+`panzoto.stand_in` starts this file with the interpreter of `.venv-aws`, in which the service's own
 libraries are not installed; so nothing here imports panzoto, and nothing imports this.  It is told what to
 do by
 
-- argument 1: the number of an inherited TCP socket that already listens,
-- the environment: ministack's own settings, `STATE_DIR` among them,
+- its arguments: the numbers of inherited TCP sockets that already listen,
+- the environment: that of `stand_in_settings.py`,
 - standard input: a pipe whose other end the supervisor holds.  Its end of file means that the supervisor
   has died, however it died, and that it is time to save and go.
 
 ministack by itself writes DynamoDB's tables and S3's bucket settings only at a clean stop.  Here they are
 also written soon after each change, so that a machine that loses power, or a process that is killed, loses
-seconds.
+seconds.  Programs of this machine may sign their calls with any key; but a presigned request must be
+signed with the service's key, and other machines get nothing but such requests (`stand_in_gate.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import resource
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from hypercorn.asyncio import serve
@@ -30,6 +32,11 @@ from hypercorn.config import Config
 from ministack.app import app as aws
 from ministack.core.persistence import STATE_DIR, load_state, save_state
 from ministack.services import dynamodb, s3, sqs
+
+# Last, so that none of our names hides one of a library; Python in its isolated mode leaves this folder out.
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from stand_in_gate import Gate
 
 log = logging.getLogger("stand_in")
 
@@ -133,10 +140,12 @@ def raise_limit_of_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def main(listener: int) -> None:
+async def main(listeners: list[int]) -> None:
     config = Config()
-    config.bind = [f"fd://{listener}"]
+    config.bind = [f"fd://{listener}" for listener in listeners]
     config.keep_alive_timeout = 75
+    # Those who still ask when it is stopped are roles that have ended in the middle of a long poll.
+    config.graceful_timeout = 1.0
     stand_in = StandIn()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -150,10 +159,11 @@ async def main(listener: int) -> None:
         # ministack saves once more as it shuts down; two writers at once would trip over each other's files.
         await saving
 
-    await serve(stand_in, config, shutdown_trigger=stopped)
+    key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    await serve(Gate(stand_in, os.environ["S3_BUCKET"], key, secret), config, shutdown_trigger=stopped)
 
 
 if __name__ == "__main__":
     refuse_unreadable_state()
     raise_limit_of_open_files()
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main([int(number) for number in sys.argv[1:]]))

@@ -246,7 +246,7 @@ def main() -> int:
     except OSError as error:
         place = error.filename or f"{arguments.host} port {settings.port}"
         return _wrong(f"{place}: {error.strerror}")
-    logs.init(settings.log_level)
+    logs.init(settings.log_level, settings.production)
     with listener:
         return Supervisor(listener, arguments.release, arguments.environment_file).run()
 

@@ -15,7 +15,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises `SettingsError` when a setting cannot be used.
     """
     settings = settings or Settings.from_environment()
-    logs.init(settings.log_level)
+    logs.init(settings.log_level, settings.production)
     tracing.init(settings.otlp_endpoint, version.VERSION)
     models.bind_models(settings)
     app = Flask("panzoto", static_folder=None)

@@ -35,6 +35,8 @@ class BucketEvents:
         self._sqs = boto3.client("sqs", region_name=region, config=config)
         self._queue_name = queue_name
         self._uploads = uploads
+        # Whether there is nothing in hand, so that the wait may be broken off anywhere.
+        self.is_waiting = False
 
     def work(self, going_on: Callable[[], bool]) -> int:
         """Handle messages as long as `going_on`; return how many recordings they committed.
@@ -45,14 +47,22 @@ class BucketEvents:
         try:
             url = self._sqs.get_queue_url(QueueName=self._queue_name)["QueueUrl"]
             while going_on():
-                answer = self._sqs.receive_message(
-                    QueueUrl=url, MaxNumberOfMessages=MESSAGES_AT_ONCE, WaitTimeSeconds=WAIT_SECONDS
-                )
-                for message in answer.get("Messages", []):
+                for message in self._next_messages(url):
                     committed += self._handle(url, message)
         except (BotoCoreError, ClientError) as error:
             raise Unavailable() from error
         return committed
+
+    def _next_messages(self, url: str) -> list[dict[str, Any]]:
+        self.is_waiting = True
+        try:
+            answer = self._sqs.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=MESSAGES_AT_ONCE, WaitTimeSeconds=WAIT_SECONDS
+            )
+        finally:
+            self.is_waiting = False
+        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        return messages
 
     def _handle(self, url: str, message: dict[str, Any]) -> int:
         """Handle one message and delete it; one that met a failure stays and comes again."""

@@ -37,6 +37,11 @@ from panzoto.verification import Finding, verify_recordings
 QUEUE_PAUSE_SECONDS = 5
 UNCUT_COLUMNS = 250
 DELETE_WORDS = "DELETE ALL TABLES"
+NO_CREDENTIALS = (
+    "There are no credentials for AWS here, and no `make run` of this folder is running. Start one, or set"
+    " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and for another AWS than Amazon's also"
+    " AWS_ENDPOINT_URL."
+)
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +103,7 @@ def sweep() -> None:
         ended.extend(map(deletion.run_or_log, User.all_being_deleted()))
     except PanzotoError as error:
         log.warning("deletion_interrupted", extra={"code": error.code, "row": getattr(error, "row", "")})
-        raise click.ClickException(error.sentence) from error
+        raise _failure(error) from error
     finally:
         click.echo(f"{ended.count(True)} deletions finished")
     if not all(ended):
@@ -117,7 +122,7 @@ def sweep_recordings(apply: bool) -> None:
         with _counting("looking at rows and objects") as progress:
             findings = sweep.run(progress)
     except PanzotoError as error:
-        raise click.ClickException(error.sentence) from error
+        raise _failure(error) from error
     table = Table("Found", "How many", box=None, pad_edge=False)
     for kind, count in sorted(findings.counts.items()):
         table.add_row(kind, str(count))
@@ -144,7 +149,7 @@ def recount() -> None:
                     click.echo(f"{user.user_id}: counted {counted}, are {real}")
                 progress(number)
     except PanzotoError as error:
-        raise click.ClickException(error.sentence) from error
+        raise _failure(error) from error
     click.echo(f"{drifted} accounts had drifted")
 
 
@@ -161,11 +166,18 @@ def _counting(what: str) -> Iterator[Callable[[int], None]]:
 @panzoto.command()
 def events() -> None:
     """Work on the bucket's events until told to stop: commit uploads that have arrived."""
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     settings = services().settings
     worker = BucketEvents(settings.events_queue, settings.region, services().uploads)
+    stopping = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        # A question that SQS answers after twenty seconds; a message that came just now comes again.
+        if worker.is_waiting:
+            raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     while not stopping.is_set():
         try:
             worker.work(lambda: not stopping.is_set())
@@ -185,7 +197,7 @@ def verify(email: str) -> None:
     try:
         findings = verify_recordings(services(), email.strip().lower(), password, _progress)
     except PanzotoError as error:
-        raise click.ClickException(error.sentence) from error
+        raise _failure(error) from error
     _print_findings(findings)
     if any(finding.problem for finding in findings):
         raise SystemExit(1)
@@ -216,7 +228,7 @@ def verify_backup(tables: tuple[str, ...], settle: float) -> None:
     try:
         verdicts = [checker.verify(table) for table in tables or known]
     except PanzotoError as error:
-        raise click.ClickException(error.sentence) from error
+        raise _failure(error) from error
     table = Table(
         "Table",
         "Restored to (UTC)",
@@ -296,6 +308,16 @@ def cost(
     click.echo(f"Prices of {listed['region']}, {listed['as_of']}. {listed['note']}")
 
 
+def _failure(error: PanzotoError) -> click.ClickException:
+    """Return what to tell an operator, who may have forgotten to say where AWS is."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+            return click.ClickException(NO_CREDENTIALS)
+        cause = cause.__cause__ or cause.__context__
+    return click.ClickException(error.sentence)
+
+
 def _progress(rows: list[AudioFile]) -> Iterator[AudioFile]:
     """Pass `rows` on under a progress bar, where somebody is watching."""
     console = Console(stderr=True)
@@ -330,7 +352,7 @@ def _run(act: Callable[[Resources], None]) -> None:
     try:
         act(Resources(services().settings, report=click.echo))
     except PanzotoError as error:
-        raise click.ClickException(error.sentence) from error
+        raise _failure(error) from error
 
 
 def _optimize(found: Resources) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
+from panzoto import stand_in_address
 from panzoto.errors import SettingsError
 from panzoto.sizing import Size, size_for, this_machine
 
@@ -42,6 +43,22 @@ KNOWN_DEFAULT_FRAGMENTS = (
 
 DEVELOPMENT_SENDER = "Panzoto <panzoto@localhost>"
 MAIL_SENDER = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3")
+# Whoever has set one of these has an AWS of their own.
+OWN_AWS = (
+    *ENDPOINTS,
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
 
 # OWASP Password Storage Cheat Sheet: for each time cost, the least memory in KiB.
 OWASP_MINIMUM_MEMORY_KIB = {1: 47104, 2: 19456, 3: 12288, 4: 9216}
@@ -201,10 +218,7 @@ class Settings:
             argon2=argon2,
             hashes_at_once=hashes_at_once,
             hash_wait_seconds=read.number("HASH_WAIT_SECONDS", 2.0, 0.0, 30.0),
-            custom_aws_endpoint=any(
-                environ.get(name, "").strip()
-                for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3")
-            ),
+            custom_aws_endpoint=any(map(read.present, ENDPOINTS)),
             data_dir=data_dir,
             port=read.integer("PORT", 5000, 1, 65535),
             aws_port=read.integer("PANZOTO_AWS_PORT", 5566, 1, 65535),
@@ -214,6 +228,19 @@ class Settings:
             threads=size.threads,
             log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         )
+
+
+def find_running_stand_in() -> None:
+    """Let a `flask` command find the stand-in of a `make run` of this folder, unless AWS is set otherwise.
+
+    botocore then reads its variables from this process's environment, as from any other.
+    """
+    load_dotenv(".env")
+    read = _Reader(os.environ)
+    if not read.flag("FLASK_RUN_FROM_CLI", False) or any(map(read.present, OWN_AWS)):
+        return
+    if read.text("FLASK_ENV", "development") != "production":
+        os.environ.update(stand_in_address.read(Path(read.text("PANZOTO_DATA_DIR", ".panzoto"))) or {})
 
 
 class _OpenIdSettings(TypedDict):

@@ -1,8 +1,9 @@
 """Deleting an account with everything of it, in steps that can be repeated from any point.
 
 The account is marked first and its row goes last, so whatever interrupts the
-work, the mark tells the next run (`flask panzoto accounts sweep`) that there
-is more to do, and every step removes what is still there.
+work, the mark tells the next run that there is more to do, and every step
+removes what is still there. The next run is that of the next worker to start
+(`unfinished.py`), or at the latest `flask panzoto accounts sweep`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 
 from panzoto.auth.throttle import account_subject, mail_subject, session_subject
 from panzoto.errors import PanzotoError
-from panzoto.models import AudioFile, Change, Erasure, Event, Session, User
+from panzoto.models import AudioFile, Change, Erasure, Event, Session, User, open_deletion
 from panzoto.models.ownership import erasable_keys
 from panzoto.models.throttle import Attempts
 from panzoto.sessions import Sessions
@@ -36,6 +37,7 @@ class Deletion:
 
     def begin(self, user: User) -> datetime:
         """Mark the account, end its sessions, and go on in the background; return since when."""
+        open_deletion.note(user.user_id)
         started = user.begin_deletion()
         self._sessions.end_others(user.user_id, None)
         threading.Thread(target=self.run_or_log, args=(user,), daemon=True).start()
@@ -70,6 +72,7 @@ class Deletion:
         user.remove()
         # What another process, which still knew a session, wrote while this ran.
         Event.remove_all(user_id)
+        open_deletion.forget(user_id)
         log.info("account_deleted", extra={"user_id": user_id})
 
     def _remove_recordings(self, user_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Log lines as JSON on standard output, with nothing in them that is secret.
+"""Log lines on standard output, with nothing in them that is secret: as JSON, or for a person at a terminal.
 
 Only what is passed by name is written.  An exception is written as its types
 and the places it passed, never as its message, since a message may quote what
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -18,8 +19,13 @@ from structlog.typing import EventDict
 QUIET = ("botocore", "boto3", "urllib3", "pynamodb", "s3transfer")
 
 
-def init(level: str) -> None:
-    """Send every logger of the process to standard output as one JSON object a line."""
+def init(level: str, production: bool = False) -> None:
+    """Send every logger of the process to standard output, a line for each event.
+
+    Programs get JSON, and so does everybody in production; a person who watches
+    at a terminal gets words.
+    """
+    words = sys.stdout.isatty() and not production
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -33,7 +39,7 @@ def init(level: str) -> None:
             processors=[
                 _trace_without_messages,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                _in_words if words else structlog.processors.JSONRenderer(),
             ],
         )
     )
@@ -56,6 +62,39 @@ def _trace_without_messages(_: Any, __: str, event: EventDict) -> EventDict:
     if isinstance(error, BaseException):
         event["exception"] = exception_chain(error)
     return event
+
+
+def _in_words(_: Any, __: str, event: EventDict) -> str:
+    return in_words(event)
+
+
+def in_words(event: EventDict) -> str:
+    """Return one event as a person reads it: the time here, what happened, and the rest as name=value."""
+    left = dict(event)
+    for told in ("timestamp", "logger", "request_id"):
+        left.pop(told, None)
+    level, what = left.pop("level", "info"), _shown(left.pop("event", ""))
+    trace = "".join(_trace_in_words(one) for one in left.pop("exception", []))
+    if what == "request":
+        route = left.pop("route", "") or "(no such address)"
+        what = (
+            f"{left.pop('method', '')} {route} {left.pop('status', '')}, {left.pop('duration_ms', 0):.0f} ms"
+        )
+        left.pop("user_id", None)
+    elif level != "info":
+        what = f"{level}: {what}"
+    rest = "".join(f" {name}={_shown(value)}" for name, value in left.items() if value not in ("", None))
+    return f"{time.strftime('%H:%M:%S')}  {what}{rest}{trace}"
+
+
+def _trace_in_words(one: dict[str, Any]) -> str:
+    return "".join([f"\n          {one['type']}", *(f"\n            {frame}" for frame in one["frames"])])
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text in which no character moves a terminal's cursor."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 def exception_chain(error: BaseException) -> list[dict[str, Any]]:

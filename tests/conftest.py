@@ -15,6 +15,7 @@ import pytest
 from tests.support.aws import start_moto
 from tests.support.aws_calls import RECORD
 from tests.support.service import Service, empty_tables, run_service
+from tests.support.stand_in import RunningStandIn, start_stand_in
 from tests.support.waiting import eventually
 
 # All tests come from one address; those about the limits run services of their own.
@@ -125,6 +126,22 @@ def _nothing_from_others() -> Iterator[None]:
 def service(moto: str) -> Iterator[Service]:
     """The running service, with cheap hashes."""
     with run_service(moto, **UNLIMITED) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStandIn]:
+    """The stand-in of `make run`, which judges the signatures of uploads and downloads."""
+    with start_stand_in(tmp_path_factory.mktemp("stand-in")) as running:
+        _stand_ins.append(running.url)
+        yield running
+        _stand_ins.remove(running.url)
+
+
+@pytest.fixture(scope="session")
+def service_on_stand_in(stand_in: RunningStandIn) -> Iterator[Service]:
+    """A service beside the stand-in of `make run`, for what its signatures decide."""
+    with run_service(stand_in.url, **stand_in.variables, **UNLIMITED) as running:
         yield running
 
 

@@ -62,7 +62,14 @@ KNOW_THE_FRAMEWORK = (
 # above.  A module that is not named here holds verbs of the service, and lives where `VERBS` stands.
 VERBS = "the verbs"
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("wsgi", "panzoto.embedded", "migrations_from_rds"),
+    (
+        "wsgi",
+        "panzoto.embedded",
+        "panzoto.hourly_sweeps",
+        "panzoto.roles",
+        "panzoto.stand_in",
+        "migrations_from_rds",
+    ),
     ("panzoto",),
     ("panzoto.cli", "panzoto.verification"),
     ("panzoto.blueprints",),
@@ -78,6 +85,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "panzoto.addresses",
         "panzoto.config",
         "panzoto.errors",
+        "panzoto.listening",
         "panzoto.logs",
         "panzoto.mail_address",
         "panzoto.media_type",
@@ -86,6 +94,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "panzoto.processes",
         "panzoto.sizing",
         "panzoto.span_export",
+        "panzoto.stand_in_address",
         "panzoto.tracing",
         "panzoto.version",
     ),

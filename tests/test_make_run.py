@@ -2,161 +2,95 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
 import requests
+from botocore.config import Config
 
+from panzoto.listening import address_in_network
+from tests.deploy.test_smoke import smoke
+from tests.support import rows
 from tests.support.aws import free_port
-from tests.support.service import BUCKET, CHEAP_HASHES, PASSWORD, ROOT, aws_client
+from tests.support.make_run import (
+    SUPERVISOR,
+    Run,
+    bearer,
+    children_of,
+    command_of,
+    is_free,
+    running,
+    started,
+    taken_port,
+)
+from tests.support.service import BUCKET, ROOT, aws_client
 from tests.support.waiting import eventually
 
-SUPERVISOR = [sys.executable, "-m", "panzoto.embedded"]
-BANNER_END = "Accounts and recordings are kept."
-SECONDS = 60.0
-ADDRESS = {"email": "test@example.com", "password": PASSWORD}
-RECORDING = os.urandom(200_000)
+
+def port_in(url: str) -> int:
+    return int(url.rpartition(":")[2])
 
 
-@dataclass
-class Run:
-    """One `make run`: what it printed, and how to reach what it started."""
-
-    process: subprocess.Popen[bytes]
-    output: Path
-    url: str
-    data_dir: Path
-
-    def text(self) -> str:
-        return self.output.read_text("utf-8", errors="replace")
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
-            found = re.search(pattern, self.text())
-            if found:
-                return found
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise AssertionError(f"{pattern!r} was not printed:\n{self.text()}")
-
-    def ended(self) -> int:
-        return self.process.wait(SECONDS)
-
-    def aws_url(self) -> str:
-        return self.wait_for(r"AWS +(http://127\.0\.0\.1:\d+)").group(1)
-
-    def s3(self) -> Any:
-        return aws_client("s3", self.aws_url())
-
-    def children(self) -> list[int]:
-        """The processes that the supervisor started, the stand-in first."""
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in listed.split()]
-
-    def register(self) -> str:
-        answer = requests.post(self.url + "/api/register", json=ADDRESS, timeout=30)
-        assert answer.status_code == 201, answer.text
-        token: str = answer.json()["token"]
-        return token
-
-    def log_in(self) -> requests.Response:
-        return requests.post(self.url + "/api/login", json=ADDRESS, timeout=30)
-
-    def record(self, token: str) -> None:
-        """Put a recording into the bucket and tell the service of it."""
-        self.s3().put_object(Bucket=BUCKET, Key="users/me/audio-1.3gp", Body=RECORDING)
-        answer = requests.post(
-            self.url + "/api/audio-file",
-            json={"s3_key": "users/me/audio-1.3gp"},
-            headers=bearer(token),
-            timeout=30,
-        )
-        assert answer.status_code == 201, answer.text
-
-    def assert_all_is_there(self) -> None:
-        login = self.log_in()
-        assert login.status_code == 200, login.text
-        listed = requests.get(
-            self.url + "/api/user/audio-files", headers=bearer(login.json()["token"]), timeout=30
-        )
-        assert [file["s3_key"] for file in listed.json()["audio_files"]] == ["users/me/audio-1.3gp"]
-        stored = self.s3().get_object(Bucket=BUCKET, Key="users/me/audio-1.3gp")
-        assert stored["Body"].read() == RECORDING
+def by_ipv6() -> str:
+    """Loopback by IPv6; another of IPv4's on a machine that has no IPv6."""
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return "127.0.0.3"
+    return "[::1]"
 
 
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
+def second_address() -> str:
+    """An address by which the network reaches this machine; another of loopback where there is none."""
+    return address_in_network() or "127.0.0.2"
 
 
-@contextmanager
-def running(folder: Path, command: list[str] | None = None, **settings: str) -> Iterator[Run]:
-    """Start the supervisor in a session of its own, as a terminal would, and see that nothing of it is left.
-
-    `folder` holds its data and what it prints; `command` is what starts it.
-    """
-    folder.mkdir(exist_ok=True)
-    port = settings.get("PORT") or str(free_port())
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "PYTHONPATH": str(ROOT),
-        "PANZOTO_DATA_DIR": str(folder / "data"),
-        "PANZOTO_AWS_PORT": str(free_port()),
-        "METRICS_PORT": "0",
-        "PORT": port,
-        **CHEAP_HASHES,
-        **settings,
-    }
-    output = folder / "output"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            command or SUPERVISOR,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
-    run = Run(process, output, f"http://127.0.0.1:{port}", folder / "data")
-    try:
-        yield run
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(SECONDS)
+def announce(
+    run: Run, size: int, headers: dict[str, str] | None = None, base: str | None = None
+) -> dict[str, Any]:
+    answer = requests.post(
+        (base or run.url) + "/api/uploads",
+        json={"file_size": size},
+        headers={**bearer(run.token()), **(headers or {})},
+        timeout=30,
+    )
+    assert answer.status_code == 201, answer.text
+    announced: dict[str, Any] = answer.json()
+    return announced
 
 
-@contextmanager
-def started(folder: Path, command: list[str] | None = None, **settings: str) -> Iterator[Run]:
-    with running(folder, command, **settings) as run:
-        run.wait_for(BANNER_END)
-        yield run
-
-
-@contextmanager
-def taken_port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
-
-
-def is_free(url: str) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) != 0
+def flask(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the folder of a `make run`, with no variable of AWS but those given."""
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"), "panzoto", *words],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PANZOTO_DATA_DIR": str(folder / "data"),
+            "PYTHONPATH": str(ROOT),
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -239,19 +173,13 @@ class TestWhatItPrints:
             assert said in shared.text()
         assert requests.get(shared.url + "/api/docs", timeout=10).status_code == 200
         metrics = shared.wait_for(r"Metrics +(http\S+)").group(1)
-        assert 'route="/api/health"' in requests.get(metrics, timeout=10).text
+        assert 'route="/api/register"' in requests.get(metrics, timeout=10).text
 
     def test_the_aws_command_that_it_prints_names_endpoint_and_region(self, shared: Run) -> None:
         printed = shared.wait_for(r"aws --endpoint-url (\S+) --region (\S+) s3 ls")
         assert printed.groups() == (shared.aws_url(), "eu-central-1")
         buckets = shared.s3().list_buckets()["Buckets"]
         assert [bucket["Name"] for bucket in buckets] == [BUCKET]
-
-    def test_the_stand_in_is_for_this_machine_only(self, shared: Run) -> None:
-        port = int(shared.aws_url().rpartition(":")[2])
-        tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
-        # 0100007F is 127.0.0.1, and 0A is a socket that listens.
-        assert re.findall(rf" ([0-9A-F]+):{port:04X} [0-9A-F:]+ 0A ", "".join(tables)) == ["0100007F"]
 
     def test_the_stand_in_cannot_be_told_to_forget(self, shared: Run) -> None:
         for path in ("/_ministack/reset", "/_ministack/config", "/_ministack/../_ministack/reset"):
@@ -270,6 +198,175 @@ class TestWhatItPrints:
         with started(tmp_path, **settings) as run:
             run.register()
             assert requests.get(run.url + "/api/health/ready", timeout=10).status_code == 200
+
+
+class TestSignedAddresses:
+    """A telephone reaches by itself whatever address the service gives it."""
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", by_ipv6(), second_address()])
+    def test_everything_works_by_every_address_of_this_machine(self, shared: Run, host: str) -> None:
+        found = smoke(f"http://{host}:{port_in(shared.url)}")
+        assert (found.returncode, found.stderr) == (0, "")
+        assert found.stdout.splitlines()[-1] == "It works."
+
+    @pytest.mark.parametrize("name", ["10.0.2.2", "mymachine.local", "panzoto.localhost", "s3.localhost"])
+    def test_an_emulator_and_names_of_this_machine(self, shared: Run, name: str) -> None:
+        """Such a name leads here; the address that is given out names it, and the stand-in's own port."""
+        upload = announce(shared, 5, {"Host": f"{name}:{port_in(shared.url)}"})["upload"]
+        parts = urlsplit(upload["url"])
+        assert parts.netloc == f"{name}:{port_in(shared.aws_url())}"
+        here = parts._replace(netloc=urlsplit(shared.aws_url()).netloc).geturl()
+        answer = requests.put(here, b"hello", headers={**upload["headers"], "Host": parts.netloc}, timeout=30)
+        assert answer.status_code == 200, answer.text
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", second_address()])
+    def test_in_parts_with_an_expectation_and_back(self, shared: Run, tmp_path: Path, host: str) -> None:
+        """curl asks first whether it may send what is long (`Expect: 100-continue`)."""
+        size = 65 * 1024 * 1024
+        content = os.urandom(1024 * 1024) * 65
+        base, token = f"http://{host}:{port_in(shared.url)}", shared.token()
+        announced = announce(shared, size, base=base)
+        upload = announced["upload"]
+        assert upload["type"] == "multipart"
+        for part in upload["parts"]:
+            start = (part["part_number"] - 1) * upload["part_size"]
+            piece_of_it = tmp_path / "part"
+            piece_of_it.write_bytes(content[start : start + upload["part_size"]])
+            command = ["curl", "-sSf", "-T", str(piece_of_it), "-H", "Expect: 100-continue", part["url"]]
+            sent = subprocess.run(command, capture_output=True, check=False)
+            assert sent.returncode == 0, sent.stderr
+        path = f"{base}/api/uploads/{announced['file_id']}/complete"
+        assert requests.post(path, json={}, headers=bearer(token), timeout=120).status_code == 200
+        download = f"{base}/api/audio-file/{announced['file_id']}/download"
+        url = requests.get(download, headers=bearer(token), timeout=60).json()["url"]
+        assert requests.get(url, timeout=120).content == content
+        piece = requests.get(url, headers={"Range": "bytes=5-9"}, timeout=60)
+        assert (piece.status_code, piece.content) == (206, content[5:10])
+
+    def test_another_key_is_refused_here_too(self, shared: Run) -> None:
+        for access_key, secret in (("panzoto", "panzoto"), ("any", "any"), ("test", "test")):
+            client = boto3.client(
+                "s3",
+                endpoint_url=shared.aws_url(),
+                region_name="eu-central-1",
+                aws_access_key_id=access_key,
+                aws_secret_access_key=secret,
+                config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+            )
+            url = client.generate_presigned_url("put_object", {"Bucket": BUCKET, "Key": "users/me/forged"})
+            assert requests.put(url, b"forged", timeout=30).status_code == 403
+
+    def test_a_network_reaches_nothing_but_what_was_signed(self, shared: Run) -> None:
+        """From a second address, on a machine that has one; `test_stand_in_gate` asks for every other."""
+        far = f"http://{second_address()}:{port_in(shared.aws_url())}"
+        is_far = not second_address().startswith("127.")
+        for method, path, headers in (
+            ("POST", "/", {"X-Amz-Target": "DynamoDB_20120810.ListTables"}),
+            ("POST", "/?Action=ListQueues", {}),
+            ("GET", f"/{BUCKET}?list-type=2", {}),
+            ("PUT", f"/{BUCKET}/users/me/audio-1.3gp", {}),
+            ("POST", "/_ministack/reset", {}),
+        ):
+            answer = requests.request(method, far + path, headers=headers, data=b"{}", timeout=30)
+            private = path.startswith("/_ministack")
+            assert (answer.status_code in (403, 404)) == (is_far or private), (method, path, answer.text)
+
+
+class TestRoles:
+    def test_an_upload_that_was_only_put_is_stored(self, shared: Run) -> None:
+        announced = announce(shared, 5)
+        upload = announced["upload"]
+        assert requests.put(upload["url"], b"hello", headers=upload["headers"], timeout=30).status_code == 200
+
+        def stored() -> bool:
+            path = f"{shared.url}/api/uploads/{announced['file_id']}"
+            found = requests.get(path, headers=bearer(shared.token()), timeout=30)
+            return bool(found.json()["status"] == "stored")
+
+        eventually(stored, shared.text)
+
+    def test_the_sweeps_have_run_and_their_lines_are_lines(self, shared: Run) -> None:
+        shared.wait_for(r"\naccounts sweep: \d+ deletions finished\n")
+        shared.wait_for(r"\nrecordings sweep --apply: Done\.\n")
+
+    def test_a_deletion_whose_worker_was_killed_is_finished_by_the_next(self, tmp_path: Path) -> None:
+        with started(tmp_path) as run:
+            user_id = run.user_id_of(run.register())
+            # As a worker leaves it that is killed between its first step and its last.
+            tables = aws_client("dynamodb", run.aws_url())
+            tables.update_item(
+                TableName="panzoto-claims",
+                Key={"claim": {"S": "deletions"}},
+                UpdateExpression="ADD user_ids :one",
+                ExpressionAttributeValues={":one": {"SS": [user_id]}},
+            )
+            tables.update_item(
+                TableName=rows.USERS_TABLE,
+                Key={"user_id": {"S": user_id}},
+                UpdateExpression="SET deletion_started_at = :now",
+                ExpressionAttributeValues={":now": {"N": str(int(time.time()))}},
+            )
+            (master,) = [pid for pid in run.children() if "gunicorn" in command_of(pid)]
+            for worker in children_of(master):
+                os.kill(worker, signal.SIGKILL)
+
+            def is_gone() -> bool:
+                key = {"user_id": {"S": user_id}}
+                return "Item" not in tables.get_item(TableName=rows.USERS_TABLE, Key=key)
+
+            eventually(is_gone, run.text)
+            claims = tables.get_item(TableName="panzoto-claims", Key={"claim": {"S": "deletions"}})
+            assert "user_ids" not in claims["Item"]
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+    def test_nothing_is_left_running(self, tmp_path: Path, number: signal.Signals) -> None:
+        with started(tmp_path) as run:
+            family: list[int] = []
+
+            def every_role_runs() -> bool:
+                family[:] = [pid for child in run.children() for pid in (child, *children_of(child))]
+                commands = " ".join(map(command_of, family))
+                roles = ("stand_in.py", "gunicorn", "panzoto events", "sweep")
+                return all(role in commands for role in roles)
+
+            eventually(every_role_runs, run.text)
+            run.process.send_signal(number)
+            run.ended()
+            eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), run.text)
+
+
+class TestCommands:
+    def test_they_find_the_running_stand_in_whatever_its_port(self, tmp_path: Path) -> None:
+        with started(tmp_path) as run:
+            listed = flask(tmp_path, "resources", "list")
+            assert listed.returncode == 0, listed.stderr
+            assert "panzoto-users" in listed.stdout
+            kept = run.data_dir / "stand-in.json"
+            assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+            stale = kept.read_bytes()
+            elsewhere = flask(tmp_path, "resources", "list", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+            assert elsewhere.returncode == 1
+            run.process.send_signal(signal.SIGINT)
+            assert run.ended() == 0
+        assert not kept.exists()
+        # One that a killed service has left is not believed.
+        kept.write_bytes(stale)
+        alone = flask(tmp_path, "resources", "list", AWS_EC2_METADATA_DISABLED="true")
+        assert alone.returncode == 1
+        for name in ("make run", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+            assert name in alone.stderr
+
+
+class TestAtATerminal:
+    def test_lines_are_for_people_and_json_for_programs(self, shared: Run, tmp_path: Path) -> None:
+        lines = [json.loads(line) for line in shared.text().splitlines() if line.startswith("{")]
+        assert any(line["event"] == "request" and line["route"] == "/api/register" for line in lines)
+        # `script` gives what it runs a terminal, as a person has one.
+        command = ["script", "-qefc", " ".join(SUPERVISOR), "/dev/null"]
+        with started(tmp_path, command) as run:
+            run.register()
+            run.wait_for(r"\n\d\d:\d\d:\d\d  POST /api/register 201, \d+ ms\n")
+            assert '"event"' not in run.text()
 
 
 class TestSideBySide:

@@ -1,30 +1,42 @@
-"""Starts the AWS stand-in in its container, with the socket and the input that `stand_in.py` wants."""
+"""Starts the AWS stand-in in its container, with the sockets, input and secrets that it wants."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 from pathlib import Path
 
-PORT = int(os.environ.get("STAND_IN_PORT", "5566"))
+from deploy.stand_in_settings import ACCESS_KEY, StandInSettings
+
+PORT = int(os.environ.get("STAND_IN_PORT") or "5566")
 DATA = Path(os.environ.get("STAND_IN_DATA", "/data"))
-# As `make run` sets it up.
-SETTINGS = {
-    "GATEWAY_PORT": str(PORT),
-    "SERVICES": "dynamodb,s3,ses,sqs,sts",
-    "PERSIST_STATE": "1",
-    "STATE_DIR": str(DATA / "state"),
-    "S3_PERSIST": "1",
-    "S3_DATA_DIR": str(DATA / "objects"),
-    "MINISTACK_REGION": os.environ.get("AWS_REGION", "us-east-1"),
-    "SFTP_ENABLED": "0",
-    "IOT_MTLS_ENABLED": "0",
-    # A daemon would be asked for left-over containers otherwise.
-    "DOCKER_HOST": f"unix://{DATA / 'no-docker'}",
-}
-# ministack reads far more variables, some of which start containers or open ports, so it gets no others.
+SECRETS = Path(os.environ.get("STAND_IN_SECRETS", "/secrets"))
+# Only these are passed on, since ministack reads far more variables.
 INHERITED = ("PATH", "HOME", "TMPDIR", "TZ")
+
+
+def kept(name: str) -> str:
+    """Return the secret of this name, made at the first start and kept in the volume."""
+    path = SECRETS / name
+    if not path.exists():
+        draft = SECRETS / f".{name}"
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        draft.replace(path)
+    return path.read_text()
+
+
+def tell_the_others(secret_access_key: str) -> None:
+    """Write what the other containers read, as a shell does: a SECRET_KEY of the operator's own stands."""
+    draft = SECRETS / ".service.env"
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f': "${{SECRET_KEY:={kept("secret_key")}}}"\n')
+        file.write(f"AWS_ACCESS_KEY_ID={ACCESS_KEY}\nAWS_SECRET_ACCESS_KEY={secret_access_key}\n")
+    draft.replace(SECRETS / "service.env")
 
 
 def main() -> None:
@@ -37,14 +49,18 @@ def main() -> None:
     reading, writing = os.pipe()
     os.dup2(reading, 0, inheritable=True)
     os.set_inheritable(writing, True)
-    for name in ("STATE_DIR", "S3_DATA_DIR"):
-        Path(SETTINGS[name]).mkdir(mode=0o700, parents=True, exist_ok=True)
+    region = os.environ.get("AWS_REGION") or "us-east-1"
+    bucket = os.environ.get("S3_BUCKET") or "panzoto-audio-dev"
+    secret_access_key = kept("secret_access_key")
+    settings = StandInSettings(DATA, PORT, region, bucket, secret_access_key)
+    settings.make_folders()
+    tell_the_others(secret_access_key)
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    program = str(Path(__file__).with_name("stand_in.py"))
+    program = str(Path(__file__).parent / "deploy" / "stand_in.py")
     os.execve(  # noqa: S606 - our own interpreter with arguments of our own
         sys.executable,
         [sys.executable, "-X", "utf8", program, str(listener.fileno())],
-        environment | SETTINGS,
+        environment | settings.environment(),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pynamodb.attributes import UnicodeAttribute
+from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
 
 from panzoto.mail_address import normal_form, spellings
 from panzoto.models.attributes import StoredModel
@@ -26,6 +26,8 @@ class Claim(StoredModel):
     claim = UnicodeAttribute(hash_key=True)
     user_id = UnicodeAttribute()
     file_id = UnicodeAttribute(null=True)
+    # Of the one item that is no claim; see `open_deletion`.
+    user_ids = UnicodeSetAttribute(null=True)
 
     @classmethod
     def for_email(cls, email: str, user_id: str) -> Claim:
@@ -84,6 +86,11 @@ class Claim(StoredModel):
         """Return the claims on those of `s3_keys`, at most 100, that have one, strongly consistent."""
         taken = cls.those_taken({f"s3key#{s3_key}" for s3_key in s3_keys})
         return {name.removeprefix("s3key#"): claim for name, claim in taken.items()}
+
+    @classmethod
+    def named(cls, claim: str) -> Claim | None:
+        """Return the claim with this whole name."""
+        return cls._find(claim)
 
     @classmethod
     def _find(cls, claim: str) -> Claim | None:

@@ -23,6 +23,13 @@ from tests.support.vectors import (
     name_of,
 )
 
+
+@pytest.fixture(scope="session")
+def service(service_on_stand_in: Service) -> Service:
+    """What is signed and streamed here, is so against the very stand-in of `make run`."""
+    return service_on_stand_in
+
+
 EMAIL = "vectors@example.com"
 FORMAT_OF = {
     "single-iv16-counter-wraps": "single-iv16-raw-salt",

@@ -22,6 +22,13 @@ from tests.support import rows
 from tests.support.recordings import hear, single_shot
 from tests.support.service import BUCKET, PASSWORD, Service
 
+
+@pytest.fixture(scope="session")
+def service(service_on_stand_in: Service) -> Service:
+    """What is signed and streamed here, is so against the very stand-in of `make run`."""
+    return service_on_stand_in
+
+
 MIB = 1024 * 1024
 
 

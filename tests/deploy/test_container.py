@@ -12,10 +12,11 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ import requests
 import yaml
 
 from panzoto.cli import panzoto as commands
+from tests.deploy.test_smoke import smoke
 from tests.support.aws import aws_environment, free_port
-from tests.support.service import ROOT, Service
+from tests.support.service import PASSWORD, ROOT, Service
 from tests.support.waiting import eventually
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -204,6 +206,120 @@ class TestDockerfile:
         assert '"route":"/api/health"' in log.read_text()
 
 
+def interpolated(value: str, variables: dict[str, str]) -> str:
+    """Return what compose makes of a value: variables with their defaults, and $ for $$."""
+
+    def chosen(found: re.Match[str]) -> str:
+        return "$" if found[0] == "$$" else variables.get(found[1]) or found[2]
+
+    return re.sub(r"\$\$|\$\{([A-Z_]+):-([^}]*)\}", chosen, value)
+
+
+class Container:
+    """One container of compose.yaml, as its command in a plain folder."""
+
+    def __init__(self, name: str, variables: dict[str, str]) -> None:
+        there = COMPOSE["services"][name]
+        self.command = [
+            interpolated(word, variables)
+            for word in (*there.get("entrypoint", ()), *there.get("command", ()))
+        ]
+        self.environment = {
+            name: interpolated(str(value), variables) for name, value in there["environment"].items()
+        }
+
+
+class TestComposeAtWork:
+    def test_it_starts_without_a_secret_made_by_hand_and_everything_works(self, tmp_path: Path) -> None:
+        """The stand-in, the service, the events worker and the sweeps, each as compose.yaml starts it."""
+        port, aws_port = free_port(), free_port()
+        variables = {"STAND_IN_PORT": str(aws_port), "PUBLIC_URL": f"http://localhost:{port}"}
+        stand_in_app = STAGES["stand-in"].lay_out(tmp_path / "stand-in")
+        app = STAGES["service"].lay_out(tmp_path / "service")
+        secrets = tmp_path / "secrets"
+        secrets.mkdir()
+        local = {
+            "HOME": str(tmp_path),
+            "STAND_IN_DATA": str(tmp_path / "data"),
+            "STAND_IN_SECRETS": str(secrets),
+            "SECRETS_FILE": str(secrets / "service.env"),
+            "PORT": str(port),
+            "METRICS_PORT": "0",
+            "WEB_CONCURRENCY": "1",
+            "TRUSTED_PROXIES": "0",
+        }
+
+        def started(name: str, python: Path, folder: Path, command: list[str]) -> Any:
+            environment = {
+                **STAGES["stand-in" if name == "aws" else "service"].environment(),
+                **Container(name, variables).environment,
+                **local,
+                "PATH": f"{python.parent}:/usr/bin:/bin",
+            }
+            return running(command, tmp_path / f"{name}.log", cwd=folder, env=environment)
+
+        def ready(url: str) -> bool:
+            try:
+                return requests.get(url, timeout=10).status_code == 200
+            except requests.ConnectionError:
+                return False
+
+        def log(name: str) -> str:
+            return (tmp_path / f"{name}.log").read_text()
+
+        aws_python, python = ROOT / ".venv-aws" / "bin" / "python", Path(sys.executable)
+        stand_in_command = json.loads(STAGES["stand-in"].one("CMD"))
+        with ExitStack() as all_of_it:
+            all_of_it.enter_context(started("aws", aws_python, stand_in_app, stand_in_command))
+            eventually(lambda: ready(f"http://127.0.0.1:{aws_port}/_ministack/health"), lambda: log("aws"))
+            kept = (secrets / "service.env").read_text()
+            assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in secrets.iterdir())
+            service = Container("service", variables)
+            all_of_it.enter_context(started("service", python, app, service.command))
+            eventually(lambda: ready(f"http://127.0.0.1:{port}/api/health/ready"), lambda: log("service"))
+            for role in ("events", "sweeps"):
+                all_of_it.enter_context(started(role, python, app, Container(role, variables).command))
+            found = smoke(f"http://localhost:{port}")
+            assert (found.returncode, found.stderr) == (0, ""), log("service")
+            eventually(lambda: "Done." in log("sweeps"), lambda: log("sweeps"))
+            assert "deletions finished" in log("sweeps")
+            put_without_a_word(f"http://localhost:{port}", lambda: log("events"))
+        # They stay the same when all of it is started again.
+        with started("aws", aws_python, stand_in_app, stand_in_command):
+            eventually(lambda: ready(f"http://127.0.0.1:{aws_port}/_ministack/health"), lambda: log("aws"))
+            assert (secrets / "service.env").read_text() == kept
+
+    def test_a_secret_of_ones_own_stands(self, tmp_path: Path) -> None:
+        file = tmp_path / "service.env"
+        file.write_text(': "${SECRET_KEY:=made}"\nAWS_ACCESS_KEY_ID=panzoto\n')
+        entrypoint = [interpolated(word, {}) for word in COMPOSE["services"]["service"]["entrypoint"]]
+        for given, used in (("", "made"), ("of one's own", "of one's own")):
+            printed = subprocess.run(
+                [*entrypoint, "printenv", "SECRET_KEY", "AWS_ACCESS_KEY_ID"],
+                env={"PATH": os.environ["PATH"], "SECRETS_FILE": str(file), "SECRET_KEY": given},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert printed.stdout.splitlines() == [used, "panzoto"]
+
+
+def put_without_a_word(base: str, log: Callable[[], str]) -> None:
+    """Put an upload into the bucket, say nothing, and see it stored."""
+    account = {"email": "silent@example.com", "password": PASSWORD}
+    token = requests.post(f"{base}/api/register", json=account, timeout=60).json()["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    announced = requests.post(f"{base}/api/uploads", json={"file_size": 5}, headers=bearer, timeout=60).json()
+    upload = announced["upload"]
+    assert requests.put(upload["url"], b"hello", headers=upload["headers"], timeout=60).status_code == 200
+
+    def stored() -> bool:
+        state = requests.get(f"{base}/api/uploads/{announced['file_id']}", headers=bearer, timeout=60).json()
+        return bool(state["status"] == "stored")
+
+    eventually(stored, log)
+
+
 class TestCompose:
     def test_every_container_can_write_nowhere_and_gains_no_right(self) -> None:
         for name, container in COMPOSE["services"].items():
@@ -222,7 +338,7 @@ class TestCompose:
 
     def test_what_is_named_is_there(self) -> None:
         services = COMPOSE["services"]
-        assert set(services) == {"aws", "service", "nginx", "events", "sweep"}
+        assert set(services) == {"aws", "service", "nginx", "events", "sweeps"}
         for container in services.values():
             if "build" in container:
                 assert container["build"]["target"] in STAGES
@@ -235,14 +351,17 @@ class TestCompose:
                 assert volume.partition(":")[0] in COMPOSE["volumes"]
 
     def test_every_setting_is_one_that_the_service_reads(self) -> None:
-        for name in ("service", "events", "sweep"):
+        for name in ("service", "events", "sweeps"):
             given = set(COMPOSE["services"][name]["environment"])
             assert given <= SETTINGS | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}, name
 
     def test_the_commands_are_commands(self) -> None:
-        for name in ("events", "sweep"):
-            flask, group, *words = COMPOSE["services"][name]["command"]
-            assert (flask, group) == ("flask", commands.name)
+        told = "\n".join(" ".join(COMPOSE["services"][one]["command"]) for one in ("events", "sweeps"))
+        lines = re.findall(r"flask (panzoto(?: [a-z-]+)+)", told)
+        assert len(lines) == 3
+        for line in lines:
+            group, *words = line.split()
+            assert group == commands.name
             found: click.Command = commands
             for word in words:
                 if word.startswith("--"):
@@ -250,3 +369,10 @@ class TestCompose:
                 else:
                     assert isinstance(found, click.Group)
                     found = found.commands[word]
+
+    def test_images_are_built_for_both_processors_by_one_command(self) -> None:
+        told = subprocess.run(
+            ["make", "--dry-run", "images"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        assert "docker buildx build --platform linux/amd64,linux/arm64 --target service" in told
+        assert any(stage == "service" for stage in STAGES)

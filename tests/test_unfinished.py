@@ -1,0 +1,60 @@
+"""Deletions of accounts that were interrupted are noted where the next worker to start looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.support.service import Service, run_service
+from tests.support.waiting import eventually
+
+DELETIONS = {"claim": {"S": "deletions"}}
+
+
+def noted(service: Service) -> set[str]:
+    found = service.dynamodb().get_item(TableName="panzoto-claims", Key=DELETIONS, ConsistentRead=True)
+    return set(found.get("Item", {}).get("user_ids", {}).get("SS", ()))
+
+
+def note(service: Service, user_id: str) -> None:
+    service.dynamodb().update_item(
+        TableName="panzoto-claims",
+        Key=DELETIONS,
+        UpdateExpression="ADD user_ids :one",
+        ExpressionAttributeValues={":one": {"SS": [user_id]}},
+    )
+
+
+def is_there(service: Service, user_id: str) -> bool:
+    key = {"user_id": {"S": user_id}}
+    return "Item" in service.dynamodb().get_item(TableName="panzoto-users", Key=key, ConsistentRead=True)
+
+
+def test_a_deletion_that_ends_leaves_no_note(
+    service: Service, new_account: Callable[..., dict[str, Any]]
+) -> None:
+    account = new_account(password="to be deleted soon")
+    answer = service.call("DELETE", "/api/user", account["token"], json={"password": "to be deleted soon"})
+    assert answer.status_code == 202
+    eventually(lambda: not is_there(service, account["user_id"]), service.log)
+    eventually(lambda: account["user_id"] not in noted(service), service.log)
+
+
+def test_the_next_worker_finishes_and_leaves_alone_who_is_not_marked(
+    moto: str, service: Service, new_account: Callable[..., dict[str, Any]]
+) -> None:
+    marked, unmarked = new_account(), new_account()
+    service.dynamodb().update_item(
+        TableName="panzoto-users",
+        Key={"user_id": {"S": marked["user_id"]}},
+        UpdateExpression="SET deletion_started_at = :now",
+        ExpressionAttributeValues={":now": {"N": "1764000000"}},
+    )
+    for account in (marked, unmarked):
+        note(service, account["user_id"])
+    note(service, "of-nobody")
+    with run_service(moto) as another:
+        eventually(lambda: not is_there(service, marked["user_id"]), another.log)
+        # The second look forgets who was noted and never marked.
+        eventually(lambda: not noted(service), another.log)
+    assert is_there(service, unmarked["user_id"])
