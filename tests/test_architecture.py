@@ -76,9 +76,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("panzoto.crypto",),
     (
         "panzoto.config",
+        "panzoto.content_type",
         "panzoto.errors",
         "panzoto.logs",
-        "panzoto.media_type",
+        "panzoto.moments",
         "panzoto.metrics",
         "panzoto.processes",
         "panzoto.sizing",

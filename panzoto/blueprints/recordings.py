@@ -134,7 +134,7 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     playback = services().playback
     opened = playback.open(audio_file.s3_key, keys, audio_file.format)
     audio_file = remember_format(audio_file, opened.format)
-    ticket = playback.ticket(opened, caller())
+    ticket = playback.ticket(opened, audio_file.content_type, audio_file.duration_ms, caller())
     _note_decryption(file_id=audio_file.file_id)
     return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
 
