@@ -336,10 +336,18 @@ def _template(clip: bytes) -> bytes:
         kind = "3gp" if mobile or "amr" in codec else "mp4"
         with av.open(made, "w", format=kind, options=WRITTEN) as out:
             copy = out.add_stream_from_template(stream)
-            packet = next(_packets(container, stream))
-            packet.stream = copy
-            out.mux(packet)
+            out.mux(_first_frame(next(_packets(container, stream)), copy, codec))
     return made.getvalue()
+
+
+def _first_frame(packet: Packet[AudioStream], stream: AudioStream, codec: str) -> Packet[Any]:
+    """Return the first frame of a packet, for `stream`: FFmpeg writes no packet of several frames of AMR."""
+    sizes = _frame_sizes(packet, codec)
+    frame: Packet[Any] = packet if len(sizes) == 1 else Packet(bytes(packet)[: sizes[0]])
+    frame.pts = frame.dts = 0
+    frame.time_base = packet.time_base
+    frame.stream = stream
+    return frame
 
 
 def _limit() -> None:

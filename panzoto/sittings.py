@@ -99,7 +99,7 @@ class Sittings:
             for row, opened in zip(rows, coming, strict=True):
                 with naming(row):
                     if not joiners:
-                        joiners.append(stack.enter_context(_joiner(opened)))
+                        joiners.append(stack.enter_context(joiner_for(opened.recording)))
                     joiners[0].add(opened.recording)
                 clips.append(opened.to_values())
             try:
@@ -164,9 +164,9 @@ class _FramesJoiner:
 
 
 @contextmanager
-def _joiner(opened: OpenedRecording) -> Iterator[Joiner]:
-    """Choose by the first clip; a joiner refuses what is not of its kind."""
-    kind = sniffed(Glimpse(opened.recording))
+def joiner_for(clip: Recording) -> Iterator[Joiner]:
+    """Choose by the first clip; a joiner refuses what is not of its kind. Raises `ClipsNotJoinable`."""
+    kind = sniffed(Glimpse(clip))
     if kind in (AMR_TYPE, AMR_WIDE_TYPE):
         yield _FramesJoiner(amr)
     elif kind == ADTS_TYPE:
