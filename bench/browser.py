@@ -1,8 +1,8 @@
 """What a browser makes of recordings: every shape of file in an `<audio>` element and in a tab of its own.
 
-ffprobe says which of them are sound at all, and how long; Chromium says what it plays.  A sitting is tried for
-each family of clips that differ only around the sound.  It needs `chromium` and `ffprobe`, and in this environment
-playwright, which nothing else uses.
+ffprobe says which of them are sound at all, and how long; Chromium says what it plays.  A sitting is tried
+for each family of clips that differ only around the sound.  It needs `chromium` and `ffprobe`, and in this
+environment playwright, which nothing else uses.
 """
 
 from __future__ import annotations
@@ -87,23 +87,26 @@ def main() -> None:
             chromium.close()
     for title, heard in (("alone", alone), ("sittings", together)):
         print_table(
-            (title, "served as", "called", "ffprobe", "<audio>", "tab"),
+            title,
+            ("file", "served as", "called", "ffprobe", "<audio>", "tab"),
             [(one.name, one.served, one.called, one.probe, one.element, one.tab) for one in heard],
         )
     _judge(alone + together)
 
 
 def _judge(heard: list[Heard]) -> None:
-    """What an element plays a tab must play too, and nothing that Chromium plays may be kept from it by us."""
+    """What an element plays, a tab plays too, or loads to a file; we keep nothing from it."""
     plays = [one for one in heard if one.element.startswith("plays")]
     kept = [one.name for one in plays if one.tab.startswith("blocked")]
     print(f"{len(heard)} files, {len(plays)} play in an element, of which in a tab:")
-    print(f"{sum(one.tab.startswith('plays') for one in plays)}; loaded to a file instead: "
-          f"{[one.name for one in plays if one.tab.startswith('download')]}")
-    print_targets([Target("played by an element, blocked in a tab", len(kept), 0, most=True)])
+    print(
+        f"{sum(one.tab.startswith('plays') for one in plays)}; loaded to a file instead: "
+        f"{[one.name for one in plays if one.tab.startswith('download')]}"
+    )
+    print_targets([Target("played by an element, blocked in a tab", len(kept), 0)])
 
 
-def _heard(
+def _heard(  # noqa: PLR0917 - who, where and what
     service: Service, account: dict[str, Any], page: Page, name: str, plain: list[bytes], declared: str | None
 ) -> Heard:
     url = _opened(service, account, plain, declared)
@@ -125,17 +128,30 @@ def _opened(service: Service, account: dict[str, Any], plain: list[bytes], decla
     file_ids = []
     for clip in plain:
         s3_key = f"users/{account['user_id']}/{uuid.uuid4()}"
-        file_id = store(service, account, s3_key, version_2(account, PASSWORD, s3_key, clip), content_type=declared)
+        file_id = store(
+            service, account, s3_key, version_2(account, PASSWORD, s3_key, clip), content_type=declared
+        )
         file_ids.append(file_id)
     which: dict[str, Any] = {"file_id": file_ids[0]} if len(file_ids) == 1 else {"file_ids": file_ids}
-    answer = service.call("POST", "/api/decrypt-audio", account["token"], json={"password": PASSWORD, **which})
+    answer = service.call(
+        "POST", "/api/decrypt-audio", account["token"], json={"password": PASSWORD, **which}
+    )
     assert answer.status_code == 200, answer.text
     url: str = answer.json()["download_url"]
     return url
 
 
 def _probed(data: bytes) -> str:
-    command = ["ffprobe", "-v", "error", "-of", "json", "-show_entries", "format=duration:stream=codec_name", "-"]
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-of",
+        "json",
+        "-show_entries",
+        "format=duration:stream=codec_name",
+        "-",
+    ]
     found = subprocess.run(command, input=data, capture_output=True, check=False)
     told = json.loads(found.stdout or b"{}")
     streams = [stream.get("codec_name", "?") for stream in told.get("streams", [])]
