@@ -3,22 +3,37 @@
 AMR (RFC 4867, 5) is a magic number and then frames whose first byte tells
 their length; ADTS (ISO/IEC 14496-3, 1.A.3) is frames with a header each.  A
 phone that was stopped in the middle of a frame leaves a part of one at the
-end, which would put everything joined behind it out of step.
+end, which would put everything joined behind it out of step; ID3 and APE tags
+and padding around ADTS would do the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
+
+from panzoto.mpeg import (
+    ADTS_SAMPLING,
+    APE_BYTES,
+    ID3_1_BYTES,
+    TOLD_BY,
+    adts_samples,
+    adts_size,
+    id3_size,
+    trailing_bytes,
+)
 
 # Bytes of a frame, its first byte included, by frame type; 0 where the type is not assigned.
 AMR_NARROW = (13, 14, 16, 18, 20, 21, 27, 32, 6, 7, 6, 6, 0, 0, 0, 1)
 AMR_WIDE = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 0, 0, 0, 0, 1, 1)
 AMR_MAGIC = {b"#!AMR\n": AMR_NARROW, b"#!AMR-WB\n": AMR_WIDE}
+AMR_SECONDS = 0.02
 LONGEST_MAGIC = 9
-ADTS_HEADER = 7
-# What one frame's length is read from, or None when more bytes are needed for that.
-Measure = Callable[[bytes, int], int | None]
+PADDING_BYTES = 4096
+TAIL_BYTES = ID3_1_BYTES + APE_BYTES
+# What one frame's length is read from.
+Measure = Callable[[bytes, int], int]
 
 
 class NotFrames(Exception):
@@ -34,52 +49,115 @@ class Plain(Protocol):
     def plain(self, start: int, stop: int) -> Iterator[bytes]: ...
 
 
-def amr(clip: Plain) -> tuple[bytes, int, int]:
-    """Return (magic, start, stop): which AMR it is and where its whole frames lie. Raises `NotFrames`."""
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The whole frames of a clip: what a decoder is set up by, where they lie, and how long they last.
+
+    `setup` is None of a clip that has no frame, `runs` are (start, stop).
+    """
+
+    setup: object
+    runs: list[tuple[int, int]]
+    seconds: float
+
+
+def amr(clip: Plain) -> Frames:
+    """Find the frames of AMR, whose setup is its magic number. Raises `NotFrames`."""
     opening = b"".join(clip.plain(0, min(LONGEST_MAGIC, clip.length)))
     magic = next((magic for magic in AMR_MAGIC if opening.startswith(magic)), None)
     if magic is None:
         raise NotFrames()
     sizes = AMR_MAGIC[magic]
-
-    def measure(data: bytes, at: int) -> int:
-        return sizes[data[at] >> 3 & 15]
-
     start = len(magic)
-    return magic, start, start + _whole(clip.plain(start, clip.length), measure)
+    total, count = _whole(clip.plain(start, clip.length), lambda data, at: sizes[data[at] >> 3 & 15])
+    return Frames(magic, [(start, start + total)], count * AMR_SECONDS)
 
 
-def adts(clip: Plain) -> tuple[tuple[int, ...], int]:
-    """Return (what a decoder is set up by, where the whole frames end). Raises `NotFrames`."""
-    seen: set[tuple[int, ...]] = set()
-
-    def measure(data: bytes, at: int) -> int | None:
-        if len(data) - at < ADTS_HEADER:
-            return None
-        if data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:
+def adts(clip: Plain) -> Frames:
+    """Find the frames of ADTS; tags and padding are left out. Raises `NotFrames`."""
+    seen: set[tuple[int, int]] = set()
+    runs: list[tuple[int, int]] = []
+    samples = 0
+    window = _Window(clip, _sound_ends(clip))
+    while head := window.see(TOLD_BY):
+        if skipped := id3_size(head) or _zeros(window):
+            window.skip(skipped)
+            continue
+        size = adts_size(head, 0)
+        if not size and not _may_be_cut(head):
             raise NotFrames()
-        # Version; profile and sampling frequency; channels: none of them may change on the way.
-        seen.add((data[at + 1] & 0x08, data[at + 2] & 0xFD, data[at + 3] & 0xC0))
-        length = (data[at + 3] & 0x03) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
-        return length if length > ADTS_HEADER else 0
-
-    stop = _whole(clip.plain(0, clip.length), measure)
-    if len(seen) != 1:
+        # Profile and sampling frequency; channels: none of them may change on the way.
+        seen.add((head[2] & 0xFD, head[3] & 0xC0))
+        if not size or window.at + size > window.stop:
+            break
+        if not runs or runs[-1][1] != window.at:
+            runs.append((window.at, window.at))
+        runs[-1] = (runs[-1][0], window.at + size)
+        samples += adts_samples(head)
+        window.skip(size)
+    if len(seen) > 1:
         raise NotFrames()
-    return seen.pop(), stop
+    if not seen:
+        return Frames(None, [], 0)
+    setup = seen.pop()
+    return Frames(setup, runs, samples / ADTS_SAMPLING[setup[0] >> 2 & 15])
 
 
-def _whole(pieces: Iterator[bytes], measure: Measure) -> int:
-    """Return how many bytes whole frames take, reading a piece at a time."""
-    total, rest = 0, b""
+def _zeros(window: _Window) -> int:
+    """Return how many bytes of padding begin here, as far as one look goes."""
+    seen = window.see(1)
+    if seen != b"\0":
+        return 0
+    seen = window.see(PADDING_BYTES)
+    return len(seen) - len(seen.lstrip(b"\0"))
+
+
+def _may_be_cut(head: bytes) -> bool:
+    """Whether a frame begins here that the end of the clip cuts before its length is told."""
+    return 4 <= len(head) < TOLD_BY and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+
+
+def _sound_ends(clip: Plain) -> int:
+    tail = b"".join(clip.plain(max(0, clip.length - TAIL_BYTES), clip.length)) if clip.length else b""
+    return max(0, clip.length - trailing_bytes(tail))
+
+
+class _Window:
+    """Reads a clip once from its beginning to `stop`, a few bytes at a time."""
+
+    def __init__(self, clip: Plain, stop: int) -> None:
+        self.at, self.stop = 0, stop
+        self._pieces = clip.plain(0, stop) if stop else iter(())
+        self._data, self._offset = b"", 0
+
+    def see(self, size: int) -> bytes:
+        """Return up to `size` bytes of what comes next; fewer only at the end."""
+        while len(self._data) - self._offset < size:
+            piece = next(self._pieces, b"")
+            if not piece:
+                break
+            self._data, self._offset = (
+                self._data[self._offset :] + piece,
+                max(0, self._offset - len(self._data)),
+            )
+        return self._data[self._offset : self._offset + size]
+
+    def skip(self, size: int) -> None:
+        self.at += size
+        self._offset += size
+
+
+def _whole(pieces: Iterator[bytes], measure: Measure) -> tuple[int, int]:
+    """Return how many bytes whole frames take, and how many they are, reading a piece at a time."""
+    total, count, rest = 0, 0, b""
     for piece in pieces:
         data, at = rest + piece, 0
         while at < len(data):
             size = measure(data, at)
             if size == 0:
                 raise NotFrames()
-            if size is None or at + size > len(data):
+            if at + size > len(data):
                 break
-            at += size
+            at, count = at + size, count + 1
         total, rest = total + at, data[at:]
-    return total
+    return total, count

@@ -57,10 +57,13 @@ def services() -> Services:
 
 def client(device_name: str | None = None) -> Client:
     """Return who sent this request; a device that gives no name is called by its User-Agent."""
-    offered = device_name or request.headers.get("User-Agent", "")
+    offered = (device_name or "", request.headers.get("User-Agent", ""), "unknown device")
+    return Client(client_address(), next(filter(None, map(_printable_name, offered))))
+
+
+def _printable_name(offered: str) -> str:
     printable = "".join(character for character in offered if character.isprintable())
-    name = printable.strip()[:DEVICE_NAME_CHARACTERS] or "unknown device"
-    return Client(client_address(), name)
+    return printable.strip()[:DEVICE_NAME_CHARACTERS]
 
 
 def client_address() -> str:

@@ -28,19 +28,27 @@ Reopen = Callable[[ClipValues], Recording]
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What one file is made of: a head, then stretches of clips, (clip, start, stop) of plain bytes."""
+
+    head: bytes
+    stretches: list[tuple[int, int, int]]
+    seconds: float
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """How the clips of a sitting are joined; `stretches` are (clip, start, stop) of plain bytes."""
+    """How the clips of a sitting are joined."""
 
     clips: list[ClipValues]
-    stretches: list[tuple[int, int, int]]
-    head: bytes
-    content_type: str
+    parts: Parts
 
     @property
     def etag(self) -> str:
         """The entity tag of the joined recording: the same clips in the same state have the same."""
-        digest = hashlib.sha256(self.head)
-        digest.update(json.dumps(self.stretches).encode("ascii"))
+        digest = hashlib.sha256(self.parts.head)
+        digest.update(json.dumps(self.parts.stretches).encode("ascii"))
         for clip in self.clips:
             digest.update(f"\n{clip['etag']}\n{clip['object']}".encode())
         return f'"{digest.hexdigest()[:32]}"'
@@ -49,12 +57,12 @@ class Plan:
         """Return what the plan's object holds."""
         values = {
             "clips": self.clips,
-            "stretches": self.stretches,
+            "stretches": self.parts.stretches,
             "etag": self.etag,
-            "type": self.content_type,
+            "type": self.parts.content_type,
         }
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-        return len(text).to_bytes(LENGTH_BYTES, "big") + text + self.head
+        return len(text).to_bytes(LENGTH_BYTES, "big") + text + self.parts.head
 
 
 class JoinedRecording:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import time
 from dataclasses import dataclass, field
 
+from panzoto import durations
 from panzoto.auth.tokens import Identity
 from panzoto.crypto import header, single_shot
 from panzoto.crypto.derivation import DirectKeys
@@ -30,8 +32,9 @@ from panzoto.errors import (
     TokenInvalid,
     UnsupportedFormat,
 )
+from panzoto.glimpse import Glimpse
 from panzoto.joined import ClipValues, JoinedRecording
-from panzoto.media_type import SNIFFED_BYTES, media_type
+from panzoto.media_type import BY_ENDING, media_type
 from panzoto.sessions import Sessions
 from panzoto.storage import ObjectVersion, Storage, StoredObject
 
@@ -52,19 +55,22 @@ class OpenedRecording:
     key: bytes = field(repr=False)
     preamble: bytes
     version: ObjectVersion
-    content_type: str
 
     def to_values(self) -> ClipValues:
         """Return what opening the recording again needs; for sealed places only, since the key is in it."""
-        return _values(self.version, self.format, self.content_type, self.key, self.preamble)
+        return _values(self.version, self.format, self.key, self.preamble)
 
 
 @dataclass(frozen=True, slots=True)
 class Playable:
-    """What the holder of a ticket hears; `first` is the object that its first bytes come from."""
+    """What the holder of a ticket hears; `first` is the object that its first bytes come from.
+
+    `name` is what a file of it is called, without the ending that fits its type.
+    """
 
     recording: Recording
     content_type: str
+    name: str
     etag: str
     first: ObjectVersion
 
@@ -129,16 +135,29 @@ class Playback:
             raise
         return _open_segmented(stored, file_key)
 
-    def ticket(self, opened: OpenedRecording, identity: Identity) -> Ticket:
-        """Seal what playing `opened` needs: a credential for this one recording, bound to a session."""
-        return self._ticket(opened.to_values(), identity)
+    def ticket(
+        self, opened: OpenedRecording, declared: str | None, duration_ms: float | None, identity: Identity
+    ) -> Ticket:
+        """Seal what playing `opened` needs: a credential for this one recording, bound to a session.
 
-    def sitting_ticket(self, plan: ObjectVersion, key: bytes, preamble: bytes, identity: Identity) -> Ticket:
-        """Seal what playing a sitting needs: where its plan is, and the file key of that object."""
-        return self._ticket(_values(plan, SITTING, "", key, preamble), identity)
+        `declared` and `duration_ms` are the media type and the duration that
+        its client told, if it did. Raises what reading the recording raises.
+        """
+        clip = Glimpse(opened.recording)
+        content_type = media_type(clip, declared, opened.version.s3_key)
+        seconds = durations.seconds(clip, duration_ms)
+        return self._ticket({**opened.to_values(), "type": content_type}, seconds, identity)
 
-    def _ticket(self, values: ClipValues, identity: Identity) -> Ticket:
-        expires_at = int(time.time()) + self._ttl_seconds
+    def sitting_ticket(
+        self, plan: ObjectVersion, key: bytes, preamble: bytes, seconds: float, identity: Identity
+    ) -> Ticket:
+        """Seal what playing a sitting of `seconds` needs: where its plan is, and that object's file key."""
+        return self._ticket(_values(plan, SITTING, key, preamble), seconds, identity)
+
+    def _ticket(self, values: ClipValues, seconds: float, identity: Identity) -> Ticket:
+        # To the end of it a player asks for ranges, whenever somebody seeks or its memory runs dry.
+        lasting = math.ceil(min(seconds, durations.LONGEST_SECONDS))
+        expires_at = int(time.time()) + lasting + self._ttl_seconds
         bound = {"user": identity.user_id, "session": identity.session_id, "issued": identity.issued_at}
         return Ticket(self._sealer.seal(bound | values, expires_at), expires_at)
 
@@ -161,7 +180,9 @@ class Playback:
         if values["format"] == SITTING:
             return self._sitting(values)
         version = _version(values)
-        return Playable(self._reopened(values), values["type"], _etag(version), version)
+        return Playable(
+            self._reopened(values), values["type"], _name(version.s3_key), _etag(version), version
+        )
 
     def check_unchanged(self, playable: Playable) -> None:
         """Raises what reading would raise first, without reading."""
@@ -179,7 +200,7 @@ class Playback:
             raise ObjectChanged()
         plan = SegmentedRecording(_bytes(values["key"]), _bytes(values["preamble"]), version.s3_key, stored)
         joined = JoinedRecording(plan, self._reopened)
-        return Playable(joined, joined.content_type, joined.etag, _version(joined.clips[0]))
+        return Playable(joined, joined.content_type, SITTING, joined.etag, _version(joined.clips[0]))
 
     def _reopened(self, values: ClipValues) -> Recording:
         version = _version(values)
@@ -200,7 +221,7 @@ def _open_single_shot(stored: StoredObject, keys: Keys, remembered: str | None) 
         raise DecryptionFailed()
     iv = stored.head[: accepted.iv_length]
     recording = SingleShotRecording(accepted.key, iv, stored)
-    return _opened(stored, recording, accepted.name, accepted.key, iv)
+    return OpenedRecording(recording, accepted.name, accepted.key, iv, stored.version)
 
 
 def _open_segmented(stored: StoredObject, file_key: bytes) -> OpenedRecording:
@@ -211,26 +232,15 @@ def _open_segmented(stored: StoredObject, file_key: bytes) -> OpenedRecording:
             pass
     else:
         recording.prove_length()
-    return _opened(stored, recording, V2, file_key, preamble)
+    return OpenedRecording(recording, V2, file_key, preamble, stored.version)
 
 
-def _opened(
-    stored: StoredObject, recording: Recording, name: str, key: bytes, preamble: bytes
-) -> OpenedRecording:
-    opening = b"".join(recording.plain(0, min(SNIFFED_BYTES, recording.length)))
-    content_type = media_type(opening, stored.version.s3_key)
-    return OpenedRecording(recording, name, key, preamble, stored.version, content_type)
-
-
-def _values(
-    version: ObjectVersion, format_: str, content_type: str, key: bytes, preamble: bytes
-) -> ClipValues:
+def _values(version: ObjectVersion, format_: str, key: bytes, preamble: bytes) -> ClipValues:
     return {
         "object": version.s3_key,
         "etag": version.etag,
         "size": version.size,
         "format": format_,
-        "type": content_type,
         "key": _text(key),
         "preamble": _text(preamble),
     }
@@ -238,6 +248,13 @@ def _values(
 
 def _version(values: ClipValues) -> ObjectVersion:
     return ObjectVersion(values["object"], values["etag"], values["size"])
+
+
+def _name(s3_key: str) -> str:
+    """Return what a file of the recording is called: the last part of its key, without an ending."""
+    name = s3_key.rpartition("/")[2]
+    stem, _, ending = name.rpartition(".")
+    return stem if ending.removesuffix("_encrypted").lower() in BY_ENDING | {"v2": ""} else name
 
 
 def _etag(version: ObjectVersion) -> str:

@@ -20,6 +20,8 @@ from typing import IO, Any, NoReturn, Self
 
 from panzoto.crypto.source import Recording
 from panzoto.errors import Busy, ClipsNotJoinable, SittingTooLong
+from panzoto.joined import Parts
+from panzoto.media_type import by_brand
 from panzoto.mp4 import FrameTable, head
 
 PROGRAM = Path(__file__).with_name("demuxing.py")
@@ -68,8 +70,8 @@ class Remux:
             if self._gave_up:
                 return
 
-    def finish(self) -> tuple[bytes, list[tuple[int, int, int]]]:
-        """Return the head and the stretches that follow it, each (clip, start, stop).
+    def finish(self) -> Parts:
+        """Return the head and the stretches that follow it.
 
         Raises `ClipsNotJoinable` and `SittingTooLong`; `clip` of either is the
         number of the clip that is the reason, where that is known.
@@ -93,7 +95,8 @@ class Remux:
             chunks=[(count, size) for _, _, size, count in chunks],
         )
         stretches = [(clip, start, start + size) for clip, start, size, _ in chunks]
-        return head(bytes.fromhex(values["template"]), frames), stretches
+        made = head(bytes.fromhex(values["template"]), frames)
+        return Parts(made, stretches, frames.duration / frames.timescale, by_brand(made[8:12]))
 
     def _send(self, data: bytes, last: bool = False) -> None:
         """Write to the child; one that has given up says why when it is asked."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates
 
+from panzoto import content_type, moments
 from panzoto.auth import passwords
 from panzoto.mail_address import LONGEST as LONGEST_EMAIL
 from panzoto.mail_address import NoMailbox, require_mailbox
@@ -22,7 +23,6 @@ TOO_SHORT = f"Password must be at least {passwords.MIN_CHARACTERS} characters"
 TOO_LONG = f"Password must be at most {passwords.MAX_CHARACTERS} characters"
 TOO_COMMON = "This password is one of the most common ones; please choose another"
 CODE_REQUIRED = "The code from the mail is required"
-DEVICE_NAME_RULE = "device_name must be 1 to 64 characters"
 NOT_TEXT = "This must be a text"
 LIMIT_RULE = "limit must be a whole number from 1 to 1000"
 SIZE_RULE = "file_size must be a whole number of bytes from 0 to 5 TiB"
@@ -30,12 +30,6 @@ S3_KEY_RULE = "s3_key must be 1 to 1024 bytes of UTF-8 without control character
 MAX_SEALED_BYTES = 4096
 MAX_CLIPS = 500
 MAX_DURATION_MS = 366 * 86400 * 1000
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-MEDIA_TYPE = re.compile(
-    r"[a-zA-Z0-9!#$&^_.+-]{1,64}/[a-zA-Z0-9!#$&^_.+-]{1,64}(; ?[a-zA-Z0-9=\"_.+ -]{1,64})?"
-)
-MOMENT_RULE = "This must be an RFC 3339 time such as 2026-05-01T10:00:00Z"
 SEALED_RULE = "This must be base64 of at most 4 KiB"
 FILE_IDS_RULE = "file_ids must be 1 to 500 different ids of recordings, the oldest first"
 EITHER_RULE = "Either file_id, s3_key or file_ids, not several of them"
@@ -78,6 +72,20 @@ class Text(fields.Field[str]):
         except UnicodeEncodeError as error:
             raise ValidationError(self._sentence) from error
         return value
+
+
+class DeviceName(Text):
+    """What a device calls itself. A name is never worth a sign-in: what is no text counts as not sent."""
+
+    def __init__(self) -> None:
+        what = "By which the person knows this device: its first 64 characters; without one, the User-Agent's"
+        super().__init__(metadata={"description": what})
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        try:
+            return super()._deserialize(value)
+        except ValidationError:
+            return ""
 
 
 class Email(Text):
@@ -142,7 +150,7 @@ class Credentials(Request):
     needed = (("email", CREDENTIALS_REQUIRED), ("password", CREDENTIALS_REQUIRED))
     email = Email(required=True)
     password = Text(required=True, validate=validate.Length(min=passwords.MIN_CHARACTERS, error=TOO_SHORT))
-    device_name = Text(validate=validate.Length(min=1, max=64, error=DEVICE_NAME_RULE))
+    device_name = DeviceName()
 
 
 class Registration(Credentials):
@@ -217,19 +225,18 @@ class Recovery(Request):
 
 
 class Moment(fields.Field[datetime]):
-    """An RFC 3339 time with its zone, or in a query the same text."""
+    """An RFC 3339 time with its offset, or in a query the same text."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(metadata={"type": "string", "format": "date-time"}, **kwargs)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        if not isinstance(value, str):
+            raise ValidationError(moments.MALFORMED)
         try:
-            moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None or not EARLIEST <= moment <= LATEST:
-            raise ValidationError(MOMENT_RULE)
-        return moment.astimezone(UTC)
+            return moments.moment(value)
+        except moments.NotAMoment as error:
+            raise ValidationError(str(error)) from error
 
 
 class Sealed(Text):
@@ -260,15 +267,22 @@ class Sha256(Text):
         return text
 
 
-def _check_content_type(value: str) -> None:
-    if not MEDIA_TYPE.fullmatch(value):
-        raise ValidationError("content_type must be a media type such as audio/3gpp")
+class MediaType(fields.Field["str | None"]):
+    """What the recording is. One that cannot be read is dropped: no recording is worth less for it."""
+
+    def __init__(self) -> None:
+        what = "A media type (RFC 9110, 8.3.1) of at most 1024 characters; what is none is dropped"
+        super().__init__(metadata={"type": "string", "description": what})
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str | None:
+        found = content_type.read(value)
+        return None if found is None else found.written
 
 
 class Described(Request):
     """What a phone may say of a recording, whichever way it comes in."""
 
-    content_type = Text(validate=_check_content_type)
+    content_type = MediaType()
     recorded_at = Moment()
     duration_ms = WholeNumber(0, MAX_DURATION_MS, DURATION_RULE)
 

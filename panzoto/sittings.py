@@ -13,7 +13,7 @@ import os
 import threading
 import uuid
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from typing import Protocol
@@ -22,17 +22,20 @@ from panzoto.auth.tokens import Identity
 from panzoto.crypto import header, segments
 from panzoto.crypto.source import Recording
 from panzoto.errors import Busy, ClipsNotJoinable, PanzotoError, SittingTooLong
-from panzoto.frames import AMR_MAGIC, NotFrames, adts, amr
-from panzoto.joined import ClipValues, Plan
-from panzoto.media_type import SNIFFED_BYTES, media_type
+from panzoto.frames import Frames, NotFrames, adts, amr
+from panzoto.glimpse import Glimpse
+from panzoto.joined import ClipValues, Parts, Plan
+from panzoto.media_type import ADTS_TYPE, MP4_TYPES, sniffed
 from panzoto.models import AudioFile
 from panzoto.playback import Keys, OpenedRecording, Playback, Ticket
 from panzoto.remux import Remux
 from panzoto.storage import Storage
 
-ADTS_TYPE = "audio/aac"
+AMR_TYPE, AMR_WIDE_TYPE = "audio/amr", "audio/amr-wb"
 FOLDER = "sittings/{}/"
 AHEAD = 8
+# As many as the child that reads MP4 takes; a clip of tags between every two frames would have more.
+MOST_STRETCHES = 50_000
 # Sittings that are opened at one time in each process, and how long the next one waits.
 AT_ONCE = 2
 WAIT_SECONDS = 5.0
@@ -48,8 +51,8 @@ class Joiner(Protocol):
 
     def add(self, clip: Recording) -> None: ...
 
-    def finish(self) -> tuple[bytes, list[Stretch]]:
-        """Return the head of the file and the stretches of the clips that follow it."""
+    def finish(self) -> Parts:
+        """Return what the one file is made of."""
         ...
 
 
@@ -75,7 +78,8 @@ class Sittings:
         sealed = b"".join(segments.encrypt(once, s3_key, [plan.to_bytes()]))
         key = header.open_file_key(sealed[: header.HEADER_BYTES], once)
         version = self._storage.put(s3_key, sealed)
-        ticket = self._playback.sitting_ticket(version, key, sealed[: segments.PREAMBLE], identity)
+        seconds = plan.parts.seconds
+        ticket = self._playback.sitting_ticket(version, key, sealed[: segments.PREAMBLE], seconds, identity)
         return ticket, [clip["format"] for clip in plan.clips]
 
     @contextmanager
@@ -95,17 +99,15 @@ class Sittings:
             for row, opened in zip(rows, coming, strict=True):
                 with naming(row):
                     if not joiners:
-                        joiners.append(stack.enter_context(_joiner(opened)))
+                        joiners.append(stack.enter_context(joiner_for(opened.recording)))
                     joiners[0].add(opened.recording)
                 clips.append(opened.to_values())
             try:
-                head, stretches = joiners[0].finish()
+                return Plan(clips, joiners[0].finish())
             except (ClipsNotJoinable, SittingTooLong) as error:
                 if error.clip is not None:
                     error.file_id = rows[error.clip].file_id
                 raise
-        # Of the kinds that can be joined only ADTS has no head.
-        return Plan(clips, stretches, head, media_type(head[:SNIFFED_BYTES], "") if head else ADTS_TYPE)
 
     def _opened(self, rows: Sequence[AudioFile], keys: Keys) -> Generator[OpenedRecording]:
         """Yield the clips opened, in order, `AHEAD` of them being opened at one time."""
@@ -127,59 +129,51 @@ class Sittings:
             pool.shutdown(cancel_futures=True)
 
 
-class _AmrJoiner:
-    """AMR (RFC 4867, 5): the magic number once, and the frames of all."""
+class _FramesJoiner:
+    """What is nothing but frames: they follow one another, for AMR (RFC 4867, 5) behind one magic number.
 
-    def __init__(self) -> None:
-        self._magic = b""
+    A clip without a frame says nothing of what the others are.
+    """
+
+    def __init__(self, find: Callable[[Recording], Frames]) -> None:
+        self._find = find
+        self._setup: object = None
         self._stretches: list[Stretch] = []
+        self._clips = 0
+        self._seconds = 0.0
 
     def add(self, clip: Recording) -> None:
         try:
-            magic, start, stop = amr(clip)
+            found = self._find(clip)
         except NotFrames as error:
             raise ClipsNotJoinable() from error
-        if magic != (self._magic or magic):
+        if found.setup is not None and found.setup != (self._setup or found.setup):
             raise ClipsNotJoinable()
-        self._magic = magic
-        self._stretches.append((len(self._stretches), start, stop))
+        self._setup = self._setup or found.setup
+        self._stretches += [(self._clips, start, stop) for start, stop in found.runs]
+        self._clips += 1
+        self._seconds += found.seconds
+        if len(self._stretches) > MOST_STRETCHES:
+            raise SittingTooLong()
 
-    def finish(self) -> tuple[bytes, list[Stretch]]:
-        return self._magic, self._stretches
-
-
-class _AdtsJoiner:
-    """AAC in ADTS: frames that each have a header, so there is nothing before them."""
-
-    def __init__(self) -> None:
-        self._setup: tuple[int, ...] | None = None
-        self._stretches: list[Stretch] = []
-
-    def add(self, clip: Recording) -> None:
-        try:
-            setup, stop = adts(clip)
-        except NotFrames as error:
-            raise ClipsNotJoinable() from error
-        if setup != (self._setup or setup):
-            raise ClipsNotJoinable()
-        self._setup = setup
-        self._stretches.append((len(self._stretches), 0, stop))
-
-    def finish(self) -> tuple[bytes, list[Stretch]]:
-        return b"", self._stretches
+    def finish(self) -> Parts:
+        if not isinstance(self._setup, bytes):
+            return Parts(b"", self._stretches, self._seconds, ADTS_TYPE)
+        kind = AMR_WIDE_TYPE if b"WB" in self._setup else AMR_TYPE
+        return Parts(self._setup, self._stretches, self._seconds, kind)
 
 
 @contextmanager
-def _joiner(opened: OpenedRecording) -> Iterator[Joiner]:
-    """Choose by the first clip; a joiner refuses what is not of its kind."""
-    opening = b"".join(opened.recording.plain(0, min(SNIFFED_BYTES, opened.recording.length)))
-    if opening.startswith(tuple(AMR_MAGIC)):
-        yield _AmrJoiner()
-    elif opening[4:8] == b"ftyp":
+def joiner_for(clip: Recording) -> Iterator[Joiner]:
+    """Choose by the first clip; a joiner refuses what is not of its kind. Raises `ClipsNotJoinable`."""
+    kind = sniffed(Glimpse(clip))
+    if kind in (AMR_TYPE, AMR_WIDE_TYPE):
+        yield _FramesJoiner(amr)
+    elif kind == ADTS_TYPE:
+        yield _FramesJoiner(adts)
+    elif kind in MP4_TYPES:
         with Remux() as remux:
             yield remux
-    elif media_type(opening, "") == ADTS_TYPE:
-        yield _AdtsJoiner()
     else:
         raise ClipsNotJoinable()
 

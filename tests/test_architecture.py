@@ -84,11 +84,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "panzoto.addresses",
         "panzoto.config",
+        "panzoto.content_type",
         "panzoto.errors",
         "panzoto.listening",
         "panzoto.logs",
         "panzoto.mail_address",
-        "panzoto.media_type",
+        "panzoto.moments",
         "panzoto.metrics",
         "panzoto.object_keys",
         "panzoto.processes",

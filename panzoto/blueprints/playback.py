@@ -11,9 +11,12 @@ from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.streams import until_failure
 from panzoto.errors import RangeNotSatisfiable
 from panzoto.http import services
+from panzoto.media_type import file_name
 from panzoto.playback import Playable
 
 blueprint = Blueprint("playback", __name__, description="Play an opened recording")
+# A browser's tab shows a recording in a page that it makes itself, under the policy of the recording.
+POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 ONE_RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*", re.IGNORECASE)
 
 
@@ -77,6 +80,9 @@ def _response(opened: Playable, part: tuple[int, int] | None, body: Iterator[byt
     response.headers["Content-Length"] = str(stop - start)
     response.headers["Accept-Ranges"] = "bytes"
     response.headers["ETag"] = opened.etag
+    response.headers["Content-Security-Policy"] = POLICY
+    name = file_name(opened.name, opened.content_type)
+    response.headers["Content-Disposition"] = f'inline; filename="{name}"'
     # nginx must not keep plain audio in a buffer file.
     response.headers["X-Accel-Buffering"] = "no"
     if part:

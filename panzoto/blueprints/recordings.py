@@ -135,7 +135,7 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
         audio_file, opened = opening.by_id(wanted["file_id"], user.user_id, keys)
     else:
         audio_file, opened = opening.by_key(wanted["s3_key"], user.user_id, keys)
-    ticket = services().playback.ticket(opened, caller())
+    ticket = services().playback.ticket(opened, audio_file.content_type, audio_file.duration_ms, caller())
     _note_decryption(file_id=audio_file.file_id)
     return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
 

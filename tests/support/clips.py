@@ -18,25 +18,48 @@ NARROW = {0: 13, 3: 18, 7: 32, 8: 6, 15: 1}
 WIDE = {0: 18, 4: 41, 8: 61, 9: 6, 15: 1}
 
 
-def encoded(container: str, codec: str, rate: int, seconds: float, tone: int) -> bytes:
-    """Return a tone of `tone` Hz, encoded and packed by FFmpeg."""
+# How a sample is written, by the name of its format without the `p` of planes.
+SAMPLES = {"u8": "B", "s16": "h", "s32": "i", "flt": "f", "dbl": "d"}
+
+
+def encoded(  # noqa: PLR0917 - in the order in which one says them
+    container: str,
+    codec: str,
+    rate: int,
+    seconds: float,
+    tone: int,
+    layout: str = "mono",
+    options: dict[str, str] | None = None,
+) -> bytes:
+    """Return a tone of `tone` Hz, encoded and packed by FFmpeg; `options` are the container's."""
     made = io.BytesIO()
-    with av.open(made, "w", format=container) as out:
-        stream: Any = out.add_stream(codec, rate=rate, layout="mono")
+    with av.open(made, "w", format=container, options=options or {}) as out:
+        stream: Any = out.add_stream(codec, rate=rate, layout=layout, options={"strict": "experimental"})
         step = stream.codec_context.frame_size or 1024
         kind = stream.codec_context.format.name
+        wanted = kind.removesuffix("p")
+        packed = 1 if kind.endswith("p") else len(stream.codec_context.layout.channels)
         # A whole number of waves fits into a second, so each is like the first.
-        second = [0.3 * math.sin(2 * math.pi * tone * at / rate) for at in range(rate)] * 2
-        sound = array("f", second) if kind.startswith("flt") else array("h", (int(v * 32767) for v in second))
+        wave = [0.3 * math.sin(2 * math.pi * tone * at / rate) for at in range(rate)] * 2
+        second = array(SAMPLES[wanted], (_sample(v, wanted) for v in wave for _ in range(packed)))
         for begin in range(0, int(rate * seconds), step):
-            frame = av.AudioFrame(format=kind, layout="mono", samples=step)
+            frame = av.AudioFrame(format=kind, layout=layout, samples=step)
             frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
-            frame.planes[0].update(sound[begin % rate : begin % rate + step].tobytes())
+            first = begin % rate * packed
+            for plane in frame.planes:
+                plane.update(second[first : first + step * packed].tobytes())
             for packet in stream.encode(frame):
                 out.mux(packet)
         for packet in stream.encode(None):
             out.mux(packet)
     return made.getvalue()
+
+
+def _sample(value: float, kind: str) -> float:
+    scale = {"u8": 127, "s16": 2**15 - 1, "s32": 2**31 - 1}.get(kind)
+    if scale is None:
+        return value
+    return int(value * scale) + (128 if kind == "u8" else 0)
 
 
 def amr(seed: int, frames: int, wide: bool = False) -> bytes:

@@ -31,12 +31,11 @@ def version_2(account: dict[str, Any], password: str, s3_key: str, plain: bytes)
     return b"".join(segments.encrypt(vault_key, s3_key, [plain]))
 
 
-def store(service: Service, account: dict[str, Any], s3_key: str, data: bytes) -> str:
-    """Put an object into the bucket, record it and return its file_id."""
+def store(service: Service, account: dict[str, Any], s3_key: str, data: bytes, **more: Any) -> str:
+    """Put an object into the bucket, record it with what `more` says of it, and return its file_id."""
     service.put_object(s3_key, data)
-    answer = service.call(
-        "POST", "/api/audio-file", account["token"], json={"s3_key": s3_key, "file_size": len(data)}
-    )
+    body = {"s3_key": s3_key, "file_size": len(data), **more}
+    answer = service.call("POST", "/api/audio-file", account["token"], json=body)
     assert answer.status_code == 201, answer.text
     file_id: str = answer.json()["audio_file"]["file_id"]
     return file_id
