@@ -104,7 +104,7 @@ class ProfileAnswer(UserShape):
 
 
 class DeletionShape(Answer):
-    status = fields.Constant("in_progress", required=True)
+    status = Known(("in_progress",), "How far the deletion is", required=True)
     started_at = fields.DateTime(required=True)
 
 

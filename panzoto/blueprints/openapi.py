@@ -202,10 +202,17 @@ def finished(document: dict[str, Any]) -> dict[str, Any]:
     schemas.pop("PaginationMetadata", None)
     codes: list[dict[str, Any]] = [{"type": "string", "enum": every_code()}, {"type": "string"}]
     code = schemas[Error.__name__]["properties"]["code"]
-    code.pop("type", None)
     code["anyOf"] = codes
     for name, schema in schemas.items():
         for property_name, described in schema.get("properties", {}).items():
+            if "anyOf" in described or "oneOf" in described:
+                # The choices say it, and generators would make a choice of their own of it.
+                described.pop("type", None)
+            if set(described) == {"default"}:
+                # What is always the same, which is told as a default that could be another value.
+                described |= {"type": "string", "const": described.pop("default")}
+            if described.get("format") == "url":
+                described["format"] = "uri"
             _give_example(described, _example_of(name, property_name))
     for path in sorted(document["paths"]):
         for method, operation in document["paths"][path].items():

@@ -29,6 +29,18 @@ PARTLY: dict[str, Any] = {
         "schema": {"type": "string", "examples": ["bytes 0-99/64000"]},
     }
 }
+RANGE: dict[str, Any] = {
+    "in": "header",
+    "name": "Range",
+    "description": "One byte range of the plain recording",
+    "schema": {"type": "string", "examples": ["bytes=0-65535"]},
+}
+IF_RANGE: dict[str, Any] = {
+    "in": "header",
+    "name": "If-Range",
+    "description": "The `ETag` of the answer before: when the recording is another now, all of it comes",
+    "schema": {"type": "string", "examples": ['"9bb58f26192e4ba00f01e2e7b136bbd8"']},
+}
 ONE_RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*", re.IGNORECASE)
 
 
@@ -38,7 +50,7 @@ def playback_path(ticket: str) -> str:
 
 
 @blueprint.get("/playback/<ticket>")
-@blueprint.doc(operationId="playRecording")
+@blueprint.doc(operationId="playRecording", parameters=[RANGE, IF_RANGE])
 @blueprint.streams(200, KINDS, "The plain recording", SEEKABLE)
 @blueprint.streams(206, KINDS, "The requested part of the plain recording", SEEKABLE | PARTLY)
 @blueprint.failures(

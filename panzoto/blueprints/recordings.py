@@ -163,7 +163,7 @@ def download(file_id: str) -> dict[str, Any]:
     }
 
 
-@blueprint.post("/decrypt-audio")
+@blueprint.post("/decrypt-audio", tags=["Playback"])
 @blueprint.doc(operationId="decryptAudio")
 @blueprint.arguments(DecryptAudio)
 @blueprint.answers(
