@@ -19,6 +19,7 @@ from panzoto.blueprints import (
     health,
     history,
     mail,
+    pages,
     playback,
     profile,
     recordings,
@@ -36,6 +37,7 @@ Guard = Callable[[], None]
 TABLE: tuple[tuple[flask.Blueprint, str, Guard], ...] = (
     (health.blueprint, "/api", open_to_all),
     (docs.blueprint, "/api", open_to_all),
+    (pages.blueprint, "", open_to_all),
     (account.entrance, "/api", open_to_all),
     (mail.entrance, "/api", open_to_all),
     (playback.blueprint, "/api", open_to_all),

@@ -102,14 +102,14 @@ def change_password(wanted: dict[str, Any]) -> dict[str, Any]:
 @blueprint.answers(
     201,
     RecoveryKeyAnswer,
-    "Shown this once; an earlier one is void",
+    "Shown this once; an earlier one is not taken any more",
     errors.InvalidPassword,
     errors.UserNotFound,
     errors.Conflict,
     errors.PasswordNotSet,
 )
 def make_recovery_key(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
-    """Make a new recovery key, which voids an earlier one."""
+    """Make a new recovery key; an earlier one is not taken any more."""
     accounts = services().accounts
     written, made_at = accounts.make_recovery_key(signed_in_user(), wanted["password"], caller(), client())
     return {"recovery_key": written, "created_at": made_at}, 201
