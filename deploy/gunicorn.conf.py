@@ -78,7 +78,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector  # noqa: E402
 
 from deploy.worker import JsonLogger, Worker  # noqa: E402
-from panzoto import logs  # noqa: E402
+from panzoto import cors, logs  # noqa: E402
 from panzoto.config import Settings  # noqa: E402
 from panzoto.errors import SettingsError  # noqa: E402
 from panzoto.unfinished import take_up_soon  # noqa: E402
@@ -90,6 +90,7 @@ except SettingsError as error:
     sys.exit(2)
 
 logs.init(settings.log_level, settings.production)
+Worker.cors = cors.before_a_request(settings.cors_origins)
 
 METRICS_ADDRESS = "127.0.0.1"
 # What a listener has not yet taken waits in the kernel and not in one of our threads.  Measured with 500 KB

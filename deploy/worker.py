@@ -9,14 +9,14 @@ import selectors
 import socket
 import time
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, ClassVar
 
 from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from panzoto.http import REFUSALS
+from panzoto.http import REFUSALS, SECURITY_HEADERS
 
 # How long, and for how many bytes, a connection that is being closed is still read from.
 LINGER_SECONDS = 10.0
@@ -66,6 +66,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     gunicorn does that too, but for 64 KiB, and in the one thread that also accepts connections, which each
     client that leaves its own half open stops for two seconds.  Here the poller does it.
     """
+
+    # The headers by which pages may read a refusal; gunicorn.conf.py knows the settings.
+    cors: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -147,14 +150,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.log.info("Refused what is not a request", extra=details)
         code, sentence = REFUSALS.get(status, UNEXPECTED)
         body = json.dumps({"error": sentence, "code": code, "request_id": request_id}).encode()
-        head = (
-            f"HTTP/1.1 {status} {reason}\r\n"
-            "Connection: close\r\n"
-            "Content-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
+        headers = {
+            "Connection": "close",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "X-Request-ID": request_id,
+            **SECURITY_HEADERS,
+            **self.cors,
+        }
+        head = f"HTTP/1.1 {status} {reason}\r\n" + "".join(f"{name}: {headers[name]}\r\n" for name in headers)
         try:
-            util.write_nonblock(client, head.encode() + body)
+            util.write_nonblock(client, head.encode() + b"\r\n" + body)
         except OSError:
             self.log.debug("A refusal could not be sent")
 

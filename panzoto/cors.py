@@ -9,6 +9,7 @@ from panzoto.config import Settings
 
 EXPOSED = (
     "Accept-Ranges",
+    "Content-Disposition",
     "Content-Length",
     "Content-Range",
     "ETag",
@@ -34,3 +35,15 @@ def init_app(app: Flask, settings: Settings) -> None:
             send_wildcard="*" in settings.cors_origins,
             max_age=3600,
         )
+
+
+def before_a_request(origins: tuple[str, ...]) -> dict[str, str]:
+    """Return the headers for an error that comes before a request has been read, and its origin with it.
+
+    Pages of the one allowed origin, or of any, can read it; where there are several nobody can tell which.
+    """
+    if "*" not in origins and len(origins) != 1:
+        return {}
+    named = "*" if "*" in origins else origins[0]
+    told = {"Access-Control-Allow-Origin": named, "Access-Control-Expose-Headers": ", ".join(EXPOSED)}
+    return told if named == "*" else {**told, "Vary": "Origin"}

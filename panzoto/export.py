@@ -1,7 +1,8 @@
 """Everything of one account as a ZIP, streamed in constant memory.
 
 It holds the records as JSON, the encrypted objects as they lie in the bucket,
-the vault, and a README that says how to open them without this service.
+the vault, a program that opens them without this service, and a README that
+says how another one would.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from panzoto import open_recordings
 from panzoto.errors import ObjectNotFound
 from panzoto.export_readme import README
 from panzoto.models import AudioFile, User
@@ -19,6 +22,8 @@ from panzoto.models.ownership import is_proved
 from panzoto.storage import Storage, StoredObject
 
 PIECE = 512 * 1024
+# Nothing here calls it: it travels along as the file it is.
+OPENER = Path(open_recordings.__file__)
 
 
 def stream(user: User, storage: Storage) -> Iterator[bytes]:
@@ -28,6 +33,7 @@ def stream(user: User, storage: Storage) -> Iterator[bytes]:
     not_opened: list[str] = []
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_entry("README.txt"), README)
+        archive.writestr(_entry(OPENER.name), OPENER.read_bytes())
         archive.writestr(_entry("account.json"), _pretty(user.to_export()))
         yield sink.taken()
         yield from _records(archive, sink, user.user_id)

@@ -4,43 +4,88 @@ README = """\
 Your Panzoto recordings
 =======================
 
-account.json      your account: address, vault, and what is kept under the vault
-recordings.jsonl  what is known of each recording, one JSON object a line
-objects/<file_id> each recording, encrypted, byte for byte as it was stored
-missing.json      recordings whose object was not there
+open_recordings.py  opens everything: see the next lines
+account.json        your account: address, vault, and what is kept under the vault
+recordings.jsonl    what is known of each recording, one JSON object a line
+objects/<file_id>   each recording, encrypted, byte for byte as it was stored
+missing.json        recordings whose object was not there
 
-Everything opens with your password and nothing else. All integers are
-big-endian; HKDF is RFC 5869 with SHA-256 and an empty salt unless one is
-given; AES-GCM is AES-256-GCM with its 16-byte tag at the end.
+Unpack this archive, and in its folder run (Python 3.9 or newer):
 
-1. The vault key
+    python3 -m pip install "cryptography>=44"
+    python3 open_recordings.py
+
+It asks for your recovery key or your password and writes each recording to a
+file of its own in the folder `opened`. Nothing is sent anywhere. It may also
+be told: `--export FOLDER` where the archive was unpacked, `--to FOLDER` where
+the recordings shall go.
+
+
+How it is done, for whoever writes another opener
+-------------------------------------------------
+
+All integers are big-endian; || joins bytes; texts in quotes are ASCII bytes.
+HKDF is RFC 5869 with SHA-256, 32 bytes out, an empty salt unless one is given,
+and the named text as info; AES-GCM is AES-256-GCM with its 16-byte tag at the
+end. Binary values in account.json are base64, but for salts and key_id, which
+are hex digits.
+
+1. The vault key, from the password
    KEK = Argon2id(password as UTF-8, vault.kdf.salt as bytes, time_cost passes,
          memory_cost_kib KiB, parallelism lanes, version 0x13, 32 bytes)
-   vault.wrapped_key (base64) = nonce (12) || AES-GCM(KEK, nonce, vault key),
-         associated data = "panzoto/v2/vault" followed by user_id
-   With a recovery key instead: KEK = HKDF(its 32 bytes, "panzoto/v2/recovery"),
-         recovery.wrapped_key the same way with "panzoto/v2/recovery".
+   vault.wrapped_key = nonce (12) || AES-GCM(KEK, nonce, vault key),
+         associated data = "panzoto/v2/vault" || user_id as text
+   A tag that does not match means a wrong password. vault.key_id is the first
+   16 bytes of HKDF(vault key, "panzoto/v2/key-id").
 
-2. A recording that begins with PNZ2
+2. The vault key, from the recovery key
+   The recovery key is 32 bytes, written as 14 groups of 4 characters, joined
+   by hyphens. The alphabet is Crockford's base 32, in which each character is
+   5 bits, the first one standing for 0:
+         0123456789ABCDEFGHJKMNPQRSTVWXYZ
+   Read it so: leave out hyphens and spaces, make all letters capital, read O
+   as 0, I and L as 1. The first 13 groups (52 characters, 260 bits, the most
+   significant first) are the 32 bytes followed by 4 bits that are zero. The
+   14th group (4 characters, 20 bits) is a checksum: the first 20 bits of the
+   SHA-256 of the 32 bytes. For example, the bytes 00 01 02 ... 1f are written
+         000G-40R4-0M30-E209-185G-R38E-1W81-
+         24GK-2GAH-C5RR-34D1-P70X-3RFG-CC6W
+   KEK = HKDF(the 32 bytes, "panzoto/v2/recovery")
+   recovery.wrapped_key = nonce (12) || AES-GCM(KEK, nonce, vault key),
+         associated data = "panzoto/v2/recovery" || user_id as text
+
+3. Which recording is which
+   Each line of recordings.jsonl has the file_id, under which the object lies
+   in `objects`, and the s3_key, which is part of what was encrypted. An object
+   that begins with the bytes "PNZ2" is of paragraph 4, any other one of
+   paragraph 5 (by chance one of paragraph 5 may begin like that as well: try
+   both).
+
+4. Version 2
    wrapping key = HKDF(vault key, "panzoto/v2/wrap")
    file key     = AES-GCM(wrapping key, nonce = bytes 22-33, bytes 34-81,
                   associated data = bytes 0-21)
+   bytes 82-113 = HKDF(file key, "panzoto/v2/commit" || bytes 0-81)
    key value    = HKDF(file key, "panzoto/v2/stream")
    From byte 128 on it is a Tink streaming AEAD (AES256-GCM-HKDF-SHA256, 64 KiB
    segments, derived key of 32 bytes) under key value, whose associated data is
-   bytes 0-127 followed by the recording's s3_key as UTF-8. By hand:
+   bytes 0-127 || s3_key as UTF-8. By hand:
      byte 128 is 0x28, then salt (32) and nonce prefix (7)
-     segment key = HKDF(key value, associated data, salt = salt)
+     segment key = HKDF(key value, info = associated data, salt = salt)
      segment i begins at 128 + i * 65536 (segment 0 after those 40 bytes) and is
-     AES-GCM(segment key, nonce = prefix || i as 4 bytes || 1 for the last, else 0)
+     AES-GCM(segment key, nonce, plain bytes), where
+     nonce = prefix || i as 4 bytes || one byte, 1 for the last segment, else 0
 
-3. Any other recording (what phones wrote before)
-   key = PBKDF2-HMAC-SHA256(password, salt = key_salt, 100000 rounds, 32 bytes)
-   object = IV || AES-GCM(key, IV, recording), where the IV has 12 or 16 bytes
-   and the salt is either the 32 bytes of key_salt or its 64 hex digits as
-   ASCII. Only the tag tells which: try the four.
-   Recordings of an earlier password: each entry of earlier_direct_keys holds
-   keys (base64) = nonce (12) || AES-GCM(HKDF(vault key, "panzoto/v2/direct"),
-   nonce, both keys), associated data = "panzoto/v2/direct" followed by user_id.
+5. What the earlier phones wrote
+   object = IV || AES-GCM(key, IV, recording), no associated data
+   The IV has 12 or 16 bytes. The key comes from the password of the day on
+   which the recording was made:
+         key = PBKDF2-HMAC-SHA256(password, salt, 100000 rounds, 32 bytes)
+   where the salt is either the 32 bytes of key_salt or its 64 hex digits as
+   ASCII. Nothing says which of the four it is, only the tag: try them.
+   Keys that need no password: each entry of earlier_direct_keys, of earlier
+   passwords and of the one that was valid when the recovery key was made, has
+   keys = nonce (12) || AES-GCM(HKDF(vault key, "panzoto/v2/direct"), nonce,
+         two keys), associated data = "panzoto/v2/direct" || user_id as text
    The first 32 bytes are the key of the raw salt, the others of the hex digits.
 """

@@ -1,8 +1,10 @@
 """What the mails say: plain texts for people who may be worried while they read them.
 
 Nothing of what a stranger typed stands in a mail, except for the name of a
-device that was signed in with the right password. Codes stand in the text and
-never in an address to open, since addresses are logged on their way.
+device that was signed in with the right password. A code stands in a line of
+its own and, where the operator has said at which address the service is, in
+the fragment of an address to open: that part is sent to nobody, so it is
+logged nowhere on its way. An address that a request named is in no letter.
 """
 
 from __future__ import annotations
@@ -16,12 +18,18 @@ from panzoto.sessions import Client
 VERIFICATION_HOURS = 24
 RESET_MINUTES = 60
 LINE_CHARACTERS = 76
-CONFIRM = "To confirm that it is yours, enter this code:"
+CONFIRM = "To confirm that it is yours,"
+CHOOSE = "To choose a new password,"
 UNCONFIRMED = "do nothing: an address that nobody confirms is not trusted."
 VALID_FOR = f"The code is valid for {VERIFICATION_HOURS} hours."
 NOT_YOU = (
     "If this was not you, somebody knows your password: change it now, sign out the other devices, "
     "and change it in every other place where you use it."
+)
+# The vault key stays the same, and a copy of the stored account goes on opening with what opened it then.
+COPIES = (
+    "That keeps them out from then on. It does not take back what they have heard or copied until then, and "
+    "a copy of the stored data that was made before goes on opening with what they know."
 )
 
 
@@ -39,6 +47,7 @@ class Letters:
     """The letters of one service, signed with its address where that is known."""
 
     def __init__(self, service_url: str | None) -> None:
+        self._service_url = service_url
         self._signature = f"-- \nPanzoto, {service_url}\n" if service_url else "-- \nPanzoto\n"
 
     def verification(self, to: str, code: str) -> Letter:
@@ -46,8 +55,8 @@ class Letters:
             "verification",
             to,
             "Confirm your address",
-            f"an account was made at Panzoto with this address. {CONFIRM}",
-            code,
+            "an account was made at Panzoto with this address.",
+            *self._way(CONFIRM, "verify", code),
             VALID_FOR,
             f"If you made no account, {UNCONFIRMED}",
         )
@@ -59,7 +68,7 @@ class Letters:
             "New sign-in to your account",
             "a device that was not seen before has signed in to your account with your password.",
             _circumstances(client, at),
-            NOT_YOU,
+            f"{NOT_YOU} {COPIES}",
         )
 
     def password_changed(self, to: str, client: Client, at: datetime) -> Letter:
@@ -70,6 +79,9 @@ class Letters:
             "your account has a new password. All recordings open with it, and every other device that was "
             "signed in with an earlier one was signed out.",
             _circumstances(client, at),
+            "If you changed it because somebody knew the former one: they are kept out from now on. It does "
+            "not take back what they have heard or copied until now, and a copy of the stored data that was "
+            "made before goes on opening with the former password.",
             "If this was not you, ask for a new password by mail at once; the code comes to this address.",
         )
 
@@ -82,13 +94,13 @@ class Letters:
             "out. All recordings open with the new password, and the recovery key stays valid.",
             _circumstances(client, at),
             "If this was not you, somebody has your recovery key. Ask for a new password by mail, with that "
-            "key, and then make a new recovery key, which makes the old one void.",
+            f"key, and then make a new recovery key; after that the old one is not taken any more. {COPIES}",
         )
 
     def password_reset(self, to: str, client: Client, at: datetime, started_over: bool) -> Letter:
         effect = (
             "The account has begun anew without a recovery key: recordings that were made before can never "
-            "be opened again. An earlier recovery key is void; please make a new one."
+            "be opened again. An earlier recovery key is not taken any more; please make a new one."
             if started_over
             else "All recordings open with the new password, and the recovery key stays valid."
         )
@@ -109,9 +121,10 @@ class Letters:
             "recovery-key-made",
             to,
             "A new recovery key was made",
-            "a new recovery key was made for your account. It opens everything, and an earlier one is void.",
+            "a new recovery key was made for your account. It opens everything, and an earlier one is not "
+            "taken any more.",
             _circumstances(client, at),
-            f"{NOT_YOU} Then make a new recovery key, which makes this one void.",
+            f"{NOT_YOU} Then make a new recovery key; after that this one is not taken any more. {COPIES}",
         )
 
     def email_left(self, to: str, client: Client, at: datetime) -> Letter:
@@ -132,8 +145,8 @@ class Letters:
             "email-changed",
             to,
             "Confirm your new address",
-            f"this is now the address of your account at Panzoto. {CONFIRM}",
-            code,
+            "this is now the address of your account at Panzoto.",
+            *self._way(CONFIRM, "verify", code),
             VALID_FOR,
             f"If you have no account at Panzoto, {UNCONFIRMED}",
         )
@@ -152,11 +165,17 @@ class Letters:
             "PLEASE READ THIS FIRST. Your recordings are sealed with your password, and nobody else can open "
             f"them, not even we. {key} Without the recovery key you get back the account, but the recordings "
             "in it are lost: nobody will ever be able to open them again.",
-            "To choose a new password, enter this code:",
-            code,
+            *self._way(CHOOSE, "reset", code),
             f"The code is valid for {RESET_MINUTES} minutes, and for one change of the password.",
             "If you did not ask for this, or remember your password after all, do nothing: nothing changes.",
         )
+
+    def _way(self, purpose: str, page: str, code: str) -> tuple[str, ...]:
+        """Return how the code comes back: by a page of the service where its address is known, or by hand."""
+        if self._service_url is None:
+            return f"{purpose} enter this code:", code
+        link = f"{self._service_url}/{page}#code={code}"
+        return f"{purpose} open this address:", link, "Or enter this code in your app:", code
 
     def _letter(self, kind: str, to: str, subject: str, *paragraphs: str) -> Letter:
         wrapped = (_wrapped(paragraph) for paragraph in paragraphs)

@@ -335,7 +335,8 @@ class FileIds(fields.Field[list[str]]):
     """The clips of a sitting: no more than `MAX_CLIPS`, each once, in the order in which they are played."""
 
     def __init__(self, **kwargs: Any) -> None:
-        shape = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_CLIPS}
+        items = {"type": "string", "format": "uuid"}
+        shape = {"type": "array", "items": items, "minItems": 1, "maxItems": MAX_CLIPS}
         super().__init__(metadata={**shape, "uniqueItems": True}, **kwargs)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
@@ -349,8 +350,10 @@ class FileIds(fields.Field[list[str]]):
 
 
 class DecryptAudio(Request):
+    """One of the last three is needed, and no other beside `file_ids`."""
+
     password = Text(required=True)
-    file_id = Text()
+    file_id = Text(metadata={"format": "uuid"})
     s3_key = Text()
     file_ids = FileIds()
 

@@ -2,10 +2,66 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from typing import Any
+
+from marshmallow import INCLUDE, Schema, fields, validate
+
+# Every type in the account's security log.
+EVENT_TYPES = (
+    "registered",
+    "signed_in",
+    "sign_in_failed",
+    "refresh_reused",
+    "signed_out",
+    "password_changed",
+    "email_changed",
+    "recovery_key_made",
+    "recovered",
+    "recording_decrypted",
+    "recording_deleted",
+    "exported",
+    "deletion_started",
+    "account_looked_up",
+    "account_locked",
+    "account_unlocked",
+    "sessions_ended",
+)
+# What opened a recording.
+FORMATS = (
+    "v2",
+    "single-iv12-raw-salt",
+    "single-iv12-hex-salt",
+    "single-iv16-raw-salt",
+    "single-iv16-hex-salt",
+)
+STATUSES = ("pending", "stored", "unknown")
 
 
-class Error(Schema):
+class Answer(Schema):
+    """Base of what clients get. Further fields may come: a client ignores what it does not know."""
+
+    class Meta:
+        unknown = INCLUDE
+
+
+class Known(fields.String):
+    """A string out of `values`, to which more may be added later: clients must bear one they do not know."""
+
+    def __init__(self, values: tuple[str, ...], sentence: str, **kwargs: Any) -> None:
+        choices: list[dict[str, Any]] = [{"type": "string", "enum": list(values)}, {"type": "string"}]
+        if kwargs.get("allow_none"):
+            choices.append({"type": "null"})
+        super().__init__(metadata={"description": sentence, "anyOf": choices}, **kwargs)
+
+
+class UsageShape(Answer):
+    recordings = fields.Integer(required=True)
+    bytes = fields.Integer(required=True)
+    quota_recordings = fields.Integer(required=True)
+    quota_bytes = fields.Integer(required=True)
+
+
+class Error(Answer):
     error = fields.String(required=True, metadata={"description": "One sentence for a person"})
     code = fields.String(required=True, metadata={"description": "A stable name for programs"})
     request_id = fields.String(required=True)
@@ -18,9 +74,16 @@ class Error(Schema):
     file_id = fields.String(
         metadata={"description": "Of a call about several recordings: the one that is the reason"}
     )
+    usage = fields.Nested(
+        UsageShape, metadata={"description": "Of `quota_exceeded`: what is used, and what may be"}
+    )
+    missing_parts = fields.List(
+        fields.Integer(),
+        metadata={"description": "Of `upload_incomplete`: the numbers of the parts that have not arrived"},
+    )
 
 
-class UserShape(Schema):
+class UserShape(Answer):
     user_id = fields.UUID(required=True)
     email = fields.Email(
         required=True,
@@ -30,15 +93,8 @@ class UserShape(Schema):
     created_at = fields.DateTime(required=True)
 
 
-class UserAnswer(Schema):
+class UserAnswer(Answer):
     user = fields.Nested(UserShape, required=True)
-
-
-class UsageShape(Schema):
-    recordings = fields.Integer(required=True)
-    bytes = fields.Integer(required=True)
-    quota_recordings = fields.Integer(required=True)
-    quota_bytes = fields.Integer(required=True)
 
 
 class ProfileAnswer(UserShape):
@@ -47,30 +103,30 @@ class ProfileAnswer(UserShape):
     usage = fields.Nested(UsageShape, required=True)
 
 
-class DeletionShape(Schema):
-    status = fields.String(required=True)
+class DeletionShape(Answer):
+    status = Known(("in_progress",), "How far the deletion is", required=True)
     started_at = fields.DateTime(required=True)
 
 
-class DeletionAnswer(Schema):
+class DeletionAnswer(Answer):
     deletion = fields.Nested(DeletionShape, required=True)
 
 
-class EventShape(Schema):
+class EventShape(Answer):
     event_id = fields.String(required=True)
-    type = fields.String(required=True)
+    type = Known(EVENT_TYPES, "What happened; more types may follow", required=True)
     at = fields.DateTime(required=True)
     session_id = fields.String(required=True, allow_none=True)
     address = fields.String(required=True, allow_none=True)
     detail = fields.Dict(required=True)
 
 
-class EventsAnswer(Schema):
+class EventsAnswer(Answer):
     events = fields.List(fields.Nested(EventShape), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class Argon2Shape(Schema):
+class Argon2Shape(Answer):
     algorithm = fields.Constant("argon2id", required=True)
     version = fields.Integer(required=True)
     time_cost = fields.Integer(required=True)
@@ -79,26 +135,26 @@ class Argon2Shape(Schema):
     salt = fields.String(required=True, metadata={"description": "64 hex digits"})
 
 
-class VaultShape(Schema):
+class VaultShape(Answer):
     version = fields.Integer(required=True)
     key_id = fields.String(required=True, metadata={"description": "32 hex digits"})
     kdf = fields.Nested(Argon2Shape, required=True)
     wrapped_key = fields.String(required=True, metadata={"description": "base64"})
 
 
-class KeyDerivationShape(Schema):
+class KeyDerivationShape(Answer):
     algorithm = fields.String(required=True)
     iterations = fields.Integer(required=True)
 
 
-class RefreshAnswer(Schema):
+class RefreshAnswer(Answer):
     token = fields.String(required=True)
     refresh_token = fields.String(required=True, metadata={"description": "For a single use"})
     expires_at = fields.DateTime(required=True, metadata={"description": "When token ends"})
     session_id = fields.UUID(required=True)
 
 
-class SessionShape(Schema):
+class SessionShape(Answer):
     session_id = fields.UUID(required=True)
     device_name = fields.String(required=True)
     created_at = fields.DateTime(required=True)
@@ -106,7 +162,7 @@ class SessionShape(Schema):
     current = fields.Boolean(required=True)
 
 
-class SessionsAnswer(Schema):
+class SessionsAnswer(Answer):
     sessions = fields.List(fields.Nested(SessionShape), required=True)
 
 
@@ -118,59 +174,62 @@ class AccountShape(RefreshAnswer):
     vault = fields.Nested(VaultShape, required=True)
 
 
-class MailAnswer(Schema):
+class MailAnswer(Answer):
     status = fields.Constant("accepted", required=True)
 
 
-class RecoveryKeyAnswer(Schema):
+class RecoveryKeyAnswer(Answer):
     recovery_key = fields.String(
         required=True, metadata={"description": "14 groups of 4 characters; shown this once"}
     )
     created_at = fields.DateTime(required=True)
 
 
-class AudioFileShape(Schema):
+class AudioFileShape(Answer):
     file_id = fields.UUID(required=True)
     user_id = fields.UUID(required=True)
     s3_key = fields.String(required=True)
     file_size = fields.Integer(required=True, allow_none=True, metadata={"description": "Bytes"})
     uploaded_at = fields.DateTime(required=True, allow_none=True)
-    status = fields.String(required=True, validate=validate.OneOf(("pending", "stored", "unknown")))
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf(STATUSES),
+        metadata={
+            "description": "`pending`: announced, not yet seen in the bucket; `stored`; "
+            "`unknown`: recorded by an earlier app and never looked at"
+        },
+    )
     recorded_at = fields.DateTime(required=True, allow_none=True)
     duration_ms = fields.Integer(required=True, allow_none=True)
     content_type = fields.String(required=True, allow_none=True)
     title = fields.String(required=True, allow_none=True)
     note = fields.String(required=True, allow_none=True)
     deleted_at = fields.DateTime(required=True, allow_none=True)
-    format = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "What opened the recording, once something has"},
-    )
+    format = Known(FORMATS, "What opened the recording, once something has", required=True, allow_none=True)
 
 
-class AudioFileAnswer(Schema):
+class AudioFileAnswer(Answer):
     audio_file = fields.Nested(AudioFileShape, required=True)
 
 
-class AudioFilesAnswer(Schema):
+class AudioFilesAnswer(Answer):
     audio_files = fields.List(fields.Nested(AudioFileShape), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class DownloadAnswer(Schema):
+class DownloadAnswer(Answer):
     url = fields.URL(required=True)
     expires_at = fields.DateTime(required=True)
     etag = fields.String(required=True)
     size = fields.Integer(required=True)
 
 
-class PartShape(Schema):
+class PartShape(Answer):
     part_number = fields.Integer(required=True)
     url = fields.URL(required=True)
 
 
-class UploadShape(Schema):
+class UploadShape(Answer):
     """`method`, `url` and `headers` for a single upload, `part_size` and `parts` for a multipart one."""
 
     type = fields.String(required=True, validate=validate.OneOf(("single", "multipart")))
@@ -182,14 +241,14 @@ class UploadShape(Schema):
     expires_at = fields.DateTime(required=True)
 
 
-class UploadAnswer(Schema):
+class UploadAnswer(Answer):
     file_id = fields.UUID(required=True)
     s3_key = fields.String(required=True)
-    status = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     upload = fields.Nested(UploadShape, required=True, allow_none=True)
 
 
-class StoredPartShape(Schema):
+class StoredPartShape(Answer):
     part_number = fields.Integer(required=True)
     size = fields.Integer(required=True)
     etag = fields.String(required=True)
@@ -199,46 +258,46 @@ class UploadState(UploadAnswer):
     stored_parts = fields.List(fields.Nested(StoredPartShape), required=True)
 
 
-class ChangeShape(Schema):
+class ChangeShape(Answer):
     type = fields.String(required=True, validate=validate.OneOf(("upsert", "delete")))
     file_id = fields.UUID(required=True)
     audio_file = fields.Nested(AudioFileShape, required=True, allow_none=True)
 
 
-class ChangesAnswer(Schema):
+class ChangesAnswer(Answer):
     changes = fields.List(fields.Nested(ChangeShape), required=True)
     next = fields.String(required=True)
     more = fields.Boolean(required=True)
 
 
-class SittingShape(Schema):
+class SittingShape(Answer):
     started_at = fields.DateTime(required=True)
     ended_at = fields.DateTime(required=True)
     duration_ms = fields.Integer(required=True)
     file_ids = fields.List(fields.UUID(), required=True)
 
 
-class TimelineAnswer(Schema):
+class TimelineAnswer(Answer):
     sittings = fields.List(fields.Nested(SittingShape), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class ErasureShape(Schema):
+class ErasureShape(Answer):
     file_id = fields.UUID(required=True)
     erased_at = fields.DateTime(required=True, allow_none=True)
     objects_removed = fields.Integer(required=True)
     objects_waiting = fields.Integer(required=True, allow_none=True)
 
 
-class ErasuresAnswer(Schema):
+class ErasuresAnswer(Answer):
     erasures = fields.List(fields.Nested(ErasureShape), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-AUDIO_FILE = {"$ref": "#/components/schemas/AudioFileShape"}
+AUDIO_FILE = {"$ref": "#/components/schemas/AudioFile"}
 
 
-class DecryptAnswer(Schema):
+class DecryptAnswer(Answer):
     status = fields.Constant("ready_for_transcription", required=True)
     file_info = fields.Raw(
         required=True,
@@ -252,12 +311,12 @@ class DecryptAnswer(Schema):
     expires_at = fields.DateTime(required=True)
 
 
-class HealthAnswer(Schema):
+class HealthAnswer(Answer):
     status = fields.Constant("healthy", required=True)
     service = fields.Constant("panzoto-backend", required=True)
     database = fields.Constant("dynamodb", required=True)
     version = fields.String(required=True)
 
 
-class ReadyAnswer(Schema):
+class ReadyAnswer(Answer):
     status = fields.Constant("ready", required=True)

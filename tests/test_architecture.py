@@ -42,7 +42,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pynamodb": ("panzoto.models", "panzoto.resources"),
     "jwt": ("panzoto.auth.tokens", "panzoto.auth.openid"),
     "argon2": ("panzoto.auth.passwords", "panzoto.crypto.derivation"),
-    "cryptography": ("panzoto.crypto",),
+    # An export carries `open_recordings` away, so that it can use nothing of ours.
+    "cryptography": ("panzoto.crypto", "panzoto.open_recordings"),
     "psycopg": ("migrations_from_rds.source",),
     "dotenv": ("panzoto.config",),
     "structlog": ("panzoto.logs",),
@@ -92,6 +93,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "panzoto.moments",
         "panzoto.metrics",
         "panzoto.object_keys",
+        "panzoto.open_recordings",
         "panzoto.processes",
         "panzoto.sizing",
         "panzoto.span_export",

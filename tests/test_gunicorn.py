@@ -86,6 +86,40 @@ class TestWhatIsNotARequest:
         assert requests.get(f"{service.url}/api/health", headers=claims, timeout=20).status_code == 200
 
 
+class TestPages:
+    """A refusal comes before anybody knows which page has asked."""
+
+    SENT = (
+        (b"rubbish\r\n\r\n", 400),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431),
+    )
+
+    @pytest.mark.parametrize(
+        ("origins", "named"),
+        [
+            ("*", "*"),
+            ("https://voice.example.com", "https://voice.example.com"),
+            ("https://voice.example.com,https://admin.example.com", None),
+        ],
+        ids=["any", "one", "several"],
+    )
+    def test_what_is_no_request_can_be_read_by_the_page_that_may(
+        self, moto: str, origins: str, named: str | None
+    ) -> None:
+        with run_service(moto, CORS_ORIGINS=origins) as running:
+            for sent, status in self.SENT:
+                with connect(running) as client:
+                    client.sendall(sent)
+                    response = http.client.HTTPResponse(client)
+                    response.begin()
+                    assert response.status == status
+                    assert response.headers["Access-Control-Allow-Origin"] == named
+                    exposed = response.headers["Access-Control-Expose-Headers"] or ""
+                    assert ("X-Request-ID" in exposed) is (named is not None)
+                    assert json.loads(response.read())["request_id"] == response.headers["X-Request-ID"]
+
+
 class TestClosing:
     def test_clients_who_leave_their_half_open_do_not_keep_others_waiting(self, service: Service) -> None:
         with ExitStack() as idle:

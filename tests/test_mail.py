@@ -117,10 +117,24 @@ class TestTexts:
         assert "http" not in written.text
         assert lines.count(CODE) == (written.kind in ("verification", "email-changed", "reset"))
 
-    def test_they_are_signed_with_the_address_of_the_service_and_the_code_is_not_in_it(self) -> None:
+    def test_a_code_comes_with_an_address_to_open_where_the_services_own_is_known(self) -> None:
+        pages = {"verification": "verify", "email-changed": "verify", "reset": "reset"}
         for written in all_letters("https://voice.example.com"):
+            lines = written.text.split("\n")
             assert written.text.endswith("\nPanzoto, https://voice.example.com\n")
-            assert written.text.count("http") == 1
+            page = pages.get(written.kind)
+            assert lines.count(f"https://voice.example.com/{page}#code={CODE}") == (page is not None)
+            assert lines.count(CODE) == (page is not None)
+            assert written.text.count("http") == 1 + (page is not None)
+            # Before the fragment there is nothing that a log on the way could keep.
+            assert CODE not in written.text.replace(f"#code={CODE}", "").replace(f"\n{CODE}\n", "")
+
+    def test_none_says_that_what_was_copied_is_void(self) -> None:
+        for written in all_letters():
+            assert "void" not in written.text
+        for kind in ("password-changed", "new-device", "recovered", "recovery-key-made"):
+            (told,) = {one.text for one in all_letters() if one.kind == kind}
+            assert "goes on opening" in " ".join(told.split())
 
     def test_notices_say_which_device_where_and_when(self) -> None:
         told = Letters(None).new_device("ada@example.com", CLIENT, AT).text

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import requests
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.support.service import Service
+from tests.support.service import ROOT, Service
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 # The calls of the contract: what each answers, and whether it wants a token.
@@ -85,7 +86,8 @@ class TestDocument:
     def test_every_error_has_the_one_shape(self, document: dict[str, Any]) -> None:
         shape = document["components"]["schemas"]["Error"]
         assert set(shape["required"]) == {"error", "code", "request_id"}
-        assert set(shape["properties"]) == {"error", "code", "request_id", "fields", "file_id"}
+        extra = {"fields", "file_id", "usage", "missing_parts"}
+        assert set(shape["properties"]) == {"error", "code", "request_id", *extra}
         for method, path, operation in operations(document):
             for status in operation["responses"]:
                 if status.isdigit() and int(status) >= 400:
@@ -111,6 +113,118 @@ class TestDocument:
             successes = [status for status in operation["responses"] if status.startswith("2")]
             assert successes, (method, path)
             assert all(operation["responses"][status]["description"] for status in successes), (method, path)
+
+    def test_every_operation_is_named_and_said_in_one_sentence(self, document: dict[str, Any]) -> None:
+        named = [operation["operationId"] for _, _, operation in operations(document)]
+        assert len(set(named)) == len(named)
+        for method, path, operation in operations(document):
+            assert re.fullmatch(r"[a-z]+([A-Z][a-z]*)*", operation["operationId"])
+            assert re.fullmatch(r"[A-Z][^.]+\.", operation["summary"]), (method, path)
+
+    def test_groups_are_declared_and_named_for_readers(self, document: dict[str, Any]) -> None:
+        declared = [tag["name"] for tag in document["tags"]]
+        used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+        assert used == set(declared)
+        assert all(re.fullmatch(r"[A-Z][a-z ]+", name) for name in declared)
+        assert all(tag["description"].endswith(".") for tag in document["tags"][:-1])
+
+    def test_paths_and_server_belong_together(self, document: dict[str, Any]) -> None:
+        assert all(path.startswith("/api/") for path in document["paths"])
+        assert [server["url"] for server in document["servers"]] == ["/"]
+
+    def test_an_open_call_says_that_it_is_open(self, service: Service, document: dict[str, Any]) -> None:
+        opened = {path for _, path, operation in operations(document) if operation["security"] == []}
+        assert opened >= {"/api/health", "/api/register", "/api/login", "/api/playback/{ticket}"}
+        for method, path, operation in operations(document):
+            if operation["security"]:
+                answer = service.call(method.upper(), path.replace("{", "").replace("}", ""))
+                assert answer.json()["code"] == "token_missing", (method, path)
+
+    def test_every_answer_with_a_body_has_a_type_a_schema_and_an_example(
+        self, document: dict[str, Any]
+    ) -> None:
+        for method, path, operation in operations(document):
+            for status in operation["responses"]:
+                answer = response(document, operation, status)
+                assert ("content" in answer) is (status != "204"), (method, path, status)
+                for kind, content in answer.get("content", {}).items():
+                    assert content["schema"], (method, path, status)
+                    assert kind != "application/json" or content["examples"], (method, path, status)
+        binary = {
+            (path, kind)
+            for _, path, operation in operations(document)
+            for status in operation["responses"]
+            for kind in response(document, operation, status).get("content", {})
+            if kind != "application/json"
+        }
+        assert binary == {
+            ("/api/user/export", "application/zip"),
+            ("/api/playback/{ticket}", "audio/*"),
+            ("/api/playback/{ticket}", "application/octet-stream"),
+        }
+
+    def test_every_example_is_what_its_schema_says(self, document: dict[str, Any]) -> None:
+        checked = 0
+        for method, path, operation in operations(document):
+            contents = [operation.get("requestBody", {}).get("content", {})]
+            contents += [
+                response(document, operation, status).get("content", {}) for status in operation["responses"]
+            ]
+            for content in (one for types in contents for one in types.values()):
+                schema = {**content["schema"], "components": document["components"]}
+                for example in content.get("examples", {}).values():
+                    wrong = list(OAS31Validator(schema).iter_errors(example["value"]))
+                    assert wrong == [], (method, path, wrong)
+                    checked += 1
+        assert checked > 400
+
+    def test_every_body_and_parameter_has_an_example(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                assert content["examples"], (method, path)
+            for parameter in operation.get("parameters", ()):
+                assert parameter["schema"]["examples"], (method, path, parameter["name"])
+                assert parameter["description"], (method, path, parameter["name"])
+
+    def test_answers_and_requests_leave_room_for_what_is_added_later(self, document: dict[str, Any]) -> None:
+        for name, schema in document["components"]["schemas"].items():
+            assert schema.get("additionalProperties") is not False, name
+
+    def test_what_takes_one_of_several_values_lists_them(self, document: dict[str, Any]) -> None:
+        schemas = document["components"]["schemas"]
+
+        def values(schema: str, name: str) -> set[str]:
+            described = schemas[schema]["properties"][name]
+            return set(described.get("enum") or described["anyOf"][0]["enum"])
+
+        written = "".join(path.read_text() for path in (ROOT / "panzoto").rglob("*.py"))
+        types = set(re.findall(r'Event\.of\(\s*[\w.]+,\s*"([a-z_]+)"', written))
+        assert len(types) > 8
+        assert values("Event", "type") >= types
+        assert values("AudioFile", "status") == {"pending", "stored", "unknown"}
+        assert len(values("AudioFile", "format")) == 5
+        assert values("Change", "type") == {"upsert", "delete"}
+        assert values("Upload", "type") == {"single", "multipart"}
+        codes = values("Error", "code")
+        for _, _, operation in operations(document):
+            for status in operation["responses"]:
+                if int(status) >= 400:
+                    examples = response(document, operation, status)["content"]["application/json"][
+                        "examples"
+                    ]
+                    assert {one["value"]["code"] for one in examples.values()} <= codes
+
+    def test_every_code_is_told_where_a_client_meets_it(self, document: dict[str, Any]) -> None:
+        told = {
+            code
+            for _, _, operation in operations(document)
+            for status in operation["responses"]
+            if int(status) >= 400
+            for code in response(document, operation, status)["content"]["application/json"]["examples"]
+        }
+        every = set(document["components"]["schemas"]["Error"]["properties"]["code"]["anyOf"][0]["enum"])
+        # These come before an address has been understood, so they belong to no call.
+        assert every - told == {"not_found", "request_timeout", "uri_too_long", "headers_too_large"}
 
     def test_the_token_is_described(self, document: dict[str, Any]) -> None:
         schemes = document["components"]["securitySchemes"]

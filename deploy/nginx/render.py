@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
+import os
 import pwd
 import re
 import sys
@@ -21,6 +22,7 @@ TEMPLATE = Path(__file__).resolve().parent / "nginx.conf.template"
 SERVER_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
 # What may stand in the configuration without quotation marks.
 PLAIN_PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,20}://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
 USERS = ("www-data", "nginx", "nobody")
 
 # Status, code, sentence and Retry-After of what nginx answers by itself, as the service would have said it.
@@ -38,8 +40,63 @@ ERRORS: tuple[tuple[int, str, str, int | None], ...] = (
 )
 
 
-def error_page(status: int, code: str, sentence: str, retry_after: int | None) -> str:
-    """Return the location that answers `status` in the service's own shape."""
+# What pages may read of an answer and send with a call, as the service itself says it.
+EXPOSED_HEADERS = (
+    "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, RateLimit, RateLimit-Limit, "
+    "RateLimit-Policy, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-ID"
+)
+ALLOWED_HEADERS = "Authorization, Content-Type, If-Range, Range, X-Request-ID"
+ALLOWED_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+# Errors that have nothing to do with what is asked for, so that the question before a call meets them too.
+MET_BY_PREFLIGHTS = (429, 503)
+
+
+def cors_maps(origins: list[str]) -> str:
+    """Return the maps that say what a page of the request's origin is told; none where no page may call.
+
+    What comes before a request has been read names no origin: there the one allowed origin is told, or `*`.
+    """
+    if "*" in origins:
+        allowed = ['default "*";']
+    else:
+        unnamed = [f'"" "{origins[0]}";'] if len(origins) == 1 else []
+        allowed = ['default "";', *unnamed, *(f'"{origin}" "{origin}";' for origin in origins)]
+    maps = {
+        ("$http_origin", "$panzoto_origin"): allowed,
+        ("$panzoto_origin", "$panzoto_exposed"): [f'default "{EXPOSED_HEADERS}";', '"" "";'],
+        ('"$panzoto_method $panzoto_origin $http_access_control_request_method"', "$panzoto_preflight"): [
+            'default "";',
+            '"~^OPTIONS [^ ]+ [A-Z]+$" 1;',
+        ],
+        ("$panzoto_preflight", "$panzoto_methods"): ['default "";', f'1 "{ALLOWED_METHODS}";'],
+        ("$panzoto_preflight", "$panzoto_headers"): ['default "";', f'1 "{ALLOWED_HEADERS}";'],
+    }
+    return "".join(
+        f"\n    map {source} {name} {{\n" + "".join(f"        {line}\n" for line in lines) + "    }"
+        for (source, name), lines in maps.items()
+    )
+
+
+def cors_headers(status: int, origins: list[str]) -> list[str]:
+    """Return what an error page says about who may read it."""
+    if not origins:
+        return []
+    told = {
+        "Access-Control-Allow-Origin": "$panzoto_origin",
+        "Access-Control-Expose-Headers": "$panzoto_exposed",
+    }
+    if "*" not in origins:
+        told["Vary"] = "Origin"
+    if status in MET_BY_PREFLIGHTS:
+        told |= {
+            "Access-Control-Allow-Methods": "$panzoto_methods",
+            "Access-Control-Allow-Headers": "$panzoto_headers",
+        }
+    return [f"add_header {name} {value} always;" for name, value in told.items()]
+
+
+def error_page(status: int, code: str, sentence: str, retry_after: int | None, origins: list[str]) -> str:
+    """Return the location that answers `status` in the service's own shape, for pages of `origins` too."""
     shape = {"error": sentence, "code": code, "request_id": "$panzoto_request_id"}
     body = json.dumps(shape, separators=(",", ":"))
     headers = [
@@ -50,6 +107,9 @@ def error_page(status: int, code: str, sentence: str, retry_after: int | None) -
     ]
     if retry_after is not None:
         headers.append(f"add_header Retry-After {retry_after} always;")
+    headers += cors_headers(status, origins)
+    if origins and status in MET_BY_PREFLIGHTS:
+        headers.append("if ($panzoto_preflight) { return 204; }")
     lines = ["internal;", *headers, f"return {status} '{body}';"]
     inner = "\n".join(f"            {line}" for line in lines)
     return f"        location = /-/{status} {{\n{inner}\n        }}"
@@ -84,7 +144,8 @@ def render(arguments: argparse.Namespace) -> str:
         "ACME_ROOT": str(arguments.acme_root),
         "CERTIFICATE": str(arguments.certificate),
         "CERTIFICATE_KEY": str(arguments.certificate_key),
-        "ERROR_PAGES": "\n".join(error_page(*error) for error in ERRORS),
+        "CORS": cors_maps(arguments.cors_origin) if arguments.cors_origin else "    # None may.",
+        "ERROR_PAGES": "\n".join(error_page(*error, arguments.cors_origin) for error in ERRORS),
     }
     return re.sub(r"@([A-Z_0-9]+)@", lambda found: values[found[1]], TEMPLATE.read_text("utf-8"))
 
@@ -115,12 +176,23 @@ def _arguments() -> argparse.Namespace:
         metavar="NETWORK",
         help="a network, such as 10.0.0.0/16, whose load balancers are believed about the client's address",
     )
+    add(
+        "--cors-origin",
+        type=_origin,
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="an origin, such as https://voice.example.com, whose pages may read nginx's own errors; once "
+        "for each, or * for all. Without it CORS_ORIGINS counts, as in the service's own settings",
+    )
     add("--user", type=_user, default=_known_user(), help="whom nginx runs as (%(default)s)")
     add("--logs", type=_path, default=Path("/var/log/nginx"), help="folder of the logs (%(default)s)")
     add("--state", type=_path, default=Path("/var/lib/nginx"), help="folder that stays empty (%(default)s)")
     add("--pid", type=_path, default=Path("/run/nginx.pid"), help="(%(default)s)")
     add("--acme-root", type=_path, default=Path("/var/www/html"), help="certbot's webroot (%(default)s)")
     arguments = parser.parse_args()
+    if not arguments.cors_origin:
+        arguments.cors_origin = _origins_of_the_environment(parser)
     issued = Path("/etc/letsencrypt/live") / arguments.server_name
     arguments.certificate = arguments.certificate or issued / "fullchain.pem"
     arguments.certificate_key = arguments.certificate_key or issued / "privkey.pem"
@@ -150,6 +222,23 @@ def _network(value: str) -> str:
         return str(ipaddress.ip_network(value))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{value!r} is not a network, such as 10.0.0.0/16") from error
+
+
+def _origin(value: str) -> str:
+    origin = value.strip().lower()
+    if origin != "*" and not ORIGIN.fullmatch(origin):
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not an origin, such as https://voice.example.com, or *"
+        )
+    return origin
+
+
+def _origins_of_the_environment(parser: argparse.ArgumentParser) -> list[str]:
+    words = os.environ.get("CORS_ORIGINS", "").split(",")
+    try:
+        return [_origin(word) for word in words if word.strip()]
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"CORS_ORIGINS: {error}")
 
 
 def _user(value: str) -> str:

@@ -20,6 +20,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from panzoto.errors import Unavailable
+from panzoto.version import VERSION
 
 # OpenID Connect Discovery 1.0, section 4.
 DISCOVERY = "/.well-known/openid-configuration"
@@ -32,6 +33,8 @@ FRESH_SECONDS = 300.0
 # So that a key that has just been changed is found at once, and found again.
 ASKS_AT_ONCE = 3
 ASK_AGAIN_SECONDS = 10.0
+# Some providers turn away a library's own name, which is that of many an uninvited visitor.
+HEADERS = {"Accept": "application/json", "User-Agent": f"Panzoto/{VERSION}"}
 UNREACHABLE = "The sign-in provider cannot be reached right now; please try again"
 
 # What tells keys apart: the token's `kid`, or None for one without, and its algorithm.
@@ -183,7 +186,7 @@ def _opener() -> urllib.request.OpenerDirector:
 def _get(address: str) -> dict[str, Any]:
     """Return the JSON object at `address`. Raises `ProviderFailure`."""
     deadline = time.monotonic() + LONGEST_FETCH_SECONDS
-    request = urllib.request.Request(address, headers={"Accept": "application/json"})  # noqa: S310 - see `_opener`
+    request = urllib.request.Request(address, headers=HEADERS)  # noqa: S310 - see `_opener`
     try:
         with _opener().open(request, timeout=TIMEOUT_SECONDS) as response:
             value = json.loads(_body(response, deadline))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import flask
-from flask import Flask
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.common import resolve_schema_instance
+from flask import Flask, Response, jsonify
 from flask_smorest import Api
 
 from panzoto.auth.guard import bearer, open_to_all
@@ -15,6 +19,7 @@ from panzoto.blueprints import (
     health,
     history,
     mail,
+    pages,
     playback,
     profile,
     recordings,
@@ -22,6 +27,7 @@ from panzoto.blueprints import (
     uploads,
 )
 from panzoto.blueprints.base import Blueprint
+from panzoto.blueprints.openapi import finished
 from panzoto.shapes import Error
 from panzoto.version import VERSION
 
@@ -31,6 +37,7 @@ Guard = Callable[[], None]
 TABLE: tuple[tuple[flask.Blueprint, str, Guard], ...] = (
     (health.blueprint, "/api", open_to_all),
     (docs.blueprint, "/api", open_to_all),
+    (pages.blueprint, "", open_to_all),
     (account.entrance, "/api", open_to_all),
     (mail.entrance, "/api", open_to_all),
     (playback.blueprint, "/api", open_to_all),
@@ -58,9 +65,24 @@ class DocumentedApi(Api):
     """flask-smorest's OpenAPI, without its error handler: `panzoto.http` answers errors."""
 
     ERROR_SCHEMA = Error
+    # What a call can answer is written out at each.
+    DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
         return
+
+    def _openapi_json(self) -> Response:
+        return jsonify(self.document())
+
+    @cache  # noqa: B019 - there is one of these in a process
+    def document(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        return finished(self.spec.to_dict())
+
+
+def _schema_name(schema: Any) -> str:
+    """Name a schema as its readers would: an account, not the shape of one."""
+    return type(resolve_schema_instance(schema)).__name__.removesuffix("Shape").removesuffix("Schema")
 
 
 def init_app(app: Flask) -> None:
@@ -72,11 +94,11 @@ def init_app(app: Flask) -> None:
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={
-            "info": {"description": "The backend of an encrypted voice recorder."},
             "components": {"securitySchemes": {"bearer": BEARER}},
         },
     )
-    api = DocumentedApi(app)
+    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
+    api = DocumentedApi(app, spec_kwargs={"marshmallow_plugin": plugin})
     for blueprint, prefix, guard in TABLE:
         if guard not in app.before_request_funcs.get(blueprint.name, []):
             app.before_request_funcs.setdefault(blueprint.name, []).append(guard)

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import g
 
+from panzoto import errors
 from panzoto.auth.guard import caller
 from panzoto.blueprints.base import Blueprint
 from panzoto.crypto.derivation import DIRECT_KEY_ITERATIONS
@@ -23,45 +24,70 @@ blueprint = Blueprint("account", __name__, description="The signed-in user's acc
 
 
 @entrance.post("/register")
+@entrance.doc(operationId="registerAccount")
 @entrance.arguments(Registration)
-@entrance.answers(201, AccountShape, "The account is made", 400, 409, 415)
+@entrance.answers(201, AccountShape, "The account is made", errors.UserExists)
 def register(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
+    """Make an account and sign in."""
     limit_address("register")
     device = client(wanted.get("device_name"))
     return account(*services().accounts.register(wanted["email"], wanted["password"], device)), 201
 
 
 @entrance.post("/login")
+@entrance.doc(operationId="logIn")
 @entrance.arguments(Credentials)
-@entrance.answers(200, AccountShape, "Signed in", 400, 401, 415)
+@entrance.answers(200, AccountShape, "Signed in", errors.InvalidCredentials)
 def login(wanted: dict[str, str]) -> dict[str, Any]:
+    """Sign in with email and password."""
     limit_address("login")
     device = client(wanted.get("device_name"))
     return account(*services().accounts.sign_in(wanted["email"], wanted["password"], device))
 
 
 @entrance.post("/recover")
+@entrance.doc(operationId="recoverAccount")
 @entrance.arguments(Recovery)
-@entrance.answers(200, AccountShape, "The account has its new password", 400, 401, 409, 415)
+@entrance.answers(
+    200,
+    AccountShape,
+    "The account has its new password",
+    errors.InvalidRecoveryKey,
+    errors.RecoveryFailed,
+    errors.Conflict,
+)
 def recover(wanted: dict[str, str]) -> dict[str, Any]:
+    """Get back in with the recovery key, under a new password."""
     limit_address("login")
     return account(*services().accounts.recover(**wanted, client=client()))
 
 
 @entrance.post("/token/refresh")
+@entrance.doc(operationId="refreshToken")
 @entrance.arguments(RefreshRequest)
-@entrance.answers(200, RefreshAnswer, "The next pair of tokens of the same session", 400, 401, 415)
+@entrance.answers(
+    200, RefreshAnswer, "The next pair of tokens of the same session", errors.InvalidRefreshToken
+)
 def refresh(wanted: dict[str, str]) -> dict[str, Any]:
+    """Exchange a refresh token for the next pair of tokens."""
     return tokens_of(services().sessions.refresh(wanted["refresh_token"], client()))
 
 
 @blueprint.post("/user/password")
+@blueprint.doc(operationId="changePassword")
 @blueprint.arguments(PasswordChange)
 @blueprint.answers(
-    200, AccountShape, "The password is changed; every recording still opens", 400, 401, 409, 415
+    200,
+    AccountShape,
+    "The password is changed; every recording still opens",
+    errors.InvalidPassword,
+    errors.UserNotFound,
+    errors.Conflict,
 )
 def change_password(wanted: dict[str, Any]) -> dict[str, Any]:
-    """An account that signs in by OpenID sets its first password with `new_password` alone.
+    """Change the password; every recording opens with the new one.
+
+    An account that signs in by OpenID sets its first password with `new_password` alone.
 
     Until then, what needs its password answers 409 `password_not_set`.
     """
@@ -71,9 +97,19 @@ def change_password(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.post("/user/recovery-key")
+@blueprint.doc(operationId="makeRecoveryKey")
 @blueprint.arguments(PasswordOnly)
-@blueprint.answers(201, RecoveryKeyAnswer, "Shown this once; an earlier one is void", 400, 401, 409, 415)
+@blueprint.answers(
+    201,
+    RecoveryKeyAnswer,
+    "Shown this once; an earlier one is not taken any more",
+    errors.InvalidPassword,
+    errors.UserNotFound,
+    errors.Conflict,
+    errors.PasswordNotSet,
+)
 def make_recovery_key(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
+    """Make a new recovery key; an earlier one is not taken any more."""
     accounts = services().accounts
     written, made_at = accounts.make_recovery_key(signed_in_user(), wanted["password"], caller(), client())
     return {"recovery_key": written, "created_at": made_at}, 201

@@ -12,13 +12,11 @@ from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from panzoto.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
+from panzoto.blueprints.openapi import BINARY, JSON_TYPE, failures
+from panzoto.errors import InvalidJson, InvalidRequest, PanzotoError, UnsupportedMediaType
 from panzoto.http import MAX_BODY_BYTES
-from panzoto.shapes import Error
 
 View = TypeVar("View", bound=Callable[..., Any])
-JSON_TYPE = "application/json"
-RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait"}}
 
 
 class BodyParser(FlaskParser):
@@ -44,44 +42,55 @@ class Blueprint(SmorestBlueprint):
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(self._document_guard)
 
-    def _document_guard(self, doc: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
-        return doc | {"security": [{"bearer": []}]} if self.needs_bearer else doc
+    def _document_guard(self, doc: dict[str, Any], info: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Say who may call, and in the one error shape what can go wrong."""
+        responses = doc.setdefault("responses", {})
+        responses |= failures(info.get("failures", ()), self.needs_bearer, "requestBody" in doc)
+        doc["responses"] = dict(sorted(responses.items(), key=lambda one: str(one[0])))
+        return doc | {"security": [{"bearer": []}] if self.needs_bearer else []}
 
     def answers(
-        self, status: int, shape: type[Schema] | None, sentence: str, *failures: int
+        self, status: int, shape: type[Schema] | None, sentence: str, *declared: type[PanzotoError] | int
     ) -> Callable[[View], View]:
-        """Document a view's success and, in the one error shape, its failures."""
+        """Document a view's success, and the failures that are its own: errors, or statuses of `REFUSALS`.
+
+        What every call may answer, and what comes with a token or a body, is added.
+        """
 
         def document(view: View) -> View:
-            for failure in (*failures, 405, 413, 429, 500, 503):
-                view = self.alt_response(
-                    failure,
-                    schema=Error,
-                    description=FAILURES[failure],
-                    headers=RETRY_AFTER if failure in (429, 503) else None,
-                )(view)
             success: View = self.alt_response(status, schema=shape, description=sentence, success=True)(view)
-            return success
+            return self.failures(*declared)(success)
 
         return document
 
+    def failures(self, *declared: type[PanzotoError] | int) -> Callable[[View], View]:
+        """Document the failures that are this view's own; `answers` does it too."""
 
-FAILURES = {
-    400: "The request cannot be understood",
-    401: "No token, an invalid one, or a wrong password",
-    403: "The key belongs to another user's folder",
-    404: "No such thing, or not this user's",
-    405: "This address does not take that method",
-    409: "It exists already, was changed at the same time, or needs a password that is not set yet",
-    410: "The address has expired",
-    413: "The body is larger than 64 KiB, or what is asked for is beyond a limit",
-    415: "The body is not JSON",
-    416: "The range lies outside the recording",
-    422: "The recording cannot be decrypted",
-    429: "Too many requests",
-    500: "Something went wrong in the service",
-    503: "Busy, or the storage cannot be reached; nothing was decided",
-}
+        def document(view: View) -> View:
+            known = view.__dict__.setdefault("_apidoc", {})
+            known["failures"] = [*known.get("failures", ()), *declared]
+            return view
+
+        return document
+
+    def streams(
+        self, status: int, kinds: tuple[str, ...], sentence: str, headers: dict[str, Any]
+    ) -> Callable[[View], View]:
+        """Document a success whose body is bytes of one of these media types."""
+
+        def document(view: View) -> View:
+            for kind in kinds:
+                view = self.alt_response(
+                    status,
+                    schema=BINARY,
+                    content_type=kind,
+                    description=sentence,
+                    headers=headers,
+                    success=True,
+                )(view)
+            return view
+
+        return document
 
 
 def json_object(req: Request = request) -> dict[str, Any]:

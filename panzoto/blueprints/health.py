@@ -14,8 +14,10 @@ blueprint = Blueprint("health", __name__, description="Is the service alive?")
 
 
 @blueprint.get("/health")
+@blueprint.doc(operationId="getHealth")
 @blueprint.answers(200, HealthAnswer, "The process answers; nothing else is asked")
 def health() -> dict[str, Any]:
+    """Tell that the process answers."""
     return {
         "status": "healthy",
         "service": "panzoto-backend",
@@ -25,8 +27,10 @@ def health() -> dict[str, Any]:
 
 
 @blueprint.get("/health/ready")
+@blueprint.doc(operationId="getReadiness")
 @blueprint.answers(200, ReadyAnswer, "DynamoDB and S3 answer within a second")
 def ready() -> dict[str, Any]:
+    """Tell whether the storage can be reached."""
     check_reachable()
     services().storage.check()
     return {"status": "ready"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from panzoto import errors
 from panzoto.auth.guard import caller
 from panzoto.blueprints.base import Blueprint
 from panzoto.http import services
@@ -16,9 +17,13 @@ blueprint = Blueprint("history", __name__, description="Changes, sittings and er
 
 
 @blueprint.get("/user/changes")
+@blueprint.doc(operationId="listChanges")
 @blueprint.arguments(ChangesQuery, location="query")
-@blueprint.answers(200, ChangesAnswer, "What changed since, in order", 400, 401)
+@blueprint.answers(
+    200, ChangesAnswer, "What changed since, in order", errors.InvalidRequest, errors.InvalidCursor
+)
 def changes(query: dict[str, Any]) -> dict[str, Any]:
+    """List what changed since the last time, in order."""
     user_id, cursors = caller().user_id, services().cursors
     since = cursors.open(query["since"], user_id, "changes") or 0
     if not since:
@@ -35,9 +40,13 @@ def changes(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.get("/user/timeline")
+@blueprint.doc(operationId="listSittings")
 @blueprint.arguments(TimelineQuery, location="query")
-@blueprint.answers(200, TimelineAnswer, "Sittings, the newest first", 400, 401)
+@blueprint.answers(
+    200, TimelineAnswer, "Sittings, the newest first", errors.InvalidRequest, errors.InvalidCursor
+)
 def timeline(query: dict[str, Any]) -> dict[str, Any]:
+    """List what was recorded together, the newest sitting first."""
     user_id, cursors = caller().user_id, services().cursors
     name = f"timeline {query['gap']}"
     start = cursors.open(query["cursor"], user_id, name)
@@ -50,9 +59,17 @@ def timeline(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.get("/user/erasures")
+@blueprint.doc(operationId="listErasures")
 @blueprint.arguments(PageQuery, location="query")
-@blueprint.answers(200, ErasuresAnswer, "What was erased for good, the latest first", 400, 401)
+@blueprint.answers(
+    200,
+    ErasuresAnswer,
+    "What was erased for good, the latest first",
+    errors.InvalidRequest,
+    errors.InvalidCursor,
+)
 def erasures(query: dict[str, Any]) -> dict[str, Any]:
+    """List what was erased for good, the latest first."""
     user_id, cursors = caller().user_id, services().cursors
     before = cursors.open(query["cursor"], user_id, "erasures")
     found = Erasure.page(user_id, query["limit"] + 1, before)

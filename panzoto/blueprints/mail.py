@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from panzoto import errors
 from panzoto.auth.guard import caller
 from panzoto.auth.throttle import mail_subject
 from panzoto.blueprints.account import account, signed_in_user
@@ -18,26 +19,34 @@ ACCEPTED = {"status": "accepted"}
 
 
 @entrance.post("/verify-email")
+@entrance.doc(operationId="verifyEmail")
 @entrance.arguments(CodeOnly)
-@entrance.answers(204, None, "The address is confirmed", 400, 415)
+@entrance.answers(204, None, "The address is confirmed", errors.InvalidCode)
 def verify_email(wanted: dict[str, str]) -> tuple[str, int]:
+    """Confirm an address with the code from the letter."""
     limit_address("login")
     services().mailbox.confirm_address(wanted["code"])
     return "", 204
 
 
 @blueprint.post("/user/verify-email")
-@blueprint.answers(202, MailAnswer, "The code is sent again, unless the address is confirmed", 401, 404)
+@blueprint.doc(operationId="sendVerification")
+@blueprint.answers(
+    202, MailAnswer, "The code is sent again, unless the address is confirmed", errors.UserNotFound
+)
 def send_verification() -> tuple[dict[str, str], int]:
+    """Send the letter that confirms the address once more."""
     services().throttle.reserve(mail_subject(caller().user_id))
     services().mailbox.verification_requested(signed_in_user())
     return ACCEPTED, 202
 
 
 @entrance.post("/password/forgot")
+@entrance.doc(operationId="forgotPassword")
 @entrance.arguments(EmailOnly)
-@entrance.answers(202, MailAnswer, "A code is sent, if there is such an account", 400, 415)
+@entrance.answers(202, MailAnswer, "A code is sent, if there is such an account")
 def forgot_password(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
+    """Ask for a letter with which to choose a new password."""
     limit_address("login")
     services().throttle.reserve(mail_subject(wanted["email"]))
     services().mailbox.reset_requested(wanted["email"])
@@ -45,10 +54,23 @@ def forgot_password(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
 
 
 @entrance.post("/password/reset")
+@entrance.doc(operationId="resetPassword")
 @entrance.arguments(PasswordReset)
-@entrance.answers(200, AccountShape, "The account has its new password", 400, 401, 409, 415)
+@entrance.answers(
+    200,
+    AccountShape,
+    "The account has its new password",
+    errors.InvalidCode,
+    errors.InvalidRecoveryKey,
+    errors.RecoveryFailed,
+    errors.RecordingsWouldBeLost,
+    errors.Conflict,
+)
 def reset_password(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Without the recovery key, what was recorded before stays listed and never opens again (422)."""
+    """Choose a new password with the code from the letter.
+
+    Without the recovery key, what was recorded before stays listed and never opens again (422).
+    """
     limit_address("login")
     user = services().mailbox.user_to_reset(wanted.pop("code"))
     return account(*services().accounts.reset(user, **wanted, client=client()))

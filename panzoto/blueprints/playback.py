@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from flask import Response, request, url_for
 
+from panzoto import errors
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.streams import until_failure
 from panzoto.errors import RangeNotSatisfiable
@@ -17,6 +19,31 @@ from panzoto.playback import Playable
 blueprint = Blueprint("playback", __name__, description="Play an opened recording")
 # A browser's tab shows a recording in a page that it makes itself, under the policy of the recording.
 POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+# What `media_type` may find; a player looks at the header of the answer.
+KINDS = ("audio/*", "application/octet-stream")
+SEEKABLE: dict[str, Any] = {
+    "Accept-Ranges": {"description": "Players may seek", "schema": {"const": "bytes"}},
+    "ETag": {"description": "For `If-Range`, to go on with a download", "schema": {"type": "string"}},
+}
+PARTLY: dict[str, Any] = {
+    "Content-Range": {
+        "description": "First and last byte of this part, and the length of the whole",
+        "required": True,
+        "schema": {"type": "string", "examples": ["bytes 0-99/64000"]},
+    }
+}
+RANGE: dict[str, Any] = {
+    "in": "header",
+    "name": "Range",
+    "description": "One byte range of the plain recording",
+    "schema": {"type": "string", "examples": ["bytes=0-65535"]},
+}
+IF_RANGE: dict[str, Any] = {
+    "in": "header",
+    "name": "If-Range",
+    "description": "The `ETag` of the answer before: when the recording is another now, all of it comes",
+    "schema": {"type": "string", "examples": ['"9bb58f26192e4ba00f01e2e7b136bbd8"']},
+}
 ONE_RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*", re.IGNORECASE)
 
 
@@ -26,9 +53,22 @@ def playback_path(ticket: str) -> str:
 
 
 @blueprint.get("/playback/<ticket>")
-@blueprint.answers(200, None, "The plain recording", 404, 409, 410, 416, 422)
-@blueprint.alt_response(206, description="The requested part of the plain recording", success=True)
+@blueprint.doc(operationId="playRecording", parameters=[RANGE, IF_RANGE])
+@blueprint.streams(200, KINDS, "The plain recording", SEEKABLE)
+@blueprint.streams(206, KINDS, "The requested part of the plain recording", SEEKABLE | PARTLY)
+@blueprint.failures(
+    errors.PlaybackNotFound,
+    errors.ObjectNotFound,
+    errors.ObjectChanged,
+    errors.PlaybackExpired,
+    errors.RangeNotSatisfiable,
+    errors.DecryptionFailed,
+)
 def play(ticket: str) -> Response:
+    """Hear an opened recording, whole or a byte range of it.
+
+    `HEAD` is known too, and `Range` with one byte range, with or without `If-Range`.
+    """
     opened = services().playback.redeem(ticket)
     part = _requested_part(opened)
     if request.method == "HEAD":

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from panzoto import export
+from panzoto import errors, export
 from panzoto.auth.guard import caller
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
@@ -19,10 +19,19 @@ from panzoto.shapes import DeletionAnswer, EventsAnswer, ProfileAnswer, UserAnsw
 
 blueprint = Blueprint("profile", __name__, description="The signed-in user's account itself")
 
+ATTACHMENT: dict[str, Any] = {
+    "Content-Disposition": {
+        "description": "The name for the file",
+        "schema": {"type": "string", "examples": ['attachment; filename="panzoto-export.zip"']},
+    }
+}
+
 
 @blueprint.get("/user")
-@blueprint.answers(200, ProfileAnswer, "The account and what it uses", 401)
+@blueprint.doc(operationId="getAccount")
+@blueprint.answers(200, ProfileAnswer, "The account and what it uses", errors.UserNotFound)
 def profile() -> dict[str, Any]:
+    """See the account and what it uses."""
     user = signed_in_user()
     return {
         **user.to_public(),
@@ -33,18 +42,39 @@ def profile() -> dict[str, Any]:
 
 
 @blueprint.post("/user/email")
+@blueprint.doc(operationId="changeEmail")
 @blueprint.arguments(EmailChange)
-@blueprint.answers(200, UserAnswer, "The account has its new address", 400, 401, 409, 415)
+@blueprint.answers(
+    200,
+    UserAnswer,
+    "The account has its new address",
+    errors.InvalidPassword,
+    errors.UserNotFound,
+    errors.UserExists,
+    errors.EmailOfProvider,
+    errors.PasswordNotSet,
+    errors.Conflict,
+)
 def change_email(wanted: dict[str, str]) -> dict[str, Any]:
+    """Move the account to another address."""
     user = signed_in_user()
     services().accounts.change_email(user, wanted["password"], wanted["email"], caller(), client())
     return {"user": user.to_public()}
 
 
 @blueprint.delete("/user")
+@blueprint.doc(operationId="deleteAccount")
 @blueprint.arguments(PasswordOnly)
-@blueprint.answers(202, DeletionAnswer, "The deletion has begun; the token is dead", 400, 401, 415)
+@blueprint.answers(
+    202,
+    DeletionAnswer,
+    "The deletion has begun; the token is dead",
+    errors.InvalidPassword,
+    errors.UserNotFound,
+    errors.PasswordNotSet,
+)
 def delete(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
+    """Delete the account and everything in it."""
     user = signed_in_user()
     services().accounts.confirm_deletion(user, wanted["password"], caller(), client())
     started_at = services().deletion.begin(user)
@@ -52,8 +82,11 @@ def delete(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
 
 
 @blueprint.get("/user/export")
-@blueprint.answers(200, None, "A ZIP of everything, streamed", 401)
+@blueprint.doc(operationId="exportAccount")
+@blueprint.streams(200, ("application/zip",), "A ZIP of everything, streamed", ATTACHMENT)
+@blueprint.failures(errors.UserNotFound)
 def export_all() -> Response:
+    """Take everything along as a ZIP file."""
     user = signed_in_user()
     Event.of(user.user_id, "exported", caller().session_id, client().address).write()
     content = until_failure(export.stream(user, services().storage), "export_aborted")
@@ -64,9 +97,17 @@ def export_all() -> Response:
 
 
 @blueprint.get("/user/events")
+@blueprint.doc(operationId="listEvents")
 @blueprint.arguments(PageQuery, location="query")
-@blueprint.answers(200, EventsAnswer, "What happened to the account, newest first", 400, 401)
+@blueprint.answers(
+    200,
+    EventsAnswer,
+    "What happened to the account, newest first",
+    errors.InvalidRequest,
+    errors.InvalidCursor,
+)
 def events(query: dict[str, Any]) -> dict[str, Any]:
+    """List what happened to the account, the newest first."""
     user_id, cursors = caller().user_id, services().cursors
     before = cursors.open(query["cursor"], user_id, "events")
     found = Event.page(user_id, query["limit"] + 1, before)

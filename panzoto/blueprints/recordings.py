@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from panzoto import errors
 from panzoto.auth.guard import caller
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
@@ -32,11 +33,20 @@ blueprint = Blueprint("recordings", __name__, description="Recordings of the sig
 
 
 @blueprint.post("/audio-file")
+@blueprint.doc(operationId="recordAudioFile")
 @blueprint.arguments(NewAudioFile)
 @blueprint.answers(
-    201, AudioFileAnswer, "Recorded; repeating it gives the same record", 400, 401, 403, 409, 415, 422
+    201,
+    AudioFileAnswer,
+    "Recorded; repeating it gives the same record",
+    errors.ForbiddenKey,
+    errors.KeyTaken,
+    errors.UploadIncomplete,
+    errors.SizeMismatch,
+    errors.ChecksumMismatch,
 )
 def record(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Note a recording whose object the phone put into the bucket itself."""
     user_id = caller().user_id
     if is_in_folder_of_another(new["s3_key"], user_id):
         raise ForbiddenKey()
@@ -47,9 +57,13 @@ def record(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
 
 
 @blueprint.get("/user/audio-files")
+@blueprint.doc(operationId="listAudioFiles")
 @blueprint.arguments(ListQuery, location="query")
-@blueprint.answers(200, AudioFilesAnswer, "The newest recordings first", 400, 401)
+@blueprint.answers(
+    200, AudioFilesAnswer, "The newest recordings first", errors.InvalidRequest, errors.InvalidCursor
+)
 def newest(query: dict[str, Any]) -> dict[str, Any]:
+    """List the recordings, the newest first."""
     user_id, order = caller().user_id, query["order"]
     between = (query["from_"], query["to"])
     name = f"audio-files {order} {between}"
@@ -59,31 +73,47 @@ def newest(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.get("/user/trash")
+@blueprint.doc(operationId="listTrash")
 @blueprint.arguments(PageQuery, location="query")
-@blueprint.answers(200, AudioFilesAnswer, "What is in the trash, the latest first", 400, 401)
+@blueprint.answers(
+    200,
+    AudioFilesAnswer,
+    "What is in the trash, the latest first",
+    errors.InvalidRequest,
+    errors.InvalidCursor,
+)
 def trash(query: dict[str, Any]) -> dict[str, Any]:
+    """List what is in the trash, the latest first."""
     return _page(caller().user_id, "deleted_at", "trash", query, (None, None))
 
 
 @blueprint.get("/audio-file/<file_id>")
-@blueprint.answers(200, AudioFileAnswer, "The recording", 401, 404)
+@blueprint.doc(operationId="getAudioFile")
+@blueprint.answers(200, AudioFileAnswer, "The recording", errors.AudioFileNotFound)
 def show(file_id: str) -> dict[str, Any]:
+    """See one recording."""
     return {"audio_file": owned(file_id).to_public()}
 
 
 @blueprint.patch("/audio-file/<file_id>")
+@blueprint.doc(operationId="changeAudioFile")
 @blueprint.arguments(AudioFileEdit)
-@blueprint.answers(200, AudioFileAnswer, "The recording as it is now", 400, 401, 404, 415)
+@blueprint.answers(200, AudioFileAnswer, "The recording as it is now", errors.AudioFileNotFound)
 def change(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
+    """Change what is known of a recording."""
     edited = services().shelf.describe(owned(file_id), wanted)
     return {"audio_file": edited.to_public()}
 
 
 @blueprint.delete("/audio-file/<file_id>")
+@blueprint.doc(operationId="deleteAudioFile")
 @blueprint.arguments(DeleteQuery, location="query")
-@blueprint.answers(200, AudioFileAnswer, "The recording is in the trash", 400, 401, 404)
+@blueprint.answers(
+    200, AudioFileAnswer, "The recording is in the trash", errors.InvalidRequest, errors.AudioFileNotFound
+)
 @blueprint.alt_response(204, description="The recording is erased for good", success=True)
 def delete(query: dict[str, Any], file_id: str) -> Any:
+    """Put a recording into the trash, or erase it for good."""
     audio_file = owned(file_id)
     identity = caller()
     Event.of(
@@ -101,14 +131,26 @@ def delete(query: dict[str, Any], file_id: str) -> Any:
 
 
 @blueprint.post("/audio-file/<file_id>/restore")
-@blueprint.answers(200, AudioFileAnswer, "The recording is listed again", 401, 404)
+@blueprint.doc(operationId="restoreAudioFile")
+@blueprint.answers(
+    200, AudioFileAnswer, "The recording is listed again", errors.AudioFileNotFound, errors.QuotaExceeded
+)
 def restore(file_id: str) -> dict[str, Any]:
+    """Take a recording out of the trash."""
     return {"audio_file": services().shelf.restore(owned(file_id)).to_public()}
 
 
 @blueprint.get("/audio-file/<file_id>/download")
-@blueprint.answers(200, DownloadAnswer, "Where the encrypted object is, for a while", 401, 404)
+@blueprint.doc(operationId="downloadAudioFile")
+@blueprint.answers(
+    200,
+    DownloadAnswer,
+    "Where the encrypted object is, for a while",
+    errors.AudioFileNotFound,
+    errors.ObjectNotFound,
+)
 def download(file_id: str) -> dict[str, Any]:
+    """Ask where the encrypted object can be read."""
     audio_file = owned(file_id)
     require_proof(audio_file)
     version = services().storage.look(audio_file.s3_key)
@@ -121,10 +163,26 @@ def download(file_id: str) -> dict[str, Any]:
     }
 
 
-@blueprint.post("/decrypt-audio")
+@blueprint.post("/decrypt-audio", tags=["Playback"])
+@blueprint.doc(operationId="decryptAudio")
 @blueprint.arguments(DecryptAudio)
-@blueprint.answers(200, DecryptAnswer, "Opened; a GET of download_url plays it", 400, 401, 404, 409, 415, 422)
+@blueprint.answers(
+    200,
+    DecryptAnswer,
+    "Opened; a GET of download_url plays it",
+    errors.InvalidPassword,
+    errors.UserNotFound,
+    errors.AudioFileNotFound,
+    errors.ObjectNotFound,
+    errors.PasswordNotSet,
+    errors.ObjectChanged,
+    errors.SittingTooLong,
+    errors.DecryptionFailed,
+    errors.UnsupportedFormat,
+    errors.ClipsNotJoinable,
+)
 def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Open one recording, or several as one, for playback."""
     limit_address("decrypt")
     user = signed_in_user()
     keys = services().accounts.unlock(user, wanted["password"], caller())
@@ -165,9 +223,24 @@ def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
 
 
 @blueprint.post("/audio-file/<file_id>/upgrade")
+@blueprint.doc(operationId="upgradeAudioFile")
 @blueprint.arguments(PasswordOnly)
-@blueprint.answers(200, AudioFileAnswer, "The recording is version 2", 400, 401, 404, 409, 415, 422)
+@blueprint.answers(
+    200,
+    AudioFileAnswer,
+    "The recording is version 2",
+    errors.InvalidPassword,
+    errors.UserNotFound,
+    errors.AudioFileNotFound,
+    errors.ObjectNotFound,
+    errors.PasswordNotSet,
+    errors.ObjectChanged,
+    errors.Conflict,
+    errors.DecryptionFailed,
+    errors.UnsupportedFormat,
+)
 def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
+    """Rewrite a recording of the earlier apps as version 2."""
     user = signed_in_user()
     keys = services().accounts.unlock(user, wanted["password"], caller())
     return {"audio_file": services().upgrade.run(owned(file_id), keys).to_public()}

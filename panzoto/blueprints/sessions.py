@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from panzoto import errors
 from panzoto.auth.guard import caller
 from panzoto.blueprints.base import Blueprint
 from panzoto.http import client, services
@@ -14,29 +15,37 @@ blueprint = Blueprint("sessions", __name__, description="The devices that are si
 
 
 @blueprint.post("/logout")
-@blueprint.answers(204, None, "This session has ended", 401)
+@blueprint.doc(operationId="logOut")
+@blueprint.answers(204, None, "This session has ended")
 def logout() -> tuple[str, int]:
+    """End this session."""
     services().accounts.sign_out(caller(), client())
     return "", 204
 
 
 @blueprint.post("/logout-others")
-@blueprint.answers(204, None, "Every session but this one has ended", 401)
+@blueprint.doc(operationId="logOutOthers")
+@blueprint.answers(204, None, "Every session but this one has ended")
 def logout_others() -> tuple[str, int]:
+    """End every session but this one."""
     services().accounts.sign_out_others(caller(), client())
     return "", 204
 
 
 @blueprint.get("/user/sessions")
-@blueprint.answers(200, SessionsAnswer, "The sessions that go on", 401)
+@blueprint.doc(operationId="listSessions")
+@blueprint.answers(200, SessionsAnswer, "The sessions that go on")
 def sessions() -> dict[str, Any]:
+    """List where the account is signed in."""
     current = caller()
     found = Session.all_of(current.user_id)
     return {"sessions": [session.to_public(current.session_id) for session in found]}
 
 
 @blueprint.delete("/user/sessions/<session_id>")
-@blueprint.answers(204, None, "That session has ended", 401, 404)
+@blueprint.doc(operationId="endSession")
+@blueprint.answers(204, None, "That session has ended", errors.SessionNotFound)
 def end(session_id: str) -> tuple[str, int]:
+    """End one session."""
     services().accounts.end_session(session_id, caller(), client())
     return "", 204

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from panzoto import errors
 from panzoto.auth.guard import caller
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.recordings import owned
@@ -16,19 +17,23 @@ blueprint = Blueprint("uploads", __name__, description="From the phone into the 
 
 
 @blueprint.post("/uploads")
+@blueprint.doc(operationId="announceUpload")
 @blueprint.arguments(NewUpload)
-@blueprint.answers(201, UploadAnswer, "Announced; the bytes go to `upload`", 400, 401, 415)
+@blueprint.answers(201, UploadAnswer, "Announced; the bytes go to `upload`", errors.QuotaExceeded)
 @blueprint.alt_response(
     200, schema=UploadAnswer, description="Announced before, with fresh URLs", success=True
 )
 def announce(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Announce a recording and get an address for its bytes."""
     row, is_new = services().uploads.announce(caller().user_id, **new)
     return _answer(row), 201 if is_new else 200
 
 
 @blueprint.get("/uploads/<file_id>")
-@blueprint.answers(200, UploadState, "How far the upload is", 401, 404)
+@blueprint.doc(operationId="getUpload")
+@blueprint.answers(200, UploadState, "How far the upload is", errors.AudioFileNotFound)
 def state(file_id: str) -> dict[str, Any]:
+    """See how far an upload is, with addresses for what is missing."""
     row = owned(file_id)
     answer = _answer(row)
     parts = services().uploads.stored_parts(AudioFile.owned(file_id, row.user_id) or row)
@@ -41,15 +46,27 @@ def state(file_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/uploads/<file_id>/complete")
+@blueprint.doc(operationId="completeUpload")
 @blueprint.arguments(EmptyBody)
-@blueprint.answers(200, AudioFileAnswer, "The recording is listed", 400, 401, 404, 409, 415, 422)
+@blueprint.answers(
+    200,
+    AudioFileAnswer,
+    "The recording is listed",
+    errors.AudioFileNotFound,
+    errors.UploadIncomplete,
+    errors.SizeMismatch,
+    errors.ChecksumMismatch,
+)
 def complete(_: dict[str, Any], file_id: str) -> dict[str, Any]:
+    """List an uploaded recording."""
     return {"audio_file": services().uploads.complete(owned(file_id)).to_public()}
 
 
 @blueprint.delete("/uploads/<file_id>")
-@blueprint.answers(204, None, "The upload is given up", 401, 404, 409)
+@blueprint.doc(operationId="abortUpload")
+@blueprint.answers(204, None, "The upload is given up", errors.AudioFileNotFound, errors.UploadComplete)
 def abort(file_id: str) -> tuple[str, int]:
+    """Give up an upload that is not complete."""
     services().uploads.abort(owned(file_id))
     return "", 204
 

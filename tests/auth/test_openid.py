@@ -23,6 +23,7 @@ from panzoto.auth.openid import LONGEST_TOKEN, AccessTokenRule, OpenId, read_key
 from panzoto.auth.provider_keys import ProviderKeys
 from panzoto.config import Settings
 from panzoto.errors import SettingsError, TokenInvalid, Unavailable
+from panzoto.version import VERSION
 from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.openid_provider import AUDIENCE, Provider, SigningKey, decoded, encoded, run_provider
@@ -579,6 +580,13 @@ def test_a_named_address_of_the_keys_needs_no_discovery(provider: Provider) -> N
     verifier = OpenId(issuer, (AUDIENCE,), provider.jwks_url)
     assert verifier.verify(provider.token(iss=issuer)).issuer == issuer
     assert set(provider.asked) == {"/realm/keys"}
+
+
+def test_a_provider_is_told_who_asks_for_both_documents(provider: Provider) -> None:
+    verifier = OpenId(provider.issuer, (AUDIENCE,), None)
+    assert verifier.verify(provider.token()).name == "subject-1"
+    assert [path.rpartition("/")[2] for path in provider.asked] == ["openid-configuration", "keys"]
+    assert provider.user_agents == [f"Panzoto/{VERSION}"] * 2
 
 
 def test_a_key_set_gives_only_what_verifies() -> None:

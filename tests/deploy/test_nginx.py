@@ -17,12 +17,15 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from deploy.nginx import render
 from tests.support.aws import free_port
 from tests.support.edge import Nginx, nginx_before, rendered, supervised
 from tests.support.recordings import single_shot, store
 from tests.support.service import PASSWORD, ROOT, Service
 from tests.support.waiting import eventually
 
+PAGE = "https://voice.example.com"
+OTHER_PAGE = "https://admin.example.com:8443"
 PLAIN = b"\x00\x00\x00\x1cftyp3gp4" + os.urandom(8_000_000)
 
 
@@ -65,17 +68,22 @@ def is_error(answer: requests.Response, status: int, code: str) -> None:
 
 def raw(edge: Nginx, sent: bytes) -> tuple[int, Any]:
     """Send bytes as they are; return the status and the JSON of the answer."""
+    head, _, body = received(edge, sent).partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def received(edge: Nginx, sent: bytes) -> bytes:
+    """Send bytes as they are; return all that comes until the connection is closed."""
     address = urlsplit(edge.url)
     with (
         socket.create_connection(("127.0.0.1", address.port or 0), timeout=20) as plain,
         edge.tls().wrap_socket(plain, server_hostname="localhost") as client,
     ):
         client.sendall(sent)
-        received = b""
+        answer = b""
         while piece := client.recv(65536):
-            received += piece
-    head, _, body = received.partition(b"\r\n\r\n")
-    return int(head.split()[1]), json.loads(body)
+            answer += piece
+    return answer
 
 
 class TestCalls:
@@ -206,6 +214,149 @@ class TestErrors:
                 assert client.recv(4096).startswith(b"HTTP/1.1 503 ")
 
 
+class TestPages:
+    """What a web page of another origin may read of the errors that nginx answers by itself."""
+
+    def test_it_reads_every_error(self, tmp_path: Path) -> None:
+        origins = ["--cors-origin", PAGE, "--cors-origin", OTHER_PAGE]
+        with nginx_before(free_port(), tmp_path / "edge", *origins) as alone:
+            asked: list[tuple[str, str, dict[str, Any], int]] = [
+                ("POST", "/api/login", {"data": b"a" * 200_000}, 413),
+                ("GET", "/nothing", {}, 404),
+                ("GET", "/api/health", {}, 503),
+                ("TRACE", "/api/health", {}, 405),
+                ("GET", "/api/health", {"headers": {"X-Long": "a" * 9000}}, 431),
+            ]
+            for page in (PAGE, OTHER_PAGE):
+                for method, path, how, status in asked:
+                    sent = {**how, "headers": {"Origin": page, **how.get("headers", {})}}
+                    answer = alone.call(method, path, **sent)
+                    assert answer.status_code == status
+                    assert readable_by(answer) == page
+            for page in ("https://evil.example", "https://voice.example.com.evil.example", "null"):
+                answer = alone.call("GET", "/api/health", headers={"Origin": page})
+                assert readable_by(answer) is None
+
+    @pytest.mark.parametrize(
+        ("origins", "named"),
+        [([PAGE], PAGE), (["*"], "*"), ([PAGE, OTHER_PAGE], None), ([], None)],
+        ids=["one", "any", "several", "none"],
+    )
+    def test_what_comes_before_a_request_is_read_names_the_one_page_there_is(
+        self, tmp_path: Path, origins: list[str], named: str | None
+    ) -> None:
+        arguments = [word for origin in origins for word in ("--cors-origin", origin)]
+        with nginx_before(free_port(), tmp_path / "edge", *arguments) as alone:
+            answer = alone.call("GET", "/api/" + "a" * 9000, headers={"Origin": PAGE})
+            assert answer.status_code == 414
+            assert readable_by(answer) == named
+            sent = b"rubbish\r\n\r\n"
+            assert (b"Access-Control-Allow-Origin" in received(alone, sent)) is (named is not None)
+
+    def test_the_settings_of_the_service_count_where_no_page_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CORS_ORIGINS", f" {PAGE}, ,{OTHER_PAGE}")
+        with nginx_before(free_port(), tmp_path / "edge") as alone:
+            answer = alone.call("GET", "/api/health", headers={"Origin": OTHER_PAGE})
+            assert readable_by(answer) == OTHER_PAGE
+        with nginx_before(free_port(), tmp_path / "other", "--cors-origin", PAGE) as alone:
+            answer = alone.call("GET", "/api/health", headers={"Origin": OTHER_PAGE})
+            assert readable_by(answer) is None
+
+    def test_a_service_that_is_away_still_lets_a_page_ask_and_read_when_to_come_back(
+        self, tmp_path: Path
+    ) -> None:
+        asking = {
+            "Origin": PAGE,
+            "Access-Control-Request-Method": "PATCH",
+            "Access-Control-Request-Headers": "authorization, content-type",
+        }
+        with nginx_before(free_port(), tmp_path / "edge", "--cors-origin", PAGE) as alone:
+            answer = alone.call("OPTIONS", "/api/user", headers=asking)
+            assert (answer.status_code, readable_by(answer)) == (204, PAGE)
+            assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
+            assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+            refused = alone.call("PATCH", "/api/user", headers={"Origin": PAGE})
+            is_error(refused, 503, "unavailable")
+            assert "Retry-After" in refused.headers["Access-Control-Expose-Headers"]
+            # No question of a page, or of a page that may not ask, is answered so.
+            assert alone.call("OPTIONS", "/api/user").status_code == 503
+            strange = alone.call("OPTIONS", "/api/user", headers={**asking, "Origin": "https://evil.example"})
+            assert (strange.status_code, readable_by(strange)) == (503, None)
+
+    def test_it_reads_that_it_asked_too_often(self, tmp_path: Path) -> None:
+        with nginx_before(free_port(), tmp_path / "edge", "--cors-origin", PAGE) as alone:
+            one = f"GET /api/health HTTP/1.1\r\nHost: localhost\r\nOrigin: {PAGE}\r\n".encode()
+            answers = received(alone, (one + b"\r\n") * 700 + one + b"Connection: close\r\n\r\n")
+            assert b"HTTP/1.1 429 " in answers
+            assert answers.count(f"\r\nAccess-Control-Allow-Origin: {PAGE}\r\n".encode()) == 701
+
+    def test_it_reads_the_same_headers_as_of_the_service(self, edge: Nginx, tmp_path: Path) -> None:
+        with nginx_before(free_port(), tmp_path / "edge", "--cors-origin", "*") as alone:
+            of_nginx = alone.call("GET", "/api/health", headers={"Origin": PAGE})
+        of_service = edge.call("GET", "/api/health", headers={"Origin": PAGE})
+        for name in ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers"):
+            assert of_nginx.headers[name] == of_service.headers[name]
+        asking = {
+            "Origin": PAGE,
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "Authorization, Content-Type, If-Range, Range, X-Request-ID",
+        }
+        allowed = edge.call("OPTIONS", "/api/health", headers=asking).headers
+        assert listed(allowed["Access-Control-Allow-Headers"]) == listed(render.ALLOWED_HEADERS)
+        assert listed(allowed["Access-Control-Allow-Methods"]) == listed(render.ALLOWED_METHODS)
+
+
+class TestLog:
+    def test_method_and_status_are_those_that_the_client_saw(self, tmp_path: Path) -> None:
+        with nginx_before(free_port(), tmp_path / "edge", "--cors-origin", PAGE) as alone:
+            alone.call("POST", "/api/login", data=b"a" * 200_000)
+            alone.call("DELETE", "/api/user")
+            alone.call("HEAD", "/api/health")
+            alone.call("PUT", "/nothing")
+            alone.call("PATCH", "/api/" + "a" * 9000)
+            alone.call("POST", "/api/login", headers={"X-Long": "a" * 9000})
+            alone.call("TRACE", "/api/health")
+            raw(alone, b"POST /api/login HTTP/1.1\r\nHost: a b\r\n\r\n")
+            raw(alone, b"DELETE /api/user HTTP/9.9\r\nHost: localhost\r\n\r\n")
+            asking = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+            alone.call("OPTIONS", "/api/login", headers=asking)
+            expected = [
+                ("POST", 413),
+                ("DELETE", 503),
+                ("HEAD", 503),
+                ("PUT", 404),
+                ("PATCH", 414),
+                ("POST", 431),
+                ("other", 405),
+                ("POST", 400),
+                ("DELETE", 400),
+                ("OPTIONS", 204),
+            ]
+
+            def logged() -> list[tuple[str, int]]:
+                lines = [json.loads(line) for line in alone.access_log().splitlines()]
+                return [(line["method"], line["status"]) for line in lines if line["tls"]]
+
+            eventually(lambda: logged() == expected, logged)
+
+
+def readable_by(answer: requests.Response) -> str | None:
+    """The page that may read this answer; that one may read what it needs, and caches keep them apart."""
+    page = answer.headers.get("Access-Control-Allow-Origin")
+    exposed = listed(answer.headers.get("Access-Control-Expose-Headers", ""))
+    needed = {"retry-after", "x-request-id", "etag", "content-range", "content-length", "accept-ranges"}
+    assert (exposed >= needed | {"content-disposition"}) is (page is not None)
+    if page not in (None, "*"):
+        assert "origin" in listed(answer.headers["Vary"])
+    return page
+
+
+def listed(value: str) -> set[str]:
+    return {name.strip().lower() for name in value.split(",")} - {""}
+
+
 class TestPlayback:
     def test_ranges_work_and_nothing_is_compressed(self, edge: Nginx, playback_url: str) -> None:
         for asked, expected in (("bytes=0-99", PLAIN[:100]), ("bytes=-1000", PLAIN[-1000:])):
@@ -301,6 +452,8 @@ class TestRendering:
             (["--server-name", "a.b", "--upstream-port", "0"], "is not a port"),
             (["--server-name", "a.b", "--logs", "/a b"], "is not an absolute path"),
             (["--server-name", "a.b", "--balancer", "ten"], "is not a network"),
+            (["--server-name", "a.b", "--cors-origin", "voice.example.com"], "is not an origin"),
+            (["--server-name", "a.b", "--cors-origin", 'https://a"; return 200;'], "is not an origin"),
         ],
     )
     def test_what_is_wrong_is_said(self, arguments: list[str], sentence: str) -> None:

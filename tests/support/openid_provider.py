@@ -69,6 +69,7 @@ class Provider:
         self.keys: list[dict[str, Any]] = [self.key.jwk()]
         self.trouble: str | int | None = None
         self.asked: list[str] = []
+        self.user_agents: list[str] = []
         self.closing = threading.Event()
 
     def rotate(self, algorithm: str = "RS256", kid: str = "second") -> SigningKey:
@@ -120,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         provider: Provider = self.server.provider  # type: ignore[attr-defined]
         provider.asked.append(self.path)
+        provider.user_agents.append(self.headers.get("User-Agent", ""))
         answers = {
             "/realm/.well-known/openid-configuration": provider.document,
             "/realm/keys": {"keys": provider.keys},

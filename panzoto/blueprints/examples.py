@@ -1,0 +1,143 @@
+"""Examples for the OpenAPI document: a value for each name, since a name means the same in all calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FILE_ID = "5b0cf3a6-6a0e-4d0b-9a55-0c0a7e5d9f11"
+USER_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+S3_KEY = f"users/{USER_ID}/{FILE_ID}.pnz"
+LATER = "2026-05-01T11:15:00Z"
+HEX_SALT = "7f" * 32
+CODE = "the-code-from-the-letter"
+RECOVERY_KEY = "000G-40R4-0M30-E209-185G-R38E-1W81-24GK-2GAH-C5RR-34D1-P70X-3RFG-CC6W"
+
+# By the name of a property or parameter, or by `Schema.property` where a name means something else there.
+OF_PROPERTIES: dict[str, Any] = {
+    "address": "203.0.113.7",
+    "at": "2026-05-01T10:00:00Z",
+    "client_id": "3f1d6c1e-1f1f-4a62-8f0a-7b8f6f4b7c55",
+    "code": CODE,
+    "content_type": "audio/3gpp",
+    "created_at": "2026-04-01T08:30:00Z",
+    "current": True,
+    "cursor": "the-next-cursor-of-the-page-before",
+    "database": "dynamodb",
+    "deleted_at": None,
+    "detail": {"file_id": FILE_ID},
+    "device_name": "Ada's telephone",
+    "discard_recordings": False,
+    "download_url": "https://voice.example.com/api/playback/the-ticket",
+    "duration_ms": 61000,
+    "email": "ada@example.com",
+    "email_verified": True,
+    "ended_at": "2026-05-01T10:12:30Z",
+    "erased_at": "2026-05-02T09:00:00Z",
+    "error": "User already exists",
+    "Error.code": "user_exists",
+    "etag": '"9bb58f26192e4ba00f01e2e7b136bbd8"',
+    "event_id": "063450f1e8c400-9f2c51d7aa01",
+    "expires_at": LATER,
+    "file_id": FILE_ID,
+    "file_ids": [FILE_ID, "7c9e6679-7425-40de-944b-e07fc1f90ae7"],
+    "file_size": 64228,
+    "format": "v2",
+    "from": "2026-05-01T00:00:00Z",
+    "gap": 30,
+    "iterations": 100000,
+    "KeyDerivation.algorithm": "pbkdf2-hmac-sha256",
+    "key_id": "c6" * 16,
+    "key_salt": HEX_SALT,
+    "last_seen_at": "2026-05-01T10:00:00Z",
+    "limit": 50,
+    "memory_cost_kib": 65536,
+    "message": "The recording is decrypted and ready at download_url.",
+    "more": False,
+    "new_password": "a longer walk by the river",
+    "next": "where-this-answer-ends",
+    "next_cursor": None,
+    "note": None,
+    "objects_removed": 1,
+    "objects_waiting": 0,
+    "order": "uploaded_at",
+    "parallelism": 4,
+    "part_number": 1,
+    "password": "a long walk by the river",
+    "permanent": False,
+    "quota_bytes": 53687091200,
+    "quota_recordings": 100000,
+    "recorded_at": "2026-05-01T09:58:12Z",
+    "recovery_key": RECOVERY_KEY,
+    "recovery_key_set": True,
+    "refresh_token": "the-refresh-token-of-this-session",
+    "s3_key": S3_KEY,
+    "salt": HEX_SALT,
+    "sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+    "session_id": "16fd2706-8baf-433b-82eb-8c7fada847da",
+    "since": "where-the-answer-before-ended",
+    "size": 64228,
+    "started_at": "2026-05-01T10:00:00Z",
+    "AudioFile.status": "stored",
+    "Deletion.status": "in_progress",
+    "UploadAnswer.status": "pending",
+    "UploadState.status": "pending",
+    "ticket": "the-ticket",
+    "time_cost": 3,
+    "title": None,
+    "to": "2026-05-31T23:59:59Z",
+    "token": "the-token-of-this-session",
+    "Change.type": "upsert",
+    "Event.type": "signed_in",
+    "uploaded_at": "2026-05-01T10:00:00.123456Z",
+    "url": f"https://bucket.example.com/{S3_KEY}?X-Amz-Signature=signed",
+    "user_id": USER_ID,
+    "Argon2.version": 19,
+    "HealthAnswer.version": "1.0.0",
+    "Vault.version": 1,
+    "wrapped_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+}
+
+# Schemas whose parts do not all occur together.
+OF_SCHEMAS: dict[str, Any] = {
+    "Usage": {"recordings": 12, "bytes": 7340032, "quota_recordings": 100000, "quota_bytes": 53687091200},
+    "Upload": {
+        "type": "single",
+        "method": "PUT",
+        "url": OF_PROPERTIES["url"],
+        "headers": {"Content-Length": "64228", "If-None-Match": "*"},
+        "expires_at": LATER,
+    },
+    "EmptyBody": {},
+}
+
+_PASSWORD = {"password": OF_PROPERTIES["password"]}
+_NEW = {"code": CODE, "new_password": OF_PROPERTIES["new_password"]}
+
+# Requests that come in several forms.
+OF_REQUESTS: dict[str, dict[str, Any]] = {
+    "DecryptAudio": {
+        "recording": {"summary": "One recording", "value": {**_PASSWORD, "file_id": FILE_ID}},
+        "key": {
+            "summary": "One recording by its key in the bucket",
+            "value": {**_PASSWORD, "s3_key": S3_KEY},
+        },
+        "sitting": {
+            "summary": "A sitting, played as one",
+            "value": {**_PASSWORD, "file_ids": OF_PROPERTIES["file_ids"]},
+        },
+    },
+    "PasswordReset": {
+        "kept": {
+            "summary": "With the recovery key everything opens as before",
+            "value": {**_NEW, "recovery_key": RECOVERY_KEY},
+        },
+        "lost": {
+            "summary": "Without it, what was recorded before is given up",
+            "value": {**_NEW, "discard_recordings": True},
+        },
+    },
+    "AudioFileEdit": {
+        "named": {"summary": "What the client encrypted, as base64", "value": {"title": "c2VhbGVk"}},
+        "unnamed": {"summary": "null takes a value away", "value": {"title": None}},
+    },
+}

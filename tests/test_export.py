@@ -1,0 +1,157 @@
+"""An export opens by what it carries: its program, started where nothing of this project is."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panzoto.crypto import recovery_key
+from tests.support.recordings import single_shot, store, version_2
+from tests.support.service import PASSWORD, Service
+
+NEW_PASSWORD = "another quiet walk"
+LONG = b"\x00\x00\x00\x1cftyp3gp4" + b"a long talk" * 20_000
+
+
+@dataclass(frozen=True)
+class Export:
+    """An unpacked export, what its recordings must be, and what opens it."""
+
+    folder: Path
+    plain: dict[str, bytes]
+    written_key: str
+
+    def open(self, secret: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run its opener as its owner would, without this project on the path."""
+        return subprocess.run(
+            [sys.executable, "-I", "open_recordings.py", *arguments],
+            cwd=self.folder,
+            env={},
+            input=secret + "\n",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def opened(self, folder: str = "opened") -> dict[str, bytes]:
+        """Return what was written, by the recording's id."""
+        files = list((self.folder / folder).iterdir())
+        return {file.stem[-36:]: file.read_bytes() for file in files}
+
+
+@pytest.fixture
+def export(service: Service, account: dict[str, Any], tmp_path: Path) -> Export:
+    """All formats, before and after a change of the password, and a recovery key made in between."""
+    token, salt, plain = account["token"], account["key_salt"], {}
+
+    def keep(name: str, encrypted: bytes, sound: bytes) -> None:
+        plain[
+            store(service, {**account, "token": token}, f"users/{account['user_id']}/{name}", encrypted)
+        ] = sound
+
+    for iv_length in (12, 16):
+        for hex_salt in (False, True):
+            sound = f"#!AMR\nof {iv_length} {hex_salt}".encode()
+            encrypted = single_shot(PASSWORD, salt, sound, iv_length, hex_salt)
+            keep(f"{iv_length}-{hex_salt}.3gp", encrypted, sound)
+    for name, sound in (("Besuch – äöü.3gp", LONG), ("empty", b""), ("edge.3gp", LONG[:65480])):
+        keep(name, version_2(account, PASSWORD, f"users/{account['user_id']}/{name}", sound), sound)
+    change = {"password": PASSWORD, "new_password": NEW_PASSWORD}
+    changed = service.call("POST", "/api/user/password", token, json=change).json()
+    token = changed["token"]
+    keep("later.3gp", single_shot(NEW_PASSWORD, changed["key_salt"], b"#!AMR\nlater"), b"#!AMR\nlater")
+    made = service.call("POST", "/api/user/recovery-key", token, json={"password": NEW_PASSWORD})
+    content = service.call("GET", "/api/user/export", token).content
+    zipfile.ZipFile(io.BytesIO(content)).extractall(tmp_path)
+    return Export(tmp_path, plain, made.json()["recovery_key"])
+
+
+def test_the_recovery_key_alone_opens_every_format(export: Export) -> None:
+    ran = export.open(export.written_key)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert export.opened() == export.plain
+    assert len(ran.stdout.splitlines()) == len(export.plain)
+    names = {Path(line).suffix for line in ran.stdout.splitlines()}
+    assert names == {".3gp", ".amr", ".bin"}
+
+
+def test_as_it_was_written_down_is_good_enough(export: Export) -> None:
+    written = f"  {export.written_key.lower().replace('-', ' ').replace('0', 'o').replace('1', 'l')} "
+    assert export.open(written, "--to", "elsewhere").returncode == 0
+    assert export.opened("elsewhere") == export.plain
+
+
+def test_the_password_opens_the_same(export: Export) -> None:
+    ran = export.open(NEW_PASSWORD)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert export.opened() == export.plain
+
+
+def test_a_wrong_key_gets_one_sentence(export: Export) -> None:
+    misspelt = export.written_key[:-1] + ("0" if export.written_key[-1] != "0" else "2")
+    another = recovery_key.write(recovery_key.generate())
+    for secret in (misspelt, export.written_key[5:], another, PASSWORD, "", "x"):
+        ran = export.open(secret)
+        assert ran.returncode == 1
+        assert ran.stdout == ""
+        assert len(ran.stderr.splitlines()) == 1
+        assert ran.stderr.strip().endswith(".")
+        assert "Traceback" not in ran.stderr
+        assert not (export.folder / "opened").exists()
+
+
+def test_what_is_damaged_or_missing_is_named_and_the_rest_opens(export: Export) -> None:
+    damaged, missing = list(export.plain)[4], next(iter(export.plain))
+    file = export.folder / "objects" / damaged
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    (export.folder / "objects" / missing).unlink()
+    ran = export.open(export.written_key)
+    assert ran.returncode == 1
+    assert {line.split()[0] for line in ran.stderr.splitlines()} == {damaged, missing}
+    assert export.opened() == {
+        file_id: sound for file_id, sound in export.plain.items() if file_id not in (damaged, missing)
+    }
+
+
+def test_the_readme_says_what_to_run_and_how_a_recovery_key_is_read(export: Export) -> None:
+    readme = (export.folder / "README.txt").read_text()
+    for said in (
+        "python3 open_recordings.py",
+        "0123456789ABCDEFGHJKMNPQRSTVWXYZ",
+        "14 groups of 4",
+        "checksum",
+        "SHA-256",
+        recovery_key.write(bytes(range(32)))[:34],
+        recovery_key.write(bytes(range(32)))[35:],
+    ):
+        assert said in readme
+    assert max(len(line) for line in readme.splitlines()) <= 80
+
+
+def test_the_programs_own_reading_of_it_agrees_with_the_service(
+    service: Service, new_account: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """An account without a recovery key is told so, and what it holds is told by the program as well."""
+    account = new_account()
+    content = service.call("GET", "/api/user/export", account["token"]).content
+    zipfile.ZipFile(io.BytesIO(content)).extractall(tmp_path)
+    export = Export(tmp_path, {}, recovery_key.write(recovery_key.generate()))
+    ran = export.open(export.written_key)
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "This export was made before there was a recovery key; please use the password.\n",
+    )
+    assert json.loads((tmp_path / "account.json").read_text())["recovery"] is None
+    assert export.open(PASSWORD).returncode == 0
