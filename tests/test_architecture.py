@@ -56,6 +56,7 @@ KNOW_THE_FRAMEWORK = (
     "panzoto.http",
     "panzoto.cors",
     "panzoto.cli",
+    "panzoto.cli_accounts",
     "panzoto.auth.guard",
 )
 # From the top of the house to its ground: a module imports from its own floor or from one below, never from
@@ -64,7 +65,7 @@ VERBS = "the verbs"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("wsgi", "panzoto.embedded", "migrations_from_rds"),
     ("panzoto",),
-    ("panzoto.cli", "panzoto.verification"),
+    ("panzoto.cli", "panzoto.cli_accounts", "panzoto.verification"),
     ("panzoto.blueprints",),
     ("panzoto.auth.guard", "panzoto.cors"),
     ("panzoto.http",),

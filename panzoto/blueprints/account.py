@@ -10,7 +10,7 @@ from flask import g
 from panzoto.auth.guard import caller
 from panzoto.blueprints.base import Blueprint
 from panzoto.crypto.derivation import DIRECT_KEY_ITERATIONS
-from panzoto.errors import UserNotFound
+from panzoto.errors import TokenInvalid, UserNotFound
 from panzoto.http import client, limit_address, services
 from panzoto.models import User
 from panzoto.models.attributes import rfc3339
@@ -33,7 +33,7 @@ def register(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
 
 @entrance.post("/login")
 @entrance.arguments(Credentials)
-@entrance.answers(200, AccountShape, "Signed in", 400, 401, 415)
+@entrance.answers(200, AccountShape, "Signed in", 400, 401, 403, 415)
 def login(wanted: dict[str, str]) -> dict[str, Any]:
     limit_address("login")
     device = client(wanted.get("device_name"))
@@ -42,7 +42,7 @@ def login(wanted: dict[str, str]) -> dict[str, Any]:
 
 @entrance.post("/recover")
 @entrance.arguments(Recovery)
-@entrance.answers(200, AccountShape, "The account has its new password", 400, 401, 409, 415)
+@entrance.answers(200, AccountShape, "The account has its new password", 400, 401, 403, 409, 415)
 def recover(wanted: dict[str, str]) -> dict[str, Any]:
     limit_address("login")
     return account(*services().accounts.recover(**wanted, client=client()))
@@ -80,10 +80,13 @@ def make_recovery_key(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
 
 
 def signed_in_user() -> User:
-    """Return the account that the caller's token speaks for. Raises `UserNotFound`."""
+    """Return the account that the caller's token speaks for. Raises `UserNotFound` and `TokenInvalid`."""
     user = User.find(caller().user_id)
     if user is None:
         raise UserNotFound()
+    # The session ended with the lock, which this process may not have heard of yet.
+    if user.is_locked:
+        raise TokenInvalid()
     return user
 
 

@@ -46,7 +46,7 @@ def forgot_password(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
 
 @entrance.post("/password/reset")
 @entrance.arguments(PasswordReset)
-@entrance.answers(200, AccountShape, "The account has its new password", 400, 401, 409, 415)
+@entrance.answers(200, AccountShape, "The account has its new password", 400, 401, 403, 409, 415)
 def reset_password(wanted: dict[str, Any]) -> dict[str, Any]:
     """Without the recovery key, what was recorded before stays listed and never opens again (422)."""
     limit_address("login")

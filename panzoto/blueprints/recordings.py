@@ -86,18 +86,12 @@ def change(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
 @blueprint.alt_response(204, description="The recording is erased for good", success=True)
 def delete(query: dict[str, Any], file_id: str) -> Any:
     audio_file = owned(file_id)
-    identity = caller()
-    Event.of(
-        identity.user_id,
-        "recording_deleted",
-        identity.session_id,
-        client().address,
-        file_id=file_id,
-        permanent=query["permanent"],
-    ).write()
     if not query["permanent"]:
-        return {"audio_file": services().shelf.bin(audio_file).to_public()}
+        binned = services().shelf.bin(audio_file)
+        _note("recording_deleted", file_id=file_id, permanent=False)
+        return {"audio_file": binned.to_public()}
     services().shelf.erase(audio_file)
+    _note("recording_deleted", file_id=file_id, permanent=True)
     return "", 204
 
 
@@ -127,7 +121,7 @@ def download(file_id: str) -> dict[str, Any]:
 def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     limit_address("decrypt")
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"], caller())
+    keys = services().accounts.unlock(user, wanted["password"], caller(), client())
     if "file_ids" in wanted:
         return _open_sitting(wanted["file_ids"], keys)
     audio_file = _wanted(wanted, user.user_id)
@@ -135,7 +129,7 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     opened = playback.open(audio_file.s3_key, keys, audio_file.format)
     audio_file = remember_format(audio_file, opened.format)
     ticket = playback.ticket(opened, caller())
-    _note_decryption(file_id=audio_file.file_id)
+    _note("recording_decrypted", file_id=audio_file.file_id)
     return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
 
 
@@ -147,14 +141,15 @@ def _open_sitting(file_ids: list[str], keys: Keys) -> dict[str, Any]:
         user_id,
         {row.file_id: name for row, name in zip(rows, formats, strict=True) if row.format != name},
     )
-    _note_decryption(file_ids=file_ids)
+    _note("recording_decrypted", file_ids=file_ids)
     shown = [now_known.get(row.file_id, row).to_public() for row in rows]
     return _ready(shown, ticket, "The recordings are decrypted and play as one at download_url.")
 
 
-def _note_decryption(**which: Any) -> None:
+def _note(event_type: str, **which: Any) -> None:
+    """Write down what has just been done."""
     identity = caller()
-    Event.of(identity.user_id, "recording_decrypted", identity.session_id, client().address, **which).write()
+    Event.of(identity.user_id, event_type, identity.session_id, client().address, **which).write()
 
 
 def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
@@ -172,7 +167,7 @@ def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
 @blueprint.answers(200, AudioFileAnswer, "The recording is version 2", 400, 401, 404, 409, 415, 422)
 def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"], caller())
+    keys = services().accounts.unlock(user, wanted["password"], caller(), client())
     return {"audio_file": services().upgrade.run(owned(file_id), keys).to_public()}
 
 
