@@ -32,6 +32,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "panzoto.bucket_events",
     ),
     "botocore": (
+        "panzoto.aws_credentials",
         "panzoto.storage",
         "panzoto.resources",
         "panzoto.backup",
@@ -76,6 +77,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("panzoto.auth",),
     ("panzoto.crypto",),
     (
+        "panzoto.aws_credentials",
         "panzoto.config",
         "panzoto.errors",
         "panzoto.logs",
