@@ -149,13 +149,13 @@ def _openings(services: Services, email: str) -> dict[str, tuple[int, int]]:
     """Count what decrypt-audio computes for version 2, where unwrapping the vault key proves the password."""
     user, grant = services.accounts.sign_in(email, PASSWORD, HERE)
     identity = Identity(user.user_id, int(time.time()), grant.session_id)
-    vault_key = services.accounts.unlock(user, PASSWORD, identity).the_vault_key()
+    vault_key = services.accounts.unlock(user, PASSWORD, identity, HERE).the_vault_key()
     s3_key = f"users/{user.user_id}/audio-1.3gp"
     services.storage.put(s3_key, b"".join(encrypt(vault_key, s3_key, [b"#!AMR\n" * 1000])))
 
     def opening(password: str) -> int:
         def verb() -> None:
-            keys = services.accounts.unlock(user, password, identity)
+            keys = services.accounts.unlock(user, password, identity, HERE)
             opened = services.playback.open(s3_key, keys, None)
             if opened.format != "v2":
                 raise RuntimeError(f"opened as {opened.format}")

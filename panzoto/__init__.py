@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from flask import Flask
 
-from panzoto import blueprints, cli, cors, http, logs, models, resources, tracing, version
+from panzoto import (
+    aws_credentials,
+    blueprints,
+    cli,
+    cors,
+    http,
+    logs,
+    models,
+    resources,
+    tracing,
+    version,
+)
 from panzoto.config import Settings
 from panzoto.services import Services
 
@@ -17,6 +28,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environment()
     logs.init(settings.log_level, settings.production)
     tracing.init(settings.otlp_endpoint, version.VERSION)
+    aws_credentials.may_come_later()
     models.bind_models(settings)
     app = Flask("panzoto", static_folder=None)
     app.extensions["panzoto"] = Services.build(settings)

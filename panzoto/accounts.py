@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 from panzoto.auth.passwords import Passwords
 from panzoto.auth.throttle import Throttle, account_subject, mail_subject, session_subject
@@ -21,6 +22,7 @@ from panzoto.crypto.derivation import DirectKeys, direct_keys
 from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.vault import Vault
 from panzoto.errors import (
+    AccountLocked,
     Conflict,
     EmailOfProvider,
     InvalidCredentials,
@@ -99,7 +101,7 @@ class Accounts:
 
         One computation, whether or not the account exists; one more when its
         hash is of older parameters and one when it has no vault yet. Raises
-        `InvalidCredentials`, `TooManyRequests`, `DamagedRecord`, `Busy` and `Unavailable`.
+        `InvalidCredentials`, `AccountLocked`, `TooManyRequests`, `DamagedRecord`, `Busy` and `Unavailable`.
         """
         subject = account_subject(email)
         with self._throttle.attempt(subject):
@@ -112,6 +114,7 @@ class Accounts:
         except InvalidPassword as error:
             self._note_failure(found, client)
             raise InvalidCredentials() from error
+        self._refuse_locked(user, client, subject)
         # The vault first, so that a table that hangs costs one wait; a login can do without the rehash.
         if user.stored_vault() is None:
             self._make_vault(user, password)
@@ -134,12 +137,25 @@ class Accounts:
             raise
         return user
 
-    def _note_failure(self, user: User | None, client: Client, **detail: str) -> None:
+    def _note_failure(
+        self, user: User | None, client: Client, session_id: str | None = None, **detail: Any
+    ) -> None:
         """Write the failure down; for an account that does not exist, a write that costs the same."""
         if user is None:
             self._throttle.count_unknown_account()
         else:
-            Event.of(user.user_id, "sign_in_failed", None, client.address, **detail).write()
+            Event.of(user.user_id, "sign_in_failed", session_id, client.address, **detail).write()
+
+    def _refuse_locked(self, user: User, client: Client, *subjects: str) -> None:
+        """Refuse who has just proven that a locked account is theirs. Raises `AccountLocked`.
+
+        The attempts are forgotten, so that the right password is told the same however often it comes.
+        """
+        if user.is_locked:
+            self._note_failure(user, client, locked=True)
+            for subject in subjects:
+                self._throttle.reset(subject)
+            raise AccountLocked()
 
     def _recovered(self, user: User | None, key: bytes, client: Client) -> tuple[User, bytes]:
         """Return the account and the vault key that its recovery key opens, or write the failure down.
@@ -152,12 +168,13 @@ class Accounts:
             self._note_failure(user, client, by="recovery_key")
             raise
 
-    def unlock(self, user: User, password: str, identity: Identity) -> Keys:
+    def unlock(self, user: User, password: str, identity: Identity, client: Client) -> Keys:
         """Return the keys that `password` opens, asked for inside a session.
 
         One computation: unwrapping the vault key proves the password. An
         account without a vault gets one, which costs one more. A wrong
-        password counts against the session that sent it. Raises
+        password counts against the session that sent it and is among the
+        account's events, as a sign-in that failed in that session. Raises
         `InvalidPassword`, `TooManyRequests`, and `PasswordNotSet` for an
         account that signs in by OpenID and has none yet.
         """
@@ -165,14 +182,20 @@ class Accounts:
             raise PasswordNotSet()
         subject = session_subject(identity.user_id, identity.session_id)
         with self._throttle.attempt(subject):
-            stored = user.stored_vault()
-            if stored is None:
-                self._verify(user, password)
-                vault_key = self._make_vault(user, password)
-            else:
-                vault_key = self._unwrap(stored, user, password)
+            try:
+                vault_key = self._opened_vault(user, password)
+            except InvalidPassword:
+                self._note_failure(user, client, identity.session_id)
+                raise
             self._throttle.reset(subject)
         return self._keys(user, password, vault_key)
+
+    def _opened_vault(self, user: User, password: str) -> bytes:
+        stored = user.stored_vault()
+        if stored is not None:
+            return self._unwrap(stored, user, password)
+        self._verify(user, password)
+        return self._make_vault(user, password)
 
     def look(self, user: User, password: str) -> Keys:
         """Return the keys that `password` opens and change nothing. One computation.
@@ -202,7 +225,7 @@ class Accounts:
             return self._set_first_password(user, new_password, identity, client)
         if password is None:
             raise InvalidRequest(PASSWORD_REQUIRED, {"password": PASSWORD_REQUIRED})
-        keys = self.unlock(user, password, identity)
+        keys = self.unlock(user, password, identity, client)
         outgoing = {user.salt(): keys.generations[0]}
         new = self._new_password(user, keys, new_password, outgoing, kept_session_id=identity.session_id)
         user.replace_password(new)
@@ -235,7 +258,7 @@ class Accounts:
         One computation. The direct keys of today's password are kept beside
         it, since after a recovery nobody can derive them any more.
         """
-        keys = self.unlock(user, password, identity)
+        keys = self.unlock(user, password, identity, client)
         vault_key = keys.the_vault_key()
         recovery_key = recovery.generate()
         wrapped = recovery.wrap_vault_key(recovery_key, user.user_id, vault_key)
@@ -249,12 +272,14 @@ class Accounts:
         """Open the account with its recovery key and give it a new password; every session before ends.
 
         Two computations on success. Raises `InvalidRecoveryKey` for a slip of
-        the pen and `RecoveryFailed` for a wrong key and an unknown account alike.
+        the pen, `RecoveryFailed` for a wrong key and an unknown account alike,
+        and `AccountLocked`.
         """
         key = _parsed(recovery_key)
         subject = account_subject(email)
         with self._throttle.attempt(subject):
             user, vault_key = self._recovered(User.find_by_email(email), key, client)
+            self._refuse_locked(user, client, subject)
             new = self._new_password(user, Keys(vault_key, ()), new_password, {})
             user.replace_password(new)
         grant = self._begin_anew(user, new, client, "recovered", Attempts.reset_of(subject))
@@ -276,8 +301,10 @@ class Accounts:
         stay listed, with their objects, and never open again, so there may be
         none unless `discard_recordings` agrees to that. A recovery key that is
         sent is used, whatever else is agreed to. Two computations on success.
-        Raises `RecordingsWouldBeLost`, `InvalidRecoveryKey`, `RecoveryFailed`, `Conflict`.
+        Raises `AccountLocked`, `RecordingsWouldBeLost`, `InvalidRecoveryKey`, `RecoveryFailed`, `Conflict`.
         """
+        # The code has proven that mail to the address reaches who sent it.
+        self._refuse_locked(user, client)
         subjects = (account_subject(user.email), mail_subject(user.email))
         if recovery_key is not None:
             key = _parsed(recovery_key)
@@ -329,17 +356,20 @@ class Accounts:
         """
         if user.signs_in_by_openid:
             raise EmailOfProvider()
-        self.unlock(user, password, identity)
+        self.unlock(user, password, identity, client)
         if email != user.email:
             old_address = user.email
             user.change_email(email)
             Event.of(user.user_id, "email_changed", identity.session_id, client.address).write()
             self._mailbox.email_changed(user, old_address, client)
 
-    def confirm_deletion(self, user: User, password: str, identity: Identity, client: Client) -> None:
-        """Prove the password before everything is deleted. Raises `InvalidPassword`."""
-        self.unlock(user, password, identity)
-        Event.of(user.user_id, "deletion_started", identity.session_id, client.address).write()
+    def confirm_deletion(self, user: User, password: str, identity: Identity, client: Client) -> Event:
+        """Prove the password before everything is deleted, and return the event of that, not yet written.
+
+        Raises `InvalidPassword`.
+        """
+        self.unlock(user, password, identity, client)
+        return Event.of(user.user_id, "deletion_started", identity.session_id, client.address)
 
     def sign_out(self, identity: Identity, client: Client) -> None:
         """End the caller's session; without one, every token that names none.

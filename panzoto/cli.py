@@ -26,6 +26,7 @@ from rich.table import Table
 from panzoto import bill as bills
 from panzoto.backup import SETTLE_SECONDS, Backup
 from panzoto.bucket_events import BucketEvents
+from panzoto.cli_accounts import accounts
 from panzoto.errors import PanzotoError
 from panzoto.http import services
 from panzoto.models import AudioFile, User, library
@@ -49,7 +50,6 @@ panzoto = AppGroup("panzoto", help="Operate the service: tables, bucket and reco
 resources = AppGroup("resources", help="Tables and bucket: create, list, optimize, delete.")
 recordings = AppGroup("recordings", help="Recordings: verify that they open.")
 backup = AppGroup("backup", help="Backups: verify that they bring everything back.")
-accounts = AppGroup("accounts", help="Accounts: finish what was interrupted.")
 panzoto.add_command(accounts)
 panzoto.add_command(backup)
 panzoto.add_command(resources)

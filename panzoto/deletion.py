@@ -35,10 +35,10 @@ class Deletion:
         self._storage = storage
         self._sessions = sessions
 
-    def begin(self, user: User) -> datetime:
+    def begin(self, user: User, event: Event) -> datetime:
         """Mark the account, end its sessions, and go on in the background; return since when."""
         open_deletion.note(user.user_id)
-        started = user.begin_deletion()
+        started = user.begin_deletion(event.add_to)
         self._sessions.end_others(user.user_id, None)
         threading.Thread(target=self.run_or_log, args=(user,), daemon=True).start()
         return started

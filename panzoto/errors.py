@@ -91,6 +91,20 @@ class InvalidPassword(PanzotoError):
     sentence = "Invalid password"
 
 
+class AccountLocked(PanzotoError):
+    """An operator keeps everybody out; told only to who has proven that the account is theirs."""
+
+    status = 403
+    code = "account_locked"
+    sentence = "This account is locked; please write to whoever runs this service"
+
+
+class BeingDeleted(PanzotoError):
+    status = 409
+    code = "being_deleted"
+    sentence = "The account is being deleted"
+
+
 class RecoveryFailed(PanzotoError):
     """A wrong recovery key and an unknown account look the same."""
 

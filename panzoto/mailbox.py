@@ -80,7 +80,7 @@ class Mailbox:
 
     def _reset_letter(self, email: str) -> Letter | None:
         user = User.look_up(email)
-        if user is None or user.being_deleted or not user.has_password:
+        if user is None or user.being_deleted or user.is_locked or not user.has_password:
             return None
         return self._letters.reset(email, self._codes.for_reset(user), user.recovery_wrap() is not None)
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from panzoto.models.attributes import now
-from panzoto.storage import presigning_client
+from panzoto.storage import presigning_client, sign
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 REMEMBERED_HOSTS = 16
@@ -64,10 +64,8 @@ class Presigner:
         return SignedRequest(self._sign("get_object", host, Key=s3_key), {}, self._expires_at())
 
     def _sign(self, operation: str, host: str, **parameters: Any) -> str:
-        url: str = self._client_for(host).generate_presigned_url(
-            operation, {"Bucket": self._bucket, **parameters}, ExpiresIn=self._ttl_seconds
-        )
-        return url
+        client = self._client_for(host)
+        return sign(client, operation, {"Bucket": self._bucket, **parameters}, self._ttl_seconds)
 
     def _expires_at(self) -> datetime:
         return now() + timedelta(seconds=self._ttl_seconds)

@@ -378,6 +378,18 @@ def presigning_client(region: str, custom_endpoint: bool, endpoint_url: str | No
     )
 
 
+def sign(client: Any, operation: str, parameters: dict[str, Any], seconds: int) -> str:
+    """Return the address of one signed request; asks nobody but, if need be, for credentials.
+
+    Raises `Unavailable`.
+    """
+    try:
+        url: str = client.generate_presigned_url(operation, parameters, ExpiresIn=seconds)
+    except REFUSALS as error:
+        raise _unavailable(error) from error
+    return url
+
+
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 

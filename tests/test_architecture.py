@@ -32,6 +32,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "panzoto.bucket_events",
     ),
     "botocore": (
+        "panzoto.aws_credentials",
         "panzoto.storage",
         "panzoto.resources",
         "panzoto.backup",
@@ -57,6 +58,7 @@ KNOW_THE_FRAMEWORK = (
     "panzoto.http",
     "panzoto.cors",
     "panzoto.cli",
+    "panzoto.cli_accounts",
     "panzoto.auth.guard",
 )
 # From the top of the house to its ground: a module imports from its own floor or from one below, never from
@@ -72,7 +74,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "migrations_from_rds",
     ),
     ("panzoto",),
-    ("panzoto.cli", "panzoto.verification"),
+    ("panzoto.cli", "panzoto.cli_accounts", "panzoto.verification"),
     ("panzoto.blueprints",),
     ("panzoto.auth.guard", "panzoto.cors"),
     ("panzoto.http",),
@@ -84,6 +86,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("panzoto.crypto",),
     (
         "panzoto.addresses",
+        "panzoto.aws_credentials",
         "panzoto.config",
         "panzoto.content_type",
         "panzoto.errors",

@@ -66,6 +66,15 @@ ROLES: dict[str, dict[str, str]] = {
         "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
         "object": "AbortMultipartUpload DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
     },
+    # `flask panzoto accounts find`, `lock`, `unlock` and `end-sessions`.
+    "support": {
+        "users": "GetItem Scan UpdateItem",
+        "users/index/email-index": "Query",
+        "audio_files/index/user-files-index": "Query",
+        "claims": "GetItem",
+        "sessions": "DeleteItem Query",
+        "events": "PutItem",
+    },
     # `flask panzoto resources …`, which the service itself never does; `optimize` writes missing claims, too.
     "deploy": {
         **{

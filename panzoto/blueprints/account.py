@@ -11,7 +11,7 @@ from panzoto import errors
 from panzoto.auth.guard import caller
 from panzoto.blueprints.base import Blueprint
 from panzoto.crypto.derivation import DIRECT_KEY_ITERATIONS
-from panzoto.errors import UserNotFound
+from panzoto.errors import TokenInvalid, UserNotFound
 from panzoto.http import client, limit_address, services
 from panzoto.models import User
 from panzoto.models.attributes import rfc3339
@@ -37,7 +37,7 @@ def register(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
 @entrance.post("/login")
 @entrance.doc(operationId="logIn")
 @entrance.arguments(Credentials)
-@entrance.answers(200, AccountShape, "Signed in", errors.InvalidCredentials)
+@entrance.answers(200, AccountShape, "Signed in", errors.InvalidCredentials, errors.AccountLocked)
 def login(wanted: dict[str, str]) -> dict[str, Any]:
     """Sign in with email and password."""
     limit_address("login")
@@ -54,6 +54,7 @@ def login(wanted: dict[str, str]) -> dict[str, Any]:
     "The account has its new password",
     errors.InvalidRecoveryKey,
     errors.RecoveryFailed,
+    errors.AccountLocked,
     errors.Conflict,
 )
 def recover(wanted: dict[str, str]) -> dict[str, Any]:
@@ -116,10 +117,13 @@ def make_recovery_key(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
 
 
 def signed_in_user() -> User:
-    """Return the account that the caller's token speaks for. Raises `UserNotFound`."""
+    """Return the account that the caller's token speaks for. Raises `UserNotFound` and `TokenInvalid`."""
     user = User.find(caller().user_id)
     if user is None:
         raise UserNotFound()
+    # The session ended with the lock, which this process may not have heard of yet.
+    if user.is_locked:
+        raise TokenInvalid()
     return user
 
 

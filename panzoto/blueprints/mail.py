@@ -63,6 +63,7 @@ def forgot_password(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
     errors.InvalidCode,
     errors.InvalidRecoveryKey,
     errors.RecoveryFailed,
+    errors.AccountLocked,
     errors.RecordingsWouldBeLost,
     errors.Conflict,
 )

@@ -76,8 +76,8 @@ def change_email(wanted: dict[str, str]) -> dict[str, Any]:
 def delete(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
     """Delete the account and everything in it."""
     user = signed_in_user()
-    services().accounts.confirm_deletion(user, wanted["password"], caller(), client())
-    started_at = services().deletion.begin(user)
+    event = services().accounts.confirm_deletion(user, wanted["password"], caller(), client())
+    started_at = services().deletion.begin(user, event)
     return {"deletion": {"status": "in_progress", "started_at": rfc3339(started_at)}}, 202
 
 
@@ -88,8 +88,9 @@ def delete(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
 def export_all() -> Response:
     """Take everything along as a ZIP file."""
     user = signed_in_user()
-    Event.of(user.user_id, "exported", caller().session_id, client().address).write()
     content = until_failure(export.stream(user, services().storage), "export_aborted")
+    # Its first piece is there, and none has left yet.
+    Event.of(user.user_id, "exported", caller().session_id, client().address).write()
     response = Response(content, content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="panzoto-export.zip"'
     response.headers["X-Accel-Buffering"] = "no"

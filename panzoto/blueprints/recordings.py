@@ -115,18 +115,12 @@ def change(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
 def delete(query: dict[str, Any], file_id: str) -> Any:
     """Put a recording into the trash, or erase it for good."""
     audio_file = owned(file_id)
-    identity = caller()
-    Event.of(
-        identity.user_id,
-        "recording_deleted",
-        identity.session_id,
-        client().address,
-        file_id=file_id,
-        permanent=query["permanent"],
-    ).write()
     if not query["permanent"]:
-        return {"audio_file": services().shelf.bin(audio_file).to_public()}
+        binned = services().shelf.bin(audio_file)
+        _note("recording_deleted", file_id=file_id, permanent=False)
+        return {"audio_file": binned.to_public()}
     services().shelf.erase(audio_file)
+    _note("recording_deleted", file_id=file_id, permanent=True)
     return "", 204
 
 
@@ -185,7 +179,7 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     """Open one recording, or several as one, for playback."""
     limit_address("decrypt")
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"], caller())
+    keys = services().accounts.unlock(user, wanted["password"], caller(), client())
     if "file_ids" in wanted:
         return _open_sitting(wanted["file_ids"], keys)
     opening = services().opening
@@ -194,7 +188,7 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     else:
         audio_file, opened = opening.by_key(wanted["s3_key"], user.user_id, keys)
     ticket = services().playback.ticket(opened, audio_file.content_type, audio_file.duration_ms, caller())
-    _note_decryption(file_id=audio_file.file_id)
+    _note("recording_decrypted", file_id=audio_file.file_id)
     return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
 
 
@@ -203,13 +197,14 @@ def _open_sitting(file_ids: list[str], keys: Keys) -> dict[str, Any]:
     rows = AudioFile.all_owned(file_ids, user_id)
     ticket, formats = services().sittings.open(rows, keys, caller())
     shown = [row.to_public() for row in note_all_opened(rows, formats)]
-    _note_decryption(file_ids=file_ids)
+    _note("recording_decrypted", file_ids=file_ids)
     return _ready(shown, ticket, "The recordings are decrypted and play as one at download_url.")
 
 
-def _note_decryption(**which: Any) -> None:
+def _note(event_type: str, **which: Any) -> None:
+    """Write down what has just been done."""
     identity = caller()
-    Event.of(identity.user_id, "recording_decrypted", identity.session_id, client().address, **which).write()
+    Event.of(identity.user_id, event_type, identity.session_id, client().address, **which).write()
 
 
 def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
@@ -242,7 +237,7 @@ def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
 def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
     """Rewrite a recording of the earlier apps as version 2."""
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"], caller())
+    keys = services().accounts.unlock(user, wanted["password"], caller(), client())
     return {"audio_file": services().upgrade.run(owned(file_id), keys).to_public()}
 
 

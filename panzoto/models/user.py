@@ -8,7 +8,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -91,6 +91,8 @@ class User(StoredModel):
     # The name of the claim on issuer and subject, and the address that the provider has verified.
     openid_claim = UnicodeAttribute(null=True)
     openid_email = UnicodeAttribute(null=True)
+    # Since when an operator keeps everybody out, its owner included.
+    locked_at = EpochAttribute(null=True)
     # Since when the account is being deleted.
     deletion_started_at = EpochAttribute(null=True)
 
@@ -330,11 +332,15 @@ class User(StoredModel):
         return User.version.does_not_exist() if version is None else User.version == version
 
     def add_check_to(self, transaction: Transaction) -> None:
-        """Let `transaction` fail when the password has changed since this row was read.
+        """Let `transaction` fail when the password has changed since this row was read, or nobody may enter.
 
         A change always brings a new key salt, while a rehash or a first vault leaves it.
         """
-        unchanged = (User.key_salt == self.key_salt) & User.deletion_started_at.does_not_exist()
+        unchanged = (
+            (User.key_salt == self.key_salt)
+            & User.deletion_started_at.does_not_exist()
+            & User.locked_at.does_not_exist()
+        )
         transaction.condition_check(User, self.user_id, condition=unchanged)
 
     @property
@@ -427,17 +433,68 @@ class User(StoredModel):
         """Whether the account's deletion has begun; nothing may be done with it any more."""
         return self.attribute_values.get("deletion_started_at") is not None
 
-    def begin_deletion(self) -> datetime:
-        """Mark the account as being deleted, and return since when."""
-        started = now()
-        try:
-            self.change(
-                [User.deletion_started_at.set(started), User.token_epoch.set(int(time.time()) + 1)],
-                User.deletion_started_at.does_not_exist(),
-            )
-        except ConditionFailed:
-            self.reload()
+    def begin_deletion(self, also: Callable[[Transaction], None]) -> datetime:
+        """Mark the account as being deleted and do what `also` adds, at once; return since when."""
+        actions = [User.deletion_started_at.set(now()), User.token_epoch.set(int(time.time()) + 1)]
+        with suppress(ConditionFailed):
+            self._change_with(actions, User.deletion_started_at.does_not_exist(), also)
+        self.reload()
         return self.deletion_started_at
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether an operator has locked the account: nobody comes in, and everything stays."""
+        return self.attribute_values.get("locked_at") is not None
+
+    def lock(self, also: Callable[[Transaction], None]) -> bool:
+        """Lock the account and do what `also` adds, at once; False when it was locked or is being deleted.
+
+        Whatever somebody is about to change of what the password protects fails by it.
+        """
+        actions = [
+            User.locked_at.set(now()),
+            User.token_epoch.set(int(time.time()) + 1),
+            User.spared_issued_at.remove(),
+            User.version.add(1),
+        ]
+        free = User.locked_at.does_not_exist() & User.deletion_started_at.does_not_exist()
+        return self._changed_with(actions, free, also)
+
+    def unlock(self, also: Callable[[Transaction], None]) -> bool:
+        """Let the account be used again and do what `also` adds, at once; False when it was not locked."""
+        actions = [User.locked_at.remove(), User.version.add(1)]
+        return self._changed_with(actions, User.locked_at.exists(), also)
+
+    def end_tokens(self, also: Callable[[Transaction], None]) -> None:
+        """Let every token that names no session be dead and do what `also` adds, at once.
+
+        Raises `UserNotFound`.
+        """
+        actions = [User.token_epoch.set(int(time.time()) + 1), User.spared_issued_at.remove()]
+        if not self._changed_with(actions, User.user_id.exists(), also):
+            raise UserNotFound()
+
+    def _changed_with(
+        self, actions: Sequence[Action], condition: Condition, also: Callable[[Transaction], None]
+    ) -> bool:
+        try:
+            self._change_with(actions, condition, also)
+        except ConditionFailed:
+            return False
+        return True
+
+    def _change_with(
+        self, actions: Sequence[Action], condition: Condition, also: Callable[[Transaction], None]
+    ) -> None:
+        """Do as `change` does and what `also` adds, in one transaction."""
+
+        def fill(transaction: Transaction) -> None:
+            transaction.update(
+                User(self.user_id), actions=[*actions], condition=User.user_id.exists() & condition
+            )
+            also(transaction)
+
+        transact(fill, User)
 
     def remove(self) -> None:
         """Remove the row and its claim on address or subject in one transaction: a deletion's last step.
@@ -474,6 +531,14 @@ class User(StoredModel):
             yield from cls.scan(cls.deletion_started_at.exists())
 
     @classmethod
+    def all_of_openid_email(cls, email: str) -> Iterator[User]:
+        """Yield the accounts whose provider tells this address; reads the whole table."""
+        with storage_failures():
+            for user in cls.scan(cls.openid_claim.exists() & cls.openid_email.exists()):
+                if user.openid_email.strip().lower() == email:
+                    yield user
+
+    @classmethod
     def all_counted(cls) -> Iterator[User]:
         """Yield the accounts whose usage is counted; reads the whole table."""
         with storage_failures():
@@ -505,7 +570,8 @@ class User(StoredModel):
     def accepts_token_issued_at(self, second: int) -> bool:
         """Whether a token that names no session and was issued then is still good."""
         young = second >= int(self.value("token_epoch") or 0)
-        return not self.being_deleted and (young or second == self.value("spared_issued_at"))
+        closed = self.being_deleted or self.is_locked
+        return not closed and (young or second == self.value("spared_issued_at"))
 
     def move_token_epoch(self, second: int, spared: int | None = None) -> None:
         """Let tokens that name no session and were issued before `second` be dead.

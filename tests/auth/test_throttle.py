@@ -296,9 +296,9 @@ class TestHashes:
         accounts = person.services.accounts
         user = User.find(person.user.user_id)
         assert user is not None
-        right = person.computed(lambda: accounts.unlock(user, PASSWORD, person.identity))
+        right = person.computed(lambda: accounts.unlock(user, PASSWORD, person.identity, HERE))
         wrong = person.computed(
-            lambda: accounts.unlock(user, "not my password", person.identity), InvalidPassword
+            lambda: accounts.unlock(user, "not my password", person.identity, HERE), InvalidPassword
         )
         assert (right, wrong) == (1, 1)
 
@@ -314,7 +314,7 @@ class TestHashes:
                 person.services.throttle.reserve(subject)
         held_back = [
             person.computed(lambda: accounts.sign_in(person.email, PASSWORD, HERE), TooManyRequests),
-            person.computed(lambda: accounts.unlock(user, PASSWORD, person.identity), TooManyRequests),
+            person.computed(lambda: accounts.unlock(user, PASSWORD, person.identity, HERE), TooManyRequests),
             person.computed(
                 lambda: accounts.recover(person.email, "0" * 56, "a good new password", HERE),
                 TooManyRequests,

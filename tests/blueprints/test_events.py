@@ -16,7 +16,7 @@ import requests
 
 from panzoto.crypto.sealed import Sealer
 from tests.conftest import UNLIMITED
-from tests.support.fault_proxy import Action, Fault, FaultProxy, Request
+from tests.support.fault_proxy import Action, Answer, Fault, FaultProxy, Request
 from tests.support.recordings import decrypt, store, version_2
 from tests.support.service import PASSWORD, Service, run_service
 
@@ -193,6 +193,31 @@ class TestCursors:
             assert told(ask(service, account["token"], cursor=cursor)) == INVALID_CURSOR
 
 
+Ask = Callable[[str, str], tuple[str, str, dict[str, Any]]]
+# Every call in a session that takes the password: method, path and the body beside the password.
+ASKS_FOR_A_PASSWORD: dict[str, Ask] = {
+    "decrypt one": lambda file_id, _: ("POST", "/api/decrypt-audio", {"file_id": file_id}),
+    "decrypt by key": lambda _, s3_key: ("POST", "/api/decrypt-audio", {"s3_key": s3_key}),
+    "decrypt a sitting": lambda file_id, _: ("POST", "/api/decrypt-audio", {"file_ids": [file_id]}),
+    "upgrade": lambda file_id, _: ("POST", f"/api/audio-file/{file_id}/upgrade", {}),
+    "password": lambda *_: ("POST", "/api/user/password", {"new_password": NEW}),
+    "address": lambda *_: ("POST", "/api/user/email", {"email": f"{uuid.uuid4().hex}@example.com"}),
+    "recovery key": lambda *_: ("POST", "/api/user/recovery-key", {}),
+    "deletion": lambda *_: ("DELETE", "/api/user", {}),
+}
+
+
+def key_of(service: Service, account: Account) -> str:
+    listed = service.call("GET", "/api/user/audio-files", account["token"]).json()["audio_files"]
+    return str(listed[0]["s3_key"])
+
+
+def writes_files(request: Request) -> bool:
+    if request.operation not in (*WRITES, "TransactWriteItems"):
+        return False
+    return b"panzoto-audio-files" in request.body
+
+
 @dataclass
 class Story:
     """An account at which everything happened once that leaves an event, but its deletion."""
@@ -267,12 +292,35 @@ class TestWhatIsWritten:
         assert len(kept) == len(story.events)
         assert all(abs(seconds - 400 * 86400) <= 1 for seconds in kept)
 
+    @pytest.mark.parametrize("ask_with", ASKS_FOR_A_PASSWORD.values(), ids=ASKS_FOR_A_PASSWORD)
+    def test_a_wrong_password_in_a_session_names_the_session(
+        self, service: Service, account: Account, ask_with: Ask
+    ) -> None:
+        method, path, body = ask_with(recording_of(service, account), key_of(service, account))
+        asked = {"password": "not my password", **body}
+        assert told(service.call(method, path, account["token"], json=asked)) == (401, "invalid_password")
+        events = log_of(service, account["token"])
+        assert [(event["type"], event["session_id"], event["address"]) for event in events] == [
+            ("registered", account["session_id"], "127.0.0.1"),
+            ("sign_in_failed", account["session_id"], "127.0.0.1"),
+        ]
+        assert "not my password" not in json.dumps(events)
+
+    def test_a_deletion_that_fails_leaves_no_event(
+        self, service: Service, watched: Service, proxy: FaultProxy
+    ) -> None:
+        account = watched.register(f"{uuid.uuid4().hex}@example.com")
+        file_id = recording_of(service, account)
+        proxy.add(Fault(Answer.dynamodb("InternalServerError"), where=writes_files))
+        for how in ("", "?permanent=true"):
+            answer = watched.call("DELETE", f"/api/audio-file/{file_id}{how}", account["token"])
+            assert answer.status_code == 503, answer.text
+        proxy.clear()
+        assert [event["type"] for event in log_of(watched, account["token"])] == ["registered"]
+
     def test_a_refusal_leaves_none(self, service: Service, account: Account) -> None:
-        token, file_id = account["token"], recording_of(service, account)
-        assert decrypt(service, token, file_id, "not my password").status_code == 401
+        token = account["token"]
         assert decrypt(service, token, str(uuid.uuid4()), PASSWORD).status_code == 404
-        changed = {"password": "not my password", "new_password": NEW}
-        assert service.call("POST", "/api/user/password", token, json=changed).status_code == 401
         assert service.call("DELETE", f"/api/audio-file/{uuid.uuid4()}", token).status_code == 404
         assert [event["type"] for event in log_of(service, token)] == ["registered"]
 
