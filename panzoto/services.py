@@ -23,6 +23,7 @@ from panzoto.models.library import Quota
 from panzoto.openid_accounts import OpenIdAccounts
 from panzoto.playback import Playback
 from panzoto.presigning import Presigner
+from panzoto.removal import Removal
 from panzoto.sessions import Sessions
 from panzoto.shelf import Shelf
 from panzoto.sittings import Sittings
@@ -42,6 +43,7 @@ class Services:
     openid: OpenIdAccounts | None
     accounts: Accounts
     storage: Storage
+    removal: Removal
     playback: Playback
     sittings: Sittings
     upgrade: Upgrade
@@ -67,13 +69,14 @@ class Services:
         sessions = Sessions(tokens, RefreshTokens(*secrets), settings.refresh_ttl)
         passwords = Passwords(settings.argon2, permits)
         storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)
+        removal = Removal(storage)
         presigner = Presigner(
             settings.bucket, settings.region, settings.custom_aws_endpoint, settings.ticket_ttl
         )
         quota = Quota(settings.quota_recordings, settings.quota_bytes)
-        uploads = Uploads(storage, presigner, quota, settings.single_upload_max)
-        shelf = Shelf(storage, quota)
-        playback = Playback(storage, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
+        uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max)
+        shelf = Shelf(removal, quota)
+        playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
         mailbox = Mailbox(open_post(settings), MailCodes(*secrets), Letters(settings.public_url))
         return cls(
             settings=settings,
@@ -83,13 +86,14 @@ class Services:
             openid=_openid(settings, sessions),
             accounts=Accounts(passwords, settings.argon2, permits, throttle, sessions, mailbox=mailbox),
             storage=storage,
+            removal=removal,
             playback=playback,
             sittings=Sittings(storage, playback),
-            upgrade=Upgrade(storage, playback),
+            upgrade=Upgrade(storage, playback, removal),
             presigner=presigner,
             uploads=uploads,
             shelf=shelf,
-            deletion=Deletion(storage, sessions),
+            deletion=Deletion(removal, sessions),
             cursors=Cursors(Sealer(*secrets, "cursor")),
             mailbox=mailbox,
             permits=permits,

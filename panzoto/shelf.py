@@ -10,14 +10,14 @@ from panzoto.models import AudioFile, Erasure, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING
 from panzoto.models.library import Edit, Quota, edit
-from panzoto.storage import Storage
+from panzoto.removal import Removal
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """The recordings of all users in one bucket."""
 
-    storage: Storage
+    removal: Removal
     quota: Quota
 
     def describe(self, audio_file: AudioFile, values: dict[str, Any]) -> AudioFile:
@@ -110,7 +110,7 @@ class Shelf:
         for s3_key in row.own_keys():
             if row.another_row_names(s3_key):
                 continue
-            done, refused = self.storage.remove(s3_key)
+            done, refused = self.removal.of_a_recording(s3_key)
             removed, waiting = removed + done, waiting + refused
         if not waiting:
             row.remove()

@@ -15,19 +15,22 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+from panzoto import object_keys
 from panzoto.crypto import segments
 from panzoto.errors import AudioFileNotFound, Conflict, DecryptionFailed
 from panzoto.models import AudioFile, Claim, User
 from panzoto.models.library import Edit, edit
 from panzoto.playback import V2, Keys, OpenedRecording, Playback
+from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage
 
 
 class Upgrade:
     """Upgrades recordings of one bucket."""
 
-    def __init__(self, storage: Storage, playback: Playback) -> None:
+    def __init__(self, storage: Storage, playback: Playback, removal: Removal) -> None:
         self._storage = storage
+        self._removal = removal
         self._playback = playback
 
     def run(self, audio_file: AudioFile, keys: Keys) -> AudioFile:
@@ -44,8 +47,8 @@ class Upgrade:
         return self._remove_superseded(audio_file)
 
     def _write_copy(self, audio_file: AudioFile, opened: OpenedRecording, keys: Keys) -> ObjectVersion:
-        s3_key = f"users/{audio_file.user_id}/{audio_file.file_id}.v2"
-        self._storage.remove(s3_key)
+        s3_key = object_keys.upgraded_key(audio_file.user_id, audio_file.file_id)
+        self._removal.of_a_copy(s3_key)
         digest = hashlib.sha256()
         plain = _digested(opened.recording.plain(0, opened.recording.length), digest)
         self._storage.write(s3_key, segments.encrypt(keys.the_vault_key(), s3_key, plain))
@@ -82,7 +85,7 @@ class Upgrade:
             return edit(audio_file.file_id, audio_file.user_id, plan)
         except AudioFileNotFound:
             # The recording was deleted meanwhile, and nobody else will ever look for the copy.
-            self._storage.remove(copy.s3_key)
+            self._removal.of_a_copy(copy.s3_key)
             raise
 
     def _remove_superseded(self, audio_file: AudioFile) -> AudioFile:
@@ -90,7 +93,7 @@ class Upgrade:
         if not superseded:
             return audio_file
         if not audio_file.another_row_names(superseded):
-            self._storage.remove(superseded)
+            self._removal.of_a_superseded(superseded)
         return edit(
             audio_file.file_id,
             audio_file.user_id,

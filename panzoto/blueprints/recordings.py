@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
+from panzoto import object_keys
 from panzoto.auth.guard import caller
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
@@ -27,8 +27,6 @@ from panzoto.schemas import (
 )
 from panzoto.shapes import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
 from panzoto.upgrade import remember_format
-
-UUID_SEGMENT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 blueprint = Blueprint("recordings", __name__, description="Recordings of the signed-in user")
 
@@ -206,6 +204,5 @@ def _page(
 
 
 def _refuse_foreign_folder(s3_key: str, user_id: str) -> None:
-    segments = s3_key.split("/")
-    if len(segments) > 1 and UUID_SEGMENT.fullmatch(segments[1]) and segments[1].lower() != user_id.lower():
+    if object_keys.lies_in_folder_of_another(s3_key, user_id):
         raise ForbiddenKey()

@@ -12,6 +12,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 
+from panzoto import object_keys
 from panzoto.errors import AudioFileNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.change import Change
@@ -138,7 +139,7 @@ class AudioFile(StoredModel):
         return cls(
             file_id=file_id,
             user_id=user_id,
-            s3_key=f"users/{user_id}/{file_id}",
+            s3_key=object_keys.upload_key(user_id, file_id),
             file_size=file_size,
             status=PENDING,
             announced_at=now(),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+from panzoto import object_keys
 from panzoto.errors import AudioFileNotFound, KeyTaken, QuotaExceeded, TokenInvalid, Unavailable
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.change import Change
@@ -329,7 +330,7 @@ def _existing(row: AudioFile) -> AudioFile | None:
 
 def _in_own_folder(row: AudioFile) -> bool:
     """Whether the key lies where only its owner may put anything, by the contract."""
-    return row.s3_key.split("/")[1:2] == [row.user_id]
+    return object_keys.lies_in_folder_of(row.s3_key, row.user_id)
 
 
 def _first_rows(user_id: str) -> list[AudioFile]:
