@@ -114,7 +114,8 @@ def kills(arguments: argparse.Namespace) -> Iterator[Target]:
         yield Target("recordings in the list twice", len(shown) - len(set(shown)), 0)
         yield Target("answers 500", sum(count for name, count in lives.refused.items() if ": 500" in name), 0)
         yield Target("failures of the sweep", swept["failed"], 0)
-        yield Target("found by a second sweep", uploading.sweep(service)["found"], 0)
+        again = uploading.sweep(service)
+        yield Target("found by a second sweep", again["found"] - again["first_seen"] - again["waiting"], 0)
         yield from _nothing_left(service)
 
 
@@ -305,7 +306,7 @@ def _resumed(
 
 
 def _nothing_left(service: Service) -> Iterator[Target]:
-    for name, count in uploading.discrepancies(service).items():
+    for name, count in uploading.wrong(service).items():
         yield Target(name, count, 0)
 
 

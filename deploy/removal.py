@@ -22,6 +22,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
+from deploy.cloudformation.policy import TABLES
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
 
@@ -128,8 +129,7 @@ class Deployment:
             )
 
     def _tables(self) -> Iterator[Thing]:
-        names = ("users", "audio_files", "claims", "sessions", "throttle", "events", "changes", "erasures")
-        for table in [getattr(self._settings, f"{name}_table") for name in names]:
+        for table in [getattr(self._settings, f"{name}_table") for name in TABLES]:
             if _there(partial(self._dynamodb.describe_table, TableName=table)):
                 yield Thing("table", table, True, partial(self._remove_table, table))
 

@@ -1,4 +1,4 @@
-"""The command: python -m migrations_from_rds plan | copy | verify | rollback."""
+"""The command: python -m migrations_from_rds plan | copy | verify | rollback | done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from migrations_from_rds import copying, planning, rolling_back, verifying
+from migrations_from_rds import copying, holding, planning, rolling_back, verifying
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import MigrationError, Status
 from migrations_from_rds.options import PATIENCE_SECONDS, PRICE_PER_MILLION, THREADS, Options, settings
@@ -44,10 +44,11 @@ exit status:
 """
 
 ABOUT = {
-    "plan": "say what copy would do and what it takes; writes nothing to either side",
+    "plan": "say what copy would do and what it takes; writes nothing but the hold on the sweeps",
     "copy": "write everything that is not there yet; may be killed and run again",
     "verify": "compare every row, claim and index; writes nothing to either side",
-    "rollback": "remove what this migration wrote and nobody has changed since",
+    "rollback": "remove what this migration wrote and nobody has changed since; the sweeps stay held back",
+    "done": "the move is over: let the sweeps go on, which plan and copy have held back",
 }
 Command = Callable[[Options, Settings, Display], Status]
 COMMANDS: dict[str, Command] = {
@@ -55,6 +56,7 @@ COMMANDS: dict[str, Command] = {
     "copy": lambda options, _, display: copying.run(options, display),
     "verify": verifying.run,
     "rollback": lambda options, _, display: rolling_back.run(options, display),
+    "done": lambda _, __, display: holding.done(display),
 }
 
 
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         found = settings()
         bind_models(found)
+        if options.command in ("plan", "copy"):
+            holding.begin(display)
         return COMMANDS[options.command](options, found, display)
     except (KeyboardInterrupt, EOFError):
         # The latter is Ctrl-D at a question.
@@ -125,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    plan, copy, verify, rollback = (_command(commands, name, what) for name, what in ABOUT.items())
+    plan, copy, verify, rollback, _ = (_command(commands, name, what) for name, what in ABOUT.items())
     for reader in (plan, copy, verify):
         _source_options(reader)
     for writer in (plan, copy, rollback):

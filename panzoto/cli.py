@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import click
 from flask import Flask
@@ -18,7 +17,6 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
@@ -27,16 +25,16 @@ from panzoto import bill as bills
 from panzoto.backup import SETTLE_SECONDS, Backup
 from panzoto.bucket_events import BucketEvents
 from panzoto.cli_accounts import accounts
+from panzoto.command_output import counting, show
 from panzoto.errors import PanzotoError
 from panzoto.http import services
 from panzoto.models import AudioFile, User, library
 from panzoto.models.missing_claims import Tally, write_missing_claims
 from panzoto.resources import Resources
-from panzoto.sweep import Sweep
+from panzoto.sweep_commands import aside, sweep_recordings, sweeps
 from panzoto.verification import Finding, verify_recordings
 
 QUEUE_PAUSE_SECONDS = 5
-UNCUT_COLUMNS = 250
 DELETE_WORDS = "DELETE ALL TABLES"
 NO_CREDENTIALS = (
     "There are no credentials for AWS here, and no `make run` of this folder is running. Start one, or set"
@@ -54,6 +52,9 @@ panzoto.add_command(accounts)
 panzoto.add_command(backup)
 panzoto.add_command(resources)
 panzoto.add_command(recordings)
+panzoto.add_command(sweeps)
+recordings.add_command(aside)
+recordings.add_command(sweep_recordings)
 
 
 def init_app(app: Flask) -> None:
@@ -112,36 +113,12 @@ def sweep() -> None:
         )
 
 
-@recordings.command("sweep")
-@click.option("--apply", is_flag=True, help="Act on what is found; without it nothing is changed.")
-def sweep_recordings(apply: bool) -> None:
-    """Find what interrupted uploads, upgrades and erasures left, in tables and bucket."""
-    parts = services()
-    sweep = Sweep(parts.storage, parts.uploads, parts.shelf, parts.settings.trash_days, apply)
-    try:
-        with _counting("looking at rows and objects") as progress:
-            findings = sweep.run(progress)
-    except PanzotoError as error:
-        raise _failure(error) from error
-    table = Table("Found", "How many", box=None, pad_edge=False)
-    for kind, count in sorted(findings.counts.items()):
-        table.add_row(kind, str(count))
-    _show(table)
-    for file_id in findings.without_object:
-        click.echo(f"record without object: {file_id}")
-    for failure, count in findings.failures.items():
-        click.echo(f"not done, {count} times: {failure}")
-    click.echo("Done." if apply else "Nothing was changed; --apply acts.")
-    if findings.failures:
-        raise SystemExit(1)
-
-
 @recordings.command()
 def recount() -> None:
     """Count every account's recordings anew, and repair counters that have drifted."""
     drifted = 0
     try:
-        with _counting("counting accounts") as progress:
+        with counting("counting accounts") as progress:
             for number, user in enumerate(User.all_counted(), 1):
                 counted, real = library.recount(user)
                 if counted != real:
@@ -151,16 +128,6 @@ def recount() -> None:
     except PanzotoError as error:
         raise _failure(error) from error
     click.echo(f"{drifted} accounts had drifted")
-
-
-@contextmanager
-def _counting(what: str) -> Iterator[Callable[[int], None]]:
-    """Show how many things were done, where somebody is watching."""
-    console = Console(stderr=True)
-    columns = (TextColumn(what), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done: progress.update(task, completed=done)
 
 
 @panzoto.command()
@@ -244,7 +211,7 @@ def verify_backup(tables: tuple[str, ...], settle: float) -> None:
         same = verdict.compared - verdict.missing - verdict.different
         counts = (same, verdict.changed, verdict.missing, verdict.different)
         table.add_row(verdict.table, moment, *map(str, counts))
-    _show(table)
+    show(table)
     for verdict in verdicts:
         for key in verdict.named:
             click.echo(f"not as it was: {verdict.table} {key}")
@@ -297,7 +264,7 @@ def cost(
             f"{item.amount:,.2f}",
             item.formula,
         )
-    _show(table)
+    show(table)
     replaced = bills.rds(listed)
     per_month = f"{listed['currency']} a month"
     click.echo(f"Together: {sum(item.amount for item in items):,.2f} {per_month}")
@@ -338,14 +305,9 @@ def _print_findings(findings: list[Finding]) -> None:
         table.add_row(
             finding.file_id, finding.format or "-", str(finding.plain_bytes), finding.problem or "opens"
         )
-    _show(table)
+    show(table)
     broken = sum(1 for finding in findings if finding.problem)
     click.echo(f"{len(findings)} recordings: {len(findings) - broken} open, {broken} do not")
-
-
-def _show(table: Table) -> None:
-    """Print a table as wide as it is where there is no terminal that would set the width."""
-    Console(width=None if sys.stdout.isatty() else UNCUT_COLUMNS).print(table)
 
 
 def _run(act: Callable[[Resources], None]) -> None:
@@ -374,4 +336,4 @@ def _print_states(found: Resources) -> None:
         facts = ", ".join(f"{name}: {value}" for name, value in state.facts.items())
         indexes = ", ".join(f"{name}: {value}" for name, value in state.indexes.items())
         table.add_row(state.name, state.kind, state.status, facts, indexes)
-    _show(table)
+    show(table)

@@ -115,6 +115,7 @@ class Settings:
     events_table: str = "panzoto-events"
     changes_table: str = "panzoto-changes"
     erasures_table: str = "panzoto-erasures"
+    sweeps_table: str = "panzoto-sweeps"
     bucket: str = "panzoto-audio-dev"
     secret_key: str = field(default="", repr=False)
     secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)
@@ -192,6 +193,7 @@ class Settings:
             events_table=read.text("EVENTS_TABLE", "panzoto-events"),
             changes_table=read.text("CHANGES_TABLE", "panzoto-changes"),
             erasures_table=read.text("ERASURES_TABLE", "panzoto-erasures"),
+            sweeps_table=read.text("SWEEPS_TABLE", "panzoto-sweeps"),
             bucket=read.text("S3_BUCKET", "panzoto-audio-dev"),
             secret_key=_secret_key(read, production, data_dir),
             secret_key_fallbacks=_fallbacks(read, production),

@@ -11,19 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import datetime
-from functools import partial
 
 from panzoto.auth.throttle import account_subject, mail_subject, session_subject
 from panzoto.errors import PanzotoError
 from panzoto.models import AudioFile, Change, Erasure, Event, Session, User, open_deletion
 from panzoto.models.ownership import erasable_keys
 from panzoto.models.throttle import Attempts
+from panzoto.removal import Removal
 from panzoto.sessions import Sessions
-from panzoto.sittings import FOLDER as PLANS_FOLDER
-from panzoto.storage import Storage
-
-# Where phones put their recordings, recorded here or not, and where the plans of sittings lie for a day.
-FOLDERS = ("users/{}/", "audio_upload/{}/", PLANS_FOLDER)
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +26,8 @@ log = logging.getLogger(__name__)
 class Deletion:
     """Deletes accounts of one set of tables and one bucket."""
 
-    def __init__(self, storage: Storage, sessions: Sessions) -> None:
-        self._storage = storage
+    def __init__(self, removal: Removal, sessions: Sessions) -> None:
+        self._removal = removal
         self._sessions = sessions
 
     def begin(self, user: User, event: Event) -> datetime:
@@ -56,8 +51,7 @@ class Deletion:
         """Remove everything of an account that is marked. Raises `Unavailable`, and may then be repeated."""
         user_id = user.user_id
         self._remove_recordings(user_id)
-        for folder in FOLDERS:
-            self._storage.remove_folder(folder.format(user_id), partial(self._is_spared, user_id))
+        self._removal.of_an_account(user_id, lambda key: AudioFile.is_named_by_another(key, user_id))
         # A row written just before the mark may have been missing from the index the first time.
         self._remove_recordings(user_id)
         self._remove_sessions(user_id)
@@ -78,12 +72,8 @@ class Deletion:
     def _remove_recordings(self, user_id: str) -> None:
         for row in AudioFile.everything_of(user_id):
             for s3_key in erasable_keys(row, with_account=True)[0]:
-                self._storage.remove(s3_key)
+                self._removal.of_a_recording(s3_key)
             row.remove()
-
-    def _is_spared(self, user_id: str, s3_key: str) -> bool:
-        """Whether another account names an object in this folder, as rows of the earlier service may."""
-        return AudioFile.is_named_by_another(s3_key, user_id)
 
     def _remove_sessions(self, user_id: str) -> None:
         for session in Session.all_of(user_id, with_expired=True):

@@ -10,10 +10,10 @@ import logging
 from dataclasses import dataclass
 from itertools import islice
 
+from panzoto import object_keys
 from panzoto.crypto.header import V2
 from panzoto.errors import Conflict
 from panzoto.models import AudioFile, Claim, User
-from panzoto.object_keys import RECORDING_FOLDERS
 from panzoto.storage import Storage
 
 CLAIMS_AT_ONCE = 100
@@ -48,8 +48,8 @@ class EarlierKeys:
     def _any_unrecorded(self, user_id: str) -> bool:
         keys = (
             entry.s3_key
-            for folder in RECORDING_FOLDERS
-            for entry in self.storage.entries(folder.format(user_id))
+            for folder in object_keys.recording_folders(user_id)
+            for entry in self.storage.entries(folder)
             if entry.is_object
         )
         while some := set(islice(keys, CLAIMS_AT_ONCE)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from panzoto.errors import AudioFileNotFound, PanzotoError
 from panzoto.models import AudioFile
 from panzoto.models.ownership import held_by_another, note_opened, take_over
-from panzoto.object_keys import is_in_folder_of_another
+from panzoto.object_keys import lies_in_folder_of_another
 from panzoto.playback import Keys, OpenedRecording, Playback
 
 
@@ -34,7 +34,7 @@ class Opening:
         row = AudioFile.owned_by_s3_key(s3_key, user_id)
         if row is not None:
             return self._noted(row, keys)
-        if is_in_folder_of_another(s3_key, user_id) or not held_by_another(s3_key, user_id):
+        if lies_in_folder_of_another(s3_key, user_id) or not held_by_another(s3_key, user_id):
             raise AudioFileNotFound()
         try:
             opened = self.playback.open(s3_key, keys, None)

@@ -35,6 +35,7 @@ from panzoto.errors import (
 from panzoto.glimpse import Glimpse
 from panzoto.joined import ClipValues, JoinedRecording
 from panzoto.media_type import BY_ENDING, media_type
+from panzoto.removal import Removal
 from panzoto.sessions import Sessions
 from panzoto.storage import ObjectVersion, Storage, StoredObject
 
@@ -103,8 +104,11 @@ class Keys:
 class Playback:
     """Opens objects of one bucket and seals tickets under one secret."""
 
-    def __init__(self, storage: Storage, sealer: Sealer, sessions: Sessions, ttl_seconds: int) -> None:
+    def __init__(
+        self, storage: Storage, removal: Removal, sealer: Sealer, sessions: Sessions, ttl_seconds: int
+    ) -> None:
         self._storage = storage
+        self._removal = removal
         self._sessions = sessions
         self._sealer = sealer
         self._ttl_seconds = ttl_seconds
@@ -116,7 +120,7 @@ class Playback:
         older in its place. Raises `ObjectNotFound`, `DecryptionFailed`,
         `UnsupportedFormat`, `ObjectChanged` and `Unavailable`.
         """
-        stored = self._storage.open(s3_key)
+        stored = self._opened(s3_key)
         if keys.vault_key is None or not header.looks_like(stored.head):
             if remembered_format == V2:
                 raise DecryptionFailed()
@@ -134,6 +138,19 @@ class Playback:
                 pass
             raise
         return _open_segmented(stored, file_key)
+
+    def _opened(self, s3_key: str) -> StoredObject:
+        """Open the object; one that was moved aside before it was recorded is brought back first."""
+        try:
+            return self._storage.open(s3_key)
+        except ObjectNotFound:
+            try:
+                if not self._removal.bring_back(s3_key):
+                    raise
+            except ObjectChanged:
+                # Somebody else has brought it back, or put it again.
+                pass
+        return self._storage.open(s3_key)
 
     def ticket(
         self, opened: OpenedRecording, declared: str | None, duration_ms: float | None, identity: Identity

@@ -25,7 +25,8 @@ from panzoto.config import Settings
 from panzoto.errors import PanzotoError, Unavailable
 from panzoto.models import ALL_MODELS, StoredModel
 
-STALE_UPLOAD_DAYS = 7
+# Far longer than anybody goes on with an upload or a hold stands: this rule of S3's asks no table.
+STALE_UPLOAD_DAYS = 180
 POLL_SECONDS = 1.0
 WAIT_SECONDS = 600
 PUBLIC_ACCESS_BLOCK = {
@@ -361,11 +362,8 @@ class Resources:
             ),
             (
                 "lifecycle rule",
-                lambda: any(rule.get("ID") == LIFECYCLE_RULE["ID"] for rule in self._lifecycle_rules()),
-                lambda: s3.put_bucket_lifecycle_configuration(
-                    Bucket=bucket,
-                    LifecycleConfiguration={"Rules": [*self._lifecycle_rules(), LIFECYCLE_RULE]},
-                ),
+                lambda: any(map(_is_lifecycle_rule, self._lifecycle_rules())),
+                self._put_lifecycle,
             ),
         ]
 
@@ -381,6 +379,13 @@ class Resources:
 
     def _lifecycle_rules(self) -> list[dict[str, Any]]:
         return self._configured(self._s3.get_bucket_lifecycle_configuration, "Rules") or []
+
+    def _put_lifecycle(self) -> None:
+        """Add the rule, or put it in the place of the one of before, which dropped uploads after 7 days."""
+        others = [rule for rule in self._lifecycle_rules() if rule.get("ID") != LIFECYCLE_RULE["ID"]]
+        self._s3.put_bucket_lifecycle_configuration(
+            Bucket=self._settings.bucket, LifecycleConfiguration={"Rules": [*others, LIFECYCLE_RULE]}
+        )
 
     def _cors_rules(self) -> list[dict[str, Any]] | None:
         origins = list(self._settings.cors_origins)
@@ -512,6 +517,12 @@ class Resources:
             )
             return
         self._report(f"bucket {bucket}: deleted")
+
+
+def _is_lifecycle_rule(rule: dict[str, Any]) -> bool:
+    """Whether a bucket's rule is ours as it must be; S3 gives back the filter in a form of its own."""
+    names = ("ID", "Status", "AbortIncompleteMultipartUpload")
+    return all(rule.get(name) == LIFECYCLE_RULE[name] for name in names)
 
 
 @contextmanager

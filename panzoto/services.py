@@ -15,6 +15,7 @@ from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.sealed import Sealer
 from panzoto.cursors import Cursors
 from panzoto.deletion import Deletion
+from panzoto.earlier_keys import EarlierKeys
 from panzoto.mail import open_post
 from panzoto.mail_codes import MailCodes
 from panzoto.mail_texts import Letters
@@ -24,6 +25,7 @@ from panzoto.openid_accounts import OpenIdAccounts
 from panzoto.opening import Opening
 from panzoto.playback import Playback
 from panzoto.presigning import Presigner
+from panzoto.removal import Removal
 from panzoto.sessions import Sessions
 from panzoto.shelf import Shelf
 from panzoto.sittings import Sittings
@@ -43,6 +45,7 @@ class Services:
     openid: OpenIdAccounts | None
     accounts: Accounts
     storage: Storage
+    removal: Removal
     playback: Playback
     opening: Opening
     sittings: Sittings
@@ -69,13 +72,15 @@ class Services:
         sessions = Sessions(tokens, RefreshTokens(*secrets), settings.refresh_ttl)
         passwords = Passwords(settings.argon2, permits)
         storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)
+        removal = Removal(storage)
         presigner = Presigner(
             settings.bucket, settings.region, settings.custom_aws_endpoint, settings.ticket_ttl
         )
         quota = Quota(settings.quota_recordings, settings.quota_bytes)
-        uploads = Uploads(storage, presigner, quota, settings.single_upload_max)
-        shelf = Shelf(storage, quota)
-        playback = Playback(storage, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
+        uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max)
+        earlier_keys = EarlierKeys(storage)
+        shelf = Shelf(removal, earlier_keys, quota)
+        playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
         mailbox = Mailbox(open_post(settings), MailCodes(*secrets), Letters(settings.public_url))
         return cls(
             settings=settings,
@@ -85,14 +90,15 @@ class Services:
             openid=_openid(settings, sessions),
             accounts=Accounts(passwords, settings.argon2, permits, throttle, sessions, mailbox=mailbox),
             storage=storage,
+            removal=removal,
             playback=playback,
             opening=Opening(playback),
             sittings=Sittings(storage, playback),
-            upgrade=Upgrade(storage, playback),
+            upgrade=Upgrade(storage, playback, removal, earlier_keys),
             presigner=presigner,
             uploads=uploads,
             shelf=shelf,
-            deletion=Deletion(storage, sessions),
+            deletion=Deletion(removal, sessions),
             cursors=Cursors(Sealer(*secrets, "cursor")),
             mailbox=mailbox,
             permits=permits,

@@ -13,14 +13,15 @@ from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING
 from panzoto.models.library import Edit, Quota, edit
 from panzoto.models.ownership import erasable_keys
-from panzoto.storage import Storage
+from panzoto.removal import Removal
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """The recordings of all users in one bucket."""
 
-    storage: Storage
+    removal: Removal
+    earlier_keys: EarlierKeys
     quota: Quota
 
     def describe(self, audio_file: AudioFile, values: dict[str, Any]) -> AudioFile:
@@ -107,7 +108,7 @@ class Shelf:
 
         waiting = self.finish_erasure(edit(audio_file.file_id, audio_file.user_id, plan))
         if audio_file.format != V2:
-            EarlierKeys(self.storage).forget_if_unneeded(audio_file.user_id)
+            self.earlier_keys.forget_if_unneeded(audio_file.user_id)
         return waiting
 
     def finish_erasure(self, row: AudioFile) -> int:
@@ -115,7 +116,7 @@ class Shelf:
         keys, unclear = erasable_keys(row)
         removed, waiting = 0, len(unclear)
         for s3_key in keys:
-            done, refused = self.storage.remove(s3_key)
+            done, refused = self.removal.of_a_recording(s3_key)
             removed, waiting = removed + done, waiting + refused
         if not waiting:
             row.remove()

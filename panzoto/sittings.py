@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from typing import Protocol
 
+from panzoto import object_keys
 from panzoto.auth.tokens import Identity
 from panzoto.crypto import header, segments
 from panzoto.crypto.source import Recording
@@ -72,7 +73,7 @@ class Sittings:
         """
         with self._permit():
             plan = self._plan(rows, keys)
-        s3_key = FOLDER.format(identity.user_id) + str(uuid.uuid4())
+        s3_key = object_keys.plan_key(identity.user_id, str(uuid.uuid4()))
         # The plan is written like a recording of an account whose vault key nobody keeps.
         once = os.urandom(32)
         sealed = b"".join(segments.encrypt(once, s3_key, [plan.to_bytes()]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,18 @@ SMALL_BITE_BYTES = 16 * 1024
 HEAD_BYTES = 128 + 65536
 # Ten thousand parts of this size, S3's limit, hold 80 GiB.
 PART_BYTES = 8 * 1024 * 1024
+# What is longer is copied in parts: S3 copies at most 5 GiB in one request, and a request must not take long.
+COPY_PART_BYTES = 256 * 1024 * 1024
+MOST_PARTS = 10_000
+# What S3 keeps beside an object's bytes that a copy in parts has to be told.
+KEPT_WITH_BYTES = (
+    "ContentType",
+    "Metadata",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "CacheControl",
+)
 
 REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
 BREAKS = (BotoCoreError, HTTPError, OSError)
@@ -65,7 +78,10 @@ class ListedEntry:
     modified_at: datetime
     version_id: str | None
     upload_id: str | None
-    is_object: bool
+    is_latest: bool
+    is_marker: bool
+    etag: str
+    size: int
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> ListedEntry:
@@ -74,8 +90,25 @@ class ListedEntry:
             modified_at=entry.get("LastModified") or entry["Initiated"],
             version_id=entry.get("VersionId"),
             upload_id=entry.get("UploadId"),
-            is_object=bool(entry.get("IsLatest")) and "Size" in entry,
+            is_latest=bool(entry.get("IsLatest")),
+            is_marker="IsLatest" in entry and "Size" not in entry,
+            etag=entry.get("ETag", ""),
+            size=int(entry.get("Size", 0)),
         )
+
+    @property
+    def is_object(self) -> bool:
+        """Whether this is what a reader of the key gets."""
+        return self.is_latest and not self.is_marker
+
+    @property
+    def exact(self) -> dict[str, str]:
+        """The parameter by which S3 is asked for just this version, empty for one without an id of its own.
+
+        Such a one is asked for by its key, under If-Match; only a newer one in front of it needs its name.
+        """
+        named = self.version_id not in (None, "null") or not self.is_latest
+        return {"VersionId": str(self.version_id)} if named else {}
 
 
 class Storage:
@@ -266,6 +299,76 @@ class Storage:
         except REFUSALS as error:
             raise _unavailable(error) from error
 
+    def beginning(self, entry: ListedEntry, length: int) -> bytes:
+        """Return the first `length` bytes of just this version. Raises `ObjectNotFound`, `Unavailable`."""
+        try:
+            with closing(
+                self._get(entry.s3_key, **entry.exact, Range=f"bytes=0-{length - 1}")["Body"]
+            ) as body:
+                beginning: bytes = body.read()
+        except _EmptyObject:
+            return b""
+        except BREAKS as error:
+            raise _unavailable(error) from error
+        return beginning
+
+    def copy(self, entry: ListedEntry, s3_key: str, part_bytes: int = COPY_PART_BYTES) -> None:
+        """Copy just this version, its content type and metadata too, and compare the two.
+
+        What is longer than `part_bytes` is copied in parts. Raises `ObjectNotFound`, `ObjectChanged`
+        when it is no longer what was listed or the copy is not the same, and `Unavailable`.
+        """
+        try:
+            if entry.size > part_bytes:
+                self._copy_in_parts(entry, s3_key, part_bytes)
+            else:
+                self._client.copy_object(Bucket=self.bucket, Key=s3_key, **self._copied(entry))
+            if not self._is_copy(entry, s3_key):
+                raise ObjectChanged()
+        except BREAKS as error:
+            raise _translated(error) from error
+        except (ClientError, ResponseParserError) as error:
+            raise _translated(error) from error
+
+    def _copied(self, entry: ListedEntry) -> dict[str, Any]:
+        source = {"Bucket": self.bucket, "Key": entry.s3_key, **entry.exact}
+        return {"CopySource": source, "CopySourceIfMatch": entry.etag}
+
+    def _copy_in_parts(self, entry: ListedEntry, s3_key: str, part_bytes: int) -> None:
+        source = self._client.head_object(Bucket=self.bucket, Key=entry.s3_key, **entry.exact)
+        kept = {name: source[name] for name in KEPT_WITH_BYTES if name in source}
+        upload_id = self._client.create_multipart_upload(Bucket=self.bucket, Key=s3_key, **kept)["UploadId"]
+        which = {"Bucket": self.bucket, "Key": s3_key, "UploadId": upload_id}
+        size = max(part_bytes, -(-entry.size // MOST_PARTS))
+        try:
+            parts = []
+            for number, start in enumerate(range(0, entry.size, size), 1):
+                copied = f"bytes={start}-{min(start + size, entry.size) - 1}"
+                answer = self._client.upload_part_copy(
+                    **which, PartNumber=number, CopySourceRange=copied, **self._copied(entry)
+                )
+                parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+            self._client.complete_multipart_upload(**which, MultipartUpload={"Parts": parts})
+        except BaseException:
+            self._client.abort_multipart_upload(**which)
+            raise
+
+    def _is_copy(self, entry: ListedEntry, s3_key: str) -> bool:
+        copy = self._client.head_object(Bucket=self.bucket, Key=s3_key)
+        if copy["ContentLength"] != entry.size:
+            return False
+        # The ETag of what was put in one piece is that of its bytes; of parts it depends on the parts.
+        if "-" not in entry.etag and copy["ETag"] == entry.etag:
+            return True
+        return self._digest(entry.s3_key, **entry.exact) == self._digest(s3_key)
+
+    def _digest(self, s3_key: str, **which: str) -> bytes:
+        digest = hashlib.sha256()
+        with closing(self._get(s3_key, **which)["Body"]) as body:
+            for piece in body.iter_chunks(PART_BYTES):
+                digest.update(piece)
+        return digest.digest()
+
     def _remove_where(self, prefix: str, wanted: Callable[[str], bool]) -> tuple[int, int]:
         removed = refused = 0
         for kind, name, remove in (
@@ -444,7 +547,7 @@ def _total_size(answer: Any) -> int:
 def _translated(error: Exception) -> Exception:
     if isinstance(error, ClientError):
         code = _code(error)
-        if code in ("NoSuchKey", "NotFound", "404"):
+        if code in ("NoSuchKey", "NoSuchVersion", "NotFound", "404"):
             return ObjectNotFound()
         if code in ("PreconditionFailed", "412"):
             return ObjectChanged()

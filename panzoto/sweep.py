@@ -1,46 +1,53 @@
-"""The daily sweep: what interrupted uploads, upgrades and erasures left, found in both directions.
+"""The daily sweep: what interrupted uploads and erasures left, what no table knows of, and what lies aside.
 
-It compares every row with every object, in constant memory (the names are
-kept in a temporary database on disk; they hold no secret).  Without `apply`
-it only tells.  Nothing younger than a day is touched, so it is safe while
-uploads are going on; a stored record without its object is told, never removed.
+It compares every row with every object, in both directions and in constant memory, and hands what it finds
+to `panzoto.removal`, which says what may become of it. Without `apply` it only tells. While a hold stands
+or a table is empty, it only tells as well. A stored record without its object is told, never removed.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
-import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
-from panzoto.deletion import FOLDERS
+from panzoto import object_keys
 from panzoto.errors import (
     AudioFileNotFound,
     ChecksumMismatch,
+    DamagedRecord,
+    ObjectChanged,
     ObjectNotFound,
     PanzotoError,
     SizeMismatch,
     UploadComplete,
     UploadIncomplete,
 )
-from panzoto.models import AudioFile, Claim
+from panzoto.models import AudioFile, Claim, SweepMemory, User
 from panzoto.models.attributes import now
 from panzoto.models.audio_file import ERASING, PENDING
 from panzoto.models.connection import storage_failures
+from panzoto.removal import AT_MOST, Outcome, Removal, Rule, reasons_to_hold, target_of
 from panzoto.shelf import Shelf
-from panzoto.sittings import FOLDER as PLANS_FOLDER
+from panzoto.sightings import LiesAside, Sightings, sightings
 from panzoto.storage import ListedEntry, Storage
 from panzoto.uploads import Uploads
 
 YOUNG = timedelta(days=1)
-# Objects outside the phones' folders are nobody's business here.
-PREFIXES = tuple(folder.partition("{}")[0] for folder in FOLDERS)
-PLANS = PLANS_FOLDER.partition("{}")[0]
+# So many of each kind are named in the report; the rest is counted.
+NAMED = 20
+FIRST_SEEN = "of nobody: seen for the first time"
+WAITING = "of nobody: waiting"
+TO_MOVE = "of nobody: to be moved aside"
+TO_GO = "aside: to go"
+TO_BRING_BACK = "aside: named by a record or of an account by now, to be brought back"
+TO_ABORT = "unfinished uploads of nobody: to go"
+BARE_MARKERS = "of nobody: markers over nothing, to go"
+ANOTHER_NIGHT = "more than a night may take"
+TOO_LONG = "of nobody: left, since the key is too long to be moved"
+NOT_PLANS = "left among the plans of sittings, since the service did not write it"
 
 Progress = Callable[[int], None]
 
@@ -49,40 +56,64 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Findings:
-    """What was found, as counts by kind, and the recordings whose object is missing."""
+    """What was found, as counts by kind.
+
+    `named` names some of each kind, `without_object` the recordings whose object is missing,
+    `held` tells why nothing was done.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
+    named: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     without_object: list[str] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    held: list[str] = field(default_factory=list)
+    in_folders_of_accounts: int = 0
+    removed: int = 0
+
+    def add(self, kind: str, name: str = "", since: datetime | None = None) -> None:
+        """Count one more of a kind, and name it while there are few."""
+        self.counts[kind] += 1
+        if name and len(self.named[kind]) < NAMED:
+            self.named[kind].append(name if since is None else f"{name} (since {since:%Y-%m-%d})")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a sweep works with."""
+
+    storage: Storage
+    removal: Removal
+    uploads: Uploads
+    shelf: Shelf
 
 
 class Sweep:
-    """One sweep over one table and one bucket."""
+    """One sweep over one table and one bucket. At most `at_most` are moved or removed in a night."""
 
-    def __init__(
-        self, storage: Storage, uploads: Uploads, shelf: Shelf, trash_days: int, apply: bool
-    ) -> None:
-        self._storage = storage
-        self._uploads = uploads
-        self._shelf = shelf
+    def __init__(self, parts: Parts, trash_days: int, apply: bool, at_most: int = AT_MOST) -> None:
+        self._parts = parts
         self._kept_in_trash = timedelta(days=trash_days)
         self._apply = apply
+        self._at_most = at_most
+        self._left_tonight = 0
+        self._rule = Rule(now(), None)
         self.findings = Findings()
 
     def run(self, progress: Progress) -> Findings:
         """Look at everything once; `progress` is told how much that was so far. Raises `Unavailable`."""
-        with _names() as names:
-            seen = 0
-            for row in _all_rows():
-                seen += 1
-                names.add_row(row)
-                self._look_at_row(row)
-                progress(seen)
-            for entry in self._entries():
-                seen += 1
-                self._look_at_object(entry, names)
-                progress(seen)
-            candidates = names.rows_without_object()
+        self.findings.held = reasons_to_hold()
+        if self.findings.held and self._apply:
+            SweepMemory.note_held()
+        self._rule = Rule(now(), SweepMemory.last_held())
+        self._left_tonight = max(0, self._at_most - SweepMemory.removed_tonight())
+        with sightings() as found:
+            found.add_remembered(SweepMemory.all_seen())
+            self._look_at_everything(found, progress)
+            self._leave_what_is_known(found)
+            self._remember(found)
+            self._look_aside(found)
+            self._look_at_unknown(found)
+            candidates = found.rows_without_object()
             self.findings.without_object += [one for one in candidates if self._is_without_object(one)]
         self.findings.counts["records without object"] = len(self.findings.without_object)
         self._tell()
@@ -94,23 +125,46 @@ class Sweep:
             "found": self.findings.counts.total(),
             "without_object": len(self.findings.without_object),
             "failed": self.findings.failures.total(),
+            "first_seen": self.findings.counts[FIRST_SEEN],
+            "waiting": self.findings.counts[WAITING],
+            "removed": self.findings.removed,
+            "held": len(self.findings.held),
         }
         log.info("sweep_finished", extra={"applied": self._apply, **numbers})
+
+    def _look_at_everything(self, found: Sightings, progress: Progress) -> None:
+        seen = 0
+        for row in _all_rows():
+            seen += 1
+            found.add_row(row)
+            self._look_at_row(row)
+            progress(seen)
+        for look, folders in (
+            (self._look_at_object, object_keys.RECORDINGS),
+            (self._look_at_plan, (object_keys.PLANS,)),
+            (self._look_at_aside, (object_keys.ASIDE,)),
+        ):
+            for folder in folders:
+                for entry in self._parts.storage.entries(folder):
+                    seen += 1
+                    look(entry, found)
+                    progress(seen)
 
     def _look_at_row(self, row: AudioFile) -> None:
         moment = now()
         deleted_at, announced_at = row.value("deleted_at"), row.value("announced_at")
+        shelf = self._parts.shelf
         if row.status == ERASING:
-            self._act("unfinished erasures", lambda: self._shelf.finish_erasure(row))
+            self._act("unfinished erasures", lambda: shelf.finish_erasure(row))
         elif row.status == PENDING and announced_at is not None and moment - announced_at > YOUNG:
             self._act("stale pending uploads", lambda: self._settle_upload(row))
         elif deleted_at is not None and moment - deleted_at > self._kept_in_trash:
-            self._act("recordings past their days in the trash", lambda: self._shelf.erase(row))
+            self._act("recordings past their days in the trash", lambda: shelf.erase(row))
 
     def _settle_upload(self, row: AudioFile) -> None:
         """What did arrive whole is a recording; what did not, or arrived wrong, is given up."""
         try:
-            self._uploads.complete(row)
+            self._parts.uploads.complete(row)
         except (UploadIncomplete, SizeMismatch, ChecksumMismatch):
             self._give_up(row)
         except AudioFileNotFound:
@@ -119,27 +173,126 @@ class Sweep:
 
     def _give_up(self, row: AudioFile) -> None:
         try:
-            self._uploads.abort(row)
+            self._parts.uploads.abort(row)
         except (AudioFileNotFound, UploadComplete):
             # Its phone was faster, one way or the other.
             return
 
-    def _entries(self) -> Iterator[ListedEntry]:
-        for prefix in PREFIXES:
-            yield from self._storage.entries(prefix)
-
-    def _look_at_object(self, entry: ListedEntry, names: _Names) -> None:
+    def _look_at_object(self, entry: ListedEntry, found: Sightings) -> None:
         if entry.is_object:
-            names.add_object(entry.s3_key)
-        if now() - entry.modified_at <= YOUNG:
-            return
+            found.add_object(entry.s3_key)
         if entry.upload_id is not None:
-            if not names.has_upload(entry.s3_key, entry.upload_id):
-                self._act("leftovers of multipart uploads", lambda: self._storage.drop(entry))
-        elif not names.has_key(entry.s3_key) and Claim.on_s3_key(entry.s3_key) is None:
-            planned = entry.s3_key.startswith(PLANS)
-            kind = "plans of sittings" if planned else "objects without record"
-            self._act(kind, lambda: self._storage.drop(entry))
+            if not found.has_upload(entry.s3_key, entry.upload_id):
+                found.add_unknown(entry)
+        elif not found.has_key(entry.s3_key):
+            found.add_unknown(entry)
+
+    def _look_at_plan(self, entry: ListedEntry, found: Sightings) -> None:
+        """A plan of a sitting goes after a day, whoever opened it; nothing else in that folder goes ever."""
+        if now() - entry.modified_at <= YOUNG or entry.is_marker:
+            return
+        named = found.has_key(entry.s3_key) or Claim.on_s3_key(entry.s3_key) is not None
+        if named or not self._parts.removal.is_plan(entry):
+            self.findings.add(NOT_PLANS, entry.s3_key)
+        else:
+            self._act("plans of sittings", lambda: self._parts.removal.of_a_plan(entry))
+
+    def _look_at_aside(self, entry: ListedEntry, found: Sightings) -> None:
+        s3_key = object_keys.original_key(entry.s3_key)
+        if entry.upload_id is not None:
+            # Of a copy in parts that was interrupted.
+            found.add_unknown(entry)
+        elif s3_key is not None and not entry.is_marker:
+            found.add_aside(entry, s3_key)
+
+    def _leave_what_is_known(self, found: Sightings) -> None:
+        """Leave what a claim names, and objects in the folder of an account as long as there is one."""
+        for keys in found.unknown_keys():
+            claims = Claim.those_taken({f"s3key#{s3_key}" for s3_key in keys})
+            for claim in claims:
+                found.forget_key(claim.removeprefix("s3key#"))
+        for owners in found.unknown_owners():
+            for owner in filter(_has_account, owners):
+                self.findings.in_folders_of_accounts += found.forget_folder(owner)
+
+    def _remember(self, found: Sightings) -> None:
+        if self._apply and not self.findings.held:
+            SweepMemory.remember(found.never_seen(), self._rule.moment)
+            SweepMemory.forget(found.seen_no_more())
+
+    def _look_aside(self, found: Sightings) -> None:
+        for one in found.aside():
+            if not one.is_replaced and _is_known(one.s3_key):
+                self._bring_back(one)
+            elif self._rule.may_go(one.entry.modified_at):
+                is_unknown = _unknown_object(one.s3_key, replaced=one.is_replaced)
+                self._count_down(TO_GO, one.s3_key, one.entry, self._parts.removal.let_go, is_unknown)
+
+    def _bring_back(self, one: LiesAside) -> None:
+        def bring_back() -> None:
+            try:
+                self._parts.removal.bring_back(one.s3_key)
+            except ObjectChanged:
+                # A newer version was brought back before this one, or its phone has put it again.
+                return
+
+        self.findings.add(TO_BRING_BACK, one.s3_key)
+        self._do(TO_BRING_BACK, bring_back)
+
+    def _look_at_unknown(self, found: Sightings) -> None:
+        for one in found.unknown():
+            if one.first_seen is None:
+                self.findings.add(FIRST_SEEN, one.entry.s3_key)
+            elif not self._may_act(one.entry, one.first_seen):
+                self.findings.add(WAITING, one.entry.s3_key, self._rule.waits_since(one.first_seen))
+            else:
+                self._let_go(one.entry, found)
+
+    def _may_act(self, entry: ListedEntry, first_seen: datetime) -> bool:
+        return (self._rule.may_move_aside if entry.upload_id is None else self._rule.may_abort)(first_seen)
+
+    def _let_go(self, entry: ListedEntry, found: Sightings) -> None:
+        removal, s3_key = self._parts.removal, entry.s3_key
+        if entry.upload_id is not None:
+            upload_id = entry.upload_id
+            self._count_down(
+                TO_ABORT, s3_key, entry, removal.let_go, lambda: _unknown_upload(s3_key, upload_id)
+            )
+        elif entry.is_marker:
+            # It hides what is under it, so it goes last.
+            if found.is_alone(s3_key):
+                self._count_down(BARE_MARKERS, s3_key, entry, removal.let_go, _unknown_object(s3_key))
+            else:
+                self.findings.add(WAITING, s3_key)
+        elif target_of(entry) is None:
+            self.findings.add(TOO_LONG, s3_key)
+        else:
+            self._count_down(TO_MOVE, s3_key, entry, removal.move_aside, _unknown_object(s3_key))
+
+    def _count_down(
+        self,
+        kind: str,
+        s3_key: str,
+        entry: ListedEntry,
+        act: Callable[[ListedEntry, int, Callable[[], bool]], Outcome],
+        is_unknown: Callable[[], bool],
+    ) -> None:
+        """Do, or tell, what counts toward the night's number."""
+        if not self._left_tonight:
+            self.findings.add(ANOTHER_NIGHT, s3_key)
+            return
+
+        def count_and_act() -> None:
+            outcome = act(entry, self._at_most, is_unknown)
+            if outcome is Outcome.DONE:
+                self.findings.removed += 1
+            elif outcome in (Outcome.TOO_MANY, Outcome.HELD):
+                # Another sweep took the rest of the night, or somebody has just set a hold.
+                self._left_tonight = 0
+
+        self.findings.add(kind, s3_key)
+        self._left_tonight -= 1
+        self._do(kind, count_and_act)
 
     def _is_without_object(self, file_id: str) -> bool:
         """Look again at both: between the row and the listing, somebody may have erased or upgraded it."""
@@ -147,14 +300,22 @@ class Sweep:
         if row is None or not row.is_listed:
             return False
         try:
-            self._storage.look(row.s3_key)
+            self._parts.storage.look(row.s3_key)
         except ObjectNotFound:
             return True
         return False
 
     def _act(self, kind: str, act: Callable[[], object]) -> None:
-        self.findings.counts[kind] += 1
-        if not self._apply:
+        self.findings.add(kind)
+        self._do(kind, act)
+
+    def _do(self, kind: str, act: Callable[[], object]) -> None:
+        if not self._apply or self.findings.held:
+            return
+        # One may have been set since the sweep began; that costs half a read unit.
+        holds = SweepMemory.holds()
+        if holds:
+            self.findings.held = reasons_to_hold()
             return
         try:
             act()
@@ -167,53 +328,34 @@ def _all_rows() -> Iterator[AudioFile]:
         yield from AudioFile.scan(consistent_read=True)
 
 
-class _Names:
-    """Which keys rows name and which objects are there, on disk."""
-
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path)
-        self._database.executescript(
-            "CREATE TABLE named (s3_key TEXT, file_id TEXT, upload_id TEXT, listed INTEGER);"
-            "CREATE INDEX named_key ON named (s3_key);"
-            "CREATE TABLE there (s3_key TEXT PRIMARY KEY) WITHOUT ROWID;"
-        )
-
-    def add_row(self, row: AudioFile) -> None:
-        for s3_key in {row.s3_key, row.value("superseded_key") or row.s3_key}:
-            listed = row.is_listed and s3_key == row.s3_key
-            values = (s3_key, row.file_id, row.value("upload_id"), listed)
-            self._database.execute("INSERT INTO named VALUES (?, ?, ?, ?)", values)
-
-    def add_object(self, s3_key: str) -> None:
-        self._database.execute("INSERT OR IGNORE INTO there VALUES (?)", (s3_key,))
-
-    def has_key(self, s3_key: str) -> bool:
-        found = self._database.execute("SELECT 1 FROM named WHERE s3_key = ? LIMIT 1", (s3_key,))
-        return found.fetchone() is not None
-
-    def has_upload(self, s3_key: str, upload_id: str) -> bool:
-        query = "SELECT 1 FROM named WHERE s3_key = ? AND upload_id = ? LIMIT 1"
-        return self._database.execute(query, (s3_key, upload_id)).fetchone() is not None
-
-    def rows_without_object(self) -> list[str]:
-        """Return the ids of the rows that lists show and whose object, within `PREFIXES`, is not there."""
-        within = " OR ".join("s3_key LIKE ?" for _ in PREFIXES)
-        query = (
-            f"SELECT file_id FROM named WHERE listed AND ({within}) "  # noqa: S608 - only placeholders
-            "AND s3_key NOT IN (SELECT s3_key FROM there) ORDER BY file_id"
-        )
-        parameters = tuple(f"{prefix}%" for prefix in PREFIXES)
-        return [file_id for (file_id,) in self._database.execute(query, parameters)]
-
-    def close(self) -> None:
-        self._database.close()
+def _has_account(user_id: str) -> bool:
+    """Whether there is such an account; of a UUID the case of its letters does not matter."""
+    try:
+        return any(User.find(one) is not None for one in {user_id, user_id.lower()})
+    except DamagedRecord:
+        return True
 
 
-@contextmanager
-def _names() -> Iterator[_Names]:
-    with tempfile.TemporaryDirectory(prefix="panzoto-sweep-") as folder:
-        names = _Names(Path(folder) / "names.sqlite")
-        try:
-            yield names
-        finally:
-            names.close()
+def _is_named(s3_key: str) -> bool:
+    """Whether a table names the key at this moment; rows of the earlier service may have no claim."""
+    return Claim.on_s3_key(s3_key) is not None or AudioFile.is_named_by_another(s3_key, "")
+
+
+def _is_known(s3_key: str) -> bool:
+    """Whether a table names the key, or an account that exists has it in its folder."""
+    owner = object_keys.owner_of(s3_key)
+    return _is_named(s3_key) or (owner is not None and _has_account(owner))
+
+
+def _unknown_object(s3_key: str, *, replaced: bool = False) -> Callable[[], bool]:
+    """Return what tells at the last moment whether an object may go.
+
+    What lies aside while another object is under its key may: that one is what the table means.
+    """
+    return lambda: replaced or not _is_known(s3_key)
+
+
+def _unknown_upload(s3_key: str, upload_id: str) -> bool:
+    claim = Claim.on_s3_key(s3_key)
+    row = AudioFile.row(claim.file_id) if claim is not None and claim.file_id else None
+    return row is None or row.value("upload_id") != upload_id

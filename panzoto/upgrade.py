@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+from panzoto import object_keys
 from panzoto.crypto import segments
 from panzoto.crypto.header import V2
 from panzoto.earlier_keys import EarlierKeys
@@ -23,16 +24,20 @@ from panzoto.models import AudioFile, Claim, User
 from panzoto.models.library import Edit, edit
 from panzoto.models.ownership import erasable_keys, note_opened
 from panzoto.playback import Keys, OpenedRecording, Playback
+from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage
 
 
 class Upgrade:
     """Upgrades recordings of one bucket."""
 
-    def __init__(self, storage: Storage, playback: Playback) -> None:
+    def __init__(
+        self, storage: Storage, playback: Playback, removal: Removal, earlier_keys: EarlierKeys
+    ) -> None:
         self._storage = storage
+        self._removal = removal
         self._playback = playback
-        self._earlier_keys = EarlierKeys(storage)
+        self._earlier_keys = earlier_keys
 
     def run(self, audio_file: AudioFile, keys: Keys) -> AudioFile:
         """Make `audio_file` version 2 and return it; one that is already is only cleaned up after.
@@ -47,8 +52,8 @@ class Upgrade:
         return self._remove_superseded(note_opened(audio_file, V2))
 
     def _write_copy(self, audio_file: AudioFile, opened: OpenedRecording, keys: Keys) -> ObjectVersion:
-        s3_key = f"users/{audio_file.user_id}/{audio_file.file_id}.v2"
-        self._storage.remove(s3_key)
+        s3_key = object_keys.upgraded_key(audio_file.user_id, audio_file.file_id)
+        self._removal.of_a_copy(s3_key)
         digest = hashlib.sha256()
         plain = _digested(opened.recording.plain(0, opened.recording.length), digest)
         self._storage.write(s3_key, segments.encrypt(keys.the_vault_key(), s3_key, plain))
@@ -85,7 +90,7 @@ class Upgrade:
             return edit(audio_file.file_id, audio_file.user_id, plan)
         except AudioFileNotFound:
             # The recording was deleted meanwhile, and nobody else will ever look for the copy.
-            self._storage.remove(copy.s3_key)
+            self._removal.of_a_copy(copy.s3_key)
             raise
 
     def _remove_superseded(self, audio_file: AudioFile) -> AudioFile:
@@ -93,7 +98,7 @@ class Upgrade:
         if not superseded:
             return audio_file
         if superseded in erasable_keys(audio_file)[0]:
-            self._storage.remove(superseded)
+            self._removal.of_a_superseded(superseded)
         audio_file = edit(
             audio_file.file_id,
             audio_file.user_id,

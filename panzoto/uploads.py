@@ -28,6 +28,7 @@ from panzoto.models.audio_file import PENDING, STORED
 from panzoto.models.connection import Transaction
 from panzoto.models.library import Edit, Quota, add, edit
 from panzoto.presigning import Presigner, SignedRequest
+from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage, StoredPart
 
 MIB = 1024 * 1024
@@ -41,6 +42,7 @@ class Uploads:
     """The uploads of all users into one bucket."""
 
     storage: Storage
+    removal: Removal
     presigner: Presigner
     quota: Quota
     single_max: int
@@ -119,13 +121,13 @@ class Uploads:
         before = row.upload_id
 
         def plan(current: AudioFile, _: User) -> Edit | None:
-            # Of two that begin at once the first one counts; the sweep removes the other.
+            # Of two that begin at once the first one counts; the other is dropped.
             first = current.status == PENDING and current.upload_id == before
             return Edit([AudioFile.upload_id.set(upload_id)]) if first else None
 
         row = edit(row.file_id, row.user_id, plan)
         if row.upload_id != upload_id:
-            self.storage.abort_parts(row.s3_key, upload_id)
+            self.removal.of_parts(row.s3_key, upload_id)
         return row
 
     def _is_whole(self, row: AudioFile) -> bool:
@@ -183,10 +185,10 @@ class Uploads:
 
     def _verify(self, row: AudioFile, version: ObjectVersion) -> None:
         if version.size != row.size_in_bytes:
-            self.storage.remove(row.s3_key)
+            self.removal.of_an_upload(row.s3_key)
             raise SizeMismatch()
         if row.sha256 and self._sha256(version) != row.sha256:
-            self.storage.remove(row.s3_key)
+            self.removal.of_an_upload(row.s3_key)
             raise ChecksumMismatch()
 
     def _sha256(self, version: ObjectVersion) -> str:
@@ -199,8 +201,8 @@ class Uploads:
         """Give up a pending upload: row, claims and reservation, then its parts and object.
 
         The row goes first. Were it the object, a commit at the same moment would leave
-        a stored recording without one; what an interruption leaves this way, the sweep
-        removes. Raises `UploadComplete`.
+        a stored recording without one; what an interruption leaves this way stays in its
+        owner's folder as long as the account. Raises `UploadComplete`.
         """
         if row.status != PENDING:
             raise UploadComplete()
@@ -211,7 +213,7 @@ class Uploads:
             return Edit(recordings=-1, size=-current.size_in_bytes, also=current.add_release_to, remove=True)
 
         edit(row.file_id, row.user_id, plan)
-        self.storage.remove(row.s3_key)
+        self.removal.of_an_upload(row.s3_key)
 
     def arrived(self, s3_key: str) -> bool:
         """Commit the pending recording that `s3_key` belongs to, if there is one and it is whole.

@@ -59,6 +59,7 @@ KNOW_THE_FRAMEWORK = (
     "panzoto.cors",
     "panzoto.cli",
     "panzoto.cli_accounts",
+    "panzoto.sweep_commands",
     "panzoto.auth.guard",
 )
 # From the top of the house to its ground: a module imports from its own floor or from one below, never from
@@ -75,6 +76,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("panzoto",),
     ("panzoto.cli", "panzoto.cli_accounts", "panzoto.verification"),
+    ("panzoto.cli", "panzoto.verification"),
+    ("panzoto.sweep_commands",),
     ("panzoto.blueprints",),
     ("panzoto.auth.guard", "panzoto.cors"),
     ("panzoto.http",),
@@ -87,6 +90,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "panzoto.addresses",
         "panzoto.aws_credentials",
+        "panzoto.command_output",
         "panzoto.config",
         "panzoto.content_type",
         "panzoto.errors",
@@ -105,6 +109,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "panzoto.version",
     ),
 )
+# What removes objects in the bucket, by the names of S3's calls and of the storage's own.
+S3_REMOVALS = ("delete_object", "delete_objects", "abort_multipart_upload")
+STORAGE_REMOVALS = ("remove", "remove_folder", "drop", "abort_parts")
+LAYOUT = ("users/", "audio_upload/", "sittings/", "aside/", ".v2")
 VAGUE_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "tools", "stuff"}
 
 
@@ -220,6 +228,42 @@ class TestImports:
             if any(i in ("os.environ", "os.environb", "os.getenv", "os.putenv") for i in imports(tree))
         }
         assert {name for name, _ in reading} | imported == {"panzoto.config"}
+
+
+class TestRemoval:
+    def test_one_module_alone_removes_objects(self) -> None:
+        removing = {
+            name
+            for name, tree in modules().items()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in STORAGE_REMOVALS
+            if holder(node.value).endswith("storage")
+        }
+        assert removing == {"panzoto.removal"}
+
+    def test_s3_is_told_to_remove_by_the_storage_alone(self) -> None:
+        telling = {
+            name
+            for name, tree in modules().items()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in S3_REMOVALS
+        }
+        assert telling == {"panzoto.storage"}
+
+    def test_the_layout_of_the_bucket_is_spelled_in_one_place(self) -> None:
+        spelling = {
+            (name, node.value)
+            for name, tree in modules().items()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if node.value.startswith(LAYOUT) and " " not in node.value
+        }
+        assert {name for name, _ in spelling} == {"panzoto.object_keys"}
+
+
+def holder(node: ast.expr) -> str:
+    """The last name of what an attribute is taken from: `self._storage` is `_storage`."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 class TestNames:

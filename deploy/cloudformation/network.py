@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy.cloudformation.policy import TABLES
 from deploy.cloudformation.template import TAGS, Json, allow, att, document, ref, resource, sub
 from panzoto.config import Settings
 
@@ -92,16 +93,7 @@ def _group(whose: str, rules: list[Json]) -> Json:
 def endpoints(settings: Settings, bucket_arn: Any, queue_arn: Any) -> Json:
     """Ways to DynamoDB, S3 and SQS inside AWS, which lead to this deployment's own resources only."""
     table = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
-    names = (
-        settings.users_table,
-        settings.audio_files_table,
-        settings.claims_table,
-        settings.sessions_table,
-        settings.throttle_table,
-        settings.events_table,
-        settings.changes_table,
-        settings.erasures_table,
-    )
+    names = [getattr(settings, f"{name}_table") for name in TABLES]
     tables = [sub(f"{table}{name}{index}") for name in names for index in ("", "/index/*")]
     # The layers of images lie in a bucket of AWS's own.
     layers = sub("arn:${AWS::Partition}:s3:::prod-${AWS::Region}-starport-layer-bucket/*")

@@ -19,7 +19,17 @@ from typing import Any
 from deploy.cloudformation.template import Json, allow, document
 from panzoto.config import Settings
 
-TABLES = ("users", "audio_files", "claims", "sessions", "throttle", "events", "changes", "erasures")
+TABLES = (
+    "users",
+    "audio_files",
+    "claims",
+    "sessions",
+    "throttle",
+    "events",
+    "changes",
+    "erasures",
+    "sweeps",
+)
 # Resources by kind: a table by its setting, an index by its own name, and the words explained in `arns`.
 ROLES: dict[str, dict[str, str]] = {
     # The web tier; what a presigned URL does is done with its rights, too.
@@ -38,7 +48,8 @@ ROLES: dict[str, dict[str, str]] = {
         "changes": "DeleteItem GetItem PutItem Query",
         "erasures": "DeleteItem PutItem Query UpdateItem",
         "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
-        "object": "AbortMultipartUpload DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
+        "object": "AbortMultipartUpload DeleteObjectVersion GetObject GetObjectVersion"
+        " ListMultipartUploadParts PutObject",
         "mail-identity": "SendRawEmail",
     },
     # `flask panzoto events`: commits the uploads that the bucket tells of, and removes what does not match.
@@ -57,14 +68,16 @@ ROLES: dict[str, dict[str, str]] = {
         "audio_files": "BatchGetItem DeleteItem GetItem Scan UpdateItem",
         "audio_files/index/s3-key-index": "Query",
         "audio_files/index/user-files-index": "Query",
-        "claims": "DeleteItem GetItem PutItem UpdateItem",
+        "claims": "BatchGetItem DeleteItem GetItem PutItem Scan UpdateItem",
         "sessions": "DeleteItem Query",
         "throttle": "DeleteItem PutItem",
         "events": "DeleteItem Query",
         "changes": "DeleteItem GetItem PutItem Query",
         "erasures": "DeleteItem PutItem Query UpdateItem",
+        "sweeps": "BatchWriteItem DeleteItem GetItem PutItem Query Scan UpdateItem",
         "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
-        "object": "AbortMultipartUpload DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
+        "object": "AbortMultipartUpload DeleteObjectVersion GetObject GetObjectVersion"
+        " ListMultipartUploadParts PutObject",
     },
     # `flask panzoto accounts find`, `lock`, `unlock` and `end-sessions`.
     "support": {
@@ -89,6 +102,7 @@ ROLES: dict[str, dict[str, str]] = {
                 "events": " DescribeTimeToLive UpdateTimeToLive",
                 "changes": " PutItem Query",
                 "erasures": "",
+                "sweeps": "",
             }.items()
         },
         "audio_files/index/user-files-index": "Query",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.cloudformation import network, watching
-from deploy.cloudformation.policy import statements
+from deploy.cloudformation.policy import TABLES, statements
 from deploy.cloudformation.template import (
     DELETE,
     FORMAT,
@@ -287,8 +287,7 @@ def _environment(settings: Settings) -> list[Json]:
 
 
 def _table_names(settings: Settings) -> dict[str, str]:
-    names = ("users", "audio_files", "claims", "sessions", "throttle", "events", "changes", "erasures")
-    return {f"{name.upper()}_TABLE": getattr(settings, f"{name}_table") for name in names}
+    return {f"{name.upper()}_TABLE": getattr(settings, f"{name}_table") for name in TABLES}
 
 
 def _collector() -> Json:

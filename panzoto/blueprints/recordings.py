@@ -16,7 +16,7 @@ from panzoto.models import AudioFile, Event, library
 from panzoto.models.attributes import rfc3339
 from panzoto.models.audio_file import PENDING
 from panzoto.models.ownership import note_all_opened, require_proof
-from panzoto.object_keys import is_in_folder_of_another
+from panzoto.object_keys import lies_in_folder_of_another
 from panzoto.playback import Keys, Ticket
 from panzoto.schemas import (
     AudioFileEdit,
@@ -48,7 +48,7 @@ blueprint = Blueprint("recordings", __name__, description="Recordings of the sig
 def record(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Note a recording whose object the phone put into the bucket itself."""
     user_id = caller().user_id
-    if is_in_folder_of_another(new["s3_key"], user_id):
+    if lies_in_folder_of_another(new["s3_key"], user_id):
         raise ForbiddenKey()
     recorded = library.record(AudioFile.new(user_id, **new))
     if recorded.status == PENDING:

@@ -11,6 +11,7 @@ from panzoto.models.claim import Claim
 from panzoto.models.erasure import Erasure
 from panzoto.models.event import Event
 from panzoto.models.session import Session
+from panzoto.models.sweep_memory import SweepMemory
 from panzoto.models.throttle import Attempts
 from panzoto.models.user import User
 
@@ -23,6 +24,7 @@ ALL_MODELS: tuple[type[StoredModel], ...] = (
     Event,
     Change,
     Erasure,
+    SweepMemory,
 )
 
 __all__ = [
@@ -34,9 +36,11 @@ __all__ = [
     "Event",
     "Session",
     "StoredModel",
+    "SweepMemory",
     "User",
     "bind_models",
     "check_reachable",
+    "empty_tables",
 ]
 
 
@@ -51,8 +55,19 @@ def bind_models(settings: Settings) -> None:
         (Event, settings.events_table),
         (Change, settings.changes_table),
         (Erasure, settings.erasures_table),
+        (SweepMemory, settings.sweeps_table),
     )
     connection.bind(tables, settings.region, settings.threads)
+
+
+def empty_tables() -> list[str]:
+    """Return the names of those tables that tell whose an object is and hold nothing at all."""
+    empty = []
+    for model in (User, AudioFile, Claim):
+        with connection.storage_failures():
+            if next(iter(model.scan(limit=1, consistent_read=True)), None) is None:
+                empty.append(model.Meta.table_name)
+    return empty
 
 
 def check_reachable() -> None:

@@ -12,12 +12,13 @@ from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttrib
 from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 
+from panzoto import object_keys
 from panzoto.errors import AudioFileNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, IndexMissing, Transaction, storage_failures
-from panzoto.object_keys import is_in_folder_of
+from panzoto.object_keys import lies_in_folder_of
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class AudioFile(StoredModel):
         With `format` its object has just been opened; without, its key has only been named.
         """
         uploaded = now()
-        known_as_own = is_in_folder_of(s3_key, user_id) or "format" in more
+        known_as_own = lies_in_folder_of(s3_key, user_id) or "format" in more
         return cls(
             file_id=str(uuid.uuid4()),
             user_id=user_id,
@@ -146,7 +147,7 @@ class AudioFile(StoredModel):
         return cls(
             file_id=file_id,
             user_id=user_id,
-            s3_key=f"users/{user_id}/{file_id}",
+            s3_key=object_keys.upload_key(user_id, file_id),
             file_size=file_size,
             status=PENDING,
             announced_at=now(),

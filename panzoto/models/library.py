@@ -22,7 +22,7 @@ from panzoto.models.change import Change
 from panzoto.models.claim import Claim
 from panzoto.models.connection import ConditionFailed, Transaction, transact
 from panzoto.models.user import User
-from panzoto.object_keys import is_in_folder_of
+from panzoto.object_keys import lies_in_folder_of
 
 ATTEMPTS = 12
 # An account of the earlier service with no more rows than this is settled when it is first written to.
@@ -123,7 +123,7 @@ def add(
 def record(row: AudioFile) -> AudioFile:
     """Write a recording of any key, or return the owner's record that has the key. Raises `KeyTaken`."""
     user = _present(row.user_id)
-    if not is_in_folder_of(row.s3_key, row.user_id) and AudioFile.is_named_by_another(
+    if not lies_in_folder_of(row.s3_key, row.user_id) and AudioFile.is_named_by_another(
         row.s3_key, row.user_id
     ):
         # A row of the earlier service may have no claim; its key is its owner's all the same.

@@ -23,7 +23,7 @@ from panzoto.models.audio_file import AudioFile
 from panzoto.models.claim import Claim
 from panzoto.models.connection import IndexMissing, Transaction
 from panzoto.models.library import Edit, add, edit, edit_all
-from panzoto.object_keys import is_in_folder_of
+from panzoto.object_keys import lies_in_folder_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def is_proved(row: AudioFile, s3_key: str | None = None) -> bool:
     No read for what lies in the owner's folders, else up to two, both strongly consistent.
     """
     s3_key = s3_key or row.s3_key
-    if is_in_folder_of(s3_key, row.user_id):
+    if lies_in_folder_of(s3_key, row.user_id):
         return True
     if row.unproved:
         return False
@@ -71,7 +71,7 @@ def erasable_keys(row: AudioFile, *, with_account: bool = False) -> tuple[list[s
         except IndexMissing:
             log.warning("index_missing", extra={"index": "s3-key-index"})
             # Nobody else records a key of these folders, and only rows of the earlier service might name one.
-            (erasable if is_in_folder_of(s3_key, row.user_id) else unclear).append(s3_key)
+            (erasable if lies_in_folder_of(s3_key, row.user_id) else unclear).append(s3_key)
     return erasable, unclear
 
 
@@ -111,7 +111,7 @@ def note_all_opened(rows: Sequence[AudioFile], names: Sequence[str]) -> list[Aud
 
 def _says_more(row: AudioFile, name: str) -> bool:
     """Whether an opening as `name` may say something new; outside the owner's folders it always may."""
-    return row.format != name or bool(row.unproved) or not is_in_folder_of(row.s3_key, row.user_id)
+    return row.format != name or bool(row.unproved) or not lies_in_folder_of(row.s3_key, row.user_id)
 
 
 def _noted(rows: list[AudioFile], formats: dict[str, str]) -> dict[str, Edit]:

@@ -153,6 +153,8 @@ def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]
     _, _, s3_key = environ["PATH_INFO"].lstrip("/").partition("/")
     if s3_key:
         yield f"s3:{_object_action(method, query)}", "object"
+        if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
+            yield "s3:GetObjectVersion" if "versionId=" in source else "s3:GetObject", "object"
         if status == 404 and method in ("GET", "HEAD"):
             # Without this right, S3 says of an object that is not there that it is forbidden.
             yield "s3:ListBucket", "bucket"
