@@ -20,14 +20,20 @@ from urllib3.exceptions import HTTPError
 from panzoto import tracing
 from panzoto.errors import ObjectChanged, ObjectNotFound, PanzotoError, Unavailable
 
-CONNECT_TIMEOUT_SECONDS = 2
-READ_TIMEOUT_SECONDS = 10
+# Two attempts and the pause between stay below six seconds: nobody waits longer for a storage that hangs.
+CONNECT_TIMEOUT_SECONDS = 1
+READ_TIMEOUT_SECONDS = 2.4
+# S3 takes its time to store, copy or join what is long.
+STORING_TIMEOUT_SECONDS = 10
 ATTEMPTS = 2
 READINESS_TIMEOUT_SECONDS = 1
-# A broken stream is taken up again until so many attempts in a row, or so many seconds, bring nothing.
+# A broken stream is taken up again until so many attempts in a row bring nothing, or so many seconds of the
+# storage's bring less than this rate. What is opened, or has yet to begin, waits less long.
 RESUMPTIONS = 4
 RESUMPTION_PAUSE_SECONDS = 0.1
 STALLED_SECONDS = 25
+OPENING_SECONDS = 4.5
+LEAST_BYTES_PER_SECOND = 1024
 SMALL_BITE_BYTES = 16 * 1024
 # The first read of an object fetches its head: enough for a header and one segment, or a whole short clip.
 HEAD_BYTES = 128 + 65536
@@ -117,6 +123,7 @@ class Storage:
     def __init__(self, bucket: str, region: str, custom_endpoint: bool, threads: int) -> None:
         self.bucket = bucket
         self._client = _client(region, custom_endpoint, threads, READ_TIMEOUT_SECONDS, ATTEMPTS)
+        self._storing = _client(region, custom_endpoint, threads, STORING_TIMEOUT_SECONDS, ATTEMPTS)
         self._impatient = _client(region, custom_endpoint, 2, READINESS_TIMEOUT_SECONDS, 1)
 
     def check(self) -> None:
@@ -144,8 +151,8 @@ class Storage:
         return StoredObject(self, version, head)
 
     def pinned(self, version: ObjectVersion) -> StoredObject:
-        """Return the object for reading, pinned to `version`; costs nothing."""
-        return StoredObject(self, version)
+        """Return the object for a stream, pinned to `version`; costs nothing."""
+        return StoredObject(self, version, bearable_seconds=STALLED_SECONDS)
 
     def check_unchanged(self, version: ObjectVersion) -> None:
         """Raises `ObjectNotFound`, `ObjectChanged` or `Unavailable`."""
@@ -190,7 +197,7 @@ class Storage:
                     {"PartNumber": number, "ETag": self._upload_part(which, number, part)}
                     for number, part in enumerate(_parts(content), 1)
                 ]
-                self._client.complete_multipart_upload(**which, MultipartUpload={"Parts": parts})
+                self._storing.complete_multipart_upload(**which, MultipartUpload={"Parts": parts})
             except BaseException:
                 self._client.abort_multipart_upload(**which)
                 raise
@@ -200,13 +207,13 @@ class Storage:
     def put(self, s3_key: str, content: bytes) -> ObjectVersion:
         """Store `content` in one request. Raises `Unavailable`."""
         try:
-            answer = self._client.put_object(Bucket=self.bucket, Key=s3_key, Body=content)
+            answer = self._storing.put_object(Bucket=self.bucket, Key=s3_key, Body=content)
         except REFUSALS as error:
             raise _unavailable(error) from error
         return ObjectVersion(s3_key, answer["ETag"], len(content))
 
     def _upload_part(self, which: dict[str, str], number: int, part: bytes) -> str:
-        etag: str = self._client.upload_part(**which, PartNumber=number, Body=part)["ETag"]
+        etag: str = self._storing.upload_part(**which, PartNumber=number, Body=part)["ETag"]
         return etag
 
     def look(self, s3_key: str) -> ObjectVersion:
@@ -246,7 +253,7 @@ class Storage:
         """Make one object of all parts; that somebody else just did is as good."""
         listed = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         try:
-            self._client.complete_multipart_upload(
+            self._storing.complete_multipart_upload(
                 Bucket=self.bucket, Key=s3_key, UploadId=upload_id, MultipartUpload={"Parts": listed}
             )
         except REFUSALS as error:
@@ -322,7 +329,7 @@ class Storage:
             if entry.size > part_bytes:
                 self._copy_in_parts(entry, s3_key, part_bytes)
             else:
-                self._client.copy_object(Bucket=self.bucket, Key=s3_key, **self._copied(entry))
+                self._storing.copy_object(Bucket=self.bucket, Key=s3_key, **self._copied(entry))
             if not self._is_copy(entry, s3_key):
                 raise ObjectChanged()
         except BREAKS as error:
@@ -344,11 +351,11 @@ class Storage:
             parts = []
             for number, start in enumerate(range(0, entry.size, size), 1):
                 copied = f"bytes={start}-{min(start + size, entry.size) - 1}"
-                answer = self._client.upload_part_copy(
+                answer = self._storing.upload_part_copy(
                     **which, PartNumber=number, CopySourceRange=copied, **self._copied(entry)
                 )
                 parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
-            self._client.complete_multipart_upload(**which, MultipartUpload={"Parts": parts})
+            self._storing.complete_multipart_upload(**which, MultipartUpload={"Parts": parts})
         except BaseException:
             self._client.abort_multipart_upload(**which)
             raise
@@ -397,10 +404,17 @@ class Storage:
 class StoredObject:
     """One version of an object as a `panzoto.crypto.source.ByteSource`."""
 
-    def __init__(self, storage: Storage, version: ObjectVersion, head: bytes = b"") -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        version: ObjectVersion,
+        head: bytes = b"",
+        bearable_seconds: float = OPENING_SECONDS,
+    ) -> None:
         self.version = version
         self.head = head
         self._storage = storage
+        self._bearable_seconds = bearable_seconds
 
     @property
     def size(self) -> int:
@@ -416,11 +430,11 @@ class StoredObject:
         if stop <= len(self.head):
             yield from (self.head[at : min(at + piece, stop)] for at in range(start, stop, piece))
             return
-        patience = _Patience()
+        patience = _Patience(self._bearable_seconds)
         while start < stop:
+            reads = self._reads(start, stop, patience.bite(piece))
             try:
-                for data in self._reads(start, stop, patience.bite(piece)):
-                    patience.renew()
+                while data := patience.wait_for(reads):
                     start += len(data)
                     yield data
                 broke: Exception = Unavailable()
@@ -442,13 +456,31 @@ class StoredObject:
 
 
 class _Patience:
-    """How long a broken stream is taken up again before it is given up."""
+    """How long a storage that breaks or crawls is borne before a stream is given up.
 
-    def __init__(self) -> None:
-        self.renew()
+    Only what the storage takes counts, not the time of a slow listener.
+    """
 
-    def renew(self) -> None:
-        self._failures, self._progress = 0, time.monotonic()
+    def __init__(self, bearable_seconds: float) -> None:
+        self._bearable = bearable_seconds
+        self._failures = 0
+        self._waited, self._gained = 0.0, 0
+        self._begun = False
+
+    def wait_for(self, reads: Iterator[bytes]) -> bytes:
+        """Return what `reads` gives next, nothing at its end; raises what it raises."""
+        began = time.monotonic()
+        try:
+            data = next(reads, b"")
+        finally:
+            self._waited += time.monotonic() - began
+        if data:
+            self._begun = True
+            self._failures = 0
+            self._gained += len(data)
+            if self._gained >= LEAST_BYTES_PER_SECOND * STALLED_SECONDS:
+                self._waited, self._gained = 0.0, 0
+        return data
 
     def bite(self, piece: int) -> int:
         """Return how much to read at once: little from a connection that follows a broken one.
@@ -461,10 +493,13 @@ class _Patience:
         """Wait a moment before the next attempt, or raise `Unavailable` when there shall be none."""
         self._failures += 1
         log.warning("s3_stream_broken", extra={"error": type(error).__name__, "failures": self._failures})
-        stalled = time.monotonic() - self._progress > STALLED_SECONDS
-        if stalled or self._failures > RESUMPTIONS:
+        # Who has heard nothing yet is told soon, and may ask again; who listens is not cut off for a hiccup.
+        bearable = self._bearable if self._begun else min(self._bearable, OPENING_SECONDS)
+        if self._waited > bearable or self._failures > RESUMPTIONS:
             raise Unavailable() from error
-        time.sleep(RESUMPTION_PAUSE_SECONDS * self._failures)
+        pause = RESUMPTION_PAUSE_SECONDS * self._failures
+        self._waited += pause
+        time.sleep(pause)
 
 
 def presigning_client(region: str, custom_endpoint: bool, endpoint_url: str | None) -> Any:

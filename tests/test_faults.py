@@ -260,6 +260,19 @@ class TestHanging:
         if answer.status_code != SUCCESS[name]:
             check_unavailable(answer)
 
+    @pytest.mark.parametrize("which", ["person", "talker", "modern"])
+    def test_a_bucket_that_hangs_keeps_nobody_waiting(
+        self, proxy: FaultProxy, request: pytest.FixtureRequest, which: str
+    ) -> None:
+        somebody: Person = request.getfixturevalue(which)
+        url = somebody.opened()
+        hung = proxy.add(Fault(Hang(), path=f"^/{BUCKET}"))
+        for act in (Person.decrypt, lambda _: requests.get(url, timeout=60)):
+            answer, seconds = timed(act, somebody)
+            check_unavailable(answer)
+            assert seconds < HANG_SECONDS
+        assert hung.applied >= 2
+
     def test_an_answer_that_drips_is_one_that_hangs(self, proxy: FaultProxy, person: Person) -> None:
         """Each byte comes in time, and all of them would take minutes."""
         proxy.add(Fault(Drip(10), where=of_dynamodb))
@@ -610,6 +623,16 @@ class TestBrokenStreams:
         assert not whole
         assert 0 < len(came) < len(somebody.plain)
         assert somebody.plain.startswith(came)
+
+    def test_a_storage_that_crawls_is_given_up(self, proxy: FaultProxy, talker: Person) -> None:
+        """Five bytes and a break, always: at that pace the recording would last for days."""
+        url = talker.opened()
+        proxy.add(Fault(Cut(MEBIBYTE), **of_object(talker), times=1))
+        crawling = proxy.add(Fault(Cut(5, cleanly=True), **of_object(talker), skip=1))
+        status, came, whole = play(url)
+        assert (status, whole) == (200, False)
+        assert crawling.applied > 10
+        assert talker.plain.startswith(came)
 
     def test_authentication_that_cannot_be_finished_is_503(self, proxy: FaultProxy, talker: Person) -> None:
         proxy.add(Fault(Cut(MEBIBYTE), **of_object(talker), skip=1, times=1))
