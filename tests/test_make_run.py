@@ -361,12 +361,40 @@ class TestAtATerminal:
     def test_lines_are_for_people_and_json_for_programs(self, shared: Run, tmp_path: Path) -> None:
         lines = [json.loads(line) for line in shared.text().splitlines() if line.startswith("{")]
         assert any(line["event"] == "request" and line["route"] == "/api/register" for line in lines)
-        # `script` gives what it runs a terminal, as a person has one.
-        command = ["script", "-qefc", " ".join(SUPERVISOR), "/dev/null"]
+        # What is spawned so has a terminal, as a person has one.
+        command = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *SUPERVISOR]
         with started(tmp_path, command) as run:
             run.register()
             run.wait_for(r"\n\d\d:\d\d:\d\d  POST /api/register 201, \d+ ms\n")
             assert '"event"' not in run.text()
+        # The terminal is gone, which the supervisor takes for a wish to stop.
+        eventually(lambda: is_free(run.url), run.text)
+
+
+class TestAFewPrograms:
+    def test_python_make_and_a_shell_are_enough(self, tmp_path: Path) -> None:
+        folder, few = tmp_path / "panzoto", tmp_path / "few"
+        few.mkdir()
+        for name in ("make", "sh"):
+            (few / name).symlink_to(str(shutil.which(name)))
+        for environment in (".venv", ".venv-aws"):
+            (folder / environment / "bin").mkdir(parents=True)
+        for name in ("Makefile", "requirements.txt", "requirements-aws.txt"):
+            shutil.copy(ROOT / name, folder)
+        python = folder / ".venv" / "bin" / "python"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        (folder / ".venv-aws" / "bin" / "python").symlink_to(python)
+        # What has been installed, as a first start leaves it.
+        for environment in (".venv", ".venv-aws"):
+            (folder / environment / ".installed").touch()
+        with started(folder, [str(few / "make"), "run"], PATH=str(few)) as run:
+            run.register()
+            run.process.send_signal(signal.SIGTERM)
+            run.ended()
+            eventually(lambda: "Panzoto has stopped" in run.text(), run.text)
+            assert "not found" not in run.text()
+            assert "No such file" not in run.text()
 
 
 class TestSideBySide:
