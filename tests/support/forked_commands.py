@@ -60,9 +60,14 @@ def forked_commands(service: Service, role: str, more: Mapping[str, str] | None 
 
 def main() -> None:
     """Fork a process for each line."""
+    import boto3  # noqa: PLC0415
     from flask.cli import main as flask  # noqa: PLC0415 - what is loaded here need not be loaded again
 
     import panzoto.cli  # noqa: F401, PLC0415
+
+    for name in ("s3", "dynamodb"):
+        # What botocore reads to make one stays with its session.
+        boto3.client(name)
 
     for line in sys.stdin:
         output, *words = json.loads(line)
