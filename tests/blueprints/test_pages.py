@@ -174,6 +174,16 @@ class TestReset:
         assert [text for text in told if "Content Security Policy" in text] == []
 
 
+class TestDescription:
+    def test_the_page_of_all_calls_begins_with_what_to_do_first(self, public: Service, page: Page) -> None:
+        page.go(f"{public.url}/api/docs")
+        page.until_shown("Hear an opened recording, whole or a byte range of it.")
+        shown = page.text()
+        for said in ("A first call.", "Errors have one shape", "Signing in", "Make an account and sign in."):
+            assert said in shown
+        assert "entrance" not in shown
+
+
 class TestPolicy:
     @pytest.mark.parametrize("path", ["/verify", "/reset"])
     def test_a_page_may_do_little_and_is_never_framed(self, service: Service, path: str) -> None:
