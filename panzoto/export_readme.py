@@ -5,7 +5,7 @@ Your Panzoto recordings
 =======================
 
 open_recordings.py  opens everything: see the next lines
-account.json        your account: address, vault, and what is kept under the vault
+account.json        your account: address, vault, what is kept under the vault
 recordings.jsonl    what is known of each recording, one JSON object a line
 objects/<file_id>   each recording, encrypted, byte for byte as it was stored
 missing.json        recordings whose object was not there

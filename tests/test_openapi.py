@@ -226,6 +226,19 @@ class TestDocument:
         # These come before an address has been understood, so they belong to no call.
         assert every - told == {"not_found", "request_timeout", "uri_too_long", "headers_too_large"}
 
+    def test_the_guide_lists_the_same_values(self, document: dict[str, Any]) -> None:
+        schemas = document["components"]["schemas"]
+        guide = (ROOT / "docs" / "clients.md").read_text("utf-8").partition("\n## 12 ")[2]
+        for schema, name in (
+            ("Error", "code"),
+            ("Event", "type"),
+            ("AudioFile", "format"),
+            ("Upload", "type"),
+        ):
+            described = schemas[schema]["properties"][name]
+            values = described.get("enum") or described["anyOf"][0]["enum"]
+            assert [value for value in values if f"`{value}`" not in guide] == [], (schema, name)
+
     def test_the_token_is_described(self, document: dict[str, Any]) -> None:
         schemes = document["components"]["securitySchemes"]
         assert [scheme["scheme"] for scheme in schemes.values()] == ["bearer"]

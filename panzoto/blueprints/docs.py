@@ -17,14 +17,27 @@ PAGE = """<!doctype html>
 <link rel="stylesheet" href="{css}">
 </head>
 <body>
+<noscript><p>This page needs JavaScript.
+<a href="{description}">The OpenAPI document</a> says the same.</p></noscript>
 <div id="page" data-description="{description}"></div>
 <script src="{bundle}"></script>
 <script src="{start}"></script>
 </body>
 </html>
 """
+# Groups show their calls, and the calls are folded; so are the schemas below, since each call shows its own.
 START = """const page = document.getElementById("page");
-SwaggerUIBundle({ url: page.dataset.description, domNode: page, deepLinking: true, validatorUrl: null });
+SwaggerUIBundle({
+  url: page.dataset.description,
+  domNode: page,
+  deepLinking: true,
+  defaultModelRendering: "example",
+  defaultModelsExpandDepth: 0,
+  displayRequestDuration: true,
+  docExpansion: "list",
+  filter: true,
+  validatorUrl: null,
+});
 """
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "

@@ -38,4 +38,6 @@ def file(name: str) -> Response:
 def _page(name: str) -> Response:
     response = send_from_directory(FILES, name)
     response.headers["Content-Security-Policy"] = POLICY
+    # Flask would let a browser keep the page as long as it asks whether it is still the same.
+    response.headers["Cache-Control"] = "no-store"
     return response

@@ -27,6 +27,8 @@ START_SECONDS = 60
 # OWASP's minimum, so that a test's login costs a tenth of a user's.
 CHEAP_HASHES = {"ARGON2_TIME_COST": "2", "ARGON2_MEMORY_KIB": "19456", "ARGON2_PARALLELISM": "1"}
 PASSWORD = "a quiet Tuesday walk"
+# As `PUBLIC_URL`: the address on which the service then runs.
+ITSELF = "itself"
 
 
 @dataclass
@@ -126,6 +128,8 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
             "PYTHONPATH": str(ROOT),
             **settings,
         }
+        if settings.get("PUBLIC_URL") == ITSELF:
+            environment["PUBLIC_URL"] = f"http://127.0.0.1:{port}"
         _make_resources(environment | {"AWS_ENDPOINT_URL": create_at or aws_url})
         log_path = Path(folder) / "service.log"
         with log_path.open("wb") as log:
