@@ -43,7 +43,11 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "jwt": ("panzoto.auth.tokens", "panzoto.auth.openid"),
     "argon2": ("panzoto.auth.passwords", "panzoto.crypto.derivation"),
     "cryptography": ("panzoto.crypto",),
-    "psycopg": ("migrations_from_rds.source",),
+    "psycopg": (
+        "migrations_from_rds.source",
+        "migrations_from_rds.source_queries",
+        "migrations_from_rds.source_schema",
+    ),
     "dotenv": ("panzoto.config",),
     "structlog": ("panzoto.logs",),
     "opentelemetry": ("panzoto.tracing", "panzoto.span_export"),

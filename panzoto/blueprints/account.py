@@ -33,7 +33,7 @@ def register(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
 
 @entrance.post("/login")
 @entrance.arguments(Credentials)
-@entrance.answers(200, AccountShape, "Signed in", 400, 401, 415)
+@entrance.answers(200, AccountShape, "Signed in", 400, 401, 403, 415)
 def login(wanted: dict[str, str]) -> dict[str, Any]:
     limit_address("login")
     device = client(wanted.get("device_name"))

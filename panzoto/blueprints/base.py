@@ -69,7 +69,7 @@ class Blueprint(SmorestBlueprint):
 FAILURES = {
     400: "The request cannot be understood",
     401: "No token, an invalid one, or a wrong password",
-    403: "The key belongs to another user's folder",
+    403: "The key belongs to another user's folder, or the account's stored password is broken",
     404: "No such thing, or not this user's",
     405: "This address does not take that method",
     409: "It exists already, was changed at the same time, or needs a password that is not set yet",

@@ -123,7 +123,9 @@ def download(file_id: str) -> dict[str, Any]:
 
 @blueprint.post("/decrypt-audio")
 @blueprint.arguments(DecryptAudio)
-@blueprint.answers(200, DecryptAnswer, "Opened; a GET of download_url plays it", 400, 401, 404, 409, 415, 422)
+@blueprint.answers(
+    200, DecryptAnswer, "Opened; a GET of download_url plays it", 400, 401, 403, 404, 409, 415, 422
+)
 def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     limit_address("decrypt")
     user = signed_in_user()
@@ -169,7 +171,7 @@ def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
 
 @blueprint.post("/audio-file/<file_id>/upgrade")
 @blueprint.arguments(PasswordOnly)
-@blueprint.answers(200, AudioFileAnswer, "The recording is version 2", 400, 401, 404, 409, 415, 422)
+@blueprint.answers(200, AudioFileAnswer, "The recording is version 2", 400, 401, 403, 404, 409, 415, 422)
 def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
     user = signed_in_user()
     keys = services().accounts.unlock(user, wanted["password"], caller())
