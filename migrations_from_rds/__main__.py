@@ -17,7 +17,9 @@ from typing import Any, NoReturn
 from migrations_from_rds import copying, holding, planning, rolling_back, verifying
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import MigrationError, Status
-from migrations_from_rds.options import PATIENCE_SECONDS, PRICE_PER_MILLION, THREADS, Options, settings
+from migrations_from_rds.gone import UNASKED_PERCENT
+from migrations_from_rds.layout import COLUMNS, LAST_SIGN_IN, Layout, Misnamed
+from migrations_from_rds.options import ASK, PATIENCE_SECONDS, PRICE_PER_MILLION, THREADS, Options, settings
 from migrations_from_rds.report import REJECTS
 from migrations_from_rds.transform import Policy
 from panzoto.config import Settings
@@ -39,7 +41,8 @@ exit status:
      with --strict also: rows were rejected, or left by rollback
   2  the command line cannot be understood
   3  refused as things are; the sentence says why, and nothing was written
-  4  stopped before the end (database or AWS out of reach); the same command goes on
+  4  stopped before the end (database or AWS out of reach, or something was refused when rows had
+     been written already); the same command goes on
   130, 143  stopped by Ctrl-C or SIGTERM; the same command goes on
 """
 
@@ -111,9 +114,16 @@ def _read(arguments: Sequence[str] | None) -> Options:
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     given["accounts"] = tuple(given.get("accounts") or ())
+    schema, tables, columns = (given.pop(name, None) for name in ("schema", "tables", "columns"))
+    try:
+        given["layout"] = Layout.of(schema, tables or (), columns or ())
+    except Misnamed as error:
+        parser.error(str(error))
     options = Options(**{name: value for name, value in given.items() if value is not None})
     if options.from_rejects is not None and options.since_last:
         parser.error("--from-rejects and --since-last are two different runs")
+    if options.remove_at_most is not None and not options.since_last:
+        parser.error("--remove-at-most goes with --since-last, which alone removes anything")
     if options.service_url is not None and not options.accounts:
         parser.error("--service-url goes with --account, which says whom to sign in as")
     if options.from_rejects == IN_STATE_DIR:
@@ -130,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     plan, copy, verify, rollback, _ = (_command(commands, name, what) for name, what in ABOUT.items())
+    for command in (plan, copy, verify, rollback):
+        _layout_options(command)
     for reader in (plan, copy, verify):
         _source_options(reader)
     for writer in (plan, copy, rollback):
@@ -150,6 +162,13 @@ def _parser() -> argparse.ArgumentParser:
         "--since-last", action="store_true", help="take only what changed since the last copy, deletions too"
     )
     copy.add_argument(
+        "--remove-at-most",
+        type=_rows,
+        metavar="N",
+        help="with --since-last: remove up to N rows in all that the database no longer holds, "
+        f"beyond the {UNASKED_PERCENT} %% of each table that go unasked",
+    )
+    copy.add_argument(
         "--from-rejects",
         nargs="?",
         const=IN_STATE_DIR,
@@ -166,6 +185,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument(
         "--service-url", metavar="URL", help="do the same with --account over HTTP at the running service"
+    )
+    verify.add_argument(
+        "--old-token",
+        nargs="?",
+        const=ASK,
+        metavar="TOKEN",
+        help="see whether a token that the legacy service gave is accepted; without TOKEN it is asked for, "
+        "or read from standard input, where other users cannot see it",
     )
     rollback.add_argument("--yes", action="store_true", help="do not ask")
     return parser
@@ -211,6 +238,27 @@ def _source_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _layout_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--schema", metavar="NAME", help="where the legacy tables are (default: the search path)"
+    )
+    parser.add_argument(
+        "--table",
+        action="append",
+        dest="tables",
+        metavar="OURS=THEIRS",
+        help=f"what a table is called there; ours are {' and '.join(COLUMNS)}; may be repeated",
+    )
+    parser.add_argument(
+        "--column",
+        action="append",
+        dest="columns",
+        metavar="[TABLE.]OURS=THEIRS",
+        help="what a column is called there, such as created_at=made_at; may be repeated; "
+        f"{LAST_SIGN_IN}=… names one that helps to decide about collisions",
+    )
+
+
 def _policy(value: str) -> Policy:
     try:
         return Policy(value)
@@ -226,6 +274,12 @@ def _positive(value: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError("must be a number, more than 0")
     return number
+
+
+def _rows(value: str) -> int:
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError("must be a whole number")
+    return int(value)
 
 
 def _threads(value: str) -> int:

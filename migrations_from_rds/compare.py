@@ -57,6 +57,15 @@ def row(wanted: Wanted, stored: Item | None) -> Verdict:
     return Verdict("differs", f"{what} differs")
 
 
+def kept(stored: Item | None) -> Verdict:
+    """Compare a row that went bad in the database after it was copied: it is to be there."""
+    return (
+        SAME
+        if stored is not None
+        else Verdict("missing", "it was copied, went bad since, and is not in DynamoDB")
+    )
+
+
 def mended(expected: bytes | None, is_user: bool, stored: Item | None) -> Verdict:
     """Compare a row that was mended by hand with the digest of what was written then."""
     if stored is None:

@@ -17,8 +17,10 @@ from panzoto.models.bulk import (
     text,
 )
 
-# What the service notes on an account about its recordings, however little the account itself has changed.
+# What is noted on an account about its recordings, by this migration and then by the service.
 BOOKKEEPING = frozenset({"claims_complete", "used_recordings", "used_bytes", "change_number"})
+# The same, of a recording.
+NUMBERING = frozenset({"change_number", "listed_at"})
 # What this migration writes. Any other attribute came from the service, later.
 OURS = frozenset(
     {
@@ -36,6 +38,8 @@ OURS = frozenset(
         "uploaded_at_iso",
         ORIGIN,
     }
+    | BOOKKEEPING
+    | NUMBERING
 )
 
 
@@ -45,6 +49,7 @@ class Decision(Enum):
     WRITE = auto()
     WRITE_WITHOUT_CLAIM = auto()
     REPLACE = auto()
+    CLAIM = auto()
     ALREADY_OURS = auto()
     ALREADY_THERE = auto()
     LEFT_NEWER = auto()
@@ -74,20 +79,33 @@ def _about_stored(
     found = digest_of(wanted, stored)
     ours = text(stored, ORIGIN) == migration
     if found == wanted.digest:
-        return Decision.ALREADY_OURS if ours else Decision.ALREADY_THERE
-    untouched = ours and known is not None and found in (known.digest, known.intended)
-    allowed = BOOKKEEPING if isinstance(wanted.item, MigratedUser) else frozenset()
-    if not untouched or set(changed_attributes(stored)) - allowed:
+        if not ours:
+            return Decision.ALREADY_THERE
+        free = claim is None or text(claim, "user_id") == wanted.takes_from
+        return Decision.CLAIM if free and not wanted.claimless else Decision.ALREADY_OURS
+    if known is None or not is_replaceable(stored, known, migration):
         return Decision.LEFT_NEWER
     return _about_claim(wanted, claim, Decision.REPLACE)
 
 
 def _about_claim(wanted: Wanted, claim: Item | None, otherwise: Decision) -> Decision:
-    if claim is None or holds(claim, wanted.item):
+    if claim is None or holds(claim, wanted.item) or is_passed_on(wanted, claim):
         return otherwise
     if isinstance(wanted.item, MigratedUser):
         return Decision.EMAIL_TAKEN
     return Decision.WRITE_WITHOUT_CLAIM if otherwise is Decision.WRITE else otherwise
+
+
+def is_replaceable(stored: Item | None, known: Known, migration: str | None) -> bool:
+    """Whether the stored row still is, by its content, one that this migration wrote."""
+    if stored is None or text(stored, ORIGIN) != migration or changed_attributes(stored):
+        return False
+    return known.may_have_written(stored_digest(stored, is_user="file_id" not in stored))
+
+
+def is_passed_on(wanted: Wanted, claim: Item) -> bool:
+    """Whether the claim is that of an account which goes to another address, so that this one may have it."""
+    return wanted.takes_from is not None and text(claim, "user_id") == wanted.takes_from
 
 
 def digest_of(wanted: Wanted, stored: Item) -> bytes | None:

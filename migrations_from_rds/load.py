@@ -14,27 +14,32 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from migrations_from_rds.decide import BOOKKEEPING, Decision, decide
+from migrations_from_rds.decide import BOOKKEEPING, Decision, decide, is_passed_on
 from migrations_from_rds.errors import Stopped
 from migrations_from_rds.pace import Pace
-from migrations_from_rds.rows import AUDIO_FILES
+from migrations_from_rds.rows import AUDIO_FILES, USERS
 from migrations_from_rds.send import Parcel, Sender
 from migrations_from_rds.state import Known, State, slices
 from migrations_from_rds.survey import Judged, taken_elsewhere
 from migrations_from_rds.tables import model_of
 from migrations_from_rds.transform import Problem, Wanted
-from panzoto.models import Claim, StoredModel, User
+from panzoto.models import Change, Claim, StoredModel, User
 from panzoto.models.bulk import (
     MOST_ACTIONS,
+    ORIGIN,
     UNITS_IN_TRANSACTION,
     Action,
     Item,
     MigratedRecording,
     MigratedUser,
+    bookkeeping,
+    change_item,
     claim_item,
     claim_name,
     delete,
+    delete_entry,
     holds,
+    number_of,
     put_new,
     put_over,
     read_recording,
@@ -53,13 +58,17 @@ TALLIED = {
     Decision.WRITE: "written",
     Decision.WRITE_WITHOUT_CLAIM: "written",
     Decision.REPLACE: "replaced",
+    Decision.CLAIM: "claimed",
     Decision.ALREADY_OURS: "written",
     Decision.ALREADY_THERE: "already_there",
     Decision.LEFT_NEWER: "left_newer",
     Decision.GONE: "gone_since",
 }
-WRITES = frozenset({Decision.WRITE, Decision.WRITE_WITHOUT_CLAIM, Decision.REPLACE})
+WRITES = frozenset({Decision.WRITE, Decision.WRITE_WITHOUT_CLAIM, Decision.REPLACE, Decision.CLAIM})
 IN_MANIFEST = WRITES | {Decision.ALREADY_OURS}
+
+# A recording has a claim and an entry in the list of changes, an account a claim.
+ROWS_IN_TRANSACTION = {USERS: MOST_ACTIONS // 2, AUDIO_FILES: MOST_ACTIONS // 3}
 
 Judge = Callable[[str, Sequence[Any]], Judged]
 Position = Callable[[str], dict[str, Any]]
@@ -73,11 +82,16 @@ class Job:
     decision: Decision
     parcel: Parcel | None = None
     problem: Problem | None = None
+    # What lies in the row's place is of this migration, though perhaps changed since.
+    ours: bool = False
+    # Of the row as it is now: its change number, and of what others wrote, theirs.
+    number: int | None = None
+    others_number: int | None = None
 
     @property
-    def row_units(self) -> int:
-        """The units of one plain write of the row itself."""
-        return units(self.parcel.actions[0]["Put"]["Item"]) if self.parcel is not None else 0
+    def index_units(self) -> int:
+        """The write units of the row's places in the indexes."""
+        return index_units(self.wanted.table, self.parcel.actions[0]["Put"]["Item"]) if self.parcel else 0
 
     def units_by_table(self) -> dict[str, int]:
         """Return the write units of each table, without its indexes."""
@@ -104,12 +118,28 @@ class Task:
     """What to do with the rows of one table.
 
     `position` gives the facts to note once everything up to an id is settled.
+    With `again`, rows that are written already are looked at once more for the claim they may lack.
     """
 
     table: str
     judge: Judge
     position: Position
     mended: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What the manifest says about rows that are to be written, and about their owners.
+
+    `numbers` are for recordings that get one, `books` what goes onto accounts that are new, and
+    `told` the change numbers that were written on owners before.
+    """
+
+    known: dict[str, Known]
+    numbers: dict[str, int] = field(default_factory=dict)
+    books: dict[str, Item] = field(default_factory=dict)
+    told: dict[str, int | None] = field(default_factory=dict)
 
 
 class Writer:
@@ -121,83 +151,158 @@ class Writer:
         self._migration = migration
         self._look_first = look_first
 
-    def settle(self, rows: Sequence[Wanted], known: dict[str, Known]) -> list[Job]:
+    def settle(self, rows: Sequence[Wanted], notes: Notes) -> list[Job]:
         """Bring `rows`, all of one table, to where nothing more is to be done about them.
 
         Raises `Stopped`, and `AwsRefused` when DynamoDB will not have them.
         """
         done: list[Job] = []
-        jobs = self.plan(rows, known)
+        jobs = self.plan(rows, notes)
         for _ in range(ROUNDS):
             refused = self._sender.send([job.parcel for job in jobs if job.parcel is not None])
             done += [job for job in jobs if job.wanted.row_id not in refused]
             if not refused:
                 return done
-            jobs = self.look([job.wanted for job in jobs if job.wanted.row_id in refused], known)
+            jobs = self.look([job.wanted for job in jobs if job.wanted.row_id in refused], notes)
         raise Stopped("The same rows are being changed by somebody else all the time; run the command again")
 
-    def plan(self, rows: Sequence[Wanted], known: dict[str, Known]) -> list[Job]:
+    def plan(self, rows: Sequence[Wanted], notes: Notes) -> list[Job]:
         """Return what `settle` would begin with, and write nothing.
 
         A row that was under way when an earlier run was killed is looked at first, too.
         """
-        unsure = [row for row in rows if self._look_first or row.row_id in known]
-        fresh = [self._first_attempt(row) for row in rows if not self._look_first and row.row_id not in known]
-        return fresh + self.look(unsure, known)
+        unsure = [row for row in rows if self._look_first or row.row_id in notes.known]
+        fresh = [
+            self._write(row, notes, None, None, notes.numbers.get(row.row_id))
+            for row in rows
+            if not self._look_first and row.row_id not in notes.known
+        ]
+        return fresh + self.look(unsure, notes)
 
-    def look(self, rows: Sequence[Wanted], known: dict[str, Known]) -> list[Job]:
+    def look(self, rows: Sequence[Wanted], notes: Notes) -> list[Job]:
         """Read what DynamoDB holds in the place of `rows` and decide about each."""
         if not rows:
             return []
         model = model_of(rows[0].table)
         stored = self._fetch(model, [row.row_id for row in rows])
         claims = self._fetch(Claim, [row.claim for row in rows if not row.claimless])
+        numbers = notes.numbers
+        if rows[0].table == AUDIO_FILES:
+            owners = self._fetch(User, [row.item[1] for row in rows])
+            numbers = {
+                row.row_id: notes.numbers[row.row_id]
+                for row in rows
+                if row.row_id in notes.numbers and self._may_number(row.item[1], owners, notes)
+            }
         return [
-            self._decided(row, stored.get(row.row_id), claims.get(row.claim), known.get(row.row_id))
+            self._decided(row, stored.get(row.row_id), claims.get(row.claim), notes, numbers.get(row.row_id))
             for row in rows
         ]
 
+    def _may_number(self, user_id: str, owners: dict[str, Item], notes: Notes) -> bool:
+        """Whether nobody but this migration has numbered the owner's recordings."""
+        owner = owners.get(user_id)
+        if owner is None:
+            return True
+        ours = text(owner, ORIGIN) == self._migration and "claims_complete" in owner
+        return ours and number_of(owner) == notes.told.get(user_id)
+
     def let_count_again(self, user_ids: Iterable[str]) -> None:
         """Where the service has counted the recordings of an account, let it count the new ones too."""
-        if not self._look_first:
-            # The first copy into empty tables writes every account behind its recordings.
-            return
         for user_id, item in self._fetch(User, list(user_ids)).items():
             if "claims_complete" in item:
                 self._sender.patiently(partial(self._tables.count_again, user_id))
 
+    def count(
+        self, counts: dict[str, tuple[int, int]], told: dict[str, int | None], number: int
+    ) -> list[str]:
+        """Write how many recordings and bytes accounts have; return those that carry `number` now.
+
+        One that the service has used meanwhile counts for itself.
+        """
+        stored = self._fetch(User, list(told))
+        parcels, others = [], []
+        for user_id, item in stored.items():
+            if "claims_complete" not in item:
+                continue
+            if text(item, ORIGIN) != self._migration or number_of(item) != told[user_id]:
+                others.append(user_id)
+                continue
+            recordings, size = counts.get(user_id, (0, 0))
+            counted = item | bookkeeping(recordings, size, number)
+            # One that was written in this very pass carries it already.
+            if counted != item:
+                parcels.append(Parcel(user_id, [put_over(User, counted, item)], units(counted) * 3))
+        refused = self._sender.send(parcels)
+        self.let_count_again([*others, *refused])
+        return [parcel.row_id for parcel in parcels if parcel.row_id not in refused]
+
     def _fetch(self, model: type[StoredModel], keys: list[str]) -> dict[str, Item]:
         return self._sender.patiently(lambda: self._tables.fetch(model, keys))
 
-    def _first_attempt(self, row: Wanted) -> Job:
-        return self._job(row, Decision.WRITE_WITHOUT_CLAIM if row.claimless else Decision.WRITE, None, None)
+    def _decided(
+        self, row: Wanted, stored: Item | None, claim: Item | None, notes: Notes, number: int | None
+    ) -> Job:
+        decision = decide(row, stored, claim, notes.known.get(row.row_id), self._migration)
+        if decision in WRITES:
+            return self._write(row, notes, stored, claim, number, decision)
+        ours = stored is not None and text(stored, ORIGIN) == self._migration
+        found = None if stored is None else number_of(stored)
+        of_others = stored is not None and decision in (Decision.ALREADY_THERE, Decision.LEFT_NEWER)
+        others = (found or 0) if of_others else None
+        return Job(
+            row,
+            decision,
+            problem=_problem(row, decision, claim),
+            ours=ours,
+            number=found,
+            others_number=others,
+        )
 
-    def _decided(self, row: Wanted, stored: Item | None, claim: Item | None, known: Known | None) -> Job:
-        return self._job(row, decide(row, stored, claim, known, self._migration), stored, claim)
-
-    def _job(self, row: Wanted, decision: Decision, stored: Item | None, claim: Item | None) -> Job:
-        problem = _problem(row, decision, claim)
-        if decision not in WRITES:
-            return Job(row, decision, problem=problem)
-        parcel = self._parcel(row, stored, needs_claim=claim is None and not row.claimless)
-        return Job(row, decision, parcel, problem)
-
-    def _parcel(self, row: Wanted, stored: Item | None, *, needs_claim: bool) -> Parcel:
-        model, item = model_of(row.table), self._item(row, stored)
-        cost = units(item) * UNITS_IN_TRANSACTION + index_units(row.table, units(item))
-        actions = [put_new(model, item) if stored is None else put_over(model, item, stored)]
-        if needs_claim:
-            claim = claim_item(row.item, self._migration)
-            actions.append(put_new(Claim, claim))
-            cost += units(claim) * UNITS_IN_TRANSACTION
+    def _write(  # noqa: PLR0917 - what is wanted, noted and found about one row
+        self,
+        row: Wanted,
+        notes: Notes,
+        stored: Item | None,
+        claim: Item | None,
+        number: int | None,
+        decision: Decision | None = None,
+    ) -> Job:
+        if decision is None:
+            decision = Decision.WRITE_WITHOUT_CLAIM if row.claimless else Decision.WRITE
         if stored is not None:
-            actions += self._release_of(row, stored)
-        return Parcel(row.row_id, actions, cost)
+            # What it was numbered by, it keeps.
+            number = number_of(stored)
+        item = (
+            stored
+            if decision is Decision.CLAIM and stored is not None
+            else self._item(row, stored, notes, number)
+        )
+        parcel = self._parcel(row, item, stored, claim)
+        return Job(row, decision, parcel, _problem(row, decision, claim), number=number_of(item))
 
-    def _item(self, row: Wanted, stored: Item | None) -> Item:
+    def _parcel(self, row: Wanted, item: Item, stored: Item | None, claim: Item | None) -> Parcel:
+        model = model_of(row.table)
+        cost = units(item) * UNITS_IN_TRANSACTION + index_units(row.table, item)
+        more: list[Action] = []
+        if claim is None and not row.claimless:
+            more.append(put_new(Claim, claim_item(row.item, self._migration)))
+        elif claim is not None and is_passed_on(row, claim):
+            more.append(put_over(Claim, claim_item(row.item, self._migration), claim))
+        if stored is not None:
+            more += self._release_of(row, stored)
         if isinstance(row.item, MigratedRecording):
-            return recording_item(row.item, self._migration)
-        kept = {name: value for name, value in (stored or {}).items() if name in BOOKKEEPING}
+            more += _entry(row.item, item, stored)
+        cost += sum(action_units(action) for action in more)
+        first = put_new(model, item) if stored is None else put_over(model, item, stored)
+        return Parcel(row.row_id, [first, *more], cost)
+
+    def _item(self, row: Wanted, stored: Item | None, notes: Notes, number: int | None) -> Item:
+        if isinstance(row.item, MigratedRecording):
+            return recording_item(row.item, self._migration, number)
+        if stored is None:
+            return user_item(row.item, self._migration) | notes.books.get(row.row_id, {})
+        kept = {name: value for name, value in stored.items() if name in BOOKKEEPING}
         return user_item(row.item, self._migration) | kept
 
     def _release_of(self, row: Wanted, stored: Item) -> list[Action]:
@@ -209,14 +314,30 @@ class Writer:
         return [delete(Claim, claim)] if claim is not None and holds(claim, before) else []
 
 
+def _entry(recording: MigratedRecording, item: Item, stored: Item | None) -> list[Action]:
+    """Return what writes the recording's entry among its owner's changes, or moves it to another owner's."""
+    number = number_of(item)
+    before = None if stored is None else text(stored, "user_id")
+    if number is None or before == recording.user_id:
+        return []
+    entry = put_new(Change, change_item(recording.user_id, number, recording.file_id), "file_id")
+    return [entry] if before is None else [entry, delete_entry(before, number)]
+
+
 class Loader:
     """Takes judged rows through the manifest and the writing threads."""
 
-    def __init__(self, state: State, writer: Writer, pace: Pace, threads: int) -> None:
+    def __init__(
+        self, state: State, writer: Writer, pace: Pace, threads: int, *, first: bool = False
+    ) -> None:
+        """`first` when this is the first copy into empty tables, so that no account is there yet."""
         self._state = state
         self._writer = writer
         self._pace = pace
         self._threads = threads
+        self._first = first
+        # What a version that did not number wrote is not counted here either.
+        self._counts = not state.fact("uncounted")
         self._under_way: deque[Chunk] = deque()
         self.tally: Counter[str] = Counter()
 
@@ -247,17 +368,71 @@ class Loader:
         wanted, problems = task.judge(task.table, rows)
         ids = [row[0] for row in rows]
         known = self._state.known(task.table, ids)
-        todo = [row for row in wanted if not is_done(row, known.get(row.row_id), mended=task.mended)]
+        todo = [row for row in wanted if self._is_to_do(task, row, known.get(row.row_id))]
         # What was mended by hand is no problem any more, though its source still is as it was.
         over = {row_id for row_id, what in known.items() if what.mended and what.settled}
         said = [problem for problem in problems if problem.row_id not in over]
         chunk = Chunk(ids, said, [row.row_id for row in todo], skipped=len(wanted) - len(todo))
         if todo:
-            self._state.intend(task.table, [(row.row_id, row.digest) for row in todo])
-        # Most rows have a claim, so that half of a transaction's actions are as many rows.
-        for part in slices(todo, MOST_ACTIONS // 2):
-            chunk.parts.append(pool.submit(self._writer.settle, part, known))
+            notes = self._notes(task, todo, known)
+            for part in slices(todo, ROWS_IN_TRANSACTION[task.table]):
+                chunk.parts.append(pool.submit(self._writer.settle, part, notes))
         return chunk
+
+    def _is_to_do(self, task: Task, row: Wanted, known: Known | None) -> bool:
+        done = is_done(row, known, mended=task.mended)
+        return (done and not row.claimless) if task.again else not done
+
+    def _notes(self, task: Task, todo: Sequence[Wanted], known: dict[str, Known]) -> Notes:
+        """Note durably what is about to be written, and return what the writing threads have to know."""
+        unsure = [
+            row.row_id for row in todo if row.row_id in known and known[row.row_id].intended is not None
+        ]
+        if task.table == USERS:
+            self._state.intend(USERS, [(row.row_id, row.digest, None, None) for row in todo], unsure)
+            # Whose address is taken over is looked at again, also when it has not changed in the end.
+            self._state.unsettle(USERS, [row.takes_from for row in todo if row.takes_from is not None])
+            return Notes(known, books=self._books(todo))
+        recordings = [row.item for row in todo if isinstance(row.item, MigratedRecording)]
+        first = self._state.last_number + 1
+        numbers = {row.row_id: first + place for place, row in enumerate(todo)}
+        self._state.intend(
+            AUDIO_FILES,
+            [
+                (row.row_id, row.digest, item.user_id, item.file_size)
+                for row, item in zip(todo, recordings, strict=True)
+            ],
+            unsure,
+            last_number=first + len(todo) - 1,
+        )
+        if not self._counts:
+            return Notes(known)
+        owners = {item.user_id for item in recordings}
+        told = (
+            {}
+            if self._first
+            else {user_id: what.number for user_id, what in self._state.known(USERS, list(owners)).items()}
+        )
+        if not self._first:
+            before = {what.owner for what in known.values() if what.owner is not None}
+            self._state.touch(owners | before)
+        return Notes(known, numbers, told=told)
+
+    def _books(self, todo: Sequence[Wanted]) -> dict[str, Item]:
+        """Return what goes onto new accounts about their recordings, which are all written before them."""
+        if not self._counts:
+            return {}
+        ids = [row.row_id for row in todo]
+        counts, shared, last = self._state.counts(ids), self._state.shared(ids), self._state.last_number
+        books: dict[str, Item] = {}
+        for user_id in ids:
+            if user_id in shared:
+                # The service counts those; the numbers that it gives must not be taken already.
+                books[user_id] = {"change_number": {"N": str(max(last, shared[user_id]))}}
+            else:
+                recordings, size = counts.get(user_id, (0, 0))
+                books[user_id] = bookkeeping(recordings, size, last if recordings else None)
+        return books
 
     def _wait(self, task: Task, advance: Callable[[int], None]) -> None:
         """Wait until something is done, and note it."""
@@ -285,14 +460,21 @@ class Loader:
     def _note(self, task: Task, jobs: list[Job], over: list[Chunk]) -> None:
         ours = [job.wanted for job in jobs if job.decision in IN_MANIFEST]
         if task.table == AUDIO_FILES:
-            self._writer.let_count_again({wanted.item.user_id for wanted in ours})
+            self._note_uncounted(jobs)
         said = [problem for chunk in over for problem in chunk.problems]
         rejected = {problem.row_id for problem in said if problem.rejected}
-        self._count(task.table, jobs, over, len(rejected))
+        self._count(task, jobs, over, len(rejected))
         self._state.settle(
             task.table,
             written=[wanted.row_id for wanted in ours],
             not_written=[job.wanted.row_id for job in jobs if job.decision not in IN_MANIFEST],
+            ours=[job.wanted.row_id for job in jobs if job.decision not in IN_MANIFEST and job.ours],
+            seen=[row_id for chunk in over for row_id in chunk.ids],
+            numbers=[
+                (job.wanted.row_id, job.number)
+                for job in jobs
+                if task.table == USERS and job.decision in IN_MANIFEST and job.number is not None
+            ],
             problems=[job.problem for job in jobs if job.problem is not None] + said,
             # Of a row that an earlier run has written, what was said then still holds.
             cleared=[row_id for chunk in over for row_id in chunk.todo] + list(rejected),
@@ -301,20 +483,42 @@ class Loader:
             **(task.position(over[-1].ids[-1]) if over else {}),
         )
 
-    def _count(self, table: str, jobs: list[Job], over: list[Chunk], rejected: int) -> None:
+    def _note_uncounted(self, jobs: list[Job]) -> None:
+        """Leave to the service the accounts of which it, or another migration, has written recordings."""
+        unnumbered = {
+            job.wanted.item[1] for job in jobs if job.decision in IN_MANIFEST and job.number is None
+        }
+        if unnumbered and not self._first:
+            self._writer.let_count_again(unnumbered)
+        others = [(job.wanted.item[1], job.others_number) for job in jobs if job.others_number is not None]
+        self._state.share(others)
+
+    def _count(self, task: Task, jobs: list[Job], over: list[Chunk], rejected: int) -> None:
+        table = task.table
         self.tally.update(f"{table}.{TALLIED[job.decision]}" for job in jobs if job.decision in TALLIED)
+        if task.again:
+            return
         self.tally[f"{table}.read"] += sum(len(chunk.ids) for chunk in over)
         self.tally[f"{table}.unchanged"] += sum(chunk.skipped for chunk in over)
         self.tally[f"{table}.rejected"] += rejected
 
 
-def index_units(table: str, row_units: int) -> int:
+def index_units(table: str, item: Item) -> int:
     """Return the write units of a row's places in the indexes.
 
-    Both tables have one with all attributes, by address or by owner; that of recordings
-    also one by key, with so few that a unit is enough.
+    Accounts have one by address and recordings one by owner, with all attributes; recordings
+    also one by key, with so few that a unit is enough, and one in order of `listed_at` where they have it.
     """
-    return row_units + (1 if table == AUDIO_FILES else 0)
+    row_units = units(item)
+    if table == USERS:
+        return row_units
+    return row_units * (2 if "listed_at" in item else 1) + 1
+
+
+def action_units(action: Action) -> int:
+    """Return the write units of an action on a table without indexes."""
+    ((_, what),) = action.items()
+    return units(what.get("Item") or what["Key"]) * UNITS_IN_TRANSACTION
 
 
 def is_done(row: Wanted, known: Known | None, *, mended: bool = False) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from migrations_from_rds.layout import Layout
 from migrations_from_rds.pace import Pace
 from migrations_from_rds.transform import Policy
 from panzoto import config
@@ -12,6 +13,8 @@ from panzoto.config import Settings
 
 THREADS = 8
 PATIENCE_SECONDS = 300.0
+# Stands for --old-token without a value: it is asked for.
+ASK = ""
 # On-demand writes, us-east-1, US dollars for a million units.
 PRICE_PER_MILLION = 0.625
 
@@ -27,12 +30,16 @@ class Options:
     max_write_units: float | None = None
     threads: int = THREADS
     patience: float = PATIENCE_SECONDS
+    layout: Layout = field(default_factory=Layout)
     since_last: bool = False
+    remove_at_most: int | None = None
     from_rejects: Path | None = None
     check_bucket: bool = False
     price_per_million: float = PRICE_PER_MILLION
     accounts: tuple[str, ...] = ()
     service_url: str | None = None
+    # A token that the earlier service gave, or `ASK`.
+    old_token: str | None = field(default=None, repr=False)
     yes: bool = False
     strict: bool = False
 

@@ -38,10 +38,12 @@ class Pace:
         self._stop = threading.Event()
         self.throttled = 0
         self.units = 0
+        # Rows that were written or removed, with whatever belongs to them.
+        self.rows = 0
 
     @contextmanager
-    def turn(self, units: int) -> Iterator[None]:
-        """Wait for the turn to send a request of `units`, and learn from what becomes of it.
+    def turn(self, units: int, rows: int = 0) -> Iterator[None]:
+        """Wait for the turn to send a request of `units` about `rows`, and learn from what becomes of it.
 
         Raises `Stopped` when the run is to end.
         """
@@ -58,7 +60,7 @@ class Pace:
             self._slow_down()
             raise
         else:
-            self._speed_up(units)
+            self._speed_up(units, rows)
         finally:
             with self._changed:
                 self._active -= 1
@@ -96,9 +98,10 @@ class Pace:
                 self._slowed = now
                 self._allowed = max(1.0, self._allowed / 2)
 
-    def _speed_up(self, units: int) -> None:
+    def _speed_up(self, units: int, rows: int) -> None:
         with self._changed:
             self.units += units
+            self.rows += rows
             self._last_success = time.monotonic()
             self._allowed = min(self._most, self._allowed + 1 / self._allowed)
 

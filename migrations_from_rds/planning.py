@@ -10,20 +10,20 @@ from typing import Any
 
 from migrations_from_rds import report
 from migrations_from_rds.bucket import missing_objects, open_bucket
-from migrations_from_rds.copying import STAGES, check_source, check_target, policy_of
+from migrations_from_rds.copying import STAGES, check_source, check_target, policy_of, tell_hidden_rows
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Status
-from migrations_from_rds.load import TALLIED, WRITES, Job, Writer, index_units, is_done
+from migrations_from_rds.load import ROWS_IN_TRANSACTION, TALLIED, WRITES, Job, Notes, Writer, is_done
 from migrations_from_rds.options import Options
 from migrations_from_rds.rows import AUDIO_FILES, USERS
 from migrations_from_rds.send import Sender
 from migrations_from_rds.source import Snapshot, snapshot
-from migrations_from_rds.state import State, looked_at
-from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Claims, Survey
+from migrations_from_rds.state import Known, State, looked_at
+from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Lookups, Survey
 from migrations_from_rds.transform import Policy, Wanted
 from panzoto.config import Settings
-from panzoto.models import AudioFile, Claim, User
-from panzoto.models.bulk import MOST_ACTIONS, UNITS_IN_TRANSACTION, BulkTables
+from panzoto.models import AudioFile, Change, Claim, User
+from panzoto.models.bulk import UNITS_IN_TRANSACTION, BulkTables, bookkeeping
 
 # What one process was measured to read, judge and send; see docs/migration.md.
 OWN_ROWS_PER_SECOND = 4000
@@ -51,16 +51,18 @@ def run(options: Options, settings: Settings, display: Display) -> Status:
     tables = BulkTables(options.threads)
     # A table that is missing is said before the long reading.
     tables.identity()
-    with looked_at(options.state_dir) as state, snapshot(options.database()) as source:
+    with looked_at(options.state_dir) as state, snapshot(options.database(), options.layout) as source:
         check_target(state, tables)
         source.check_schema()
         check_source(state, source)
+        tell_hidden_rows(source, display)
         plan = _Plan(options, state, tables, display)
         plan.read(source)
         if options.check_bucket:
             with display.task("objects in the bucket", source.count(AUDIO_FILES, EVERYTHING)) as advance:
                 state.add_problems(missing_objects(open_bucket(settings), source, advance))
         plan.tell(began, source)
+        _tell_about_secret(settings, display)
         return Status.DIFFERENT if options.strict and state.rejected_count() else Status.DONE
 
 
@@ -77,8 +79,7 @@ class _Plan:
         self._target_is_empty = not (tables.has_rows(User) or tables.has_rows(AudioFile))
         migration = state.fact("migration", "rds-000000000000")
         self._writer = Writer(sender, migration, look_first=not self._target_is_empty)
-        claims: Claims = lambda names: sender.patiently(lambda: tables.fetch(Claim, names))  # noqa: E731
-        self._survey = Survey(state, self._policy, None if self._target_is_empty else claims)
+        self._survey = Survey(state, self._policy, None if self._target_is_empty else Lookups.of(sender))
 
     def read(self, source: Snapshot) -> None:
         """Judge every row and decide about it, as `copy` would."""
@@ -89,9 +90,10 @@ class _Plan:
             for table in STAGES:
                 rows = source.files if table == AUDIO_FILES else source.users
                 with self._display.task(table, source.count(table, EVERYTHING)) as advance:
-                    for page in rows(EVERYTHING, ROWS_AT_ONCE):
-                        self._judge(table, page, pool)
-                        advance(len(page))
+                    for pages in (rows(EVERYTHING, ROWS_AT_ONCE), source.without_id(table, ROWS_AT_ONCE)):
+                        for page in pages:
+                            self._judge(table, page, pool)
+                            advance(len(page))
 
     def tell(self, began: Any, source: Snapshot) -> None:
         """Print what was found and leave it in the reports."""
@@ -128,11 +130,12 @@ class _Plan:
         over = {row_id for row_id, what in known.items() if what.mended and what.settled}
         problems = [problem for problem in problems if problem.row_id not in over]
         todo = [row for row in wanted if not is_done(row, known.get(row.row_id))]
-        size = MOST_ACTIONS // 2
+        size = ROWS_IN_TRANSACTION[table]
+        notes = self._notes(table, todo, known)
         parts = [todo[at : at + size] for at in range(0, len(todo), size)]
 
         def decide(part: list[Wanted]) -> list[Job]:
-            return self._writer.plan(part, known)
+            return self._writer.plan(part, notes)
 
         jobs = [job for part in pool.map(decide, parts) for job in part]
         self._state.add_problems(problems)
@@ -148,14 +151,24 @@ class _Plan:
             if job.decision in WRITES:
                 self._count_units(job)
 
+    def _notes(self, table: str, todo: Sequence[Wanted], known: dict[str, Known]) -> Notes:
+        """Return notes of the same size as those of a copy; which numbers it would give does not matter."""
+        if self._state.fact("uncounted"):
+            return Notes(known)
+        if table == AUDIO_FILES:
+            last = self._state.last_number + self._tally[f"{table}.read"]
+            return Notes(known, {row.row_id: last + place + 1 for place, row in enumerate(todo)})
+        last = self._state.last_number + self._tally[f"{AUDIO_FILES}.read"]
+        return Notes(known, books={row.row_id: bookkeeping(0, 0, last) for row in todo})
+
     def _count_units(self, job: Job) -> None:
         self._rows += 1
         for target, units in job.units_by_table().items():
             self._tally[f"units.{target}"] += units
-        self._tally["units.index"] += index_units(job.wanted.table, job.row_units)
+        self._tally["units.index"] += job.index_units
 
     def _estimate(self) -> Estimate:
-        tables = {model.Meta.table_name: model for model in (User, AudioFile, Claim)}
+        tables = {model.Meta.table_name: model for model in (User, AudioFile, Claim, Change)}
         by_table = {name: self._tally[f"units.{name}"] for name in tables}
         index_units = self._tally["units.index"]
         total = sum(by_table.values()) + index_units
@@ -191,6 +204,19 @@ class _Plan:
                 f"Nothing was written, and `copy` would refuse: {self._survey.colliding} accounts have "
                 "addresses that become one. Mend them, or choose --on-collision=skip, oldest or newest."
             )
+
+
+def _tell_about_secret(settings: Settings, display: Display) -> None:
+    """Ask for the legacy service's key, without which every phone has to sign in anew on the evening."""
+    carried = "is set; `verify --old-token` tells whether it is the right one"
+    missing = (
+        "is not set yet: put the legacy service's SECRET_KEY there, and see it proved by `verify --old-token`"
+    )
+    display.say(
+        "Tokens of the legacy service go on working if its SECRET_KEY is in SECRET_KEY_FALLBACKS, which "
+        + (carried if settings.secret_key_fallbacks else missing)
+        + "."
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -12,6 +12,8 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from panzoto.auth.tokens import Tokens
+from panzoto.config import Settings
 from panzoto.errors import InvalidPassword, PanzotoError
 from panzoto.models import AudioFile, User
 from panzoto.services import Services
@@ -56,10 +58,38 @@ class _Failed(Exception):
 
 
 def ask_password(email: str) -> str:
+    """Ask for the password of an account."""
+    return ask(f"Password of {email}: ")
+
+
+def ask(question: str) -> str:
     """Ask on the terminal without echo, or read a line where there is no terminal."""
     if sys.stdin.isatty():
-        return getpass.getpass(f"Password of {email}: ")
+        return getpass.getpass(question)
     return sys.stdin.readline().rstrip("\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class OldToken:
+    """Whether a token of the legacy service is accepted, as a sentence that does not hold it."""
+
+    accepted: bool
+
+    @property
+    def sentence(self) -> str:
+        if self.accepted:
+            return "proved  tokens of the legacy service are accepted, as long as they last"
+        return (
+            "FAILED  neither SECRET_KEY nor SECRET_KEY_FALLBACKS signed this token: carry the legacy "
+            "service's SECRET_KEY into SECRET_KEY_FALLBACKS, or else every phone has to sign in anew"
+        )
+
+
+def old_token(settings: Settings, given: str) -> OldToken:
+    """Judge a token that the legacy service gave; where none is given it is asked for, without echo."""
+    token = given or ask("A token of the legacy service: ")
+    tokens = Tokens(settings.secret_key, settings.secret_key_fallbacks, settings.token_ttl)
+    return OldToken(tokens.is_signed_here(token.strip().removeprefix("Bearer ").strip()))
 
 
 def prove(services: Services, email: str, password: str, service_url: str | None) -> Proof:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from migrations_from_rds.decide import changed_attributes, stored_digest
+from migrations_from_rds.decide import changed_attributes, is_replaceable
 from migrations_from_rds.errors import Stopped
 from migrations_from_rds.load import ROUNDS, index_units
 from migrations_from_rds.rows import AUDIO_FILES, USERS
@@ -25,14 +25,16 @@ from panzoto.models.bulk import (
     Item,
     claim_name,
     delete,
+    delete_entry,
     holds,
+    number_of,
     read_recording,
     read_user,
     text,
     units,
 )
 
-IN_TRANSACTION = MOST_ACTIONS // 2
+IN_TRANSACTION = MOST_ACTIONS // 3
 # An account goes before its recordings, so that no account is seen without them.
 ORDER = (USERS, AUDIO_FILES)
 
@@ -44,11 +46,14 @@ class Removal:
     removed: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     left: list[Problem] = field(default_factory=list)
+    # Whose recordings were removed.
+    owners: set[str] = field(default_factory=set)
 
     def add(self, other: Removal) -> None:
         self.removed += other.removed
         self.absent += other.absent
         self.left += other.left
+        self.owners |= other.owners
 
 
 class Remover:
@@ -70,6 +75,7 @@ class Remover:
                 total = Removal()
                 for part in pool.map(partial(self._remove, table), _parts(chunk)):
                     total.add(part)
+                self._state.touch(total.owners)
                 self._state.forget(table, total.removed + total.absent)
                 self._state.add_problems(total.left)
                 advance(len(chunk))
@@ -80,7 +86,9 @@ class Remover:
         for _ in range(ROUNDS):
             parcels = self._look(table, known, outcome)
             refused = self._sender.send(parcels)
-            outcome.removed += [parcel.row_id for parcel in parcels if parcel.row_id not in refused]
+            gone = [row_id for row_id in (parcel.row_id for parcel in parcels) if row_id not in refused]
+            outcome.removed += gone
+            outcome.owners |= {owner for row_id in gone if (owner := known[row_id].owner) is not None}
             if not refused:
                 return outcome
             # Somebody has changed a row between our look and our hand.
@@ -104,11 +112,9 @@ class Remover:
         return [_parcel(table, row_id, item, claims.get(row_id)) for row_id, item in ours.items()]
 
     def _is_unchanged(self, item: Item, known: Known, table: str) -> bool:
-        return (
-            text(item, ORIGIN) == self._migration
-            and stored_digest(item, is_user=table == USERS) in (known.digest, known.intended)
-            and not changed_attributes(item)
-        )
+        # The service counts on from the number that was written on an account whenever it records something.
+        used = table == USERS and known.settled and number_of(item) != known.number
+        return is_replaceable(item, known, self._migration) and not used
 
     def _claims(self, table: str, ours: dict[str, Item]) -> dict[str, Item]:
         """Return the claims that were written with these rows."""
@@ -145,7 +151,11 @@ def gone_at_source(
 
 def _parcel(table: str, row_id: str, item: Item, claim: Item | None) -> Parcel:
     actions = [delete(model_of(table), item)]
-    cost = units(item) * UNITS_IN_TRANSACTION + index_units(table, units(item))
+    cost = units(item) * UNITS_IN_TRANSACTION + index_units(table, item)
+    number, owner = number_of(item), text(item, "user_id")
+    if table == AUDIO_FILES and number is not None and owner is not None:
+        actions.append(delete_entry(owner, number))
+        cost += UNITS_IN_TRANSACTION
     if claim is not None:
         actions.append(delete(Claim, claim))
         cost += units(claim) * UNITS_IN_TRANSACTION

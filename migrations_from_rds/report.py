@@ -24,12 +24,15 @@ COUNTED = (
     "read",
     "written",
     "replaced",
+    "claimed",
     "unchanged",
     "already_there",
     "left_newer",
     "gone_since",
     "rejected",
 )
+# Rows that somebody has to do something about although they were taken: named by every command.
+NAMED_CODES = frozenset({"gone_bad", "hash_unverifiable"})
 TABLES = (USERS, AUDIO_FILES)
 
 
@@ -105,11 +108,16 @@ def some_problems(state: State) -> list[dict[str, Any]]:
     return shown
 
 
-def print_problems(display: Display, state: State, folder: Path) -> None:
-    """Print every problem row with its reason; of very many with the same reason, the first thousand."""
+def print_problems(display: Display, state: State, folder: Path, codes: frozenset[str] | None = None) -> None:
+    """Print every problem row, or those of some codes, with its reason.
+
+    Of very many with the same reason, the first thousand.
+    """
     counts = {(table, code): rows for table, code, _, rows in state.problem_counts()}
     shown: dict[tuple[str, str], int] = {}
     for table, row_id, code, sentence, source in state.problems():
+        if codes is not None and code not in codes:
+            continue
         done = shown[table, code] = shown.get((table, code), 0) + 1
         if done <= SHOWN_PER_CODE:
             display.say(f"{'REJECTED' if source else 'note':8}  {table}  {row_id}  {code}: {sentence}")

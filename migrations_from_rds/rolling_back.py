@@ -7,6 +7,7 @@ import sys
 from migrations_from_rds import report
 from migrations_from_rds.copying import bind_target
 from migrations_from_rds.display import Display
+from migrations_from_rds.ending import telling_progress
 from migrations_from_rds.errors import Refused, Status
 from migrations_from_rds.options import Options
 from migrations_from_rds.removal import ORDER, Remover
@@ -35,7 +36,7 @@ def run(options: Options, display: Display) -> Status:
         _forget_progress(state)
         left: list[Problem] = []
         for table in ORDER:
-            with display.task(table, sizes[table]) as advance:
+            with telling_progress(pace, display), display.task(table, sizes[table]) as advance:
                 for removal in remover.run(table, state.manifest(table, ROWS_AT_ONCE), advance):
                     counts[f"{table}.removed"] += len(removal.removed)
                     counts[f"{table}.absent"] += len(removal.absent)

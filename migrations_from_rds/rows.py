@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ MICROSECOND = timedelta(microseconds=1)
 # The years that RFC 3339 and Python can write, in microseconds since the epoch.
 EARLIEST = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
 LATEST = (datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC) - EPOCH) // MICROSECOND
+
+CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 USERS = "users"
 AUDIO_FILES = "audio_files"
@@ -28,12 +31,15 @@ class UserRow(NamedTuple):
 
 
 class FileRow(NamedTuple):
-    """A row of `audio_files`; `owner_found` tells whether `users` holds its `user_id`."""
+    """A row of `audio_files`; `owner_found` tells whether `users` holds its `user_id`.
+
+    A `file_size` that is no whole number is the text that stands there.
+    """
 
     file_id: str
     user_id: str | None
     s3_key: str | None
-    file_size: int | None
+    file_size: int | str | None
     uploaded_at: int | None
     owner_found: bool
 
@@ -51,6 +57,11 @@ def table_of(row: Row) -> str:
 
 def id_of(row: Row) -> str:
     return row.user_id if isinstance(row, UserRow) else row.file_id
+
+
+def is_id(value: str | None) -> bool:
+    """Whether `value` is a UUID as PostgreSQL writes it; in a row without one its place stands instead."""
+    return value is not None and CANONICAL_ID.fullmatch(value) is not None
 
 
 def to_json(row: Row) -> dict[str, Any]:

@@ -9,7 +9,15 @@ from typing import TypeVar
 
 from migrations_from_rds.pace import Pace
 from panzoto.errors import Unavailable
-from panzoto.models.bulk import MOST_ACTIONS, Action, BulkTables, Throttled, Transaction, WriteRefused
+from panzoto.models.bulk import (
+    MOST_ACTIONS,
+    Action,
+    BulkTables,
+    Throttled,
+    Transaction,
+    WriteRefused,
+    place_of,
+)
 
 T = TypeVar("T")
 
@@ -42,7 +50,7 @@ class Sender:
         while waiting:
             part = waiting.popleft()
             try:
-                with self._pace.turn(sum(parcel.units for parcel in part.parcels)):
+                with self._pace.turn(sum(parcel.units for parcel in part.parcels), len(part.parcels)):
                     self.tables.write(part.transaction)
             except WriteRefused as error:
                 failed, others = part.divide(error.failed)
@@ -112,7 +120,7 @@ def batches(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
     actions = 0
     touched: set[tuple[str, str]] = set()
     for parcel in parcels:
-        items = {_item_of(action) for action in parcel.actions}
+        items = {place_of(action) for action in parcel.actions}
         if batch and (actions + len(parcel.actions) > MOST_ACTIONS or not touched.isdisjoint(items)):
             yield batch
             batch, actions, touched = [], 0, set()
@@ -121,10 +129,3 @@ def batches(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
         touched |= items
     if batch:
         yield batch
-
-
-def _item_of(action: Action) -> tuple[str, str]:
-    """Return the table and the key that an action is about; the key comes first in every item we make."""
-    ((_, what),) = action.items()
-    (value, *_) = (what.get("Key") or what["Item"]).values()
-    return what["TableName"], value["S"]

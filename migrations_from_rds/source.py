@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count, groupby
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import Connection, IsolationLevel
@@ -22,8 +23,12 @@ from psycopg.pq import Format
 from psycopg.rows import RowMaker
 from psycopg.sql import SQL, Composed
 
+from migrations_from_rds import source_schema
 from migrations_from_rds.errors import MigrationError, Refused, SourceBroken
-from migrations_from_rds.rows import FileRow, UserRow
+from migrations_from_rds.layout import Layout
+from migrations_from_rds.rows import AUDIO_FILES, USERS, FileRow, UserRow
+from migrations_from_rds.source_failures import connection_failure, reading_failure
+from migrations_from_rds.source_queries import Queries
 from migrations_from_rds.transform import collisions
 
 Query = SQL | Composed
@@ -34,100 +39,34 @@ FETCHED_AT_ONCE = 2000
 PG_EPOCH = 946_684_800_000_000
 # Beyond half of its 32 bits the age of a transaction can no longer be told.
 OLDEST_AGE = 2**31
+LARGEST_SIZE = 2**63
+# An estimate is believed to tell something when it is beyond what was counted by so much.
+ESTIMATE_FACTOR, ESTIMATE_ROWS = 1.5, 100
+# A reader waits while DynamoDB is slow; which of these there are depends on the server's version.
+LIFTED = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
 
-COLUMNS = {
-    "users": {
-        "user_id": r"uuid",
-        "email": r"character varying(\(\d+\))?|text",
-        "password_hash": r"character varying(\(\d+\))?|text",
-        "key_salt": r"bytea",
-        "created_at": r"timestamp(\(\d\))? without time zone",
-    },
-    "audio_files": {
-        "file_id": r"uuid",
-        "user_id": r"uuid",
-        "s3_key": r"character varying(\(\d+\))?|text",
-        "file_size": r"integer|bigint|smallint",
-        "uploaded_at": r"timestamp(\(\d\))? without time zone",
-    },
-}
-EXPECTED = {
-    r"character varying(\(\d+\))?|text": "character varying",
-    r"timestamp(\(\d\))? without time zone": "timestamp without time zone",
-    r"integer|bigint|smallint": "integer",
-}
 
-# What libpq says, and what we say: never its own text, which may quote the connection string.
-WRONG_ADDRESS = (
-    ("password authentication failed", "it does not accept the password"),
-    ("no password supplied", "it asks for a password and none was given"),
-    ("no pg_hba.conf entry", "it does not let this machine and user in"),
-    ("does not exist", "the database or the user does not exist"),
-    ("SSL", "it and this machine do not agree on encryption"),
-    ("certificate", "its certificate is not trusted"),
-)
-# What may pass by itself.
-AWAY = (
-    ("Connection refused", "nothing listens at its address"),
-    ("No such file or directory", "there is no server at the local socket"),
-    ("timeout expired", "it did not answer in time"),
-    ("could not translate host name", "its host name is unknown"),
-    ("failed to resolve host", "its host name is unknown"),
-    ("starting up", "it is still starting"),
-    ("shutting down", "it is shutting down"),
-    ("too many", "it has too many connections"),
-)
-WAYS_TO_NAME_IT = "name the database by DATABASE_URL, --database-url or the PG* variables"
+class Colliding(NamedTuple):
+    """An account whose address another one has too, and what a person decides by; times in microseconds."""
 
-USER_COLUMNS = SQL("user_id::text, email, password_hash, key_salt, created_at")
-FILE_COLUMNS = SQL(
-    "f.file_id::text, f.user_id::text, f.s3_key, f.file_size, f.uploaded_at, u.user_id IS NOT NULL"
-)
-FILES_AND_OWNERS = SQL("audio_files f LEFT JOIN users u ON u.user_id = f.user_id")
-# Whatever becomes one address by Python's strip() and lower() has one such key: both change
-# nothing but letters and white space, and of the letters that are not ASCII only these two become ASCII.
-COARSE_EMAIL = SQL(
-    "lower(regexp_replace(translate(email, chr(304) || chr(8490), 'ik') COLLATE \"C\", '[^!-~]', '', 'g'))"
-)
-# A row's xmin is the transaction that wrote it, of which 32 bits are kept.
-CHANGED = SQL("((%(now)s - {}::text::bigint) & 4294967295) <= %(age)s")
-XMIN = {"users": SQL("users.xmin"), "audio_files": SQL("f.xmin")}
-KEY = {"users": SQL("users.user_id"), "audio_files": SQL("f.file_id")}
-COUNT = {"users": SQL("SELECT count(*) FROM users"), "audio_files": SQL("SELECT count(*) FROM audio_files f")}
-IDS = {
-    "users": SQL("SELECT user_id::text FROM users ORDER BY user_id"),
-    "audio_files": SQL("SELECT file_id::text FROM audio_files ORDER BY file_id"),
-}
-READ_USERS = SQL("SELECT {columns} FROM users{where} ORDER BY users.user_id")
-READ_FILES = SQL("SELECT {columns} FROM {files}{where} ORDER BY f.file_id")
-READ_COLLISIONS = SQL(
-    "SELECT {columns}, coarse FROM (SELECT *, {coarse} AS coarse FROM users) candidate "
-    "WHERE coarse IN (SELECT {coarse} FROM users GROUP BY 1 HAVING count(*) > 1) "
-    "ORDER BY coarse, user_id"
-).format(columns=USER_COLUMNS, coarse=COARSE_EMAIL)
-READ_SHARED_KEYS = SQL(
-    'SELECT {columns} FROM {files} WHERE f.s3_key COLLATE "C" IN '
-    '(SELECT s3_key COLLATE "C" FROM audio_files GROUP BY 1 HAVING count(*) > 1) '
-    'ORDER BY f.s3_key COLLATE "C", '
-    "(split_part(f.s3_key, '/', 2) = f.user_id::text) DESC NULLS LAST, "
-    "f.uploaded_at NULLS LAST, f.file_id"
-).format(columns=FILE_COLUMNS, files=FILES_AND_OWNERS)
-READ_KEYS = SQL(
-    "SELECT s3_key, file_id::text FROM audio_files WHERE s3_key <> '' ORDER BY s3_key COLLATE \"C\", file_id"
-)
+    row: UserRow
+    recordings: int
+    latest: int | None
+    last_sign_in: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Since:
     """Where reading begins: behind id `after`, and anywhere among what changed since transaction `base`.
 
-    With `only_changed` nothing else is read, except the rows of `also`.
+    With `only_changed` nothing else is read, except the rows of `also`. With `ids` these rows only.
     """
 
     after: str | None = None
     base: int | None = None
     only_changed: bool = False
     also: Sequence[str] = ()
+    ids: Sequence[str] | None = None
 
 
 class _Microseconds(Loader):
@@ -144,16 +83,32 @@ class _Microseconds(Loader):
 class Snapshot:
     """One REPEATABLE READ transaction: every query sees the database of one moment."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Connection[Any], layout: Layout = Layout()) -> None:  # noqa: B008 - frozen
         self._connection = connection
+        self._layout = layout
         self._serial = count()
+        self._counted: dict[str, int] = {}
         self.oldest_transaction = self._number(SQL("SELECT txid_snapshot_xmin(txid_current_snapshot())"), {})
-        self._next_transaction = self._number(SQL("SELECT txid_snapshot_xmax(txid_current_snapshot())"), {})
+        self.next_transaction = self._number(SQL("SELECT txid_snapshot_xmax(txid_current_snapshot())"), {})
+
+    @cached_property
+    def _relations(self) -> dict[str, source_schema.Relation]:
+        return {
+            table: source_schema.find(self._connection, self._layout, table) for table in (USERS, AUDIO_FILES)
+        }
+
+    @cached_property
+    def _queries(self) -> Queries:
+        return Queries(self._layout, self._relations)
 
     def describe(self) -> dict[str, str]:
         """Return where this is, without credentials."""
         info = self._connection.info
-        return {"host": info.host or "local socket", "port": str(info.port), "database": info.dbname}
+        tables = {
+            table: f"{found.schema}.{self._layout.table(table)}" for table, found in self._relations.items()
+        }
+        place = {"host": info.host or "local socket", "port": str(info.port), "database": info.dbname}
+        return {**place, "user": info.user, **tables}
 
     def identity(self) -> str:
         """Return what tells this database from all others, as far as its user may know."""
@@ -168,119 +123,148 @@ class Snapshot:
 
     def tables(self) -> str:
         """Return the identity of the two tables; they are others once they were made anew."""
-        with self._connection.cursor() as cursor:
-            cursor.execute("SELECT 'users'::regclass::oid::text, 'audio_files'::regclass::oid::text")
-            return "/".join(cursor.fetchone() or ())
+        return "/".join(str(found.oid) for found in self._relations.values())
 
     def check_schema(self) -> None:
-        """Raises `Refused` with a sentence that says everything that differs."""
-        differences = [difference for table in COLUMNS for difference in self._differences(table)]
-        if self._connection.info.parameter_status("server_encoding") != "UTF8":
-            differences.append("the database's encoding is not UTF8")
-        if differences:
-            raise Refused("The database is not as expected: " + "; ".join(differences) + ".")
+        """Raises `Refused` unless both tables are there, of the expected shape, and wholly in sight."""
+        source_schema.check(self._connection, self._layout, self._relations)
+        for table, are_texts in self._queries.ids_are_texts.items():
+            if are_texts:
+                self._check_spelling(table)
 
-    def _differences(self, table: str) -> Iterator[str]:
+    def _check_spelling(self, table: str) -> None:
         with self._connection.cursor() as cursor:
-            cursor.execute("SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)", [table])
-            kind = cursor.fetchone()
-            if kind is None:
-                yield f"there is no table {table}"
-                return
-            if kind[0] not in ("r", "p"):
-                yield f"{table} is not a table"
-                return
-            cursor.execute(
-                "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
-                "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-                [table],
+            cursor.execute(self._queries.ambiguous_ids(table))
+            found = cursor.fetchone()
+        if found is not None:
+            raise Refused(
+                f"Two rows of {self._layout.table(table)} have the id {found[0]}, spelt differently; "
+                "mend one of them in the database."
             )
-            found: dict[str, str] = dict(cursor.fetchall())
-        for column, pattern in COLUMNS[table].items():
-            if column not in found:
-                yield f"{table} has no column {column}"
-            elif not re.fullmatch(pattern, found[column]):
-                yield f"{table}.{column} is {found[column]} instead of {EXPECTED.get(pattern, pattern)}"
-        key = next(iter(COLUMNS[table]))
-        if key in found and not self._is_unique(table, key):
-            yield f"{table}.{key} is not its primary key"
 
-    def _is_unique(self, table: str, column: str) -> bool:
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT 1 FROM pg_index i "
-                "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
-                "WHERE i.indrelid = to_regclass(%s) AND a.attname = %s "
-                "AND i.indisunique AND i.indisvalid AND i.indnatts = 1 AND i.indpred IS NULL",
-                [table, column],
-            )
-            return cursor.fetchone() is not None
+    def hidden_rows(self) -> list[str]:
+        """Return a sentence for each table of which PostgreSQL reckons with many more rows than it gives."""
+        found = []
+        for table, relation in self._relations.items():
+            seen = self.count(table, Since())
+            if relation.estimate > max(seen * ESTIMATE_FACTOR, seen + ESTIMATE_ROWS):
+                found.append(
+                    f"PostgreSQL reckons with {relation.estimate:,} rows of {self._layout.table(table)} "
+                    f"and gives {seen:,}; where they were not deleted lately, see whether it is the right one"
+                )
+        return found
 
     def check_reaches_back(self, base: int) -> None:
         """Raises `Refused` when what changed since transaction `base` can no longer be told."""
-        if not 0 <= self._next_transaction - base < OLDEST_AGE:
+        if not 0 <= self.next_transaction - base < OLDEST_AGE:
             raise Refused(
                 "The database does not remember what changed since the last copy (it was restored, or is "
                 "another one); run `copy` without --since-last, which compares every row"
             )
 
+    def check_not_behind(self, latest: int) -> None:
+        """Raises `Refused` when this is the database of an earlier moment than one that was copied."""
+        if self.next_transaction < latest:
+            raise Refused(
+                "The database is behind what was copied from it before: a replica that lags, or one that was "
+                "restored; wait until it has caught up, or name the primary."
+            )
+
     def count(self, table: str, since: Since) -> int:
-        """Return how many rows `users` or `audio_files` will give."""
+        """Return how many rows `users` or `audio_files` will give, those without an id included."""
         where, values = self._where(since, table)
-        return self._number(COUNT[table] + where, values)
+        if where is None:
+            if table not in self._counted:
+                self._counted[table] = self._number(self._queries.count(table), {})
+            return self._counted[table]
+        return self._number(self._queries.count(table) + SQL(" WHERE ") + where, values)
 
     def users(self, since: Since, at_once: int) -> Iterator[list[UserRow]]:
         """Yield rows of `users`, ordered by user_id, `at_once` at a time."""
-        where, values = self._where(since, "users")
-        query = READ_USERS.format(columns=USER_COLUMNS, where=where)
-        yield from self._stream(query, values, UserRow._make, at_once)
+        yield from self._rows(USERS, since, UserRow._make, at_once)
 
     def files(self, since: Since, at_once: int) -> Iterator[list[FileRow]]:
         """Yield rows of `audio_files`, ordered by file_id, `at_once` at a time."""
-        where, values = self._where(since, "audio_files")
-        query = READ_FILES.format(columns=FILE_COLUMNS, files=FILES_AND_OWNERS, where=where)
-        yield from self._stream(query, values, FileRow._make, at_once)
+        yield from self._rows(AUDIO_FILES, since, self._make_file, at_once)
+
+    def without_id(self, table: str, at_once: int) -> Iterator[list[Any]]:
+        """Yield rows whose id is NULL or no UUID; in its place is what stands there, or where they lie."""
+        yield from self._stream(self._queries.without_id(table), {}, self._maker(table), at_once)
 
     def ids(self, table: str, at_once: int) -> Iterator[list[str]]:
         """Yield every id of a table, ordered."""
-        yield from self._stream(IDS[table], {}, _only, at_once)
+        yield from self._stream(self._queries.ids(table), {}, _only, at_once)
 
-    def collisions(self) -> Iterator[list[UserRow]]:
+    def collisions(self) -> Iterator[list[Colliding]]:
         """Yield the accounts whose addresses become one, group by group.
 
         The database groups more coarsely than addresses are compared, so that
         it does the sorting and only candidates come here.
         """
-        pages = self._stream(READ_COLLISIONS, {}, tuple, FETCHED_AT_ONCE)
+        pages = self._stream(self._queries.collisions(), {}, tuple, FETCHED_AT_ONCE)
         rows = (row for page in pages for row in page)
         for _, group in groupby(rows, key=lambda row: row[-1]):
-            yield from collisions(UserRow._make(row[:-1]) for row in group)
+            found = {row[0]: Colliding(UserRow._make(row[:5]), *row[5:8]) for row in group}
+            for same in collisions(one.row for one in found.values()):
+                yield [found[row.user_id] for row in same]
 
     def shared_keys(self) -> Iterator[FileRow]:
         """Yield the rows whose s3_key another row has too, by key, the one with the best right to it first.
 
         That is the recording in whose owner's folder the object lies, else the oldest.
         """
-        for page in self._stream(READ_SHARED_KEYS, {}, FileRow._make, FETCHED_AT_ONCE):
+        for page in self._stream(self._queries.shared_keys(), {}, self._make_file, FETCHED_AT_ONCE):
             yield from page
 
     def keys_in_order(self) -> Iterator[tuple[str, str]]:
         """Yield (s3_key, file_id) of every recording, in the order in which S3 lists keys."""
-        for page in self._stream(READ_KEYS, {}, tuple, FETCHED_AT_ONCE):
+        for page in self._stream(self._queries.keys_in_order(), {}, tuple, FETCHED_AT_ONCE):
             yield from page
 
-    def _where(self, since: Since, table: str) -> tuple[Composed, dict[str, Any]]:
-        changed, key = CHANGED.format(XMIN[table]), KEY[table]
-        where = Composed([])
-        if since.only_changed and since.base is not None:
-            where = SQL(" WHERE ({} OR {} = ANY(%(also)s::uuid[]))").format(changed, key)
+    def _rows(self, table: str, since: Since, make: Any, at_once: int) -> Iterator[list[Any]]:
+        where, values = self._where(since, table)
+        query = self._queries.read[table]
+        if where is not None:
+            query += SQL(" AND (") + where + SQL(")")
+        seen = 0
+        for page in self._stream(query + SQL(" ORDER BY ") + self._queries.key[table], values, make, at_once):
+            seen += len(page)
+            yield page
+        if where is None:
+            self._compare_counts(table, seen)
+
+    def _compare_counts(self, table: str, seen: int) -> None:
+        """Raises `SourceBroken` when a whole table gave another number of rows than it counts."""
+        others = sum(len(page) for page in self.without_id(table, FETCHED_AT_ONCE))
+        counted = self.count(table, Since())
+        if seen + others != counted:
+            raise SourceBroken(
+                f"The database gave {seen + others:,} rows of {self._layout.table(table)} "
+                f"and counts {counted:,}; an index of it may be damaged (REINDEX mends that)."
+            )
+
+    def _maker(self, table: str) -> Any:
+        return UserRow._make if table == USERS else self._make_file
+
+    @property
+    def _make_file(self) -> Any:
+        return _file_with_text_size if self._queries.sizes_are_texts else FileRow._make
+
+    def _where(self, since: Since, table: str) -> tuple[Composed | None, dict[str, Any]]:
+        changed, key = self._queries.changed[table], self._queries.key[table]
+        where: Composed | None = None
+        if since.ids is not None:
+            where = SQL("{} = ANY(%(also)s::uuid[])").format(key)
+        elif since.only_changed and since.base is not None:
+            where = SQL("({} OR {} = ANY(%(also)s::uuid[]))").format(changed, key)
             if since.after is not None:
                 where += SQL(" AND {} > %(after)s::uuid").format(key)
         elif since.after is not None:
             # What changed behind the checkpoint while the run was interrupted is read again.
-            where = SQL(" WHERE ({} > %(after)s::uuid OR {})").format(key, changed)
-        age = 0 if since.base is None else self._next_transaction - since.base
-        values = {"after": since.after, "also": list(since.also), "now": self._next_transaction, "age": age}
+            where = SQL("({} > %(after)s::uuid OR {})").format(key, changed)
+        age = 0 if since.base is None else self.next_transaction - since.base
+        also = list(since.also if since.ids is None else since.ids)
+        values = {"after": since.after, "also": also, "now": self.next_transaction, "age": age}
         return where, values
 
     def _stream(self, query: Query, values: dict[str, Any], make: Any, at_once: int) -> Iterator[list[Any]]:
@@ -301,7 +285,7 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(database_url: str) -> Iterator[Snapshot]:
+def snapshot(database_url: str, layout: Layout = Layout()) -> Iterator[Snapshot]:  # noqa: B008 - frozen
     """Open a snapshot of the database at `database_url`, or where the PG* variables say when it is empty.
 
     Raises `SourceBroken` when the database cannot be reached, also in the middle of reading,
@@ -314,11 +298,9 @@ def snapshot(database_url: str) -> Iterator[Snapshot]:
             connection.read_only = True
             connection.adapters.register_loader("timestamp", _Microseconds)
             _settle(connection)
-            yield Snapshot(connection)
+            yield Snapshot(connection, layout)
     except psycopg.Error as error:
-        what = error.sqlstate or type(error).__name__
-        sentence = f"Reading the database failed ({what}); run the same command again to go on"
-        raise SourceBroken(sentence) from None
+        raise reading_failure(error.sqlstate, type(error).__name__) from None
 
 
 def _connect(database_url: str) -> Connection[Any]:
@@ -333,7 +315,7 @@ def _connect(database_url: str) -> Connection[Any]:
             client_encoding="utf8",
         )
     except psycopg.OperationalError as error:
-        failure = _failure(str(error), named=bool(conninfo))
+        failure = connection_failure(str(error), named=bool(conninfo))
     except (psycopg.Error, UnicodeError, ValueError):
         failure = Refused(
             "The database's address cannot be read; it looks like postgresql://user:password@host:5432/name, "
@@ -342,22 +324,26 @@ def _connect(database_url: str) -> Connection[Any]:
     raise failure
 
 
-def _failure(message: str, *, named: bool) -> MigrationError:
-    """Return what to raise for what libpq says."""
-    hint = "" if named else f"; {WAYS_TO_NAME_IT}"
-    for theirs, ours in WRONG_ADDRESS:
-        if theirs in message:
-            return Refused(f"The database cannot be used: {ours}{hint}.")
-    reason = next((ours for theirs, ours in AWAY if theirs in message), "it refused")
-    return SourceBroken(f"The database cannot be reached: {reason}{hint}.")
-
-
 def _settle(connection: Connection[Any]) -> None:
-    """Choose plans for reading everything, and be allowed to wait while DynamoDB is slow."""
+    """Choose plans for reading everything, see all rows or fail, and be allowed to wait for DynamoDB."""
+    connection.execute("SET LOCAL row_security = off")
     connection.execute("SET LOCAL cursor_tuple_fraction = 1.0")
-    connection.execute("SET LOCAL statement_timeout = 0")
-    connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    connection.execute(
+        "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = ANY(%s)", [list(LIFTED)]
+    )
 
 
 def _only(row: Sequence[Any]) -> Any:
     return row[0]
+
+
+def _file_with_text_size(row: Sequence[Any]) -> FileRow:
+    """Return a recording whose size came as a text: a whole number is one, all else stays as it stands."""
+    found = FileRow._make(row)
+    size = found.file_size
+    if not isinstance(size, str):
+        return found
+    whole, _, fraction = size.partition(".")
+    if not re.fullmatch(r"-?\d+", whole) or fraction.strip("0") or abs(int(whole)) >= LARGEST_SIZE:
+        return found
+    return found._replace(file_size=int(whole))

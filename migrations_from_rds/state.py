@@ -20,15 +20,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from migrations_from_rds.errors import Refused
-from migrations_from_rds.rows import AUDIO_FILES, USERS, to_json
+from migrations_from_rds.rows import AUDIO_FILES, USERS, is_id, to_json
 from migrations_from_rds.transform import Problem
 
 T = TypeVar("T")
 
 MANIFEST = "manifest.sqlite3"
-FORMAT = 1
+FORMAT = 2
+# Before that, nothing was known of owners, sizes and numbers.
+FORMAT_WITHOUT_COUNTS = 1
 IDS_AT_ONCE = 500
 KINDS = {USERS: 0, AUDIO_FILES: 1}
+ID_BYTES = 16
+# Longer than an id by itself, so that nothing with it in front has an id's length.
+NO_ID = b"no id, but stands here: "
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -37,9 +42,20 @@ CREATE TABLE IF NOT EXISTS written (
     digest BLOB,      -- of what is known to have been written
     intended BLOB,    -- of what was about to be written
     mended INTEGER NOT NULL DEFAULT 0,
+    owner BLOB, size INTEGER,  -- of a recording
+    number INTEGER,            -- the change_number that was written on an account
     PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
+-- What else may have been written of a row that was under way when runs were interrupted.
+CREATE TABLE IF NOT EXISTS attempted (
+    kind INTEGER NOT NULL, id BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (kind, id, digest)
+) WITHOUT ROWID;
+-- Accounts among whose recordings something was written or removed since they were counted.
+CREATE TABLE IF NOT EXISTS touched (owner BLOB PRIMARY KEY) WITHOUT ROWID;
+-- Accounts with recordings that others wrote, and the highest number of those.
+CREATE TABLE IF NOT EXISTS shared (owner BLOB PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 """
+COLUMNS_SINCE_COUNTS = ("owner BLOB", "size INTEGER", "number INTEGER")
 PROBLEMS = """
 CREATE {temporary} TABLE IF NOT EXISTS problems (
     kind INTEGER NOT NULL, id BLOB NOT NULL, code TEXT NOT NULL, rejected INTEGER NOT NULL,
@@ -48,9 +64,10 @@ CREATE {temporary} TABLE IF NOT EXISTS problems (
 ) WITHOUT ROWID;
 """
 INTEND = """
-INSERT INTO written (kind, id, intended) VALUES {}
-ON CONFLICT DO UPDATE SET intended = excluded.intended
+INSERT INTO written (kind, id, intended, owner, size) VALUES {}
+ON CONFLICT DO UPDATE SET intended = excluded.intended, owner = excluded.owner, size = excluded.size
 """
+KNOWN = "SELECT id, digest, intended, mended, owner, number FROM written WHERE kind = ? AND id"
 SETTLED = "UPDATE written SET digest = coalesce(intended, digest), intended = NULL, mended = ?"
 # Found anew by each run, and of no use to the next one.
 FINDINGS = """
@@ -60,8 +77,21 @@ CREATE TEMPORARY TABLE refused_accounts (
 CREATE TEMPORARY TABLE kept_accounts (
     id BLOB PRIMARY KEY, code TEXT NOT NULL, sentence TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TEMPORARY TABLE gone_bad (id BLOB PRIMARY KEY, sentence TEXT NOT NULL) WITHOUT ROWID;
+CREATE TEMPORARY TABLE moves (
+    id BLOB PRIMARY KEY, holder BLOB,  -- who holds the address that the account wants, where somebody does
+    known INTEGER NOT NULL             -- whether the account was copied before
+) WITHOUT ROWID;
+CREATE INDEX temp.moves_by_holder ON moves (holder);
+CREATE TEMPORARY TABLE counts (
+    owner BLOB PRIMARY KEY, recordings INTEGER NOT NULL, bytes INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TEMPORARY TABLE without_claim (id BLOB PRIMARY KEY, holder TEXT NOT NULL) WITHOUT ROWID;
 """
+
+
+# A row that is about to be written: its id and digest, and of a recording owner and size.
+Intention = tuple[str, bytes, str | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +101,18 @@ class Known:
     digest: bytes | None
     intended: bytes | None
     mended: bool
+    owner: str | None = None
+    number: int | None = None
+    attempted: frozenset[bytes] = frozenset()
+
+    def may_have_written(self, digest: bytes | None) -> bool:
+        """Whether a row of this digest is one that this migration wrote, in whichever run."""
+        return digest is not None and (digest in (self.digest, self.intended) or digest in self.attempted)
+
+    @property
+    def copied(self) -> bool:
+        """Whether the row is known to have been written at some time."""
+        return self.digest is not None
 
     @property
     def settled(self) -> bool:
@@ -112,19 +154,52 @@ class State:
 
     def known(self, table: str, ids: Sequence[str]) -> dict[str, Known]:
         """Return what the manifest knows of `ids`."""
-        query = "SELECT id, digest, intended, mended FROM written WHERE kind = ? AND id"
-        rows = self._among(query, table, ids)
-        return {_text(row[0]): Known(row[1], row[2], bool(row[3])) for row in rows}
+        return self._knowing(table, list(self._among(KNOWN, table, ids)))
 
-    def intend(self, table: str, digests: Sequence[tuple[str, bytes]]) -> None:
-        """Note what is about to be written, durably."""
+    def _knowing(self, table: str, rows: Sequence[Any]) -> dict[str, Known]:
+        unsure = [_text(row[0]) for row in rows if row[2] is not None]
+        attempted: dict[bytes, set[bytes]] = {}
+        for row_id, digest in self._among(
+            "SELECT id, digest FROM attempted WHERE kind = ? AND id", table, unsure
+        ):
+            attempted.setdefault(row_id, set()).add(digest)
+        return {
+            _text(row[0]): Known(
+                row[1],
+                row[2],
+                bool(row[3]),
+                None if row[4] is None else _text(row[4]),
+                row[5],
+                frozenset(attempted.get(row[0], ())),
+            )
+            for row in rows
+        }
+
+    def intend(self, table: str, rows: Sequence[Intention], unsure: Sequence[str] = (), **facts: Any) -> None:
+        """Note what is about to be written, durably; `unsure` are those of which it was noted before."""
         kind = KINDS[table]
         with self._db:
-            for some in slices(digests, IDS_AT_ONCE):
+            self._about(
+                "INSERT OR IGNORE INTO attempted SELECT kind, id, intended FROM written",
+                table,
+                unsure,
+                "intended IS NOT NULL AND ",
+            )
+            for some in slices(rows, IDS_AT_ONCE):
                 # One statement for many rows: each would else wait for its turn among the threads.
-                statement = INTEND.format(",".join(["(?,?,?)"] * len(some)))
-                values = [value for row_id, digest in some for value in (kind, _blob(row_id), digest)]
+                statement = INTEND.format(",".join(["(?,?,?,?,?)"] * len(some)))
+                values = [
+                    value
+                    for row_id, digest, owner, size in some
+                    for value in (kind, _blob(row_id), digest, None if owner is None else _blob(owner), size)
+                ]
                 self._db.execute(statement, values)
+            self._remember(facts)
+
+    def unsettle(self, table: str, ids: Sequence[str]) -> None:
+        """Note that rows must be looked at again, though nothing is intended but what they are."""
+        with self._db:
+            self._about("UPDATE written SET intended = digest", table, ids, "intended IS NULL AND ")
 
     def settle(
         self,
@@ -134,17 +209,29 @@ class State:
         not_written: Sequence[str],
         problems: Iterable[Problem],
         cleared: Sequence[str] = (),
+        seen: Sequence[str] = (),
+        ours: Sequence[str] = (),
+        numbers: Sequence[tuple[str, int | None]] = (),
         mended: bool = False,
         **facts: Any,
     ) -> None:
         """Note what became of a chunk of rows and where the run is, all or none.
 
-        `cleared` are rows whose earlier problems are over.
+        `cleared` are rows whose earlier problems are over, and `seen` all that were looked at. Of
+        `not_written`, those of `ours` lie in DynamoDB as another run of this migration wrote them, or
+        changed since. `numbers` are the change numbers of accounts.
         """
         with self._db:
             self._about(SETTLED, table, written, first=[int(mended)])
+            self._about("UPDATE written SET digest = coalesce(digest, intended)", table, ours)
             self._about("UPDATE written SET intended = NULL", table, not_written)
             self._about("DELETE FROM written", table, not_written, "digest IS NULL AND ")
+            self._about("DELETE FROM attempted", table, written)
+            self._db.executemany(
+                "UPDATE written SET number = ? WHERE kind = ? AND id = ?",
+                [(number, KINDS[table], _blob(row_id)) for row_id, number in numbers],
+            )
+            self._about("DELETE FROM problems", table, seen, "code = 'gone_bad' AND ")
             self._about("DELETE FROM problems", table, cleared)
             self._add_problems(problems)
             self._remember(facts)
@@ -161,6 +248,7 @@ class State:
         """Take rows out of the manifest, and their problems."""
         with self._db:
             self._about("DELETE FROM written", table, ids)
+            self._about("DELETE FROM attempted", table, ids)
             self._about("DELETE FROM problems", table, ids, "NOT rejected AND ")
 
     def manifest(self, table: str, at_once: int) -> Iterator[dict[str, Known]]:
@@ -168,18 +256,75 @@ class State:
         after = b""
         while True:
             rows = self._db.execute(
-                "SELECT id, digest, intended, mended FROM written "
-                "WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
+                f"{KNOWN} > ? ORDER BY id LIMIT ?",
                 [KINDS[table], after, at_once],
             ).fetchall()
             if not rows:
                 return
             after = rows[-1][0]
-            yield {_text(row[0]): Known(row[1], row[2], bool(row[3])) for row in rows}
+            yield self._knowing(table, rows)
 
     def manifest_size(self, table: str) -> int:
         """Return how many rows the manifest holds."""
         return self._count("SELECT count(*) FROM written WHERE kind = ?", [KINDS[table]])
+
+    # How many recordings an account has, and which number its latest change
+
+    @property
+    def last_number(self) -> int:
+        """The highest number that a recording has been given."""
+        return int(self.fact("last_number", 0))
+
+    def touch(self, owners: Iterable[str]) -> None:
+        """Note accounts whose recordings have to be counted again."""
+        with self._db:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO touched VALUES (?)", [(_blob(owner),) for owner in owners]
+            )
+
+    def share(self, owners: Iterable[tuple[str, int]]) -> None:
+        """Note accounts of which others have written recordings, each with the number of one."""
+        with self._db:
+            self._db.executemany(
+                "INSERT INTO shared VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET number = max(number, excluded.number)",
+                [(_blob(owner), number) for owner, number in owners],
+            )
+
+    def shared(self, ids: Iterable[str]) -> dict[str, int]:
+        """Return those of `ids` of which others have written recordings, each with their highest number."""
+        found = self._among("SELECT owner, number FROM shared WHERE owner", None, set(ids))
+        return {_text(row[0]): row[1] for row in found}
+
+    def count_recordings(self, *, touched: bool) -> None:
+        """Count every account's recordings by the manifest, or those of accounts that were touched."""
+        among = " AND owner IN (SELECT owner FROM touched)" if touched else ""
+        with self._db:
+            self._db.execute("DELETE FROM counts")
+            self._db.execute(
+                "INSERT INTO counts SELECT owner, count(*), sum(coalesce(size, 0)) FROM written "  # noqa: S608
+                f"WHERE kind = ? AND digest IS NOT NULL AND owner IS NOT NULL{among} GROUP BY owner",
+                [KINDS[AUDIO_FILES]],
+            )
+
+    def counts(self, ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """Return how many recordings and bytes accounts have, as `count_recordings` found."""
+        found = self._among("SELECT owner, recordings, bytes FROM counts WHERE owner", None, set(ids))
+        return {_text(row[0]): (row[1], row[2]) for row in found}
+
+    def touched(self, at_once: int) -> Iterator[list[str]]:
+        """Yield the accounts that were touched; what was yielded may be taken out meanwhile."""
+        while rows := self._db.execute("SELECT owner FROM touched LIMIT ?", [at_once]).fetchall():
+            yield [_text(row[0]) for row in rows]
+
+    def counted(self, told: Iterable[tuple[str, int]], owners: Sequence[str]) -> None:
+        """Note that `owners` have been counted, and which numbers were written on those of `told`."""
+        with self._db:
+            self._db.executemany(
+                "UPDATE written SET number = ? WHERE kind = ? AND id = ?",
+                [(number, KINDS[USERS], _blob(owner)) for owner, number in told],
+            )
+            self._db.executemany("DELETE FROM touched WHERE owner = ?", [(_blob(owner),) for owner in owners])
 
     # Problems
 
@@ -225,8 +370,22 @@ class State:
 
     def rejected_ids(self, table: str, limit: int) -> list[str]:
         """Return the ids of rejected rows, at most `limit`."""
-        query = "SELECT DISTINCT id FROM problems WHERE kind = ? AND rejected LIMIT ?"
+        query = "SELECT DISTINCT id FROM problems WHERE kind = ? AND rejected AND length(id) = 16 LIMIT ?"
         return [_text(row[0]) for row in self._db.execute(query, [KINDS[table], limit])]
+
+    def claimless_ids(self, at_once: int) -> Iterator[list[str]]:
+        """Yield the recordings that had to do without a claim on their key, as far as is known."""
+        after = b""
+        query = (
+            "SELECT DISTINCT id FROM problems "
+            "WHERE kind = ? AND code = 's3_key_duplicate' AND id > ? ORDER BY id LIMIT ?"
+        )
+        while rows := self._db.execute(query, [KINDS[AUDIO_FILES], after, at_once]).fetchall():
+            after = rows[-1][0]
+            yield [_text(row[0]) for row in rows]
+
+    def gone_bad_count(self) -> int:
+        return self._count("SELECT count(*) FROM problems WHERE code = 'gone_bad'", [])
 
     def rejected_count(self) -> int:
         return self._count("SELECT count(*) FROM (SELECT DISTINCT kind, id FROM problems WHERE rejected)", [])
@@ -257,6 +416,49 @@ class State:
     def kept_accounts(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         found = self._among("SELECT id, code, sentence FROM kept_accounts WHERE id", None, set(ids))
         return {_text(row[0]): (row[1], row[2]) for row in found}
+
+    def note_gone_bad(self, accounts: Iterable[tuple[str, str]]) -> None:
+        """Note accounts, each with a reason, that stay as they were copied, whatever became of them."""
+        with self._db:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO gone_bad VALUES (?, ?)",
+                [(_blob(row_id), sentence) for row_id, sentence in accounts],
+            )
+
+    def gone_bad(self, ids: Iterable[str]) -> dict[str, str]:
+        found = self._among("SELECT id, sentence FROM gone_bad WHERE id", None, set(ids))
+        return {_text(row[0]): row[1] for row in found}
+
+    def note_moves(self, moves: Iterable[tuple[str, str | None, bool]]) -> None:
+        """Note accounts that want an address, each with who holds it and whether it was copied before."""
+        with self._db:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO moves VALUES (?, ?, ?)",
+                [
+                    (_blob(row_id), None if holder is None else _blob(holder), int(known))
+                    for row_id, holder, known in moves
+                ],
+            )
+
+    def settle_moves(self) -> list[tuple[str, str, bool]]:
+        """Take out every move to an address whose holder stays there; return those as (id, holder, copied).
+
+        What is left can all be done, whatever circles it forms.
+        """
+        blocked: list[tuple[str, str, bool]] = []
+        while found := self._db.execute(
+            "SELECT id, holder, known FROM moves "
+            "WHERE holder IS NOT NULL AND holder NOT IN (SELECT id FROM moves WHERE known)"
+        ).fetchall():
+            blocked += [(_text(row[0]), _text(row[1]), bool(row[2])) for row in found]
+            with self._db:
+                self._db.executemany("DELETE FROM moves WHERE id = ?", [(row[0],) for row in found])
+        return blocked
+
+    def takes_from(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return whose address each of `ids` takes over, which goes elsewhere itself."""
+        query = "SELECT id, holder FROM moves WHERE holder IS NOT NULL AND id"
+        return {_text(row[0]): _text(row[1]) for row in self._among(query, None, set(ids))}
 
     def leave_without_claim(self, losers: Iterable[tuple[str, str]]) -> None:
         """Note recordings, each with the one that has the claim on their key."""
@@ -305,6 +507,7 @@ def opened(folder: Path) -> Iterator[State]:
             connection.execute("PRAGMA journal_mode = WAL")
             # A manifest that loses its last moments at a power cut would not know rows that exist.
             connection.execute("PRAGMA synchronous = FULL")
+            _upgrade(connection)
             state = State(connection, keep_problems=True)
         try:
             if state.fact("format") is None:
@@ -326,7 +529,12 @@ def looked_at(folder: Path) -> Iterator[State]:
     # A database without a name is SQLite's own temporary file, gone when it is closed.
     where = f"{path.as_uri()}?mode=ro" if path.exists() else ""
     with _manifest(path):
-        state = State(sqlite3.connect(where, uri=bool(where)), keep_problems=False)
+        connection = sqlite3.connect(where, uri=bool(where))
+        if where and _is_without_counts(connection):
+            raise Refused(
+                f"{path} was written by an earlier version of this program; `copy` brings it up to date"
+            )
+        state = State(connection, keep_problems=False)
     try:
         if where:
             _check_format(state, path)
@@ -355,6 +563,23 @@ def _manifest(path: Path) -> Iterator[None]:
         raise Refused(f"{path} is not a manifest of this program, or is damaged: {error}") from error
 
 
+def _is_without_counts(connection: sqlite3.Connection) -> bool:
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchone()
+    format_ = there and connection.execute("SELECT value FROM facts WHERE name = 'format'").fetchone()
+    return bool(format_) and json.loads(format_[0]) == FORMAT_WITHOUT_COUNTS
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a manifest of the version before up to date; what it wrote is left to the service to count."""
+    if not _is_without_counts(connection):
+        return
+    with connection:
+        for column in COLUMNS_SINCE_COUNTS:
+            connection.execute(f"ALTER TABLE written ADD COLUMN {column}")
+        connection.execute("UPDATE facts SET value = ? WHERE name = 'format'", [json.dumps(FORMAT)])
+        connection.execute("INSERT INTO facts VALUES ('uncounted', 'true')")
+
+
 def _check_format(state: State, path: Path) -> None:
     if state.fact("format") != FORMAT:
         raise Refused(f"{path} was written by another version of this program, or by another program")
@@ -367,9 +592,12 @@ def slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _blob(row_id: str) -> bytes:
-    return bytes.fromhex(row_id.replace("-", ""))
+    # What stands in the place of an id is told from one by its first byte and its length.
+    return bytes.fromhex(row_id.replace("-", "")) if is_id(row_id) else NO_ID + row_id.encode()
 
 
 def _text(blob: bytes) -> str:
+    if len(blob) != ID_BYTES:
+        return blob.removeprefix(NO_ID).decode()
     digits = blob.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

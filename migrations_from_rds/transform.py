@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from migrations_from_rds.rows import (
     AUDIO_FILES,
     EARLIEST,
+    EPOCH,
     LATEST,
+    MICROSECOND,
     USERS,
     FileRow,
     Row,
     UserRow,
     id_of,
+    is_id,
     table_of,
 )
+from panzoto.auth.passwords import ENCODED, digest_seems_cut, flaw_of, is_argon2
 from panzoto.config import Argon2Parameters
 from panzoto.models.bulk import Migrated, MigratedRecording, MigratedUser, claim_name, digest
 from panzoto.models.user import KEY_SALT_BYTES
@@ -31,12 +35,6 @@ MAX_S3_KEY_BYTES = 1024
 MAX_EMAIL_CHARACTERS = 254
 UNKNOWN_MOMENT = 0
 
-ARGON2 = re.compile(
-    r"\$argon2(?:id|i|d)(?:\$v=(?P<v>[0-9]{1,3}))?"
-    r"\$m=(?P<m>[0-9]{1,10}),t=(?P<t>[0-9]{1,10}),p=(?P<p>[0-9]{1,8})"
-    r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{6,}"
-)
-ARGON2_VERSIONS = (None, "16", "19")
 # What the service's own check lets in; see panzoto.schemas.
 ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -54,11 +52,13 @@ class Policy(StrEnum):
 
 
 RULES: dict[str, str] = {
+    "id_unusable": "rejected: an id is a UUID",
     "email_missing": "rejected: an account needs an address",
     "email_collision": "by --on-collision; every account concerned is listed",
     "email_taken": "rejected: another account in DynamoDB has the address",
     "email_malformed": "taken as it is; its owner cannot sign in until the address is mended",
     "hash_not_argon2": "rejected: the service verifies Argon2 hashes only",
+    "hash_unverifiable": "taken; its owner sets the password anew by mail and then hears everything again",
     "hash_too_costly": "rejected: the service refuses to compute a hash of such costs",
     "salt_length": f"rejected: a key salt has {KEY_SALT_BYTES} bytes",
     "created_at_unknown": "taken; stands as 1970-01-01T00:00:00Z",
@@ -68,9 +68,11 @@ RULES: dict[str, str] = {
     "s3_key_empty": "rejected: there is no object to play",
     "s3_key_unusable": "taken as it is; S3 holds no object under such a key",
     "s3_key_duplicate": "taken without the claim on the key, which another recording holds",
+    "file_size_not_whole": "rejected: a size is a whole number, and none is rounded",
     "file_size_unknown": "taken without a size",
     "uploaded_at_unknown": "taken; stands as the moment in its key, or else as 1970-01-01T00:00:00Z",
     "object_missing": "taken; the recording cannot be played",
+    "gone_bad": "left as it was copied: the row in the database could not be taken as it is now",
     "left_changed": "not removed: the service has changed the row since it arrived",
     "left_newer": "not written: the row in DynamoDB is another or has changed since",
 }
@@ -93,12 +95,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A migrated row that is to be in DynamoDB, with its claim unless `claimless`."""
+    """A migrated row that is to be in DynamoDB, with its claim unless `claimless`.
+
+    `takes_from` is the account whose address an account takes over.
+    """
 
     item: Migrated
     digest: bytes
     claimless: bool = False
     source: Row | None = None
+    takes_from: str | None = None
 
     @property
     def row_id(self) -> str:
@@ -127,6 +133,9 @@ def user(row: UserRow) -> tuple[MigratedUser | None, Sequence[Problem]]:
     notes: list[Problem] = []
     if len(email) > MAX_EMAIL_CHARACTERS or not ADDRESS.fullmatch(email):
         notes.append(_note(row, "email_malformed", "its address is malformed"))
+    broken = _broken_hash(row.password_hash or "")
+    if broken:
+        notes.append(_note(row, "hash_unverifiable", f"no password fits its password_hash: {broken}"))
     created_at = row.created_at
     if created_at is None or not EARLIEST <= created_at <= LATEST:
         notes.append(_note(row, "created_at_unknown", _no_moment("created_at", created_at)))
@@ -143,17 +152,30 @@ def user(row: UserRow) -> tuple[MigratedUser | None, Sequence[Problem]]:
 
 
 def _user_flaw(row: UserRow, email: str) -> tuple[str, str] | None:
+    if not is_id(row.user_id):
+        return "id_unusable", "its user_id is NULL or no UUID"
     if not email:
         return "email_missing", "its email is NULL or empty"
-    stored = ARGON2.fullmatch(row.password_hash or "")
-    if stored is None or stored["v"] not in ARGON2_VERSIONS:
+    stored = row.password_hash or ""
+    if not is_argon2(stored):
         return "hash_not_argon2", "its password_hash is no encoded Argon2 hash"
-    if not Argon2Parameters(int(stored["t"]), int(stored["m"]), int(stored["p"])).within_ceiling():
+    costs = ENCODED.fullmatch(stored)
+    if (
+        costs is not None
+        and flaw_of(stored) is None
+        and not Argon2Parameters(int(costs["t"]), int(costs["m"]), int(costs["p"])).within_ceiling()
+    ):
         return "hash_too_costly", "its password_hash has costs beyond what the service computes"
     length = len(row.key_salt or b"")
     if length != KEY_SALT_BYTES:
         return "salt_length", f"its key_salt has {length} bytes instead of {KEY_SALT_BYTES}"
     return None
+
+
+def _broken_hash(stored: str) -> str | None:
+    """Return why no password can be verified by a hash, None for one that is in order."""
+    flaw = flaw_of(stored)
+    return flaw or ("its digest has a length that nobody chooses" if digest_seems_cut(stored) else None)
 
 
 def recording(
@@ -176,7 +198,7 @@ def recording(
         notes.append(_note(row, "s3_key_unusable", "its s3_key cannot be a key of S3"))
     if claim_holder is not None:
         notes.append(_note(row, "s3_key_duplicate", f"recording {claim_holder} has the same s3_key"))
-    size = row.file_size
+    size = None if isinstance(row.file_size, str) else row.file_size
     if size is None or size < 0:
         what = "NULL" if size is None else "negative"
         notes.append(_note(row, "file_size_unknown", f"its file_size is {what}"))
@@ -188,8 +210,14 @@ def recording(
     return MigratedRecording(row.file_id, user_id, s3_key, size, uploaded_at), notes
 
 
-def file_flaw(row: FileRow, owner_rejected: bool) -> tuple[str, str] | None:
+def file_flaw(  # noqa: PLR0911 - one return for each rule
+    row: FileRow, owner_rejected: bool
+) -> tuple[str, str] | None:
     """Return code and sentence of what keeps the row out, if anything does."""
+    if not is_id(row.file_id):
+        return "id_unusable", "its file_id is NULL or no UUID"
+    if isinstance(row.file_size, str):
+        return "file_size_not_whole", "its file_size is no whole number that a size can be"
     if row.user_id is None:
         return "owner_missing", "its user_id is NULL"
     if not row.owner_found:
@@ -207,9 +235,16 @@ def moment_in_key(s3_key: str) -> int:
     return int(found[1]) * 1000 if found else UNKNOWN_MOMENT
 
 
-def wanted(item: Migrated, row: Row, *, claimless: bool = False) -> Wanted:
+def wanted(item: Migrated, row: Row, *, claimless: bool = False, takes_from: str | None = None) -> Wanted:
     """Return `item` with its digest."""
-    return Wanted(item, digest(item), claimless, row)
+    return Wanted(item, digest(item), claimless, row, takes_from)
+
+
+def gone_bad(row: Row, sentence: str) -> Problem:
+    """Return the problem of a row that was copied and could not be copied as it is now."""
+    return Problem(
+        table_of(row), id_of(row), "gone_bad", f"DynamoDB keeps what was copied; since then {sentence}"
+    )
 
 
 def collisions(rows: Iterable[UserRow]) -> list[list[UserRow]]:
@@ -238,16 +273,39 @@ def winner(group: Sequence[UserRow], policy: Policy) -> UserRow | None:
     return min(takeable, key=rank, default=None)
 
 
-def collision_problems(group: Sequence[UserRow], kept: UserRow | None) -> list[Problem]:
-    """Return one problem for each account of a collision: all but `kept` are rejected."""
+def collision_problems(
+    group: Sequence[UserRow], kept: UserRow | None, evidence: Mapping[str, str] | None = None
+) -> list[Problem]:
+    """Return one problem for each account of a collision: all but `kept` are rejected.
+
+    `evidence` says by user_id what a person decides by.
+    """
     problems = []
     for row in group:
         others = ", ".join(sorted(other.user_id for other in group if other is not row))
+        what = f"; {evidence[row.user_id]}" if evidence and row.user_id in evidence else ""
         if row is kept:
-            problems.append(_note(row, "email_collision", f"it keeps the address, also that of {others}"))
+            problems.append(
+                _note(row, "email_collision", f"it keeps the address, also that of {others}{what}")
+            )
         else:
-            problems.append(_reject(row, "email_collision", f"its address is also that of {others}"))
+            problems.append(_reject(row, "email_collision", f"its address is also that of {others}{what}"))
     return problems
+
+
+def evidence_of(created_at: int | None, recordings: int, latest: int | None, last_sign_in: int | None) -> str:
+    """Return what is known of an account that another one has the address of; times in microseconds."""
+    some = {0: "no recordings", 1: "one recording"}.get(recordings, f"{recordings} recordings")
+    last = f", the last of {moment_text(latest)}" if recordings else ""
+    made, seen = moment_text(created_at), moment_text(last_sign_in)
+    return f"made: {made}; {some}{last}; last sign-in: {seen}"
+
+
+def moment_text(moment: int | None) -> str:
+    """Return a moment as RFC 3339, to the second, or that it is not known."""
+    if moment is None or not EARLIEST <= moment <= LATEST:
+        return "not known"
+    return (EPOCH + moment * MICROSECOND).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def rejected(row: Row, code: str, sentence: str) -> Problem:

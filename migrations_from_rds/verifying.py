@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from migrations_from_rds import compare, proof, report
 from migrations_from_rds.compare import Verdict
-from migrations_from_rds.copying import STAGES, check_source, check_target, policy_of
+from migrations_from_rds.copying import STAGES, check_source, check_target, policy_of, tell_hidden_rows
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Status
 from migrations_from_rds.indexes import IndexCheck, Sums, index_of
@@ -19,7 +20,7 @@ from migrations_from_rds.rows import AUDIO_FILES, USERS
 from migrations_from_rds.send import Sender
 from migrations_from_rds.source import Snapshot, snapshot
 from migrations_from_rds.state import Known, State, looked_at
-from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Survey
+from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Lookups, Survey
 from migrations_from_rds.tables import model_of
 from migrations_from_rds.transform import Wanted
 from panzoto.config import Settings
@@ -78,14 +79,20 @@ def run(options: Options, settings: Settings, display: Display) -> Status:
     began = report.now()
     tables = BulkTables(options.threads)
     tables.identity()
+    token = None if options.old_token is None else proof.old_token(settings, options.old_token)
     passwords = [(email, proof.ask_password(email)) for email in options.accounts]
-    with looked_at(options.state_dir) as state, snapshot(options.database()) as source:
+    with (
+        looked_at(options.state_dir) as state,
+        snapshot(options.database(), options.layout) as source,
+    ):
         check_target(state, tables)
         source.check_schema()
         check_source(state, source)
+        tell_hidden_rows(source, display)
         verification = _Verification(options, state, tables, display)
         verification.run(source)
-        rejected = state.rejected_count()
+        rejected, gone_bad = state.rejected_count(), state.gone_bad_count()
+        report.print_problems(display, state, options.state_dir, codes=report.NAMED_CODES)
         problems = report.problem_counts(state)
     services = Services.build(settings) if passwords else None
     proofs = [
@@ -94,18 +101,27 @@ def run(options: Options, settings: Settings, display: Display) -> Status:
         if services is not None
     ]
     findings = verification.findings
-    _print(display, findings, rejected, proofs)
+    _print(display, findings, rejected, gone_bad, proofs)
+    if token is not None:
+        display.say(token.sentence)
     content = {
         "differences": findings.different,
         "difference_rows": [difference.to_json() for difference in findings.differences],
         "changed_since": [difference.to_json() for difference in findings.since],
         "counts": dict(findings.tally),
         "rejected": rejected,
+        "gone_bad": gone_bad,
+        "old_token_accepted": None if token is None else token.accepted,
         "problems": problems,
         "accounts": [{"email": p.email, "proved": not p.failure, "what": p.sentence()} for p in proofs],
     }
     report.write_report(options.state_dir, "verify", began, content)
-    failed = findings.different or any(p.failure for p in proofs) or (options.strict and rejected)
+    failed = (
+        findings.different
+        or any(p.failure for p in proofs)
+        or (token is not None and not token.accepted)
+        or (options.strict and (rejected or gone_bad))
+    )
     return Status.DIFFERENT if failed else Status.DONE
 
 
@@ -116,7 +132,7 @@ class _Verification:
         self._tables = tables
         self._display = display
         self._sender = Sender(tables, options.pace())
-        self._survey = Survey(state, policy_of(options, state))
+        self._survey = Survey(state, policy_of(options, state), Lookups.of(self._sender))
         self.findings = Findings()
 
     def run(self, source: Snapshot) -> None:
@@ -138,7 +154,8 @@ class _Verification:
                 self.findings.add(table, row_id, verdict)
 
     def _rows(self, table: str, source: Snapshot, sums: Sums, advance: Callable[[int], None]) -> None:
-        pages = source.files if table == AUDIO_FILES else source.users
+        read = source.files if table == AUDIO_FILES else source.users
+        whole: Iterator[Sequence[Any]] = read(EVERYTHING, ROWS_AT_ONCE)
         under_way: deque[tuple[int, list[Future[list[tuple[str, Verdict]]]]]] = deque()
 
         def finish() -> None:
@@ -149,7 +166,7 @@ class _Verification:
             advance(rows)
 
         with ThreadPoolExecutor(self._options.threads) as pool:
-            for page in pages(EVERYTHING, ROWS_AT_ONCE):
+            for page in chain(whole, source.without_id(table, ROWS_AT_ONCE)):
                 under_way.append((len(page), self._begin(table, page, sums, pool)))
                 if len(under_way) > PAGES_UNDER_WAY:
                     finish()
@@ -171,6 +188,9 @@ class _Verification:
             pool.submit(self._compare, table, as_read[at : at + MOST_KEYS], sums)
             for at in range(0, len(as_read), MOST_KEYS)
         ]
+        bad = [problem.row_id for problem in problems if problem.code == "gone_bad"]
+        if bad:
+            parts.append(pool.submit(self._compare_kept, table, bad, sums))
         if fed_back:
             parts.append(pool.submit(self._compare_mended, table, fed_back, sums))
         return parts
@@ -206,6 +226,12 @@ class _Verification:
         wanted = [file_id for file_id in others if file_id is not None]
         return self._sender.patiently(lambda: self._tables.fetch(AudioFile, wanted))
 
+    def _compare_kept(self, table: str, ids: list[str], sums: Sums) -> list[tuple[str, Verdict]]:
+        """Look for rows that went bad after they were copied: they must be there, whatever they hold."""
+        stored = self._fetch(table, ids)
+        sums.admit(stored.values())
+        return [(row_id, compare.kept(stored.get(row_id))) for row_id in ids]
+
     def _compare_mended(self, table: str, known: dict[str, Known], sums: Sums) -> list[tuple[str, Verdict]]:
         stored = self._fetch(table, list(known))
         sums.admit(stored.values())
@@ -231,7 +257,9 @@ def _worse(row: Verdict, claim: Verdict) -> Verdict:
     return claim if claim.code and (not row.code or not claim.since) else row
 
 
-def _print(display: Display, findings: Findings, rejected: int, proofs: list[proof.Proof]) -> None:
+def _print(
+    display: Display, findings: Findings, rejected: int, gone_bad: int, proofs: list[proof.Proof]
+) -> None:
     for difference in findings.differences:
         display.say(
             f"DIFFERENT  {difference.table}  {difference.row_id}  "
@@ -247,3 +275,8 @@ def _print(display: Display, findings: Findings, rejected: int, proofs: list[pro
     display.say(f"{findings.different} differences" if findings.different else "No difference")
     if rejected:
         display.say(f"{rejected} rows of the database are rejected by the rules and are not in DynamoDB")
+    if gone_bad:
+        display.say(
+            f"{gone_bad} rows could not be taken as they are now; "
+            "they stay in DynamoDB as they were copied (gone_bad)"
+        )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from panzoto.auth.passwords import Passwords
+from panzoto.auth.passwords import Passwords, opens_to_nobody
 from panzoto.auth.throttle import Throttle, account_subject, mail_subject, session_subject
 from panzoto.auth.tokens import Identity
 from panzoto.config import Argon2Parameters
@@ -101,7 +101,8 @@ class Accounts:
 
         One computation, whether or not the account exists; one more when its
         hash is of older parameters and one when it has no vault yet. Raises
-        `InvalidCredentials`, `AccountLocked`, `TooManyRequests`, `DamagedRecord`, `Busy` and `Unavailable`.
+        `InvalidCredentials`, `AccountLocked`, `AccountNeedsRecovery`, `TooManyRequests`, `DamagedRecord`,
+        `Busy` and `Unavailable`.
         """
         subject = account_subject(email)
         with self._throttle.attempt(subject):
@@ -300,11 +301,14 @@ class Accounts:
         account begins anew with a vault of its own: recordings that are there
         stay listed, with their objects, and never open again, so there may be
         none unless `discard_recordings` agrees to that. A recovery key that is
-        sent is used, whatever else is agreed to. Two computations on success.
-        Raises `AccountLocked`, `RecordingsWouldBeLost`, `InvalidRecoveryKey`, `RecoveryFailed`, `Conflict`.
+        sent is used, whatever else is agreed to. An account whose stored hash is
+        broken keeps its key salt, so that the password it had opens what it
+        opened before. Two computations on success. Raises `AccountLocked`,
+        `RecordingsWouldBeLost`, `InvalidRecoveryKey`, `RecoveryFailed`, `Conflict`.
         """
         # The code has proven that mail to the address reaches who sent it.
         self._refuse_locked(user, client)
+        keeps_salt = recovery_key is None and _is_broken(user)
         subjects = (account_subject(user.email), mail_subject(user.email))
         if recovery_key is not None:
             key = _parsed(recovery_key)
@@ -314,18 +318,20 @@ class Accounts:
                 user.replace_password_by_mail(new)
             event_type = "recovered"
         else:
-            new = self._start_over(user, new_password, discard_recordings)
+            new = self._start_over(user, new_password, discard_recordings or keeps_salt, keeps_salt)
             event_type = "password_changed"
         grant = self._begin_anew(user, new, client, event_type, Attempts.reset_of(*subjects), by="mail")
-        self._mailbox.password_reset(user, client, started_over=recovery_key is None)
+        self._mailbox.password_reset(user, client, started_over=recovery_key is None, keeps_salt=keeps_salt)
         return user, grant
 
-    def _start_over(self, user: User, new_password: str, discard_recordings: bool) -> NewPassword:
+    def _start_over(
+        self, user: User, new_password: str, discard_recordings: bool, keeps_salt: bool
+    ) -> NewPassword:
         if not discard_recordings and (user.counted_usage()[0] or AudioFile.any_of(user.user_id)):
             raise RecordingsWouldBeLost()
         new = NewPassword(
             password_hash=self._passwords.hash(new_password),
-            key_salt=os.urandom(KEY_SALT_BYTES),
+            key_salt=user.salt() if keeps_salt else os.urandom(KEY_SALT_BYTES),
             vault=self._wrap(vaults.new_vault_key(), user.user_id, new_password),
             wrapped_direct_keys=[],
             ends=self._ending(user, None),
@@ -468,6 +474,12 @@ class Accounts:
 
     def _wrap(self, vault_key: bytes, user_id: str, password: str) -> Vault:
         return vaults.wrap(vault_key, user_id, password, self._parameters, self._permits)
+
+
+def _is_broken(user: User) -> bool:
+    """Whether no password can be verified and none has made a vault, as of some rows that were migrated."""
+    stored = user.value("password_hash")
+    return stored is not None and user.value("vault") is None and opens_to_nobody(stored)
 
 
 def _parsed(recovery_key: str) -> bytes:

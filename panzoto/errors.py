@@ -105,6 +105,17 @@ class BeingDeleted(PanzotoError):
     sentence = "The account is being deleted"
 
 
+class AccountNeedsRecovery(PanzotoError):
+    """The stored hash is broken, so that no password can be right; a reset by mail keeps the key salt."""
+
+    status = 403
+    code = "account_needs_recovery"
+    sentence = (
+        "This account's password cannot be checked any more; please ask for a code by mail (forgot password) "
+        "and set the password you had, which opens your recordings again"
+    )
+
+
 class RecoveryFailed(PanzotoError):
     """A wrong recovery key and an unknown account look the same."""
 

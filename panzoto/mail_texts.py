@@ -97,13 +97,20 @@ class Letters:
             f"key, and then make a new recovery key; after that the old one is not taken any more. {COPIES}",
         )
 
-    def password_reset(self, to: str, client: Client, at: datetime, started_over: bool) -> Letter:
+    def password_reset(
+        self, to: str, client: Client, at: datetime, started_over: bool, keeps_salt: bool = False
+    ) -> Letter:
         effect = (
             "The account has begun anew without a recovery key: recordings that were made before can never "
             "be opened again. An earlier recovery key is not taken any more; please make a new one."
             if started_over
             else "All recordings open with the new password, and the recovery key stays valid."
         )
+        if keeps_salt:
+            effect = (
+                "What was stored of your earlier password was damaged. If the new password is the one that "
+                "you had before, all recordings open again; with another one they stay closed."
+            )
         return self._letter(
             "password-reset",
             to,

@@ -47,10 +47,13 @@ class Mailbox:
         self._know_device(user, client)
         self._tell(user, lambda to: self._letters.recovered(to, client, now()))
 
-    def password_reset(self, user: User, client: Client, started_over: bool) -> None:
-        """The password was reset by mail; `started_over` when that was without the recovery key."""
+    def password_reset(self, user: User, client: Client, started_over: bool, keeps_salt: bool) -> None:
+        """The password was reset by mail; `started_over` when that was without the recovery key.
+
+        `keeps_salt` when the password that the account had goes on opening its recordings.
+        """
         self._know_device(user, client)
-        self._tell(user, lambda to: self._letters.password_reset(to, client, now(), started_over))
+        self._tell(user, lambda to: self._letters.password_reset(to, client, now(), started_over, keeps_salt))
 
     def recovery_key_made(self, user: User, client: Client) -> None:
         self._tell(user, lambda to: self._letters.recovery_key_made(to, client, now()))

@@ -46,6 +46,12 @@ OWNERS: dict[str, tuple[str, ...]] = {
     # An export carries `open_recordings` away, so that it can use nothing of ours.
     "cryptography": ("panzoto.crypto", "panzoto.open_recordings"),
     "psycopg": ("migrations_from_rds.source",),
+    "cryptography": ("panzoto.crypto",),
+    "psycopg": (
+        "migrations_from_rds.source",
+        "migrations_from_rds.source_queries",
+        "migrations_from_rds.source_schema",
+    ),
     "dotenv": ("panzoto.config",),
     "structlog": ("panzoto.logs",),
     "opentelemetry": ("panzoto.tracing", "panzoto.span_export"),

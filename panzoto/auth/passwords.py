@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -14,12 +16,26 @@ from argon2.low_level import hash_secret_raw
 
 from panzoto.config import Argon2Parameters
 from panzoto.crypto.permits import HashPermits
-from panzoto.errors import DamagedRecord, InvalidPassword
+from panzoto.errors import AccountNeedsRecovery, DamagedRecord, InvalidPassword
 
 MIN_CHARACTERS = 8
 MAX_CHARACTERS = 256
 SALT_BYTES = 16
 HASH_BYTES = 32
+# An encoded hash as the reference implementation reads it (its encoding.c): numbers without leading
+# zeros, base64 without padding; `v` may be absent, which means 16.
+ENCODED = re.compile(
+    r"\$argon2(?:id|i|d)(?:\$v=(?P<v>[0-9]+))?"
+    r"\$m=(?P<m>[0-9]{1,10}),t=(?P<t>[0-9]{1,10}),p=(?P<p>[0-9]{1,10})"
+    r"\$(?P<salt>[A-Za-z0-9+/]*)\$(?P<digest>[A-Za-z0-9+/]*)"
+)
+VERSIONS = (None, "16", "19")
+LEAST_SALT_BYTES = 8
+LEAST_DIGEST_BYTES = 4
+# RFC 9106, 3.1: lanes, passes, and KiB of memory, of which each lane needs eight.
+MOST_LANES = 2**24 - 1
+MOST_OF_OTHERS = 2**32 - 1
+MEMORY_PER_LANE = 8
 
 
 class Passwords:
@@ -46,12 +62,17 @@ class Passwords:
             return self._hasher.hash(password.encode("utf-8"))
 
     def verify(self, password: str, encoded: str) -> None:
-        """Raises `InvalidPassword`, or `DamagedRecord` for a hash that cannot or must not be computed."""
+        """Raises `InvalidPassword`, or for a hash that no password opens `AccountNeedsRecovery`.
+
+        `DamagedRecord` for one that must not be computed, or is of another kind.
+        """
         _refuse_unbearable(encoded)
         with self._permits.one():
             try:
                 self._hasher.verify(encoded, password.encode("utf-8"))
             except VerifyMismatchError as error:
+                if digest_seems_cut(encoded):
+                    raise AccountNeedsRecovery() from error
                 raise InvalidPassword() from error
             except (InvalidHashError, VerificationError) as error:
                 raise DamagedRecord() from error
@@ -89,7 +110,59 @@ class Passwords:
         return self._hasher.check_needs_rehash(encoded)
 
 
+def is_argon2(encoded: str) -> bool:
+    """Whether `encoded` was meant as an Argon2 hash, whole or not."""
+    return encoded.startswith("$argon2")
+
+
+def flaw_of(encoded: str) -> str | None:  # noqa: PLR0911 - one return for each rule
+    """Return why no password can be verified by the Argon2 hash `encoded`, or None for one that can."""
+    found = ENCODED.fullmatch(encoded)
+    if found is None:
+        return "it is cut or has characters that no Argon2 hash has"
+    if found["v"] not in VERSIONS:
+        return "its version is neither 16 nor 19"
+    if any(found[name] != str(int(found[name])) for name in "mtp"):
+        return "its costs are written with leading zeros"
+    memory, passes, lanes = (int(found[name]) for name in "mtp")
+    if not 1 <= passes <= MOST_OF_OTHERS:
+        return "its number of passes (t) is none that Argon2 computes"
+    if not 1 <= lanes <= MOST_LANES:
+        return "its number of lanes (p) is none that Argon2 computes"
+    if not MEMORY_PER_LANE * lanes <= memory <= MOST_OF_OTHERS:
+        return f"its memory (m) is none that Argon2 computes: it must be {MEMORY_PER_LANE} times p at least"
+    salt, digest = _unpadded(found["salt"]), _unpadded(found["digest"])
+    if salt is None or len(salt) < LEAST_SALT_BYTES:
+        return "its salt is cut or is not base64"
+    if digest is None or len(digest) < LEAST_DIGEST_BYTES:
+        return "its digest is cut or is not base64"
+    return None
+
+
+def digest_seems_cut(encoded: str) -> bool:
+    """Whether the digest has a length that nobody chooses, so that no password gives it."""
+    found = ENCODED.fullmatch(encoded)
+    digest = None if found is None else _unpadded(found["digest"])
+    return digest is None or len(digest) < SALT_BYTES or len(digest) % 8 != 0
+
+
+def opens_to_nobody(encoded: str) -> bool:
+    """Whether an Argon2 hash is broken, or cut, in such a way that no password can be right."""
+    return is_argon2(encoded) and (flaw_of(encoded) is not None or digest_seems_cut(encoded))
+
+
+def _unpadded(text: str) -> bytes | None:
+    """Return what base64 without padding stands for, None where bits are left over or missing."""
+    try:
+        value = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return None
+    return value if base64.b64encode(value).rstrip(b"=").decode("ascii") == text else None
+
+
 def _refuse_unbearable(encoded: str) -> None:
+    if is_argon2(encoded) and flaw_of(encoded) is not None:
+        raise AccountNeedsRecovery()
     try:
         stored = extract_parameters(encoded)
     except (InvalidHashError, ValueError) as error:

@@ -65,6 +65,18 @@ class Tokens:
             raise TokenInvalid() from error
         return _identity(claims)
 
+    def is_signed_here(self, token: str) -> bool:
+        """Whether one of the secrets signed `token`, be it expired or not."""
+        try:
+            head, _ = unverified_parts(token, LONGEST_TOKEN)
+        except (TokenInvalid, ValueError, RecursionError):
+            return False
+        named = self._keys.get(head["kid"]) if isinstance(head.get("kid"), str) else None
+        keys = (
+            [] if named is None and "kid" in head else [named] if named is not None else self._keys.values()
+        )
+        return any(_is_signed_by(token, key) for key in keys)
+
     def _verified(self, token: str, head: dict[str, Any]) -> dict[str, Any]:
         if "kid" in head:
             key = self._keys.get(head["kid"]) if isinstance(head["kid"], str) else None
@@ -88,6 +100,19 @@ def _decode(token: str, key: bytes) -> dict[str, Any]:
     if isinstance(claims["exp"], bool) or not claims["exp"] > time.time():
         raise TokenInvalid()
     return claims
+
+
+def _is_signed_by(token: str, key: bytes) -> bool:
+    try:
+        jwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False},
+        )
+    except jwt.InvalidTokenError:
+        return False
+    return True
 
 
 def _identity(claims: dict[str, Any]) -> Identity:

@@ -37,7 +37,14 @@ def register(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
 @entrance.post("/login")
 @entrance.doc(operationId="logIn")
 @entrance.arguments(Credentials)
-@entrance.answers(200, AccountShape, "Signed in", errors.InvalidCredentials, errors.AccountLocked)
+@entrance.answers(
+    200,
+    AccountShape,
+    "Signed in",
+    errors.InvalidCredentials,
+    errors.AccountLocked,
+    errors.AccountNeedsRecovery,
+)
 def login(wanted: dict[str, str]) -> dict[str, Any]:
     """Sign in with email and password."""
     limit_address("login")

@@ -39,8 +39,10 @@ from panzoto.errors import PanzotoError, Unavailable
 from panzoto.models import connection
 from panzoto.models.attributes import EPOCH, PER_SECOND, EpochAttribute, StoredModel, rfc3339
 from panzoto.models.audio_file import AudioFile
+from panzoto.models.change import Change
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta
+from panzoto.models.session import Session
 from panzoto.models.user import User
 
 Item = dict[str, dict[str, Any]]
@@ -134,7 +136,7 @@ def digest(row: Migrated) -> bytes:
 
 
 def user_item(user: MigratedUser, origin: str) -> Item:
-    """Return the item of `user`, whose recordings the service numbers and counts when it first has to."""
+    """Return the item of `user`; what is known of their recordings is `bookkeeping`."""
     moment = EPOCH + timedelta(microseconds=user.created_at)
     item: Item = {
         "user_id": {"S": user.user_id},
@@ -150,8 +152,32 @@ def user_item(user: MigratedUser, origin: str) -> Item:
     return item
 
 
-def recording_item(recording: MigratedRecording, origin: str) -> Item:
-    """Return the item of `recording`."""
+def bookkeeping(recordings: int, size: int, number: int | None) -> Item:
+    """Return what an account notes when all its recordings have claims and are numbered and counted.
+
+    As `panzoto.models.library.settle` leaves it. `number` is at least that of its latest change.
+    """
+    item: Item = {
+        "claims_complete": {"BOOL": True},
+        "used_recordings": {"N": str(recordings)},
+        "used_bytes": {"N": str(size)},
+    }
+    return item if number is None else item | {"change_number": {"N": str(number)}}
+
+
+def number_of(item: Item) -> int | None:
+    """Return the `change_number` of an account or a recording, None where it has none."""
+    value = item.get("change_number", {}).get("N")
+    return None if value is None else int(value)
+
+
+def change_item(user_id: str, number: int, file_id: str) -> Item:
+    """Return the entry of a recording in the list of its owner's changes."""
+    return {"user_id": {"S": user_id}, "number": {"N": str(number)}, "file_id": {"S": file_id}}
+
+
+def recording_item(recording: MigratedRecording, origin: str, number: int | None = None) -> Item:
+    """Return the item of `recording`; one with a `number` is listed by when it was made, too."""
     moment = EPOCH + timedelta(microseconds=recording.uploaded_at)
     item: Item = {
         "file_id": {"S": recording.file_id},
@@ -161,6 +187,8 @@ def recording_item(recording: MigratedRecording, origin: str) -> Item:
         "uploaded_at_iso": {"S": rfc3339(moment)},
         ORIGIN: {"S": origin},
     }
+    if number is not None:
+        item |= {"change_number": {"N": str(number)}, "listed_at": item["uploaded_at"]}
     if recording.file_size is not None:
         item["file_size"] = {"N": str(recording.file_size)}
     return item
@@ -250,9 +278,9 @@ def _size(item: Item) -> int:
     return total
 
 
-def put_new(model: type[StoredModel], item: Item) -> Action:
-    """Write `item` unless there is one under its key."""
-    key = key_name(model)
+def put_new(model: type[StoredModel], item: Item, key: str = "") -> Action:
+    """Write `item` unless there is one under its key, of which `key` names an attribute."""
+    key = key or key_name(model)
     return {
         "Put": {
             "TableName": model.Meta.table_name,
@@ -272,6 +300,23 @@ def delete(model: type[StoredModel], stored: Item) -> Action:
     key = key_name(model)
     where = {"TableName": model.Meta.table_name, "Key": {key: stored[key]}}
     return {"Delete": {**where, **_unchanged(model, stored)}}
+
+
+def delete_entry(user_id: str, number: int) -> Action:
+    """Delete an entry of the list of changes, if it is there."""
+    key = {"user_id": {"S": user_id}, "number": {"N": str(number)}}
+    return {"Delete": {"TableName": Change.Meta.table_name, "Key": key}}
+
+
+def place_of(action: Action) -> tuple[str, str]:
+    """Return the table and the key that an action is about."""
+    ((_, what),) = action.items()
+    item, table = what.get("Key") or what["Item"], what["TableName"]
+    if table == Change.Meta.table_name:
+        return table, f"{item['user_id']['S']}/{item['number']['N']}"
+    # The key comes first in every item that is made here.
+    (value, *_) = item.values()
+    return table, value["S"]
 
 
 @cache
@@ -383,6 +428,23 @@ class BulkTables:
         except ConditionRefused:
             return
 
+    def last_seen(self, user_id: str) -> int | None:
+        """Return when a session of the account was last used, in microseconds, None where it has none.
+
+        A table of sessions that is not there, or that we may not read, knows of none.
+        """
+        request = {
+            "TableName": Session.Meta.table_name,
+            "KeyConditionExpression": "user_id = :id",
+            "ExpressionAttributeValues": {":id": {"S": user_id}},
+        }
+        try:
+            found = self._call(lambda: self._client.query(**request)).get("Items", [])
+        except AwsRefused:
+            return None
+        moments = [_microseconds(item["last_seen_at"]["N"]) for item in found if "last_seen_at" in item]
+        return max(moments, default=None)
+
     def pages(self, model: type[StoredModel], index: str | None = None) -> Iterator[list[Item]]:
         """Yield all of a table, or of one of its indexes, a page at a time; the next one is read meanwhile.
 
@@ -417,6 +479,7 @@ class BulkTables:
 
         Raises `TableMissing`.
         """
+        self._describe(Change)
         tables = (self._describe(model) for model in (User, AudioFile, Claim))
         return json.dumps([[table.get("TableArn"), table.get("TableId")] for table in tables])
 
@@ -453,6 +516,18 @@ class BulkTables:
 
 # What AWS promises for a new on-demand table, before it has grown.
 ON_DEMAND_UNITS = 4000
+REMEDIES = {
+    (
+        "ExpiredTokenException",
+        "ExpiredToken",
+        "RequestExpired",
+    ): "the AWS credentials have expired, so renew them",
+    ("AccessDeniedException",): "the AWS credentials lack a right that docs/migration.md names",
+    (
+        "UnrecognizedClientException",
+        "InvalidSignatureException",
+    ): "the AWS credentials are not valid (any more)",
+}
 TABLE_NOT_FOUND = "ResourceNotFoundException"
 
 
@@ -473,7 +548,8 @@ def _translated(error: ClientError) -> Exception:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in PASSING or status >= 500:
         return Unavailable(f"DynamoDB failed with {code or status}")
-    return AwsRefused(f"DynamoDB refused {error.operation_name}: {code}")
+    why = next((f"; {remedy}" for names, remedy in REMEDIES.items() if code in names), "")
+    return AwsRefused(f"DynamoDB refused {error.operation_name}: {code}{why}")
 
 
 def _cancelled(error: ClientError) -> Exception:

@@ -551,9 +551,7 @@ DAMAGED: dict[str, dict[str, dict[str, str]]] = {
     "hash of 21 passes": {"password_hash": argon2_hash(passes=21)},
     "hash of 17 lanes": {"password_hash": argon2_hash(lanes=17)},
     "hash of 4e9 passes": {"password_hash": argon2_hash(passes=4_000_000_000)},
-    "hash of no memory": {"password_hash": argon2_hash(memory_kib=0)},
     "hash that is none": {"password_hash": {"S": "plain"}},
-    "hash cut short": {"password_hash": {"S": "$argon2id$v=19$m=19456,t=2,p=1$AAAA"}},
     "hash of another scheme": {"password_hash": {"S": "$2b$12$" + "a" * 53}},
     "empty hash": {"password_hash": {"S": ""}},
     "vault of 64 GiB": {"vault": vault_asking(memory_cost_kib=64 * 1024 * 1024)},
@@ -579,6 +577,53 @@ def damaged(service: Service, attributes: dict[str, dict[str, str]]) -> tuple[st
     row = rows.user_row(service, user_id)
     service.dynamodb().put_item(TableName=rows.USERS_TABLE, Item=row | attributes)
     return email, user_id
+
+
+def broken(encoded: str) -> dict[str, dict[str, str]]:
+    return {"password_hash": {"S": encoded}}
+
+
+WHOLE = argon2_hash()["S"]
+BROKEN: dict[str, dict[str, dict[str, str]]] = {
+    "cut behind the costs": broken("$argon2id$v=19$m=19456,t=2,p=1$AAAA"),
+    "digest cut to no base64": broken(WHOLE[:-2]),
+    "digest cut to another length": broken(WHOLE[:-5]),
+    "digest missing": broken(WHOLE.rpartition("$")[0] + "$"),
+    "salt of no base64": broken(WHOLE.replace("AAAA", "A*AA", 1)),
+    "padding": broken(WHOLE + "="),
+    "memory below eight for a lane": {"password_hash": argon2_hash(memory_kib=8, lanes=2)},
+    "no memory": {"password_hash": argon2_hash(memory_kib=0)},
+    "no passes": {"password_hash": argon2_hash(passes=0)},
+    "no lanes": {"password_hash": argon2_hash(lanes=0)},
+    "another version": broken(WHOLE.replace("v=19", "v=18")),
+}
+
+
+class TestBrokenHashes:
+    """A row whose Argon2 hash no password can have: its owner is told the way back, whatever they type."""
+
+    @pytest.mark.parametrize("name", BROKEN)
+    def test_its_owner_is_led_to_the_reset_by_mail(self, service: Service, name: str) -> None:
+        email, user_id = damaged(service, BROKEN[name])
+        for password in (PASSWORD, "any other password"):
+            answer = login(service, email, password)
+            assert (answer.status_code, answer.json()["code"]) == (403, "account_needs_recovery"), answer.text
+            assert "by mail" in answer.json()["error"]
+        now = int(time.time())
+        claims = {"user_id": user_id, "iat": now, "exp": now + 600}
+        token = jwt.encode(claims, (service.data_dir / "secret_key").read_text().strip(), "HS256")
+        answer = service.call(
+            "POST", "/api/decrypt-audio", token, json={"password": PASSWORD, "file_id": "x"}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (403, "account_needs_recovery"), answer.text
+
+    def test_others_are_told_nothing(self, service: Service, account: dict[str, Any]) -> None:
+        answers = [
+            login(service, email, "not the password") for email in (account["user"]["email"], fresh_email())
+        ]
+        assert [(a.status_code, a.json()["code"], a.json()["error"]) for a in answers] == [
+            (401, "invalid_credentials", "Invalid email or password")
+        ] * 2
 
 
 class TestDamagedRows:

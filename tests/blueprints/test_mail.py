@@ -249,6 +249,33 @@ class TestForgotten:
         assert login(service, email, NEW).status_code == 200
 
 
+class TestABrokenHash:
+    """An account whose stored hash no password can have, as some that were migrated."""
+
+    def test_who_sets_the_password_they_had_hears_everything_again(self, service: Service) -> None:
+        email, key_salt, plain = (
+            f"{uuid.uuid4().hex}@example.com",
+            bytes(range(32)),
+            b"#!AMR\nstill there" * 90,
+        )
+        user_id = rows.put_user(service, email, PASSWORD, key_salt)
+        row = rows.user_row(service, user_id)
+        cut = {"password_hash": {"S": row["password_hash"]["S"][:-2]}}
+        service.dynamodb().put_item(TableName=rows.USERS_TABLE, Item=row | cut)
+        s3_key = f"users/{user_id}/old.3gp"
+        file_id = rows.put_file(service, user_id, s3_key)
+        service.put_object(s3_key, single_shot(PASSWORD, key_salt.hex(), plain))
+        refused(login(service, email, PASSWORD), 403, "account_needs_recovery")
+        answer = reset(service, reset_code(service, email), PASSWORD)
+        assert answer.status_code == 200, answer.text
+        fresh = answer.json()
+        assert fresh["key_salt"] == key_salt.hex()
+        assert hear(service, fresh["token"], file_id, PASSWORD) == plain
+        assert login(service, email, PASSWORD).status_code == 200
+        told = " ".join(mails.text(mails.wait_for(service, email, "password-reset")).split())
+        assert "all recordings open again" in told
+
+
 class TestReset:
     def test_an_account_without_recordings_simply_gets_its_password(
         self, service: Service, account: dict[str, Any]

@@ -30,6 +30,29 @@ from tests.support.postgres import Database
 LEGACY = Legacy(USER_EVERY * len(USER_KINDS), FILE_EVERY * len(FILE_KINDS))
 
 
+def check_books(migration: Migration) -> None:
+    """Every account is counted and every recording numbered, as the service itself leaves them."""
+    owned: dict[str, list[Item]] = {}
+    changes = migration.changes()
+    for item in migration.recordings().values():
+        owned.setdefault(item["user_id"]["S"], []).append(item)
+    for owner, user in migration.users().items():
+        theirs = owned.pop(owner, [])
+        assert user["claims_complete"] == {"BOOL": True}
+        assert int(user["used_recordings"]["N"]) == len(theirs)
+        assert int(user["used_bytes"]["N"]) == sum(
+            int(item.get("file_size", {"N": "0"})["N"]) for item in theirs
+        )
+        numbers = [int(item["change_number"]["N"]) for item in theirs]
+        assert int(user.get("change_number", {"N": "0"})["N"]) >= max(numbers, default=0)
+        assert all(item["listed_at"] == item["uploaded_at"] for item in theirs)
+        entries = {place: entry for place, entry in changes.items() if entry["user_id"]["S"] == owner}
+        assert {(int(e["number"]["N"]), e["file_id"]["S"]) for e in entries.values()} == {
+            (int(item["change_number"]["N"]), item["file_id"]["S"]) for item in theirs
+        }
+    assert owned == {}
+
+
 class TestEverything:
     """One copy of everything that can be untidy."""
 
@@ -59,10 +82,11 @@ class TestEverything:
             assert item["email"] == expected[name]["email"]
             assert item["password_hash"] == expected[name]["password_hash"]
             assert item.get("email_display", {}).get("S") == expected[name]["display"]
-            assert "claims_complete" not in item
         self.check_recordings(migration, set(users))
         claims = migration.claims()
-        assert len(claims) == fake.counts()["writes"] - len(users) - len(migration.recordings())
+        recordings = migration.recordings()
+        assert len(claims) == fake.counts()["writes"] - len(users) - 2 * len(recordings)
+        check_books(migration)
         for item in users.values():
             assert claims[f"email#{item['email']['S']}"]["user_id"] == item["user_id"]
 

@@ -60,7 +60,10 @@ class TestNothingStored:
 
 class TestSomethingStored:
     def test_our_own_write_whose_reply_was_lost(self) -> None:
-        assert decide(WANTED_USER, item_of(USER), None, None, OURS) is Decision.ALREADY_OURS
+        claim = bulk.claim_item(USER, OURS)
+        assert decide(WANTED_USER, item_of(USER), claim, None, OURS) is Decision.ALREADY_OURS
+        # One that lacks its claim is given it.
+        assert decide(WANTED_USER, item_of(USER), None, None, OURS) is Decision.CLAIM
 
     def test_the_same_from_elsewhere(self) -> None:
         assert decide(WANTED_USER, item_of(USER, "rds-other"), None, None, OURS) is Decision.ALREADY_THERE
@@ -91,10 +94,10 @@ class TestSomethingStored:
         counted = item_of(EARLIER, claims_complete={"BOOL": True}, used_bytes={"N": "5"})
         assert decide(WANTED_USER, counted, None, written(EARLIER), OURS) is Decision.REPLACE
 
-    def test_a_numbered_recording_is_left(self) -> None:
+    def test_a_numbered_recording_is_replaced_since_each_is_numbered(self) -> None:
         earlier = RECORDING._replace(file_size=4)
         numbered = item_of(earlier, change_number={"N": "1"})
-        assert decide(WANTED_RECORDING, numbered, None, written(earlier), OURS) is Decision.LEFT_NEWER
+        assert decide(WANTED_RECORDING, numbered, None, written(earlier), OURS) is Decision.REPLACE
 
     def test_an_address_is_not_taken_from_another_account(self) -> None:
         before = USER._replace(email="anna@old.example.com")

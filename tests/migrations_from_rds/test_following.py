@@ -8,6 +8,7 @@ import pytest
 
 from migrations_from_rds.errors import Status
 from tests.migrations_from_rds.filling import add_file, add_user
+from tests.migrations_from_rds.test_copying import check_books
 from tests.support.dynamodb_fake import Fake
 from tests.support.legacy import BCRYPT, HASH, file_id, key_salt, user_id
 from tests.support.migration import Item, Migration
@@ -180,7 +181,7 @@ class TestDelta:
         database.execute("UPDATE users SET key_salt = %s WHERE user_id = %s", [key_salt(5), user_id(5)])
         database.execute("DELETE FROM audio_files WHERE file_id = %s", [file_id(3)])
         before = fake.counts()["writes"]
-        migration.done("copy", "--since-last")
+        migration.done("copy", "--since-last", "--remove-at-most", "1")
         report = migration.report()["tables"]
         assert (report["users"]["written"], report["users"]["replaced"]) == (2, 1)
         assert report["audio_files"]["written"] == 3
@@ -191,11 +192,13 @@ class TestDelta:
         assert "email#p2@example.com" not in claims
         assert claims["email#new@example.com"]["user_id"] == {"S": user_id(2)}
         assert "s3key#users/3.3gp" not in claims
-        # Two accounts, three recordings, each with a claim; one account and its two claims; one taken away.
-        assert fake.counts()["writes"] - before == 5 * 2 + 3 + 2
+        # Two accounts and three recordings, each with a claim, these with an entry among the changes; one
+        # account and its two claims; one recording taken away; and two that were there counted again.
+        assert fake.counts()["writes"] - before == 2 * 2 + 3 * 3 + 3 + 3 + 2
+        check_books(migration)
         migration.done("verify", "--strict")
         migration.done("copy", "--since-last")
-        assert fake.counts()["writes"] - before == 15
+        assert fake.counts()["writes"] - before == 21
 
     def test_it_reads_only_what_changed(self, migration: Migration, database: Database) -> None:
         database.execute("UPDATE users SET password_hash = %s WHERE user_id = %s", [HASH + "A", user_id(1)])
@@ -210,7 +213,7 @@ class TestDelta:
         change(migration, "panzoto-audio-files", migration.recordings()[file_id(2)], format="v2")
         database.execute("UPDATE users SET password_hash = %s WHERE user_id = %s", [HASH + "A", user_id(1)])
         database.execute("DELETE FROM audio_files WHERE file_id = %s", [file_id(2)])
-        outcome = migration.done("copy", "--since-last")
+        outcome = migration.done("copy", "--since-last", "--remove-at-most", "1")
         assert migration.users()[user_id(1)]["password_hash"] == signed_in["password_hash"]
         assert file_id(2) in migration.recordings()
         assert "left_newer" in outcome.out
@@ -219,14 +222,13 @@ class TestDelta:
     def test_new_recordings_of_a_counted_account_are_counted_again(
         self, migration: Migration, database: Database
     ) -> None:
-        counted = migration.users()[user_id(1)] | {
-            "claims_complete": {"BOOL": True},
-            "used_bytes": {"N": "10"},
-        }
+        # The service has recorded something meanwhile, so the numbers that follow are its own to give.
+        counted = migration.users()[user_id(1)] | {"used_bytes": {"N": "99"}, "change_number": {"N": "77"}}
         migration.put("panzoto-users", counted)
         add_file(database, 8, 1)
         migration.done("copy", "--since-last")
         assert "claims_complete" not in migration.users()[user_id(1)]
+        assert "change_number" not in migration.recordings()[file_id(8)]
 
     def test_it_wants_a_finished_copy(self, migration: Migration) -> None:
         (migration.state / "manifest.sqlite3").unlink()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from argon2 import PasswordHasher
 
@@ -75,6 +76,19 @@ class TestMovingIn:
         assert missing["id"] == file_id(3)
         assert move.users() == {}
 
+    def test_1_a_bucket_that_holds_nothing_or_is_not_there_is_told_in_a_sentence(
+        self, move: Migration, house: Service
+    ) -> None:
+        house.s3().create_bucket(Bucket="panzoto-nothing-in-it")
+        for bucket, said in (
+            ("panzoto-nothing-in-it", "holds no object at all"),
+            ("panzoto-none", "does not exist"),
+        ):
+            outcome = move.run("plan", "--check-bucket", environment={"S3_BUCKET": bucket})
+            assert outcome.status == Status.REFUSED
+            assert f"The bucket {bucket} {said}" in outcome.err
+            assert "object_missing" not in outcome.out
+
     def test_2_the_copy(self, move: Migration) -> None:
         move.done("copy")
         assert move.users().keys() == {user_id(1), user_id(2)}
@@ -137,6 +151,23 @@ class TestMovingIn:
         outcome = move.run("verify")
         assert outcome.status == Status.DONE
         assert {entry["id"] for entry in move.report()["changed_since"]} <= {user_id(1)}
+
+    def test_7_a_token_of_the_legacy_service_is_proved(
+        self, move: Migration, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        secret = "a legacy service's own secret that is long enough"
+        claims = {"user_id": user_id(1), "iat": 1_700_000_000, "exp": 1_700_086_400}
+        token = jwt.encode(claims, secret, "HS256")
+        for fallbacks, status in (("", Status.DIFFERENT), (secret, Status.DONE)):
+            for given in ("option", "line"):
+                monkeypatch.setattr("sys.stdin", io.StringIO(token + "\n"))
+                arguments = ["--old-token", token] if given == "option" else ["--old-token"]
+                outcome = move.run("verify", *arguments, environment={"SECRET_KEY_FALLBACKS": fallbacks})
+                assert outcome.status == status, outcome
+                assert ("SECRET_KEY_FALLBACKS" in outcome.out) == (not fallbacks)
+                left = outcome.out + outcome.err + (move.state / "report.json").read_text("utf-8")
+                assert token not in left
+                assert secret not in left
 
     def test_8_what_was_used_since_is_left_by_a_copy_and_by_a_rollback(self, move: Migration) -> None:
         users = move.users()

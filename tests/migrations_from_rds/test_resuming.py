@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 
@@ -25,7 +26,12 @@ SLOWLY = ["--max-write-units", "2500"]
 
 
 def written(migration: Migration) -> int:
-    return len(migration.users()) + len(migration.recordings()) + len(migration.claims())
+    return (
+        len(migration.users())
+        + len(migration.recordings())
+        + len(migration.claims())
+        + len(migration.changes())
+    )
 
 
 def wait_for_writes(fake: Fake, count: int) -> None:
@@ -120,8 +126,9 @@ class TestFaults:
         began = time.monotonic()
         migration.done("copy", "--max-write-units", "200")
         seconds = time.monotonic() - began
-        # Two for the row, two for its claim, and one for each index, of which recordings have two.
-        units = 10 * 5 + 60 * 6
+        # Two for the row, two for its claim, for a recording two for its entry among the changes, and one for
+        # each index, of which recordings have three.
+        units = 10 * 5 + 60 * 9
         assert migration.report()["write_units"] == units
         assert seconds > units / 200
 
@@ -132,6 +139,43 @@ class TestFaults:
             outcome = migration.run("copy")
         assert outcome.status == Status.REFUSED
         assert "Another run" in outcome.err
+
+
+class TestRefusedMidway:
+    """Once a row was written or removed a run ends with 4, and says how far it came and why."""
+
+    def check(self, migration: Migration, fake: Fake, writes: int, *arguments: str) -> None:
+        fake.refuse_after(writes)
+        outcome = migration.run(*arguments)
+        fake.refuse_after(None)
+        assert outcome.status == Status.STOPPED, outcome
+        assert "the AWS credentials have expired, so renew them" in outcome.err
+        assert re.search(r"about [\d,]+ rows had been written or removed by then", outcome.err), outcome.err
+        assert "nothing was written" not in outcome.err
+        assert "run the same command again to go on" in outcome.err
+
+    def test_a_copy_a_delta_and_a_rollback(
+        self, migration: Migration, database: Database, fake: Fake
+    ) -> None:
+        fill(database, Legacy(300, 900, untidy=False))
+        self.check(migration, fake, 1000, "copy")
+        migration.done("copy")
+        database.execute("UPDATE audio_files SET file_size = 5")
+        self.check(migration, fake, 400, "copy", "--since-last")
+        migration.done("copy", "--since-last")
+        migration.done("verify")
+        self.check(migration, fake, 400, "rollback", "--yes")
+        migration.done("rollback", "--yes")
+        assert written(migration) == 0
+        assert migration.changes() == {}
+
+    def test_before_anything_was_written_it_is_refused(
+        self, migration: Migration, database: Database, fake: Fake
+    ) -> None:
+        add_user(database, 1)
+        fake.refuse_after(0)
+        assert migration.run("copy").status == Status.REFUSED
+        fake.refuse_after(None)
 
 
 class TestComingLate:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -11,7 +13,9 @@ import pytest
 
 from migrations_from_rds.errors import MigrationError, Refused, SourceBroken, Status
 from migrations_from_rds.rows import EPOCH, LATEST
-from migrations_from_rds.source import COARSE_EMAIL, Since, snapshot
+from migrations_from_rds.source import Since, snapshot
+from migrations_from_rds.source_failures import connection_failure
+from migrations_from_rds.source_queries import coarse_email
 from migrations_from_rds.transform import normalise
 from tests.migrations_from_rds.filling import add_file, add_user
 from tests.support.legacy import HASH, file_id, key_salt, user_id
@@ -29,20 +33,39 @@ class TestSchema:
     @pytest.mark.parametrize(
         ("change", "sentence"),
         [
-            ("DROP TABLE audio_files", "there is no table audio_files"),
-            ("ALTER TABLE users DROP COLUMN key_salt", "users has no column key_salt"),
             (
-                "ALTER TABLE users ALTER COLUMN key_salt TYPE text USING key_salt::text",
-                "users.key_salt is text instead of bytea",
+                "DROP TABLE audio_files",
+                (
+                    "there is no table audio_files (--schema, --table audio_files=… and the database's name "
+                    "say where it is)"
+                ),
             ),
             (
-                "ALTER TABLE audio_files ALTER COLUMN uploaded_at TYPE timestamptz",
-                "audio_files.uploaded_at is timestamp with time zone instead of timestamp without time zone",
+                "ALTER TABLE users DROP COLUMN key_salt",
+                "users has no column key_salt (--column users.key_salt=… says what it is called)",
+            ),
+            (
+                "ALTER TABLE users ALTER COLUMN key_salt TYPE text USING key_salt::text",
+                (
+                    "users.key_salt is text instead of bytea "
+                    "(in a copy: ALTER TABLE … ALTER COLUMN key_salt TYPE bytea USING decode(…, 'hex'))"
+                ),
+            ),
+            (
+                "ALTER TABLE audio_files ALTER COLUMN file_size TYPE double precision",
+                (
+                    "audio_files.file_size is double precision instead of integer "
+                    "(in a copy: ALTER TABLE … ALTER COLUMN file_size TYPE bigint USING round(…)::bigint)"
+                ),
             ),
             ("ALTER TABLE users DROP CONSTRAINT users_pkey", "users.user_id is not its primary key"),
             (
                 "ALTER TABLE users RENAME TO people; CREATE VIEW users AS SELECT * FROM people",
-                "users is not a table",
+                (
+                    "users is not a table but a view, which cannot tell what changed (name the table behind "
+                    "it by --schema, --table users=… and --column, or read a copy: CREATE TABLE … AS SELECT "
+                    "… and ALTER TABLE … ADD PRIMARY KEY)"
+                ),
             ),
         ],
     )
@@ -56,7 +79,7 @@ class TestSchema:
         database.execute("ALTER TABLE users DROP COLUMN email, DROP COLUMN created_at")
         with (
             snapshot(database.url) as source,
-            pytest.raises(Refused, match=r"email; users has no column created_at"),
+            pytest.raises(Refused, match=r"users has no column email .*; users has no column created_at"),
         ):
             source.check_schema()
 
@@ -208,7 +231,10 @@ class TestGroups:
         query = psycopg.sql.SQL("SELECT {} FROM unnest(%s::text[]) WITH ORDINALITY AS t(email, n) ORDER BY n")
         with psycopg.connect(database.url) as connection:
             sides = [
-                connection.execute(query.format(COARSE_EMAIL), [[pair[side] for pair in pairs]]).fetchall()
+                connection.execute(
+                    query.format(coarse_email(psycopg.sql.Identifier("email"))),
+                    [[pair[side] for pair in pairs]],
+                ).fetchall()
                 for side in (0, 1)
             ]
         assert [pair for pair, one, other in zip(pairs, *sides, strict=True) if one != other] == []
@@ -219,7 +245,7 @@ class TestGroups:
             add_user(database, number, email)
         with snapshot(database.url) as source:
             (group,) = source.collisions()
-        assert {row.user_id for row in group} == {user_id(0), user_id(1)}
+        assert {one.row.user_id for one in group} == {user_id(0), user_id(1)}
 
     def test_shared_keys_come_with_the_best_right_first(self, database: Database) -> None:
         for number in (1, 2):
@@ -256,6 +282,16 @@ def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+def answering(server: socket.socket, answer: bytes) -> None:
+    """Give the same answer to whoever connects, as often as somebody does."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(answer)
 
 
 class TestSecrets:
@@ -316,8 +352,103 @@ class TestAddresses:
 
     def test_what_waiting_does_not_mend_is_refused(self, database: Database) -> None:
         where = database.url.replace("/legacy_", "/not_legacy_")
-        with pytest.raises(Refused, match="database or the user does not exist"), snapshot(where):
+        with pytest.raises(Refused, match="no database of this name"), snapshot(where):
             pass
+
+    @pytest.mark.parametrize(
+        ("message", "said"),
+        [
+            (
+                'root certificate file "/root/.postgresql/root.crt" does not exist',
+                "name it by sslrootcert",
+            ),
+            ('role "mover" is not permitted to log in', "ALTER ROLE … LOGIN"),
+            ('database "x" is not currently accepting connections', "ALLOW_CONNECTIONS true"),
+            ('permission denied for database "x"', "GRANT CONNECT"),
+            ('role "mover" does not exist', "there is no user of this name"),
+            ('database "x" does not exist', "there is no database of this name"),
+            ("received invalid response to SSL negotiation: H", "is no PostgreSQL"),
+            ("expected authentication request from server, but received H", "is no PostgreSQL"),
+            ("server does not support SSL, but SSL was required", "change sslmode"),
+            ("SSL error: certificate verify failed", "sslrootcert names"),
+            ('server certificate for "a" does not match host name "b"', "another host name"),
+            ("Peer authentication failed for user", "pg_hba.conf"),
+            ("remaining connection slots are reserved for roles", "too many connections"),
+        ],
+    )
+    def test_each_failure_is_told_with_its_remedy(self, message: str, said: str) -> None:
+        sentence = str(connection_failure(f"connection failed: FATAL:  {message}", named=True))
+        assert said in sentence
+        assert sentence.count(". ") == 0
+
+    def test_what_the_server_says_itself(self, postgres: Server, database: Database) -> None:
+        name = database.url.split("/")[3].split("?")[0]
+        roles = "DROP ROLE IF EXISTS idle; CREATE ROLE idle NOLOGIN"
+        database.execute(roles)
+        as_idle = database.url.replace("postgres:@", "idle:@")
+        with pytest.raises(Refused, match="no right to log in"), snapshot(as_idle):
+            pass
+        database.execute("ALTER ROLE idle LOGIN; REVOKE CONNECT ON DATABASE " + name + " FROM PUBLIC")
+        with pytest.raises(Refused, match="GRANT CONNECT"), snapshot(as_idle):
+            pass
+        database.execute("GRANT CONNECT ON DATABASE " + name + " TO PUBLIC")
+        with postgres.database(SCHEMA) as closed:
+            other = closed.url.split("/")[3].split("?")[0]
+            database.execute(f"ALTER DATABASE {other} ALLOW_CONNECTIONS false")
+            with pytest.raises(Refused, match="takes no connections"), snapshot(closed.url):
+                pass
+
+    def test_a_certificate_that_is_to_be_checked_needs_its_authority(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            threading.Thread(target=answering, args=(server, b"S"), daemon=True).start()
+            where = f"postgresql://u@127.0.0.1:{server.getsockname()[1]}/x"
+            where += "?sslmode=verify-full&sslrootcert=/no/such/file"
+            with pytest.raises(Refused, match="name it by sslrootcert"), snapshot(where):
+                pass
+
+    def test_what_is_no_postgresql_is_told(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            http = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+            threading.Thread(target=answering, args=(server, http), daemon=True).start()
+            where = f"postgresql://u@127.0.0.1:{server.getsockname()[1]}/x?sslmode=prefer"
+            with pytest.raises(Refused, match="is no PostgreSQL"), snapshot(where):
+                pass
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ("GRANT SELECT ON users TO reader", "may not read the whole of audio_files: GRANT SELECT"),
+            ("GRANT SELECT (email) ON users TO reader", "may not read the whole of users and audio_files"),
+            ("REVOKE USAGE ON SCHEMA public FROM reader, PUBLIC", "GRANT USAGE ON SCHEMA public TO reader"),
+        ],
+    )
+    def test_a_right_that_is_missing_is_named(
+        self, migration: Migration, database: Database, change: str, said: str
+    ) -> None:
+        database.execute(
+            "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+            "GRANT USAGE ON SCHEMA public TO reader; " + change
+        )
+        where = {"DATABASE_URL": database.url.replace("postgres:@", "reader:@")}
+        for command in ("plan", "copy", "verify"):
+            outcome = migration.run(command, environment=where)
+            assert outcome.status == Status.REFUSED
+            assert said in outcome.err
+            assert len(outcome.err.strip().splitlines()) == 1
+
+    def test_time_limits_of_the_server_are_lifted(self, database: Database) -> None:
+        name = database.url.split("/")[3].split("?")[0]
+        for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            database.execute(f"ALTER DATABASE {name} SET {limit} = '100s'")
+        try:
+            with snapshot(database.url) as source:
+                # transaction_timeout is there from PostgreSQL 17 on.
+                query = "SELECT name, setting FROM pg_settings WHERE name LIKE '%\\_timeout'"
+                settings = dict(source._connection.execute(query).fetchall())
+            lifted = {"statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"}
+            assert {settings[limit] for limit in lifted & settings.keys()} == {"0"}
+        finally:
+            database.execute(f"ALTER DATABASE {name} RESET ALL")
 
     def test_one_that_is_not_named_is_asked_for(self, migration: Migration) -> None:
         outcome = migration.run("plan", environment={"DATABASE_URL": "", "PGHOST": "/no/such/folder"})

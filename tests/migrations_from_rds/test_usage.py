@@ -155,7 +155,7 @@ class TestStateFolder:
         assert "Traceback" not in outcome.stderr
         migration.done("copy")
         migration.done("verify")
-        assert fake.counts()["writes"] == 2 * 2200
+        assert fake.counts()["writes"] == 2 * 200 + 3 * 2000
 
 
 def test_a_reader_that_goes_away_does_not_stop_a_copy(

@@ -27,8 +27,17 @@ from typing import Any
 Item = dict[str, dict[str, Any]]
 
 TABLES = {"panzoto-users": "user_id", "panzoto-audio-files": "file_id", "panzoto-claims": "claim"}
+CHANGES = "panzoto-changes"
 INDEXES = {"email-index": ("email",), "user-files-index": ("user_id", "uploaded_at")}
-KEY_TYPES = {"email": "S", "user_id": "S", "uploaded_at": "N", "file_id": "S", "claim": "S"}
+KEY_TYPES = {
+    "email": "S",
+    "user_id": "S",
+    "uploaded_at": "N",
+    "listed_at": "N",
+    "number": "N",
+    "file_id": "S",
+    "claim": "S",
+}
 ITEMS_PER_PAGE = 1000
 MOST_ACTIONS = 100
 MOST_KEYS = 100
@@ -74,18 +83,29 @@ class Table:
 class Store:
     """All tables, and what the fake was told to do wrong."""
 
-    def __init__(self, throttled: float = 0, unprocessed: float = 0, lost: float = 0, seed: int = 1) -> None:
+    def __init__(
+        self,
+        throttled: float = 0,
+        unprocessed: float = 0,
+        lost: float = 0,
+        seed: int = 1,
+        refused_after: int | None = None,
+    ) -> None:
         self.identity = uuid.uuid4()
-        self.tables = {name: Table(key) for name, key in TABLES.items()}
+        # An entry of the list of changes lies under the key that `key_in` makes of owner and number.
+        self.tables = {name: Table(key) for name, key in {**TABLES, CHANGES: "user_id"}.items()}
         self.counts: Counter[str] = Counter()
         self._throttled, self._unprocessed, self._lost = throttled, unprocessed, lost
         self._chance = random.Random(seed)
         self._tokens: dict[str, int] = {}
+        self.refused_after = refused_after
 
     def answer(self, operation: str, body: bytes) -> dict[str, Any] | None:
         """Return the answer's body, or None for a reply that is lost. Raises `Refusal`."""
         self.counts[operation] += 1
         request = json.loads(body)
+        if self.refused_after is not None and self.counts["writes"] >= self.refused_after:
+            raise Refusal("ExpiredTokenException")
         act = getattr(self, "_" + re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower(), None)
         if act is None:
             raise Refusal("UnknownOperationException")
@@ -121,12 +141,19 @@ class Store:
         item = table.get(request["Key"][table.key]["S"])
         return {} if item is None else {"Item": item}
 
+    def _query(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
+        """There are no sessions."""
+        if "sessions" not in request["TableName"]:
+            raise Refusal("ValidationException")
+        return {"Items": [], "Count": 0}
+
     def _scan(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
         table = self._table(request["TableName"])
         segment, total = request.get("Segment", 0), request.get("TotalSegments", 1)
         limit = request.get("Limit", ITEMS_PER_PAGE)
         start = request.get("ExclusiveStartKey")
-        at = segment if start is None else table.position[start[table.key]["S"]] + total
+        name = request["TableName"]
+        at = segment if start is None else table.position[key_in(name, start)] + total
         needed = INDEXES[request["IndexName"]] if "IndexName" in request else ()
         page: list[Item] = []
         last = None
@@ -136,7 +163,8 @@ class Store:
             if item is not None and all(name in item for name in needed):
                 page.append(item)
             at += total
-        more = {"LastEvaluatedKey": {table.key: {"S": last}}} if at < len(table.order) and last else {}
+        key = _key_of(name, last) if last else {}
+        more = {"LastEvaluatedKey": key} if at < len(table.order) and last else {}
         return {"Items": page, "Count": len(page), "ScannedCount": len(page), **more}
 
     def _put_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
@@ -226,9 +254,9 @@ class Store:
             value = item.get(name, {kind: "x"})
             if set(value) != {kind} or not value[kind] or len(value[kind].encode()) > 2048:
                 raise Refusal("ValidationException")
-        if table.key not in item:
+        if table.key not in item or (what["TableName"] == CHANGES and "number" not in item):
             raise Refusal("ValidationException")
-        return what["TableName"], item[table.key]["S"]
+        return what["TableName"], key_in(what["TableName"], item)
 
     def _holds(self, what: dict[str, Any], stored: Item | None) -> bool:
         expression = what.get("ConditionExpression")
@@ -249,6 +277,20 @@ class Store:
             if not met:
                 return False
         return True
+
+
+def _key_of(table: str, place: str) -> Item:
+    if table == CHANGES:
+        user_id, _, number = place.partition("/")
+        return {"user_id": {"S": user_id}, "number": {"N": number}}
+    return {TABLES[table]: {"S": place}}
+
+
+def key_in(table: str, item: Item) -> str:
+    """Return what an item lies under."""
+    if table == CHANGES:
+        return f"{item['user_id']['S']}/{item['number']['N']}"
+    return str(item[TABLES[table]]["S"])
 
 
 class _Protocol(asyncio.Protocol):
@@ -285,6 +327,10 @@ class _Protocol(asyncio.Protocol):
         if operation == "Reset":
             _Protocol.store = Store(**json.loads(body))
             return _rendered(200, {})
+        if operation == "RefuseAfter":
+            more = json.loads(body)["writes"]
+            self.store.refused_after = None if more is None else self.store.counts["writes"] + more
+            return _rendered(200, {})
         if operation == "Counts":
             return _rendered(200, dict(self.store.counts))
         try:
@@ -318,6 +364,10 @@ class Fake:
         """Make all tables anew, empty; the shares, from 0 to 1, are what goes wrong from now on."""
         faults = {"throttled": throttled, "unprocessed": unprocessed, "lost": lost, "seed": seed}
         self._ask("Reset", faults)
+
+    def refuse_after(self, writes: int | None) -> None:
+        """Let the credentials be over when so many items have been written from now on, or not at all."""
+        self._ask("RefuseAfter", {"writes": writes})
 
     def _ask(self, what: str, body: dict[str, Any]) -> Any:
         headers = {"X-Amz-Target": f"Fake.{what}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from migrations_from_rds.__main__ import main, prepare_process
 from panzoto.config import Settings
 from panzoto.models import User, bind_models
 from tests.support.aws import aws_environment
-from tests.support.dynamodb_fake import TABLES
+from tests.support.dynamodb_fake import CHANGES, TABLES, key_in
 from tests.support.service import aws_client
 
 Item = dict[str, Any]
@@ -104,6 +105,21 @@ class Migration:
         except SystemExit as end:
             os._exit(int(str(end.code)))
 
+    def rewrite_fact(self, name: str, value: Any) -> None:
+        """Let the state say something else."""
+        with sqlite3.connect(self.state / "manifest.sqlite3") as manifest:
+            manifest.execute("UPDATE facts SET value = ? WHERE name = ?", [json.dumps(value), name])
+
+    def interrupted(self, row_id: str, digests: list[bytes]) -> None:
+        """Let the manifest look as after runs that noted these digests of a recording and were killed."""
+        blob = bytes.fromhex(row_id.replace("-", ""))
+        with sqlite3.connect(self.state / "manifest.sqlite3") as manifest:
+            manifest.execute(
+                "UPDATE written SET digest = NULL, intended = ? WHERE id = ?", [digests[-1], blob]
+            )
+            for digest in digests[:-1]:
+                manifest.execute("INSERT INTO attempted VALUES (1, ?, ?)", [blob, digest])
+
     def report(self) -> dict[str, Any]:
         """What the last command left in report.json."""
         found: dict[str, Any] = json.loads((self.state / "report.json").read_text("utf-8"))
@@ -122,7 +138,7 @@ class Migration:
         """Everything that lies in a table, by key."""
         found: dict[str, Item] = {}
         for page in self._client.get_paginator("scan").paginate(TableName=table):
-            found |= {item[TABLES[table]]["S"]: item for item in page["Items"]}
+            found |= {key_in(table, item): item for item in page["Items"]}
         return found
 
     def users(self) -> dict[str, Item]:
@@ -133,6 +149,10 @@ class Migration:
 
     def claims(self) -> dict[str, Item]:
         return self.items("panzoto-claims")
+
+    def changes(self) -> dict[str, Item]:
+        """Every entry of the lists of changes, by owner and number."""
+        return self.items(CHANGES)
 
     def put(self, table: str, item: Item) -> None:
         """Write what the service, or somebody else, has written."""
