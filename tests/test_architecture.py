@@ -45,8 +45,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "argon2": ("panzoto.auth.passwords", "panzoto.crypto.derivation"),
     # An export carries `open_recordings` away, so that it can use nothing of ours.
     "cryptography": ("panzoto.crypto", "panzoto.open_recordings"),
-    "psycopg": ("migrations_from_rds.source",),
-    "cryptography": ("panzoto.crypto",),
     "psycopg": (
         "migrations_from_rds.source",
         "migrations_from_rds.source_queries",
