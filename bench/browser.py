@@ -24,7 +24,7 @@ from tests.support.recordings import store, version_2
 from tests.support.service import PASSWORD, Service, run_service
 from tests.support.sounds import families, shapes
 
-PATIENCE_MS = 15_000
+PATIENCE_MS = 8_000
 IN_AN_ELEMENT = """url => new Promise(resolve => {
     const audio = new Audio();
     const told = () => resolve({duration: audio.duration, error: audio.error && audio.error.code});
@@ -36,7 +36,7 @@ IN_AN_ELEMENT = """url => new Promise(resolve => {
     audio.muted = true;
     audio.src = url;
     audio.play().catch(() => {});
-    setTimeout(() => resolve({duration: audio.duration, error: "nothing for 12 s"}), 12000);
+    setTimeout(() => resolve({duration: audio.duration, error: "nothing for 6 s"}), 6000);
 })"""
 IN_A_TAB = """() => new Promise(resolve => {
     const media = document.querySelector("video, audio");
@@ -45,7 +45,7 @@ IN_A_TAB = """() => new Promise(resolve => {
     if (media.error || media.readyState > 1) return told();
     media.addEventListener("loadeddata", told);
     media.addEventListener("error", told);
-    setTimeout(() => resolve({duration: media.duration, error: "nothing for 12 s"}), 12000);
+    setTimeout(() => resolve({duration: media.duration, error: "nothing for 6 s"}), 6000);
 })"""
 
 
@@ -113,8 +113,8 @@ def _heard(  # noqa: PLR0917 - who, where and what
     answer = requests.get(url, timeout=60)
     called = answer.headers["Content-Disposition"].partition("filename=")[2].strip('"')
     assert len(called.rpartition(".")[0]) <= 80
-    page.goto(service.url + "/api/docs")
-    return Heard(
+    page.goto("about:blank")
+    heard = Heard(
         name,
         answer.headers["Content-Type"],
         "…." + called.rpartition(".")[2],
@@ -122,6 +122,8 @@ def _heard(  # noqa: PLR0917 - who, where and what
         _told(page.evaluate(IN_AN_ELEMENT, url)),
         _in_a_tab(page, url),
     )
+    print(f"{name}: {heard.probe}; element {heard.element}; tab {heard.tab}", flush=True)
+    return heard
 
 
 def _opened(service: Service, account: dict[str, Any], plain: list[bytes], declared: str | None) -> str:
@@ -161,9 +163,17 @@ def _probed(data: bytes) -> str:
 
 def _in_a_tab(page: Page, url: str) -> str:
     messages: list[str] = []
+    page = page.context.browser.new_page()
     page.on("console", lambda message: messages.append(message.text))
     try:
-        page.goto(url, timeout=PATIENCE_MS)
+        return _shown(page, url, messages)
+    finally:
+        page.close()
+
+
+def _shown(page: Page, url: str, messages: list[str]) -> str:
+    try:
+        page.goto(url, timeout=PATIENCE_MS, wait_until="commit")
     except Exception as error:  # noqa: BLE001 - playwright says by an error that there is nothing to show
         return "download" if "Download" in str(error) or "ERR_ABORTED" in str(error) else f"blocked: {error}"
     told = _told(page.evaluate(IN_A_TAB))
