@@ -58,6 +58,7 @@ KNOW_THE_FRAMEWORK = (
     "panzoto.cors",
     "panzoto.cli",
     "panzoto.cli_accounts",
+    "panzoto.cli_restore",
     "panzoto.auth.guard",
 )
 # From the top of the house to its ground: a module imports from its own floor or from one below, never from
@@ -66,7 +67,13 @@ VERBS = "the verbs"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("wsgi", "panzoto.embedded", "migrations_from_rds"),
     ("panzoto",),
-    ("panzoto.cli", "panzoto.cli_accounts", "panzoto.verification"),
+    (
+        "panzoto.cli",
+        "panzoto.cli_accounts",
+        "panzoto.cli_restore",
+        "panzoto.restoring",
+        "panzoto.verification",
+    ),
     ("panzoto.blueprints",),
     ("panzoto.auth.guard", "panzoto.cors"),
     ("panzoto.http",),
