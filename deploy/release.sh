@@ -10,8 +10,11 @@ PYTHON_ENVIRONMENT=
 PATIENCE_SECONDS=90
 READY_SECONDS=$PATIENCE_SECONDS
 KEPT_RELEASES=3
+UNTRIED=
 TAKE_OVER=reload-or-restart
-UNITS=(panzoto.service panzoto-events.service panzoto-sweep.service panzoto-sweep.timer)
+PARTS=(panzoto migrations_from_rds deploy wsgi.py requirements.txt .env.example)
+UNITS=(panzoto.service panzoto-events.service panzoto-sweep.service panzoto-sweep.timer
+    panzoto-alarm@.service panzoto-watch.service panzoto-watch.timer)
 
 say() { printf '%s\n' "$*"; }
 
@@ -84,18 +87,72 @@ refuse_keys() {
     fi
 }
 
-# Fills the release's folder from this checkout; a folder without its mark was interrupted and is made anew.
+# Lets one installation or upgrade be at work at a time. Whoever is killed lets go; what it started holds on.
+take_turn() {
+    mkdir -p "$HOME_DIR"
+    exec 9>"$HOME_DIR/.turn"
+    flock --nonblock 9 || fail "another installation or upgrade is at work on this machine; wait for its end"
+}
+
+# systemctl without the lock, which what it starts would keep.
+manage() { "$SYSTEMCTL" "$@" 9>&-; }
+
+# Everything that is undone however this script ends: a release that was not finished, a process that was tried.
+BUILDING=
+BUILT=
+CANDIDATE=
+SCRATCH=
+clean_up() {
+    local status=$?
+    if [ -n "$CANDIDATE" ]; then
+        kill "$CANDIDATE" 2>/dev/null || true
+        wait "$CANDIDATE" 2>/dev/null || true
+        CANDIDATE=
+    fi
+    if [ -n "$BUILDING" ]; then
+        rm -rf "$BUILDING"
+        printf '%s: release %s could not be built and was removed again; nothing else has changed\n' \
+            "${0##*/}" "$(basename "$BUILDING")" >&2
+        [ "$status" -ne 0 ] || status=1
+        BUILDING=
+    fi
+    [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# What a release is made of, each file with a digest of its content, in an order of its own.
+content_of() {
+    (cd "$1" && find "${PARTS[@]}" -name __pycache__ -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
+}
+
+# Removes what a build left that was killed: a folder without its mark.
+remove_unfinished() {
+    local folder
+    for folder in "$RELEASES"/*/; do
+        [ -d "$folder" ] || continue
+        [ -e "$folder.complete" ] || { rm -rf "$folder" && say "Removed what was left of an unfinished build: $folder"; }
+    done
+}
+
+# Fills the release's folder from this checkout, or removes all of it again.
 build_release() {
-    local version=$1 folder=$RELEASES/$1
+    local version=$1 folder=$RELEASES/$1 differing
+    remove_unfinished
     if [ -e "$folder/.complete" ]; then
+        differing=$(diff <(content_of "$folder") <(content_of "$SOURCE") | sed -n 's/^[<>] [0-9a-f]*  //p' | sort -u)
+        [ -z "$differing" ] || fail "release $version is installed, with another content than this checkout:" \
+            "$(say "$differing" | head -n 3 | paste -s -d ' ') and perhaps more. Raise VERSION in panzoto/version.py"
         say "Release $version is there already."
         return
     fi
     say "Building release $version ..."
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    tar -C "$SOURCE" --exclude=__pycache__ -cf - \
-        panzoto migrations_from_rds deploy wsgi.py requirements.txt .env.example | tar -C "$folder" --no-same-owner -xf -
+    mkdir -p "$RELEASES"
+    BUILDING=$folder
+    mkdir "$folder"
+    tar -C "$SOURCE" --exclude=__pycache__ -cf - "${PARTS[@]}" | tar -C "$folder" --no-same-owner -xf -
     if [ -n "$PYTHON_ENVIRONMENT" ]; then
         ln -s "$PYTHON_ENVIRONMENT" "$folder/venv"
     else
@@ -104,8 +161,10 @@ build_release() {
             -r "$folder/requirements.txt"
     fi
     # The service may not write here, so what Python keeps of its work is made now.
-    "$folder/venv/bin/python" -m compileall -q "$folder/panzoto" "$folder/deploy" "$folder/wsgi.py" || true
+    "$folder/venv/bin/python" -m compileall -q "$folder/panzoto" "$folder/deploy" "$folder/wsgi.py"
     touch "$folder/.complete"
+    BUILDING=
+    BUILT=$folder
 }
 
 # Puts the units, the command and the kernel's settings of a release where the system looks for them.
@@ -122,7 +181,7 @@ put_units() {
     place "$folder/deploy/systemd/90-panzoto.conf" "$ROOT/etc/sysctl.d/90-panzoto.conf" 644
     [ -n "$ROOT" ] || sysctl --quiet --load=/etc/sysctl.d/90-panzoto.conf ||
         say "net.core.wmem_max could not be set now; it will be at the next start of the machine."
-    "$SYSTEMCTL" daemon-reload
+    manage daemon-reload
 }
 
 place() {
@@ -154,18 +213,71 @@ except SettingsError as error:
 ' "$SETTINGS") || fail "these settings do not do for release $1: correct $SETTINGS and run $0 again"
 }
 
+# Runs a release's own Python with its own code and the machine's settings, as the service's user.
+with_release() {
+    local folder=$RELEASES/$1 user=()
+    shift
+    [ -n "$ROOT" ] || user=(setpriv --reuid panzoto --regid panzoto --init-groups)
+    cd "$STATE" || exit
+    exec env PYTHONPATH="$folder" PYTHONDONTWRITEBYTECODE=1 FLASK_SKIP_DOTENV=1 \
+        "${user[@]}" "$folder/venv/bin/python" "$@" 9>&-
+}
+
+# Makes the tables and the queue that the release needs and that are not there, or names the right that is missing.
+prepare_resources() {
+    say "Looking for what release $1 needs in AWS ..."
+    (with_release "$1" -m dotenv --file "$SETTINGS" run --no-override -- \
+        "$RELEASES/$1/venv/bin/python" -m flask --app wsgi panzoto resources prepare) ||
+        fail "release $1 does not find what it needs; nothing has changed"
+}
+
+# Starts the release beside what serves, at a port that nobody else knows, and uses it as a phone does.
+try_release() {
+    local version=$1 port
+    port=$("$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    SCRATCH=$(mktemp -d)
+    say "Trying release $version before it is served ..."
+    # No letters, and one worker: it shares the machine with what serves.
+    PORT=$port METRICS_PORT=0 WEB_CONCURRENCY=1 MAIL=off with_release "$version" -m deploy.supervise \
+        --release "$RELEASES/$version" --environment-file "$SETTINGS" >"$SCRATCH/log" 2>&1 &
+    CANDIDATE=$!
+    if ! use_release "$version" "http://127.0.0.1:$port"; then
+        tail -n 5 "$SCRATCH/log" >&2
+        # What was built for nothing would stand in the way of the same version, mended.
+        [ -z "$BUILT" ] || rm -rf "$BUILT"
+        fail "release $version does not work, and was never served; nothing has changed." \
+            "On a new machine the tables may be missing: panzoto resources create"
+    fi
+    await_removal
+    kill "$CANDIDATE" 2>/dev/null || true
+    wait "$CANDIDATE" 2>/dev/null || true
+    CANDIDATE=
+}
+
+# Registers, uploads, records, lists and plays, and removes that account again.
+use_release() {
+    PYTHONDONTWRITEBYTECODE=1 PYTHON=$RELEASES/$1/venv/bin/python "$SOURCE/deploy/smoke" --directly --wait "$READY_SECONDS" "$2" 9>&-
+}
+
+# The account is removed behind the answer; what is not done in this time, the nightly sweep finishes.
+await_removal() {
+    local deadline=$((SECONDS + 20))
+    until grep -q '"account_deleted"' "$SCRATCH/log" || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.2; done
+}
+
 # Lets the release that `current` leads to take over, and waits until it says that it can work.
 serve() {
     local version=$1 deadline port
     port=$(setting PORT)
-    "$SYSTEMCTL" "$TAKE_OVER" panzoto.service || return 1
+    manage "$TAKE_OVER" panzoto.service || return 1
     deadline=$((SECONDS + READY_SECONDS))
     until is_ready "$version" "http://127.0.0.1:${port:-5000}"; do
         [ "$SECONDS" -lt "$deadline" ] || return 1
         sleep 1
     done
+    [ -n "$UNTRIED" ] || use_release "$version" "http://127.0.0.1:${port:-5000}" || return 1
     # The worker first finishes what it has taken from the queue; nobody has to wait for that.
-    "$SYSTEMCTL" --no-block restart panzoto-events.service
+    manage --no-block restart panzoto-events.service
 }
 
 is_ready() {
@@ -188,20 +300,26 @@ change_to() {
     local version=$1 former
     former=$(current_version || true)
     check_settings "$version"
+    if [ -z "$UNTRIED" ]; then
+        prepare_resources "$version"
+        try_release "$version"
+    fi
     put_units "$version"
     point_current_at "$version"
-    "$SYSTEMCTL" enable "${UNITS[0]}" "${UNITS[1]}" "${UNITS[3]}"
+    manage enable panzoto.service panzoto-events.service panzoto-sweep.timer panzoto-watch.timer
     if serve "$version"; then
-        "$SYSTEMCTL" start panzoto-sweep.timer
+        manage start panzoto-sweep.timer
+        manage start panzoto-watch.timer
         say "Release $version is served and ready."
         [ "$former" = "$version" ] || forget_old_releases "$version" "$former"
         return
     fi
     if [ -z "$former" ] || [ "$former" = "$version" ]; then
-        fail "release $version is not ready after $READY_SECONDS s. What it says: journalctl -u panzoto -n 50." \
+        fail "release $version does not work as it is served. What it says: journalctl -u panzoto -n 50." \
             "On a new machine the tables may be missing: panzoto resources create"
     fi
-    say "Release $version is not ready after $READY_SECONDS s; going back to $former." >&2
+    say "Release $version does not work as it is served; going back to $former." >&2
+    UNTRIED=yes
     put_units "$former"
     point_current_at "$former"
     # Whoever waits for little has not chosen to give up what worked before as quickly.

@@ -94,6 +94,29 @@ class Backup:
             finally:
                 self._delete(copy)
 
+    def restore_beside(self, copies: dict[str, str], moment: datetime) -> None:
+        """Restore each table to `moment` under its copy's name, indexes too, and wait for all of them.
+
+        Raises `BackupError` and `Unavailable`.
+        """
+        for table, copy in copies.items():
+            self._report(f"{table}: restoring to {copy}, as of {moment:%Y-%m-%d %H:%M:%S} UTC")
+            with _failures(table):
+                self._dynamodb.restore_table_to_point_in_time(
+                    SourceTableName=table,
+                    TargetTableName=copy,
+                    RestoreDateTime=moment,
+                    BillingModeOverride="PAY_PER_REQUEST",
+                )
+        for table, copy in copies.items():
+            with _failures(table):
+                self._wait_for(copy)
+
+    def delete_copy(self, copy: str) -> None:
+        """Delete a table that was restored here; what cannot be deleted is told."""
+        with _failures(copy):
+            self._delete(copy)
+
     def _keys(self, table: str) -> list[str]:
         schema = self._dynamodb.describe_table(TableName=table)["Table"]["KeySchema"]
         return [key["AttributeName"] for key in schema]
@@ -113,6 +136,9 @@ class Backup:
             BillingModeOverride="PAY_PER_REQUEST",
             GlobalSecondaryIndexOverride=[],
         )
+        return self._wait_for(copy)
+
+    def _wait_for(self, copy: str) -> datetime:
         deadline = time.monotonic() + RESTORE_SECONDS
         while time.monotonic() < deadline:
             described = self._dynamodb.describe_table(TableName=copy)["Table"]

@@ -1,6 +1,8 @@
 """What a month costs at Amazon, item by item, each with its formula.
 
-Units per call are those of docs/costs.md; prices are in `prices.json`, which has a date.
+Units per call are those of docs/costs.md; prices are in `prices.json`, which
+has a date; what the CloudFormation stacks make stand there is counted from
+their templates, into `standing.json`, by `make templates`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PRICES = Path(__file__).with_name("prices.json")
+STANDING = Path(__file__).with_name("standing.json")
 DAYS_PER_MONTH = 30.4
 GB = 1e9
 MILLION = 1e6
@@ -24,6 +27,13 @@ VISIT_WRITES, VISIT_READS = 1, 3
 ROW_BYTES = 2500
 USER_BYTES = 6000
 PLAY_GETS = 4
+# The nightly sweeps read every account (as an eventually consistent read) and every recording's row in its
+# table alone, and list every version of every object and every unfinished upload of three folders.
+NIGHTS_PER_MONTH = DAYS_PER_MONTH
+USER_ROW_BYTES, FILE_ROW_BYTES = 2000, 350
+READ_UNIT_BYTES = 4096
+LISTED_AT_ONCE = 1000
+LEAST_LISTS = 6
 LOG_BYTES_PER_REQUEST = 400
 REQUESTS_PER_UPLOAD, REQUESTS_PER_PLAY, REQUESTS_PER_VISIT = 2, 3, 2
 # Three requests to the queue for each event: it is sent, received and deleted.
@@ -34,14 +44,6 @@ PEAK_OVER_MEAN = 5
 MACHINE_CORES = 2
 BUSY_AT_MOST = 0.5
 DISK_GB = 20
-# As many as the CloudFormation stacks make; a test compares.
-ALARMS = 20
-WAF_RULES = 2
-# That of SQS, in two zones.
-INTERFACE_ENDPOINTS = 2
-TASK_VCPUS, TASK_GB = 1, 2
-WORKER_VCPUS, WORKER_GB = 0.25, 0.5
-FEWEST_TASKS = 2
 RDS_STORAGE_GB = 100
 
 
@@ -86,6 +88,17 @@ class Usage:
         )
 
     @property
+    def sweep_reads(self) -> float:
+        """Read units of a night's sweeps."""
+        accounts = self.users * USER_ROW_BYTES / READ_UNIT_BYTES / 2
+        return accounts + self.stored_recordings * FILE_ROW_BYTES / READ_UNIT_BYTES
+
+    @property
+    def sweep_lists(self) -> float:
+        """LIST requests of a night's sweep."""
+        return max(LEAST_LISTS, self.stored_recordings / LISTED_AT_ONCE)
+
+    @property
     def cores(self) -> float:
         """How many cores hash at the busiest hour."""
         per_second = self.plays_per_month / (DAYS_PER_MONTH * 86400)
@@ -114,10 +127,21 @@ def prices() -> dict[str, Any]:
     return listed
 
 
+def stands() -> dict[str, float]:
+    """Return how many of each thing the stacks make; see `deploy/cloudformation/standing.py`."""
+    counted: dict[str, float] = json.loads(STANDING.read_text("utf-8"))
+    return counted
+
+
 def bill(usage: Usage, listed: dict[str, Any], fargate: bool) -> list[Item]:
-    """Return every item of a month: storage and calls, and what the service runs on."""
-    runs_on = _fargate(usage, listed) if fargate else _machines(usage, listed)
-    return [*_tables(usage, listed), *_bucket(usage, listed), *runs_on, *_watching(usage, listed)]
+    """Return every item of a month: storage and calls, and what the service runs on.
+
+    One machine is watched by what runs on it, and has neither alarms nor logs at CloudWatch.
+    """
+    items = [*_tables(usage, listed), *_bucket(usage, listed)]
+    if fargate:
+        return [*items, *_fargate(usage, listed), *_watching(usage, listed)]
+    return [*items, *_machines(usage, listed)]
 
 
 def database(items: list[Item]) -> float:
@@ -139,6 +163,7 @@ def _tables(usage: Usage, listed: dict[str, Any]) -> list[Item]:
     uploads, plays, visits = usage.recordings_per_month, usage.plays_per_month, usage.visits_per_month
     writes = uploads * UPLOAD_WRITES + plays * PLAY_WRITES + visits * VISIT_WRITES
     reads = uploads * UPLOAD_READS + plays * PLAY_READS + visits * VISIT_READS
+    swept = usage.sweep_reads * NIGHTS_PER_MONTH
     size = (usage.stored_recordings * ROW_BYTES + usage.users * USER_BYTES) / GB
     stored = f"{usage.stored_recordings:.0f} rows x {ROW_BYTES} B + {usage.users} users x {USER_BYTES} B"
     return [
@@ -155,6 +180,14 @@ def _tables(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             "M units",
             listed["dynamodb_read_units_million"],
             f"{UPLOAD_READS} an upload + {PLAY_READS} a play + {VISIT_READS} a visit",
+        ),
+        Item(
+            "DynamoDB sweep reads",
+            swept / MILLION,
+            "M units",
+            listed["dynamodb_read_units_million"],
+            f"every night {usage.users} users x {USER_ROW_BYTES} B / 8 KiB"
+            f" + {usage.stored_recordings:.0f} rows x {FILE_ROW_BYTES} B / 4 KiB",
         ),
         Item("DynamoDB storage", size, "GB", listed["dynamodb_storage_gb"], stored),
         Item(
@@ -178,6 +211,13 @@ def _bucket(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             f"{usage.stored_recordings:.0f} recordings x {usage.clip_bytes:.0f} B",
         ),
         Item("S3 PUT", uploads / 1000, "thousand", listed["s3_puts_thousand"], "1 an upload"),
+        Item(
+            "S3 sweep LIST",
+            usage.sweep_lists * NIGHTS_PER_MONTH / 1000,
+            "thousand",
+            listed["s3_puts_thousand"],
+            f"every night 1 for {LISTED_AT_ONCE} objects, {LEAST_LISTS} at least",
+        ),
         Item(
             "S3 GET and HEAD",
             (uploads + plays * PLAY_GETS) / 1000,
@@ -210,30 +250,32 @@ def _machines(usage: Usage, listed: dict[str, Any]) -> list[Item]:
         f" {BUSY_AT_MOST:.0%} busy, {MACHINE_CORES} cores each"
     )
     return [
-        Item("EC2 t4g.medium", hours, "hours", listed["machine_t4g_medium_hour"], sized),
+        Item("EC2 t4g.small", hours, "hours", listed["machine_t4g_small_hour"], sized),
         Item("disk", machines * DISK_GB, "GB", listed["disk_gb"], f"{DISK_GB} GB each"),
         Item("public address", hours, "hours", listed["public_address_hour"], "1 each"),
     ]
 
 
 def _fargate(usage: Usage, listed: dict[str, Any]) -> list[Item]:
-    tasks = max(FEWEST_TASKS, math.ceil(usage.cores / TASK_VCPUS))
+    counted = stands()
+    cpu, memory = counted["task_vcpus"], counted["task_gb"]
+    worker_cpu, worker_memory = counted["worker_vcpus"], counted["worker_gb"]
+    tasks = int(max(counted["fewest_tasks"], math.ceil(usage.cores / cpu)))
     hours = listed["hours_per_month"]
-    vcpus, memory = tasks * TASK_VCPUS + WORKER_VCPUS, tasks * TASK_GB + WORKER_GB
     return [
         Item(
             "Fargate vCPU",
-            vcpus * hours,
+            (tasks * cpu + worker_cpu) * hours,
             "hours",
             listed["fargate_vcpu_hour"],
-            f"{tasks} tasks of {TASK_VCPUS}, the events worker {WORKER_VCPUS}",
+            f"{tasks} tasks of {cpu:g}, the events worker {worker_cpu:g}",
         ),
         Item(
             "Fargate memory",
-            memory * hours,
+            (tasks * memory + worker_memory) * hours,
             "GB hours",
             listed["fargate_gb_hour"],
-            f"{tasks} tasks of {TASK_GB} GB, the events worker {WORKER_GB} GB",
+            f"{tasks} tasks of {memory:g} GB, the events worker {worker_memory:g} GB",
         ),
         Item(
             "public addresses",
@@ -242,11 +284,11 @@ def _fargate(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             listed["public_address_hour"],
             "1 a task, the events worker's too",
         ),
-        Item("key", 1, "key", listed["key"], "1"),
-        Item("load balancer", hours, "hours", listed["load_balancer_hour"], "1"),
+        _standing("key", counted["keys"], "key", listed["key"]),
+        Item("load balancer", counted["load_balancers"] * hours, "hours", listed["load_balancer_hour"], "1"),
         Item("load balancer units", hours, "hours", listed["load_balancer_unit_hour"], "1 on average"),
-        Item("firewall", 1, "list", listed["firewall"], "1"),
-        Item("firewall rules", WAF_RULES, "rules", listed["firewall_rule"], f"{WAF_RULES}"),
+        _standing("firewall", counted["firewalls"], "list", listed["firewall"]),
+        _standing("firewall rules", counted["firewall_rules"], "rules", listed["firewall_rule"]),
         Item(
             "firewall requests",
             usage.requests / MILLION,
@@ -256,15 +298,20 @@ def _fargate(usage: Usage, listed: dict[str, Any]) -> list[Item]:
         ),
         Item(
             "interface endpoints",
-            INTERFACE_ENDPOINTS * hours,
+            counted["interface_endpoints"] * hours,
             "hours",
             listed["interface_endpoint_hour"],
-            f"{INTERFACE_ENDPOINTS}, those of DynamoDB and S3 cost nothing",
+            f"{counted['interface_endpoints']:g}, those of DynamoDB and S3 cost nothing",
         ),
     ]
 
 
+def _standing(name: str, count: float, unit: str, price: float) -> Item:
+    return Item(name, count, unit, price, f"{count:g}, as the templates make them")
+
+
 def _watching(usage: Usage, listed: dict[str, Any]) -> list[Item]:
+    counted = stands()
     data_events = usage.recordings_per_month * 2 + usage.plays_per_month * PLAY_GETS
     return [
         Item(
@@ -274,8 +321,9 @@ def _watching(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             listed["logs_gb"],
             f"{LOG_BYTES_PER_REQUEST} B a request",
         ),
-        Item("CloudWatch alarms", ALARMS, "alarms", listed["alarm"], f"{ALARMS}"),
-        Item("CloudWatch dashboard", 1, "dashboard", listed["dashboard"], "1"),
+        _standing("CloudWatch alarms", counted["alarm_metrics"], "metrics", listed["alarm_metric"]),
+        _standing("CloudWatch log metrics", counted["filter_metrics"], "metrics", listed["custom_metric"]),
+        _standing("CloudWatch dashboard", counted["dashboards"], "dashboard", listed["dashboard"]),
         Item(
             "CloudTrail data events",
             data_events / 1e5,
@@ -283,5 +331,5 @@ def _watching(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             listed["trail_data_events_hundred_thousand"],
             f"2 an upload + {PLAY_GETS} a play",
         ),
-        Item("secret", 1, "secret", listed["secret"], "SECRET_KEY"),
+        _standing("secret", counted["secrets"], "secret", listed["secret"]),
     ]

@@ -25,6 +25,7 @@ from panzoto import bill as bills
 from panzoto.backup import SETTLE_SECONDS, Backup
 from panzoto.bucket_events import BucketEvents
 from panzoto.cli_accounts import accounts
+from panzoto.cli_restore import drill, restore
 from panzoto.command_output import counting, show
 from panzoto.errors import PanzotoError
 from panzoto.http import services
@@ -49,6 +50,8 @@ resources = AppGroup("resources", help="Tables and bucket: create, list, optimiz
 recordings = AppGroup("recordings", help="Recordings: verify that they open.")
 backup = AppGroup("backup", help="Backups: verify that they bring everything back.")
 panzoto.add_command(accounts)
+backup.add_command(drill)
+backup.add_command(restore)
 panzoto.add_command(backup)
 panzoto.add_command(resources)
 panzoto.add_command(recordings)
@@ -66,6 +69,12 @@ def init_app(app: Flask) -> None:
 def create() -> None:
     """Make the tables and the bucket where they are missing."""
     _run(lambda found: found.create())
+
+
+@resources.command()
+def prepare() -> None:
+    """Make tables and queue that are missing, before a release that needs them; name rights that lack."""
+    _run(_prepare)
 
 
 @resources.command("list")
@@ -315,6 +324,22 @@ def _run(act: Callable[[Resources], None]) -> None:
         act(Resources(services().settings, report=click.echo))
     except PanzotoError as error:
         raise _failure(error) from error
+
+
+def _prepare(found: Resources) -> None:
+    outcome = found.prepare()
+    for index in outcome.without_index:
+        click.echo(f"index {index} is missing: flask panzoto resources optimize adds it")
+    for line in outcome.unseen:
+        click.echo(f"{line} is not allowed here, so nobody can see whether it is there")
+    if outcome.refused:
+        raise click.ClickException(
+            "Missing, and not to be made with these rights: "
+            + "; ".join(outcome.refused)
+            + ". Run `flask panzoto resources create` with your own, or add the right to this role"
+        )
+    if not outcome.made:
+        click.echo("No table and no queue had to be made.")
 
 
 def _optimize(found: Resources) -> None:

@@ -149,6 +149,18 @@ class State:
     indexes: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Prepared:
+    """What preparing for a release came to; each line names a thing, and the right that is missing."""
+
+    made: list[str] = field(default_factory=list)
+    # Not there, and may not be made.
+    refused: list[str] = field(default_factory=list)
+    # Nobody may look whether it is there.
+    unseen: list[str] = field(default_factory=list)
+    without_index: list[str] = field(default_factory=list)
+
+
 class Resources:
     """The tables and the bucket of one set of settings. `report` gets a line for each step."""
 
@@ -174,6 +186,43 @@ class Resources:
             self._harden_bucket()
         self._create_queue()
 
+    def prepare(self) -> Prepared:
+        """Make the tables and the queue that a release needs and that are not there; touch nothing else.
+
+        What the rights do not allow is returned and stops nothing else. Raises
+        `ResourceError` and `Unavailable`.
+        """
+        outcome = Prepared()
+        with _aws_failures():
+            for definition in self.definitions:
+                self._prepare_table(definition, outcome)
+            self._prepare_queue(outcome)
+        return outcome
+
+    def _prepare_table(self, definition: TableDefinition, outcome: Prepared) -> None:
+        table = definition.name
+        with _noting_refusals(outcome.unseen, f"table {table}"):
+            described = self._describe(table)
+            if described is not None:
+                there = {index["IndexName"] for index in described.get("GlobalSecondaryIndexes", [])}
+                names = [index["IndexName"] for index in definition.indexes]
+                outcome.without_index += [f"{table}: {name}" for name in names if name not in there]
+                return
+            with _noting_refusals(outcome.refused, f"table {table}"):
+                self._create_table(definition)
+                outcome.made.append(f"table {table}")
+                self._wait_until_active(table)
+                self._harden_table(definition)
+
+    def _prepare_queue(self, outcome: Prepared) -> None:
+        queue = self._settings.events_queue
+        with _noting_refusals(outcome.unseen, f"queue {queue}"):
+            if self._queue_url() is not None:
+                return
+            with _noting_refusals(outcome.refused, f"queue {queue}"):
+                self._make_queue()
+                outcome.made.append(f"queue {queue}")
+
     def optimize(self) -> None:
         """Add what existing tables and bucket lack. No data is touched."""
         with _aws_failures():
@@ -182,6 +231,12 @@ class Resources:
                 self._harden_table(definition)
             self._harden_bucket()
         self._create_queue()
+
+    def harden_tables(self) -> None:
+        """Turn on what a table must have and lacks; a restored one has neither its backups nor its TTL."""
+        with _aws_failures():
+            for definition in self.definitions:
+                self._harden_table(definition)
 
     def states(self) -> Iterator[State]:
         """Yield each table's and the bucket's state."""
@@ -406,15 +461,19 @@ class Resources:
         """
         queue = self._settings.events_queue
         try:
-            if self._queue_url() is None:
-                self._sqs.create_queue(QueueName=queue, Attributes=QUEUE_ATTRIBUTES)
-                self._report(f"queue {queue}: created")
-            if not self._bucket_notifies():
-                self._connect_queue()
-                self._report(f"queue {queue}: gets the bucket's events")
+            self._make_queue()
         except (BotoCoreError, ClientError, ResponseParserError) as error:
             reason = _code(error) if isinstance(error, ClientError) else type(error).__name__
             self._report(f"queue {queue}: cannot be made ({reason}); uploads are committed by phones only")
+
+    def _make_queue(self) -> None:
+        queue = self._settings.events_queue
+        if self._queue_url() is None:
+            self._sqs.create_queue(QueueName=queue, Attributes=QUEUE_ATTRIBUTES)
+            self._report(f"queue {queue}: created")
+        if not self._bucket_notifies():
+            self._connect_queue()
+            self._report(f"queue {queue}: gets the bucket's events")
 
     def _queue_url(self) -> str | None:
         try:
@@ -523,6 +582,17 @@ def _is_lifecycle_rule(rule: dict[str, Any]) -> bool:
     """Whether a bucket's rule is ours as it must be; S3 gives back the filter in a form of its own."""
     names = ("ID", "Status", "AbortIncompleteMultipartUpload")
     return all(rule.get(name) == LIFECYCLE_RULE[name] for name in names)
+
+
+@contextmanager
+def _noting_refusals(lines: list[str], name: str) -> Iterator[None]:
+    """Add to `lines` what `name` would have needed where AWS denies it."""
+    try:
+        yield
+    except ClientError as error:
+        if "AccessDenied" not in _code(error):
+            raise
+        lines.append(f"{name}: {error.operation_name}")
 
 
 @contextmanager

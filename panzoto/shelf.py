@@ -89,6 +89,14 @@ class Shelf:
         any, the row stays, shown to nobody.
         """
         erasure = Erasure.of(audio_file.user_id, audio_file.file_id)
+        waiting = self.finish_erasure(self.begin_erasure(audio_file, erasure))
+        if audio_file.format != V2:
+            self.earlier_keys.forget_if_unneeded(audio_file.user_id)
+        return waiting
+
+    @staticmethod
+    def begin_erasure(audio_file: AudioFile, erasure: Erasure) -> AudioFile:
+        """Let the row say that it is being erased, and note the erasure; nobody sees the row from then on."""
 
         def plan(row: AudioFile, _: User) -> Edit | None:
             if row.status == ERASING:
@@ -106,10 +114,7 @@ class Shelf:
                 also=erasure.add_to,
             )
 
-        waiting = self.finish_erasure(edit(audio_file.file_id, audio_file.user_id, plan))
-        if audio_file.format != V2:
-            self.earlier_keys.forget_if_unneeded(audio_file.user_id)
-        return waiting
+        return edit(audio_file.file_id, audio_file.user_id, plan)
 
     def finish_erasure(self, row: AudioFile) -> int:
         """Go on with an erasure that has begun; safe to repeat."""

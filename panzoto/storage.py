@@ -287,6 +287,42 @@ class Storage:
         except REFUSALS as error:
             raise _unavailable(error) from error
 
+    def bring_back(self, prefix: str, moment: datetime) -> int:
+        """Let every object under `prefix` be what it was at `moment`; return how many had changed since.
+
+        What was put for the first time since stays. A version that was erased
+        is gone. Raises `Unavailable`.
+        """
+        brought = 0
+        try:
+            for s3_key, entries in self._histories(prefix):
+                then = next((entry for entry in entries if entry["LastModified"] <= moment), None)
+                if then is not None and "Size" in then and not then["IsLatest"]:
+                    self._make_current(s3_key, then["VersionId"], entries)
+                    brought += 1
+        except REFUSALS as error:
+            raise _unavailable(error) from error
+        return brought
+
+    def _make_current(self, s3_key: str, version_id: str, entries: list[dict[str, Any]]) -> None:
+        above = entries[: [entry["VersionId"] for entry in entries].index(version_id)]
+        if any("Size" in entry for entry in above):
+            source = {"Bucket": self.bucket, "Key": s3_key, "VersionId": version_id}
+            self._client.copy(source, self.bucket, s3_key)
+            return
+        for marker in above:
+            self._client.delete_object(Bucket=self.bucket, Key=s3_key, VersionId=marker["VersionId"])
+
+    def _histories(self, prefix: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Yield each key with its versions and markers, the newest first, as S3 lists them."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+        found: dict[str, list[dict[str, Any]]] = {}
+        for page in pages:
+            for entry in _listed(page):
+                found.setdefault(entry["Key"], []).append(entry)
+        for s3_key, entries in found.items():
+            yield s3_key, sorted(entries, key=lambda entry: entry["LastModified"], reverse=True)
+
     def entries(self, prefix: str) -> Iterator[ListedEntry]:
         """Yield every version, marker and unfinished upload under `prefix`. Raises `Unavailable`."""
         try:

@@ -64,6 +64,7 @@ KNOW_THE_FRAMEWORK = (
     "panzoto.cli",
     "panzoto.cli_accounts",
     "panzoto.sweep_commands",
+    "panzoto.cli_restore",
     "panzoto.auth.guard",
 )
 # From the top of the house to its ground: a module imports from its own floor or from one below, never from
@@ -79,8 +80,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "migrations_from_rds",
     ),
     ("panzoto",),
-    ("panzoto.cli", "panzoto.cli_accounts", "panzoto.verification"),
-    ("panzoto.cli", "panzoto.verification"),
+    (
+        "panzoto.cli",
+        "panzoto.cli_accounts",
+        "panzoto.cli_restore",
+        "panzoto.restoring",
+        "panzoto.verification",
+    ),
     ("panzoto.sweep_commands",),
     ("panzoto.blueprints",),
     ("panzoto.auth.guard", "panzoto.cors"),

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from panzoto.config import Settings
+from panzoto.restoring import RESTORED
 from tests.support.aws import start_moto
 from tests.support.commands import done
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, Meanwhile, Request
+from tests.support.recordings import hear, store, version_2
 from tests.support.rows import USERS_TABLE
-from tests.support.service import PASSWORD, Service, run_service
+from tests.support.service import BUCKET, PASSWORD, Service, run_service
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +94,83 @@ def test_wrong_usage_is_told(house: Service) -> None:
     printed = done(house, "backup", "backup", "verify", "--table", "panzoto-nothing", status=2)
     assert "There is no table panzoto-nothing" in printed
     assert USERS_TABLE in printed
+
+
+class TestRestore:
+    """The script of the bad day, and the drill that runs it for practice, on an account with recordings."""
+
+    def filled(self, house: Service) -> tuple[dict[str, Any], list[str]]:
+        account = house.register(f"sample-{uuid.uuid4().hex}@example.com")
+        file_ids = []
+        for number in range(3):
+            s3_key = f"users/{account['user_id']}/audio-{number}.3gp"
+            content = version_2(account, PASSWORD, s3_key, b"#!AMR\nsound" * 99)
+            file_ids.append(store(house, account, s3_key, content))
+        return account, file_ids
+
+    def run(self, house: Service, account: dict[str, Any], verb: str, folder: Path, **how: Any) -> str:
+        password = folder / "password"
+        password.write_text(PASSWORD + "\n")
+        words = ("--to", moment(), "--sample", account["user"]["email"], "--password-file", str(password))
+        prefix = f"users/{account['user_id']}/"
+        return done(house, "backup", "backup", verb, *words, "--folder", prefix, **how)
+
+    def test_a_drill_brings_all_back_and_erases_again_what_was_erased_since(
+        self, house: Service, tmp_path: Path
+    ) -> None:
+        account, (kept, erased, damaged) = self.filled(house)
+        before = tables(house)
+
+        def meanwhile(_: Request) -> None:
+            """What people and mishaps do after the moment that is restored."""
+            answer = house.call("DELETE", f"/api/audio-file/{erased}?permanent=true", account["token"])
+            assert answer.status_code == 204
+            # Deleted by something else than the service, which leaves a marker, and written over.
+            s3_keys = [f"users/{account['user_id']}/audio-{number}.3gp" for number in (0, 2)]
+            house.s3().delete_object(Bucket=BUCKET, Key=s3_keys[0])
+            house.put_object(s3_keys[1], b"not what was recorded")
+
+        with FaultProxy(house.aws_url) as proxy:
+            last = lambda request: "erasures" in request.json()["TargetTableName"]  # noqa: E731
+            restore = "RestoreTableToPointInTime"
+            proxy.add(Fault(Meanwhile(meanwhile), operation=restore, where=last, times=1))
+            printed = self.run(house, account, "drill", tmp_path, at=proxy.url)
+        assert "erasures asked for since, done again: 1" in printed
+        assert "objects brought back: 2" in printed
+        assert f"{kept}: opens" in printed
+        assert f"{damaged}: opens" in printed
+        assert erased not in printed
+        assert "The drill went well." in printed
+        assert PASSWORD not in printed
+        assert "sweeps" in printed
+        assert tables(house) == before
+
+    def test_a_restore_leaves_tables_that_the_service_can_work_on(
+        self, house: Service, tmp_path: Path
+    ) -> None:
+        account, file_ids = self.filled(house)
+        printed = self.run(house, account, "restore", tmp_path)
+        copies = dict(re.findall(r"^([A-Z_]+_TABLE)=(.+)$", printed, re.MULTILINE))
+        assert set(copies) == {name.upper() for name in RESTORED}
+        secret = (house.data_dir / "secret_key").read_text().strip()
+        with run_service(house.aws_url, SECRET_KEY=secret, **copies) as restored:
+            listed = restored.call("GET", "/api/user/audio-files", account["token"]).json()["audio_files"]
+            assert {one["file_id"] for one in listed} == set(file_ids)
+            assert hear(restored, account["token"], file_ids[0], PASSWORD) == b"#!AMR\nsound" * 99
+
+    def test_a_sample_that_does_not_open_fails_the_drill(self, house: Service, tmp_path: Path) -> None:
+        account, _ = self.filled(house)
+        house.put_object(f"users/{account['user_id']}/audio-1.3gp", b"damage")
+        house.s3().put_object(Bucket=BUCKET, Key="users/elsewhere", Body=b"x")
+        before = tables(house)
+        printed = self.run(house, account, "drill", tmp_path, status=1)
+        assert "The drill failed" in printed
+        assert tables(house) == before
+
+    def test_every_table_is_restored_or_may_begin_anew(self) -> None:
+        every = {field.name for field in fields(Settings) if field.name.endswith("_table")}
+        assert every - set(RESTORED) <= {"throttle_table", "sweeps_table"}
+
+
+def moment() -> str:
+    return datetime.now(UTC).isoformat()

@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from panzoto.bill import Item, Usage, bill, database, prices, rds
+from panzoto.bill import LEAST_LISTS, LISTED_AT_ONCE, Item, Usage, bill, database, prices, rds
+from tests.support.commands import done
+from tests.support.fault_proxy import Action, Fault, FaultProxy, Request
+from tests.support.service import Service
 
 ROOT = Path(__file__).resolve().parents[1]
 # A thousand people, ten recordings a day of a minute each, one play and two visits a day, kept for a year.
@@ -36,7 +40,12 @@ def items(usage: Usage = USAGE, fargate: bool = False) -> dict[str, Item]:
         ("S3 GET and HEAD", (RECORDINGS + 4 * PLAYS) / 1000 * 0.0004),
         ("transfer to the internet", PLAYS * 480_000 / 1e9 * 0.09),
         ("SQS", RECORDINGS * 3 / 1e6 * 0.4),
-        ("EC2 t4g.medium", 730 * 0.0336),
+        (
+            "DynamoDB sweep reads",
+            30.4 * (1000 * 2000 / 8192 + RECORDINGS * 12 * 350 / 4096) / 1e6 * 0.125,
+        ),
+        ("S3 sweep LIST", 30.4 * RECORDINGS * 12 / 1000 / 1000 * 0.005),
+        ("EC2 t4g.small", 730 * 0.0168),
     ],
 )
 def test_an_item_is_what_its_formula_says(name: str, amount: float) -> None:
@@ -47,7 +56,7 @@ def test_machines_and_tasks_grow_with_what_is_played() -> None:
     busy = Usage(1_000_000, 10, 1, 2, 60, 8000, 12)
     # A million plays a day are 11.6 a second; 0.35 s each, five times that at the peak, cores half busy.
     cores = 1e6 / 86400 * 0.35 * 5 / 0.5
-    assert items(busy)["EC2 t4g.medium"].quantity == 730 * -(-cores // 2)
+    assert items(busy)["EC2 t4g.small"].quantity == 730 * -(-cores // 2)
     assert items(busy, fargate=True)["Fargate vCPU"].quantity == pytest.approx(730 * (-(-cores // 1) + 0.25))
     assert items(fargate=True)["Fargate vCPU"].quantity == pytest.approx(730 * 2.25)
 
@@ -55,13 +64,16 @@ def test_machines_and_tasks_grow_with_what_is_played() -> None:
 def test_nobody_pays_for_what_stands_there() -> None:
     nobody = items(Usage(0, 10, 1, 2, 60, 8000, 12))
     assert {name for name, item in nobody.items() if item.amount} == {
-        "EC2 t4g.medium",
+        "EC2 t4g.small",
+        "S3 sweep LIST",
         "disk",
         "public address",
-        "CloudWatch alarms",
-        "CloudWatch dashboard",
-        "secret",
     }
+
+
+def test_the_machine_is_the_one_that_the_docs_name() -> None:
+    (machine,) = [name.removeprefix("EC2 ") for name in items() if name.startswith("EC2 ")]
+    assert f"(`{machine}`)" in (ROOT / "docs/deploy.md").read_text("utf-8")
 
 
 def test_what_stands_there_is_what_the_stacks_make() -> None:
@@ -78,7 +90,12 @@ def test_what_stands_there_is_what_the_stacks_make() -> None:
     endpoints = properties("EC2::VPCEndpoint")
     (firewall,) = properties("WAFv2::WebACL")
     stands = items(fargate=True)
-    assert stands["CloudWatch alarms"].quantity == len(properties("CloudWatch::Alarm"))
+    # An alarm is paid for each metric that it is made of, and a filter for the metric that it makes.
+    looked_at = [one.get("Metrics", [{"MetricStat": {}}]) for one in properties("CloudWatch::Alarm")]
+    assert stands["CloudWatch alarms"].quantity == sum(
+        "MetricStat" in metric for metrics in looked_at for metric in metrics
+    )
+    assert stands["CloudWatch log metrics"].quantity == len(properties("Logs::MetricFilter"))
     assert stands["CloudWatch dashboard"].quantity == len(properties("CloudWatch::Dashboard"))
     assert stands["firewall rules"].quantity == len(firewall["Rules"])
     assert stands["key"].quantity == len(properties("KMS::Key"))
@@ -86,6 +103,31 @@ def test_what_stands_there_is_what_the_stacks_make() -> None:
     assert stands["interface endpoints"].quantity == 730 * sum(
         len(one["SubnetIds"]) for one in endpoints if one["VpcEndpointType"] == "Interface"
     )
+
+
+def test_the_sweeps_read_and_list_as_the_bill_says(service: Service) -> None:
+    """Counted by who stands between the sweeps and their stand-in."""
+    for number in range(LISTED_AT_ONCE + 1):
+        service.put_object(f"users/somebody/{number}", b"x")
+    calls: Counter[str] = Counter()
+
+    def see(request: Request) -> bool:
+        if request.operation is not None:
+            calls[f"{request.operation} {request.json().get('TableName')}"] += 1
+            calls["consistent scans"] += bool(request.json().get("ConsistentRead"))
+        elif request.method == "GET" and request.query:
+            calls["lists"] += "versions" in request.query or "uploads" in request.query
+        return False
+
+    with FaultProxy(service.aws_url) as between:
+        between.add(Fault(Action(), where=see))
+        done(service, "sweep", "accounts", "sweep", at=between.url)
+        done(service, "sweep", "recordings", "sweep", at=between.url)
+    # A page of each table is one scan, and only that of recordings is strongly consistent.
+    assert calls["Scan panzoto-users"] == 1
+    assert calls["Scan panzoto-audio-files"] == 1
+    assert calls["consistent scans"] == 1 + calls["GetItem panzoto-claims"]
+    assert calls["lists"] == LEAST_LISTS + 1
 
 
 def test_the_price_list_has_its_date() -> None:

@@ -19,12 +19,15 @@ from deploy.cloudformation.data import data_template, existing
 from deploy.cloudformation.pipeline import pipeline_template
 from deploy.cloudformation.policy import named
 from deploy.cloudformation.service import service_template
+from deploy.cloudformation.standing import standing
 from deploy.cloudformation.template import Json
 from panzoto.config import Settings
 from panzoto.models import ALL_MODELS, bind_models
 from panzoto.resources import TableDefinition
 
 FOLDER = Path(__file__).resolve().parent
+# What `flask panzoto cost` knows of the stacks.
+STANDING = FOLDER.parents[1] / "panzoto" / "standing.json"
 
 
 def templates(settings: Settings) -> dict[str, Json]:
@@ -61,8 +64,10 @@ def main() -> None:
         except KeyError as error:
             parser.error(f"there is no {error.args[0]} in the data stack")
         files = {"import.json": template, "resources-to-import.json": listed}
-    for name, content in files.items():
-        path: Path = arguments.output / name
+    where = {arguments.output / name: content for name, content in files.items()}
+    if arguments.output == FOLDER:
+        where[STANDING] = standing(files)
+    for path, content in where.items():
         path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
         print(path)
 

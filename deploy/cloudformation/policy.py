@@ -112,10 +112,17 @@ ROLES: dict[str, dict[str, str]] = {
         " PutLifecycleConfiguration",
         "queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl SetQueueAttributes",
     },
-    # `flask panzoto backup verify`; DynamoDB fills the copies with the rights of who restores them.
+    # `flask panzoto resources prepare`, with which an upgrade looks whether the new release finds its tables.
+    "upgrade": {**dict.fromkeys(TABLES, "DescribeTable"), "queue": "GetQueueUrl"},
+    # `flask panzoto backup verify`, `restore` and `drill`; DynamoDB fills the copies with the rights of who
+    # restores them.
     "backup": {
         **dict.fromkeys(TABLES, "DescribeTable RestoreTableToPointInTime Scan"),
-        "copies": "BatchWriteItem DeleteItem DeleteTable DescribeTable GetItem PutItem Query Scan UpdateItem",
+        "copies": "BatchWriteItem ConditionCheckItem DeleteItem DeleteTable DescribeContinuousBackups"
+        " DescribeTable DescribeTimeToLive GetItem PutItem Query Scan UpdateContinuousBackups UpdateItem"
+        " UpdateTable UpdateTimeToLive",
+        "bucket": "ListBucketVersions",
+        "object": "DeleteObjectVersion GetObject GetObjectVersion PutObject",
     },
     # The function that renews SECRET_KEY.
     "rotation": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
@@ -58,6 +60,12 @@ class Erasure(StoredModel):
             return list(
                 cls.query(user_id, older, limit=limit, scan_index_forward=False, consistent_read=True)
             )
+
+    @classmethod
+    def asked_since(cls, moment: datetime) -> Iterator[Erasure]:
+        """Yield every erasure that anybody asked for after `moment`; reads the whole table."""
+        with storage_failures():
+            yield from cls.scan(cls.asked_at > moment, consistent_read=True)
 
     @classmethod
     def remove_all(cls, user_id: str) -> None:

@@ -531,6 +531,12 @@ class User(StoredModel):
             yield from cls.scan(cls.deletion_started_at.exists())
 
     @classmethod
+    def all_ids(cls) -> set[str]:
+        """Return the id of every account; reads the whole table."""
+        with storage_failures():
+            return {user.user_id for user in cls.scan(attributes_to_get=["user_id"], consistent_read=True)}
+
+    @classmethod
     def all_of_openid_email(cls, email: str) -> Iterator[User]:
         """Yield the accounts whose provider tells this address; reads the whole table."""
         with storage_failures():

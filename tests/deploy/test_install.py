@@ -19,7 +19,10 @@ import requests
 from panzoto.version import VERSION
 from tests.support.aws import free_port
 from tests.support.edge import executable
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import Answer, Fault
 from tests.support.service import CHEAP_HASHES, ROOT, Service
+from tests.support.waiting import eventually
 
 PARTS = ("panzoto", "migrations_from_rds", "deploy", "wsgi.py", "requirements.txt", ".env.example")
 SCRIPTS = ("deploy/install", "deploy/upgrade", "deploy/release.sh", "deploy/systemd/panzoto-command")
@@ -99,7 +102,9 @@ def test_install_twice_then_upgrade_then_back(machine: Machine, tmp_path: Path) 
     assert "PUBLIC_URL=https://voice.example.com\n" in written
     assert machine.settings().stat().st_mode & 0o777 == 0o640
     assert f"127.0.0.1:{5000} max_fails" in (machine.root / "etc/nginx/nginx.conf").read_text()
+    # The stand-in is where the service is, so that a public name would lead nowhere.
     chosen = {"PORT": str(port), "METRICS_PORT": "0", "WEB_CONCURRENCY": "1", **CHEAP_HASHES}
+    chosen["PUBLIC_URL"] = url
     machine.settings().write_text(written + "".join(f"{name}={value}\n" for name, value in chosen.items()))
     written = machine.settings().read_text()
 
@@ -111,7 +116,10 @@ def test_install_twice_then_upgrade_then_back(machine: Machine, tmp_path: Path) 
     assert machine.settings().read_text() == written
     assert machine.pid() == pid, "a second install is a reload"
     assert requests.get(f"{url}/api/health", timeout=20).json()["version"] == VERSION
-    assert "enable panzoto.service panzoto-events.service panzoto-sweep.timer" in machine.calls()
+    assert (
+        "enable panzoto.service panzoto-events.service panzoto-sweep.timer panzoto-watch.timer"
+        in machine.calls()
+    )
 
     machine.done(checkout(tmp_path / "next", "9.0.1"), "upgrade")
     assert (machine.current(), machine.pid()) == ("9.0.1", pid)
@@ -121,7 +129,17 @@ def test_install_twice_then_upgrade_then_back(machine: Machine, tmp_path: Path) 
     failing = checkout(tmp_path / "failing", "9.0.2", **{"    check_reachable()": "    raise ValueError"})
     ran = machine.run(failing, "upgrade", "--wait", "5")
     assert ran.returncode == 1
-    assert "Release 9.0.2 is not ready after 5 s; going back to 9.0.1." in ran.stderr
+    assert "release 9.0.2 does not work, and was never served" in ran.stderr
+    assert not (machine.root / "opt/panzoto/releases/9.0.2").exists()
+    assert machine.current() == "9.0.1"
+    assert requests.get(f"{url}/api/health", timeout=20).json()["version"] == "9.0.1"
+
+    # It works while it is tried, with letters off, and not once it is served.
+    two_faced = "    import os\n    if 'MAIL' not in os.environ: raise ValueError"
+    failing = checkout(tmp_path / "two-faced", "9.0.3", **{"    check_reachable()": two_faced})
+    ran = machine.run(failing, "upgrade", "--wait", "5")
+    assert ran.returncode == 1
+    assert "Release 9.0.3 does not work as it is served; going back to 9.0.1." in ran.stderr
     assert "9.0.1 serves again" in ran.stderr
     assert machine.current() == "9.0.1"
     assert requests.get(f"{url}/api/health", timeout=20).json()["version"] == "9.0.1"
@@ -132,6 +150,149 @@ def test_install_twice_then_upgrade_then_back(machine: Machine, tmp_path: Path) 
     command = [str(machine.root / "usr/local/bin/panzoto"), "resources", "list"]
     shown = subprocess.run(command, env=machine.environment, capture_output=True, text=True, check=False)
     assert "panzoto-users" in shown.stdout, shown.stderr
+
+
+@pytest.fixture
+def served(machine: Machine) -> Machine:
+    """A machine that serves this checkout."""
+    machine.done(ROOT, "install", "--no-start")
+    chosen = {"PORT": str(free_port()), "METRICS_PORT": "0", "WEB_CONCURRENCY": "1", **CHEAP_HASHES}
+    with machine.settings().open("a") as settings:
+        settings.writelines(f"{name}={value}\n" for name, value in chosen.items())
+    machine.done(ROOT, "install")
+    return machine
+
+
+def releases(machine: Machine) -> list[str]:
+    return sorted(folder.name for folder in (machine.root / "opt/panzoto/releases").iterdir())
+
+
+class TestUpgrade:
+    def test_a_version_that_was_not_raised_is_refused(self, served: Machine, tmp_path: Path) -> None:
+        changed = checkout(tmp_path / "changed", VERSION, **{'"healthy"': '"very healthy"'})
+        for script in ("upgrade", "install"):
+            ran = served.run(changed, script)
+            assert ran.returncode == 1
+            assert f"release {VERSION} is installed, with another content than this checkout" in ran.stderr
+            assert "panzoto/blueprints/health.py" in ran.stderr
+            assert "is served and ready" not in ran.stdout
+
+    def test_one_changes_the_machine_at_a_time(self, served: Machine, tmp_path: Path) -> None:
+        """The one holds still in the middle of its work, as a slow build does."""
+        marks = tmp_path / "marks"
+        marks.mkdir()
+        slow = tmp_path / "python"
+        slow.write_text(
+            f'#!/bin/sh\ncase "$*" in *compileall*) touch {marks}/there; '
+            f'until [ -e {marks}/go ]; do sleep 0.1; done;; esac\nexec {sys.executable} "$@"\n'
+        )
+        slow.chmod(0o755)
+        first_environment = tmp_path / "environment/bin"
+        first_environment.mkdir(parents=True)
+        (first_environment / "python").symlink_to(slow)
+        first = checkout(tmp_path / "first", "9.1.0")
+        command = [str(first / "deploy/upgrade"), "--root", str(served.root)]
+        command += ["--python-environment", str(first_environment.parent)]
+        with subprocess.Popen(
+            command, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as one:
+            eventually(lambda: (marks / "there").exists() or one.poll() is not None, "it does not build")
+            other = served.run(checkout(tmp_path / "second", "9.1.1"), "upgrade")
+            assert (other.returncode, other.stdout) == (1, "")
+            assert "another installation or upgrade is at work" in other.stderr
+            (marks / "go").touch()
+            printed, _ = one.communicate(timeout=300)
+        assert one.returncode == 0, printed
+        assert served.current() == "9.1.0"
+        # What it started, the service above all, does not keep the others out.
+        assert "is served and ready" in served.done(ROOT, "upgrade", "--to", VERSION)
+
+    def test_a_release_that_breaks_login_is_never_served(self, served: Machine, tmp_path: Path) -> None:
+        broken = checkout(tmp_path / "broken", "9.2.0")
+        accounts = broken / "panzoto/accounts.py"
+        assert accounts.read_text().count("        if User.email_is_taken(email):") == 1
+        accounts.write_text(
+            accounts.read_text().replace("        if User.email_is_taken(email):", "        if True:", 1)
+        )
+        before = served.pid(), served.calls()
+        ran = served.run(broken, "upgrade")
+        assert ran.returncode == 1
+        assert "smoke: registered: 409, user_exists" in ran.stderr
+        assert "release 9.2.0 does not work, and was never served" in ran.stderr
+        assert (served.pid(), served.calls()) == before
+        assert (served.current(), releases(served)) == (VERSION, [VERSION])
+
+    def test_it_leaves_no_account_behind(self, served: Machine, service: Service, tmp_path: Path) -> None:
+        served.done(checkout(tmp_path / "next", "9.3.0"), "upgrade")
+
+        def left() -> list[str]:
+            users = service.dynamodb().scan(TableName="panzoto-users")["Items"]
+            return [one["user_id"]["S"] for one in users if "smoke-" in one.get("email", {}).get("S", "")]
+
+        eventually(lambda: left() == [], lambda: f"left: {left()}")
+
+    @pytest.mark.parametrize("how", ["fails", "is stopped", "is killed"])
+    def test_a_build_that_does_not_end_leaves_nothing(
+        self, served: Machine, tmp_path: Path, how: str
+    ) -> None:
+        environment = tmp_path / "environment/bin"
+        environment.mkdir(parents=True)
+        python = environment / "python"
+        then = {"fails": "exit 1", "is stopped": "kill -TERM 0; exit 1", "is killed": "kill -KILL 0"}[how]
+        python.write_text(
+            f'#!/bin/sh\ncase "$*" in *compileall*) {then};; esac\nexec {sys.executable} "$@"\n'
+        )
+        python.chmod(0o755)
+        command = [str(checkout(tmp_path / "next", "9.4.0") / "deploy/upgrade"), "--root", str(served.root)]
+        command += ["--python-environment", str(environment.parent)]
+        ran = subprocess.run(
+            command,
+            env=served.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
+        assert ran.returncode != 0
+        if how != "is killed":
+            assert "release 9.4.0 could not be built and was removed again" in ran.stderr
+            assert releases(served) == [VERSION]
+        assert f"* {VERSION}\n" == served.done(ROOT, "upgrade", "--list")
+        # Whoever comes next removes what nobody could remove.
+        served.done(ROOT, "upgrade")
+        assert releases(served) == [VERSION]
+
+    def test_new_tables_and_queues_are_made_before_the_switch(
+        self, served: Machine, service: Service, tmp_path: Path
+    ) -> None:
+        newer = checkout(tmp_path / "newer", "9.5.0")
+        config = newer / "panzoto/config.py"
+        for former, latter in (
+            ("panzoto-erasures", "test-erasures-2"),
+            ("panzoto-bucket-events", "test-queue-2"),
+        ):
+            assert former in config.read_text()
+            config.write_text(config.read_text().replace(former, latter))
+        printed = served.done(newer, "upgrade")
+        assert "table test-erasures-2: created" in printed
+        assert "queue test-queue-2: created" in printed
+        assert printed.index("test-erasures-2: created") < printed.index("Trying release 9.5.0")
+        assert "test-erasures-2" in service.dynamodb().list_tables()["TableNames"]
+
+    def test_the_right_to_make_them_is_named_where_it_is_missing(
+        self, served: Machine, service: Service, tmp_path: Path
+    ) -> None:
+        newer = checkout(tmp_path / "newer", "9.6.0")
+        config = newer / "panzoto/config.py"
+        config.write_text(config.read_text().replace("panzoto-erasures", "test-erasures-3"))
+        with FaultProxy(service.aws_url) as proxy:
+            proxy.add(Fault(Answer.dynamodb("AccessDeniedException"), operation="CreateTable"))
+            served.environment["AWS_ENDPOINT_URL"] = proxy.url
+            ran = served.run(newer, "upgrade")
+        assert ran.returncode == 1
+        assert "table test-erasures-3: CreateTable" in ran.stderr
+        assert "flask panzoto resources create" in ran.stderr
+        assert served.current() == VERSION
 
 
 class TestWrongUse:

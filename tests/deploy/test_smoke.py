@@ -57,6 +57,20 @@ def test_recordings_that_come_back_damaged(moto: str, service: Service) -> None:
     assert all("deletion_started_at" in user for user in left)
 
 
+def test_it_waits_its_turn_at_a_busy_address(moto: str, service: Service) -> None:
+    limits = UNLIMITED | {"LIMIT_REGISTER": "1 per 20 seconds"}
+    with run_service(moto, **limits) as limited:
+        for _ in range(2):
+            assert smoke(limited.url).returncode == 0
+
+
+def test_it_plays_at_the_very_process_that_is_tried(moto: str) -> None:
+    elsewhere = {"PUBLIC_URL": "http://127.0.0.1:9"}
+    with run_service(moto, **UNLIMITED, **elsewhere) as running:
+        assert "played" not in smoke(running.url).stdout
+        assert "played: ok" in smoke("--directly", running.url).stdout
+
+
 def test_nobody_there() -> None:
     found = smoke("http://127.0.0.1:9", "--wait", "0")
     assert found.returncode == 1

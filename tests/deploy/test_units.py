@@ -24,7 +24,13 @@ def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_all_units_are_known() -> None:
-    assert SERVICES == ["panzoto-events.service", "panzoto-sweep.service", "panzoto.service"]
+    assert SERVICES == [
+        "panzoto-alarm@.service",
+        "panzoto-events.service",
+        "panzoto-sweep.service",
+        "panzoto-watch.service",
+        "panzoto.service",
+    ]
 
 
 def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
@@ -36,7 +42,7 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     for unit in UNITS.glob("panzoto*.[st]*"):
         units.append(tmp_path / unit.name)
         units[-1].write_text(unit.read_text().replace("/opt/panzoto", str(home)))
-    assert len(units) == 4
+    assert len(units) == 7
     ran = systemd_analyze("verify", "--man=no", *map(str, units))
     assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
 

@@ -82,7 +82,8 @@ class Recorder:
             return start_response(line, *more)
 
         answer = self._application(environ, started)
-        self._note(Permission(role, *used) for used in permissions(environ, body, int(status[:3])))
+        used = permissions(environ, body, int(status[:3]))
+        self._note(Permission(role, action, _copies(role, resource)) for action, resource in used)
         return answer
 
     def _note(self, used: Iterable[Permission]) -> None:
@@ -109,6 +110,11 @@ def role_of(environ: dict[str, Any]) -> str | None:
     presigned = parse_qs(environ.get("QUERY_STRING", "")).get("X-Amz-Credential", [""])[0]
     found = _CREDENTIAL.search(signed or f"Credential={presigned}")
     return found[1] if found else None
+
+
+def _copies(role: str, resource: str) -> str:
+    """Return the kind of resource that a restored table is to the role that restores them."""
+    return "copies" if role == "backup" and "-restored-" in resource else resource
 
 
 def permissions(environ: dict[str, Any], body: bytes, status: int) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,48 @@
+"""What the stacks make stand there, counted from their templates: what a bill needs to know of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.cloudformation.template import Json
+
+
+def standing(templates: dict[str, Json]) -> dict[str, float]:
+    """Return how many of each thing that is paid for the data and the service stack make.
+
+    An alarm is paid for each metric that it looks at, and a metric filter for the
+    metric that it makes (CloudWatch's pricing page).
+    """
+    made = [one for name in ("data.json", "service.json") for one in templates[name]["Resources"].values()]
+
+    def properties(kind: str) -> list[dict[str, Any]]:
+        return [one["Properties"] for one in made if one["Type"] == f"AWS::{kind}"]
+
+    tasks = {one["Family"]: one for one in properties("ECS::TaskDefinition")}
+    (firewall,) = properties("WAFv2::WebACL")
+    (scaling,) = properties("ApplicationAutoScaling::ScalableTarget")
+    least = templates["service.json"]["Parameters"][scaling["MinCapacity"]["Ref"]]["Default"]
+    endpoints = properties("EC2::VPCEndpoint")
+    return {
+        "alarm_metrics": sum(_metrics(one) for one in properties("CloudWatch::Alarm")),
+        "filter_metrics": sum(len(one["MetricTransformations"]) for one in properties("Logs::MetricFilter")),
+        "dashboards": len(properties("CloudWatch::Dashboard")),
+        "keys": len(properties("KMS::Key")),
+        "secrets": len(properties("SecretsManager::Secret")),
+        "firewalls": 1,
+        "firewall_rules": len(firewall["Rules"]),
+        "interface_endpoints": sum(
+            len(one["SubnetIds"]) for one in endpoints if one["VpcEndpointType"] == "Interface"
+        ),
+        "load_balancers": len(properties("ElasticLoadBalancingV2::LoadBalancer")),
+        "fewest_tasks": least,
+        "task_vcpus": int(tasks["panzoto-web"]["Cpu"]) / 1024,
+        "task_gb": int(tasks["panzoto-web"]["Memory"]) / 1024,
+        "worker_vcpus": int(tasks["panzoto-events"]["Cpu"]) / 1024,
+        "worker_gb": int(tasks["panzoto-events"]["Memory"]) / 1024,
+    }
+
+
+def _metrics(alarm: dict[str, Any]) -> int:
+    """Return how many metrics an alarm looks at: one, or those that its expression is made of."""
+    return sum("MetricStat" in one for one in alarm.get("Metrics", ())) or 1

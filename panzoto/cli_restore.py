@@ -1,0 +1,150 @@
+"""`flask panzoto backup restore` and `backup drill`: one script for the bad day, and for practising it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from panzoto.errors import PanzotoError
+from panzoto.http import services
+from panzoto.restoring import RESTORED, Outcome, Restoring
+from panzoto.services import Services
+from panzoto.verification import verify_recordings
+
+HOLD = "restore"
+
+
+def _moment(_context: click.Context, _parameter: click.Parameter, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter("a moment such as 2026-11-20T21:14:59Z") from error
+    if moment.tzinfo is None:
+        raise click.BadParameter("with its zone, such as 2026-11-20T21:14:59Z")
+    return moment.astimezone(UTC)
+
+
+TO = click.option(
+    "--to", "moment", required=True, callback=_moment, help="The moment, such as 2026-11-20T21:14:59Z."
+)
+FOLDERS = click.option(
+    "--folder",
+    "folders",
+    multiple=True,
+    metavar="PREFIX",
+    help="Also bring back this folder of the bucket, such as users/<user_id>/; may be given again.",
+)
+SAMPLE = click.option(
+    "--sample",
+    metavar="EMAIL",
+    required=True,
+    help="Open every recording of this account from what was restored: one that you keep for that.",
+)
+PASSWORD_FILE = click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Where the sample's password is, in its first line; without it, it is asked for.",
+)
+
+
+@click.command()
+@TO
+@FOLDERS
+@SAMPLE
+@PASSWORD_FILE
+@click.pass_context
+def restore(
+    context: click.Context,
+    moment: datetime,
+    folders: tuple[str, ...],
+    sample: str,
+    password_file: Path | None,
+) -> None:
+    """Bring tables and folders back to a moment, beside what is there; prints the settings to change to."""
+    password = _password(password_file)
+    _sweeps(context, "hold")
+    restoring = Restoring(services().settings, click.echo)
+    outcome = _restored(restoring, moment, folders)
+    opened = _open_sample(outcome, sample, password)
+    for name in RESTORED:
+        click.echo(f"{name.upper()}={getattr(outcome.settings, name)}")
+    click.echo("Put these into the settings and start the service; then: flask panzoto recordings recount")
+    click.echo(f"The sweeps stay held. When all is well: flask panzoto sweeps release {HOLD}")
+    if not opened:
+        raise SystemExit(1)
+
+
+@click.command()
+@TO
+@FOLDERS
+@SAMPLE
+@PASSWORD_FILE
+@click.pass_context
+def drill(
+    context: click.Context,
+    moment: datetime,
+    folders: tuple[str, ...],
+    sample: str,
+    password_file: Path | None,
+) -> None:
+    """Do what `restore` does, and delete the copies again: a restore that was never tried is a hope."""
+    password = _password(password_file)
+    _sweeps(context, "hold")
+    restoring = Restoring(services().settings, click.echo)
+    outcome = _restored(restoring, moment, folders)
+    try:
+        opened = _open_sample(outcome, sample, password)
+    finally:
+        restoring.remove_copies(outcome)
+    _sweeps(context, "release")
+    click.echo("The drill went well." if opened else "The drill failed: what was restored does not open.")
+    if not opened:
+        raise SystemExit(1)
+
+
+def _password(file: Path | None) -> str:
+    if file is not None:
+        return file.read_text("utf-8").split("\n", 1)[0]
+    password: str = click.prompt("Password of the sample's account", hide_input=True, err=True)
+    return password
+
+
+def _sweeps(context: click.Context, verb: str) -> None:
+    """Hold the sweeps, or release them: what removes things must not work on half of what there was."""
+    backup = context.parent
+    panzoto = backup.parent if backup is not None else None
+    commands = panzoto.command if panzoto is not None else None
+    sweeps = commands.get_command(context, "sweeps") if isinstance(commands, click.Group) else None
+    found = sweeps.get_command(context, verb) if isinstance(sweeps, click.Group) else None
+    if found is None:
+        click.echo(
+            f"There is no command `sweeps {verb}` here: see to it yourself that no sweep runs meanwhile."
+        )
+        return
+    context.invoke(found, name=HOLD)
+
+
+def _restored(restoring: Restoring, moment: datetime, folders: tuple[str, ...]) -> Outcome:
+    suffix = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    try:
+        outcome = restoring.run(moment, suffix, folders)
+    except PanzotoError as error:
+        raise click.ClickException(f"{error.sentence}. Copies end in -restored-{suffix}") from error
+    click.echo(f"objects brought back: {outcome.objects_back}")
+    for user_id in outcome.not_alive:
+        click.echo(f"not among the live accounts, so deleted since or lost: {user_id}")
+    return outcome
+
+
+def _open_sample(outcome: Outcome, email: str, password: str) -> bool:
+    """Open the recordings of the sample from the copies; whether there were any and all of them opened."""
+    try:
+        findings = verify_recordings(Services.build(outcome.settings), email.strip().lower(), password, iter)
+    except PanzotoError as error:
+        click.echo(f"{email}: {error.sentence}")
+        return False
+    for finding in findings:
+        click.echo(f"{finding.file_id}: {finding.problem or 'opens'}")
+    return bool(findings) and not any(finding.problem for finding in findings)

@@ -1,0 +1,171 @@
+"""One machine without CloudWatch: what fails is told to a person, and Prometheus can read its rules."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from panzoto.metrics import REQUESTS, SECONDS
+from tests.support.aws import free_port
+from tests.support.service import ROOT, Service
+
+RULES = ROOT / "deploy/prometheus/panzoto.rules.yaml"
+UNITS = ROOT / "deploy/systemd"
+SUFFIXES = ("_total", "_bucket", "_count", "_sum")
+
+
+def run(module: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@contextmanager
+def pager(refusals: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Somebody who is called; the first calls are refused."""
+    heard: list[dict[str, Any]] = []
+    left = [refusals]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            left[0] -= 1
+            self.send_response(503 if left[0] >= 0 else 204)
+            self.end_headers()
+            if left[0] < 0:
+                heard.append(json.loads(body))
+
+        def log_message(self, *_: Any) -> None:
+            """Nobody reads it."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/token-of-a-pager", heard
+        server.shutdown()
+
+
+class TestAlarm:
+    def test_a_url_is_called_with_what_failed(self) -> None:
+        with pager(refusals=1) as (url, heard):
+            ran = run("deploy.alarm", "panzoto-sweep.service", ALARM_URL=url)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        (told,) = heard
+        assert told.keys() == {"unit", "host", "at", "text"}
+        assert told["unit"] == "panzoto-sweep.service"
+        assert "journalctl -u panzoto-sweep.service" in told["text"]
+
+    def test_a_letter_is_handed_to_sendmail(self, tmp_path: Path) -> None:
+        program = tmp_path / "sendmail"
+        program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/words; cat >{tmp_path}/letter\n')
+        program.chmod(0o755)
+        path = f"{tmp_path}:/usr/bin:/bin"
+        ran = run("deploy.alarm", "panzoto.service", ALARM_MAIL="ops@example.com", PATH=path)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert (tmp_path / "words").read_text() == "-i -- ops@example.com\n"
+        letter = (tmp_path / "letter").read_text()
+        assert letter.startswith("To: ops@example.com\nSubject: panzoto.service has failed on ")
+
+    def test_what_cannot_be_told_is_said_without_the_address(self) -> None:
+        silent = run("deploy.alarm", "panzoto.service")
+        assert silent.returncode == 1
+        assert "neither ALARM_URL nor ALARM_MAIL is set" in silent.stderr
+        wrong = run("deploy.alarm", "panzoto.service", ALARM_URL="ftp://secret-of-a-pager.example/x")
+        assert wrong.returncode == 1
+        assert "ALARM_URL could not be called" in wrong.stderr
+        assert "secret-of-a-pager" not in wrong.stderr
+        assert run("deploy.alarm").returncode == 2
+
+    def test_every_unit_that_may_fail_sets_it_off(self) -> None:
+        for unit in UNITS.glob("*.service"):
+            if unit.name != "panzoto-alarm@.service":
+                assert "\nOnFailure=panzoto-alarm@%n.service\n" in unit.read_text(), unit.name
+
+
+class TestWatch:
+    @pytest.fixture
+    def systemctl(self, tmp_path: Path) -> Path:
+        """A systemctl that says what the file of a unit's name holds."""
+        program = tmp_path / "systemctl"
+        program.write_text(f'#!/bin/sh\ntest "$(cat {tmp_path}/$3 2>/dev/null)" = "$1"\n')
+        program.chmod(0o755)
+        for unit in ("panzoto.service", "panzoto-events.service"):
+            (tmp_path / unit).write_text("is-active")
+        return program
+
+    def test_a_machine_that_is_well(self, service: Service, systemctl: Path) -> None:
+        ran = run("deploy.watch", PORT=service.url.rpartition(":")[2], SYSTEMCTL=str(systemctl))
+        assert "the service" not in ran.stderr
+        assert ".service" not in ran.stderr
+
+    def test_what_is_wrong_is_named(self, systemctl: Path) -> None:
+        (systemctl.parent / "panzoto-events.service").unlink()
+        (systemctl.parent / "panzoto-sweep.service").write_text("is-failed")
+        ran = run("deploy.watch", PORT=str(free_port()), SYSTEMCTL=str(systemctl))
+        assert ran.returncode == 1
+        assert "the service is not ready" in ran.stderr
+        assert "panzoto-events.service does not run" in ran.stderr
+        assert "panzoto-sweep.service failed the last time" in ran.stderr
+        assert "panzoto.service does not run" not in ran.stderr
+
+
+class TestRules:
+    def rules(self) -> list[dict[str, Any]]:
+        (group,) = yaml.safe_load(RULES.read_text())["groups"]
+        assert group.keys() == {"name", "rules"}
+        rules: list[dict[str, Any]] = group["rules"]
+        return rules
+
+    def test_each_says_what_is_wrong_and_where_to_read_on(self) -> None:
+        runbook = (ROOT / "docs/runbook.md").read_text()
+        anchors = {
+            re.sub(r"[^a-z0-9 -]", "", line[3:].lower()).replace(" ", "-") for line in runbook.splitlines()
+        }
+        for rule in self.rules():
+            assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
+            assert re.fullmatch(r"Panzoto[A-Z][A-Za-z]+", rule["alert"])
+            assert re.fullmatch(r"[0-9]+[smh]", rule.get("for", "0s"))
+            assert rule["labels"]["severity"] in ("page", "ticket")
+            assert rule["annotations"].keys() == {"summary", "runbook"}
+            page, _, anchor = rule["annotations"]["runbook"].partition("#")
+            assert (page, anchor in anchors) == ("docs/runbook.md", True), anchor
+        names = [rule["alert"] for rule in self.rules()]
+        assert len(set(names)) == len(names) > 3
+        # Prometheus's own judgement, where it is on this machine.
+        if promtool := shutil.which("promtool"):
+            ran = subprocess.run([promtool, "check", "rules", str(RULES)], check=False, capture_output=True)
+            assert ran.returncode == 0, ran.stderr
+
+    def test_they_ask_for_metrics_and_labels_that_there_are(self) -> None:
+        ours: dict[str, set[str]] = {"up": {"job", "instance"}}
+        for metric in (REQUESTS, SECONDS):
+            for suffix in SUFFIXES:
+                (described,) = metric.describe()
+                ours[described.name + suffix] = {"route", "method", "status", "instance", "le"}
+        for rule in self.rules():
+            expression = rule["expr"]
+            assert expression.count("(") == expression.count(")")
+            asked = re.findall(r"\b(panzoto_\w+|up)\b(?:\{([^}]*)\})?", expression)
+            assert asked, rule["alert"]
+            for name, selector in asked:
+                assert name in ours, name
+                labels = re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"[^"]*"', selector)
+                assert set(labels) <= ours[name], rule["alert"]
+            for grouped in re.findall(r"by \(([^)]*)\)", expression):
+                assert set(re.split(r",\s*", grouped)) <= {"instance", "route", "le"}
