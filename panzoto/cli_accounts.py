@@ -7,14 +7,12 @@ from email.utils import parseaddr
 
 import click
 from flask.cli import AppGroup
-from marshmallow import ValidationError
 
 from panzoto.errors import PanzotoError
 from panzoto.helpdesk import Found, Helpdesk
 from panzoto.http import services
 from panzoto.models import User
 from panzoto.models.attributes import rfc3339
-from panzoto.schemas import Email
 
 accounts = AppGroup("accounts", help="Accounts: find, lock and unlock one; finish what was interrupted.")
 WHO = click.argument("who", metavar="ADDRESS")
@@ -87,14 +85,7 @@ def _meant(text: str) -> str:
     written = written.removeprefix("mailto:")
     if "<" in written:
         written = parseaddr(written)[1] or written
-    if "@" not in written:
-        return written
-    try:
-        address: str = Email().deserialize(written)
-    except ValidationError:
-        # An account of the earlier service may have an address that nobody could register today.
-        address = written.strip().lower()
-    return address
+    return written.strip().lower()
 
 
 def _lines(found: Found) -> list[str]:
