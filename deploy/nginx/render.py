@@ -33,6 +33,7 @@ ERRORS: tuple[tuple[int, str, str, int | None], ...] = (
     (408, "request_timeout", "The request took too long to arrive", None),
     (413, "payload_too_large", "The request body is larger than 64 KiB", None),
     (414, "uri_too_long", "The address is too long", None),
+    (421, "misdirected_request", "This host is not served here", None),
     (429, "too_many_requests", "Too many requests from this address; please wait a moment", 1),
     (431, "headers_too_large", "The request headers are too large", None),
     (500, "internal_error", "Something went wrong on our side; please try again", None),
@@ -40,6 +41,8 @@ ERRORS: tuple[tuple[int, str, str, int | None], ...] = (
 )
 
 
+# What nginx calls otherwise. A service that is not there is 503, which clients know, and not 502 or 504.
+ALIASES = {400: (495, 496, 497, 505), 405: (501,), 431: (494,), 503: (502, 504)}
 # What pages may read of an answer and send with a call, as the service itself says it.
 EXPOSED_HEADERS = (
     "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, RateLimit, RateLimit-Limit, "
@@ -115,6 +118,20 @@ def error_page(status: int, code: str, sentence: str, retry_after: int | None, o
     return f"        location = /-/{status} {{\n{inner}\n        }}"
 
 
+def errors(origins: list[str]) -> str:
+    """Return what makes nginx's own errors look like the service's, in any of its servers.
+
+    Each page says its own status, which may be another one than the error's: a
+    page's question whether it may ask at all is answered yes, so that it can
+    read why its call failed.
+    """
+    lines = ["        # What nginx answers by itself looks like what the service answers."]
+    for status, *_ in ERRORS:
+        causes = " ".join(str(cause) for cause in (status, *ALIASES.get(status, ())))
+        lines.append(f"        error_page {causes} = /-/{status};")
+    return "\n".join([*lines, *(error_page(*error, origins) for error in ERRORS)])
+
+
 def render(arguments: argparse.Namespace) -> str:
     """Return the configuration."""
     port = arguments.https_port
@@ -145,7 +162,7 @@ def render(arguments: argparse.Namespace) -> str:
         "CERTIFICATE": str(arguments.certificate),
         "CERTIFICATE_KEY": str(arguments.certificate_key),
         "CORS": cors_maps(arguments.cors_origin) if arguments.cors_origin else "    # None may.",
-        "ERROR_PAGES": "\n".join(error_page(*error, arguments.cors_origin) for error in ERRORS),
+        "ERRORS": errors(arguments.cors_origin),
     }
     return re.sub(r"@([A-Z_0-9]+)@", lambda found: values[found[1]], TEMPLATE.read_text("utf-8"))
 

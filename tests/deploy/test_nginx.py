@@ -159,6 +159,17 @@ class TestErrors:
         plain_on_tls = requests.get(edge.url.replace("https", "http") + "/api/health", timeout=20)
         assert (plain_on_tls.status_code, plain_on_tls.json()["code"]) == (400, "bad_request")
 
+    def test_no_server_of_nginx_answers_with_a_page_of_its_own(self, edge: Nginx) -> None:
+        """Neither the one that sends plain HTTP to HTTPS, nor the one for other hosts' names."""
+        plain = edge.plain_url
+        is_error(edge.call("POST", f"{plain}/api/login", data=b"a" * 500_000), 413, "payload_too_large")
+        is_error(edge.call("GET", f"{plain}/api/" + "a" * 9000), 414, "uri_too_long")
+        is_error(edge.call("GET", f"{plain}/", headers={"X-Long": "a" * 9000}), 431, "headers_too_large")
+        elsewhere = {"Host": "elsewhere.example"}
+        is_error(edge.call("GET", "/api/health", headers=elsewhere), 421, "misdirected_request")
+        long = {**elsewhere, "X-Long": "a" * 9000}
+        is_error(edge.call("GET", "/api/health", headers=long), 431, "headers_too_large")
+
     def test_a_service_that_is_away_is_unavailable_and_its_tickets_stay_secret(self, tmp_path: Path) -> None:
         ticket = "Zk3-a-ticket-that-nobody-may-read-9Qw"
         with nginx_before(free_port(), tmp_path / "edge") as alone:
