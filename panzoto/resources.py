@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -232,11 +232,12 @@ class Resources:
             self._harden_bucket()
         self._create_queue()
 
-    def harden_tables(self) -> None:
-        """Turn on what a table must have and lacks; a restored one has neither its backups nor its TTL."""
+    def harden_tables(self, names: Collection[str]) -> None:
+        """Turn on what these tables must have and lack: restored ones have neither backups nor TTL."""
         with _aws_failures():
             for definition in self.definitions:
-                self._harden_table(definition)
+                if definition.name in names:
+                    self._harden_table(definition)
 
     def states(self) -> Iterator[State]:
         """Yield each table's and the bucket's state."""

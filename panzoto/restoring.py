@@ -66,7 +66,7 @@ class Restoring:
         alive = self._alive()
         outcome = Outcome(_settings_of(self._settings, copies))
         bind_models(outcome.settings)
-        Resources(outcome.settings, self._report).harden_tables()
+        Resources(outcome.settings, self._report).harden_tables(copies.values())
         services = Services.build(outcome.settings)
         for folder in folders:
             outcome.objects_back += services.storage.bring_back(folder, moment)

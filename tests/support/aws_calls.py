@@ -82,8 +82,7 @@ class Recorder:
             return start_response(line, *more)
 
         answer = self._application(environ, started)
-        used = permissions(environ, body, int(status[:3]))
-        self._note(Permission(role, action, _copies(role, resource)) for action, resource in used)
+        self._note(Permission(role, *used) for used in permissions(environ, body, int(status[:3])))
         return answer
 
     def _note(self, used: Iterable[Permission]) -> None:
@@ -112,11 +111,6 @@ def role_of(environ: dict[str, Any]) -> str | None:
     return found[1] if found else None
 
 
-def _copies(role: str, resource: str) -> str:
-    """Return the kind of resource that a restored table is to the role that restores them."""
-    return "copies" if role == "backup" and "-restored-" in resource else resource
-
-
 def permissions(environ: dict[str, Any], body: bytes, status: int) -> Iterator[tuple[str, str]]:
     """Yield the actions and resources that IAM would ask for this request."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
@@ -139,18 +133,22 @@ def _of_tables(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, s
     if operation == "TransactWriteItems":
         for entry in request["TransactItems"]:
             for kind, what in entry.items():
-                yield f"dynamodb:{_ITEM_ACTIONS[kind]}", what["TableName"]
+                yield f"dynamodb:{_ITEM_ACTIONS[kind]}", _table(what["TableName"])
     elif operation in ("BatchGetItem", "BatchWriteItem"):
         for table in request["RequestItems"]:
-            yield f"dynamodb:{operation}", table
+            yield f"dynamodb:{operation}", _table(table)
     elif operation == "RestoreTableToPointInTime":
         yield f"dynamodb:{operation}", request["SourceTableName"]
         for action in _FILLING_A_COPY:
             yield f"dynamodb:{action}", "copies"
     else:
         index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
-        table = request["TableName"]
-        yield f"dynamodb:{operation}", "copies" if "-restored-" in table else table + index
+        yield f"dynamodb:{operation}", _table(request["TableName"], index)
+
+
+def _table(name: str, index: str = "") -> str:
+    """Return the resource of a table or its index; restored ones are all of one kind."""
+    return "copies" if "-restored-" in name else name + index
 
 
 def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,133 @@
+"""Stops all of the service stack that writes: `deploy/writers stop`. `deploy/writers start` starts it again.
+
+On ECS that is more than its services: the schedules of the sweeps start tasks
+of their own, and the scaling of the web tier would start new tasks. `stop`
+turns off the schedules, suspends the scaling, sets both services to no task,
+stops sweeps that are running, and returns when no task runs any more. `start`
+undoes all of it. Both may be repeated. With the rights of who calls it, in the
+region of AWS_REGION.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+CLUSTER = "panzoto"
+WEB, EVENTS = "panzoto-web", "panzoto-events"
+SWEEP_FAMILY = "panzoto-sweep"
+SCALED = {
+    "ServiceNamespace": "ecs",
+    "ResourceId": f"service/{CLUSTER}/{WEB}",
+    "ScalableDimension": "ecs:service:DesiredCount",
+}
+SUSPENDIBLE = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
+POLL_SECONDS = 3
+# A task that is told to stop has two minutes for its downloads.
+LONGEST_SECONDS = 600
+
+
+class NotStopped(Exception):
+    """Something goes on; the sentence says what."""
+
+
+class Writers:
+    """What writes in one region's service stack."""
+
+    def __init__(self, region: str) -> None:
+        self._ecs: Any = boto3.client("ecs", region_name=region)
+        self._scheduler: Any = boto3.client("scheduler", region_name=region)
+        self._scaling: Any = boto3.client("application-autoscaling", region_name=region)
+
+    def stop(self) -> None:
+        """Return when nothing writes any more. Raises `NotStopped`."""
+        self._set_schedules("DISABLED")
+        self._suspend_scaling(True)
+        for service in (WEB, EVENTS):
+            self._ecs.update_service(cluster=CLUSTER, service=service, desiredCount=0)
+        for task in self._tasks(family=SWEEP_FAMILY):
+            self._ecs.stop_task(cluster=CLUSTER, task=task, reason="deploy/writers stop")
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while running := self._tasks():
+            if time.monotonic() > deadline:
+                raise NotStopped(f"{len(running)} tasks of the cluster {CLUSTER} still run")
+            time.sleep(POLL_SECONDS)
+
+    def start(self) -> None:
+        """Start again what `stop` has stopped; the web tier with its fewest tasks."""
+        targets = self._scaling.describe_scalable_targets(
+            ServiceNamespace="ecs", ResourceIds=[SCALED["ResourceId"]]
+        )["ScalableTargets"]
+        fewest = targets[0]["MinCapacity"] if targets else 1
+        for service, count in ((WEB, fewest), (EVENTS, 1)):
+            self._ecs.update_service(cluster=CLUSTER, service=service, desiredCount=count)
+        self._suspend_scaling(False)
+        self._set_schedules("ENABLED")
+
+    def _set_schedules(self, state: str) -> None:
+        """Turn the schedules that start this cluster's tasks on or off; nothing else of them changes."""
+        for page in self._scheduler.get_paginator("list_schedules").paginate():
+            for listed in page["Schedules"]:
+                if not listed["Target"]["Arn"].endswith(f":cluster/{CLUSTER}"):
+                    continue
+                which = {"Name": listed["Name"], "GroupName": listed["GroupName"]}
+                schedule = self._scheduler.get_schedule(**which)
+                kept = {name: schedule[name] for name in KEPT_OF_A_SCHEDULE if name in schedule}
+                self._scheduler.update_schedule(**which, **kept, State=state)
+
+    def _suspend_scaling(self, suspended: bool) -> None:
+        self._scaling.register_scalable_target(**SCALED, SuspendedState=dict.fromkeys(SUSPENDIBLE, suspended))
+
+    def _tasks(self, **which: str) -> list[str]:
+        pages = self._ecs.get_paginator("list_tasks").paginate(cluster=CLUSTER, **which)
+        return [task for page in pages for task in page["taskArns"]]
+
+
+# All that an update needs to be told again; what it is not told is taken away.
+KEPT_OF_A_SCHEDULE = (
+    "Description",
+    "EndDate",
+    "FlexibleTimeWindow",
+    "KmsKeyArn",
+    "ScheduleExpression",
+    "ScheduleExpressionTimezone",
+    "StartDate",
+    "Target",
+)
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="deploy/writers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("stop", "start"))
+    arguments = parser.parse_args()
+    writers = Writers(os.environ.get("AWS_REGION", "us-east-1"))
+    try:
+        getattr(writers, arguments.what)()
+    except NotStopped as error:
+        return _failed(str(error))
+    except ClientError as error:
+        return _failed(f"AWS refused {error.operation_name}: {error.response['Error']['Code']}")
+    except BotoCoreError as error:
+        return _failed(f"AWS cannot be reached: {type(error).__name__}")
+    sys.stdout.write(
+        "Nothing writes any more.\n" if arguments.what == "stop" else "Everything is started again.\n"
+    )
+    return 0
+
+
+def _failed(sentence: str) -> int:
+    sys.stderr.write(f"deploy/writers: {sentence}. Run it again.\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
