@@ -37,7 +37,7 @@ def stream(user: User, storage: Storage) -> Iterator[bytes]:
         archive.writestr(_entry("account.json"), _pretty(user.to_export()))
         yield sink.taken()
         yield from _records(archive, sink, user.user_id)
-        for row in AudioFile.everything_of(user.user_id):
+        for row in AudioFile.everything_there_of(user.user_id):
             if not is_proved(row):
                 not_opened.append(row.file_id)
                 continue
@@ -54,7 +54,7 @@ def stream(user: User, storage: Storage) -> Iterator[bytes]:
 def _records(archive: zipfile.ZipFile, sink: _Sink, user_id: str) -> Iterator[bytes]:
     """Write one JSON object a line, so that any number of recordings fits."""
     with archive.open(_entry("recordings.jsonl"), "w", force_zip64=True) as out:
-        for row in AudioFile.everything_of(user_id):
+        for row in AudioFile.everything_there_of(user_id):
             out.write(json.dumps(row.to_public(), ensure_ascii=False).encode() + b"\n")
             yield sink.taken()
 

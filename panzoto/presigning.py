@@ -49,25 +49,30 @@ class Presigner:
             wanted["ChecksumSHA256"] = sha256
             headers["x-amz-checksum-sha256"] = sha256
         url = self._sign("put_object", host, Key=s3_key, **wanted)
-        return SignedRequest(url, headers, self._expires_at())
+        return SignedRequest(url, headers, self.expires_at())
 
-    def parts(self, s3_key: str, upload_id: str, numbers: list[int], host: str) -> tuple[list[str], datetime]:
-        """Sign the PUT of each of these parts."""
+    def parts(
+        self, s3_key: str, upload_id: str, lengths: dict[int, int], host: str
+    ) -> tuple[list[str], datetime]:
+        """Sign the PUT of parts of exactly these lengths in bytes, by their numbers."""
         urls = [
-            self._sign("upload_part", host, Key=s3_key, UploadId=upload_id, PartNumber=number)
-            for number in numbers
+            self._sign(
+                "upload_part", host, Key=s3_key, UploadId=upload_id, PartNumber=number, ContentLength=length
+            )
+            for number, length in lengths.items()
         ]
-        return urls, self._expires_at()
+        return urls, self.expires_at()
 
     def get(self, s3_key: str, host: str) -> SignedRequest:
         """Sign the GET of an encrypted object."""
-        return SignedRequest(self._sign("get_object", host, Key=s3_key), {}, self._expires_at())
+        return SignedRequest(self._sign("get_object", host, Key=s3_key), {}, self.expires_at())
 
     def _sign(self, operation: str, host: str, **parameters: Any) -> str:
         client = self._client_for(host)
         return sign(client, operation, {"Bucket": self._bucket, **parameters}, self._ttl_seconds)
 
-    def _expires_at(self) -> datetime:
+    def expires_at(self) -> datetime:
+        """Return when what is signed now is good no more."""
         return now() + timedelta(seconds=self._ttl_seconds)
 
     def _client_for(self, host: str) -> Any:

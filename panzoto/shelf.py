@@ -125,5 +125,6 @@ class Shelf:
             removed, waiting = removed + done, waiting + refused
         if not waiting:
             row.remove()
-        Erasure.note(row.user_id, row.erasure_id, removed, waiting)
+        if row.erasure_id is not None:
+            Erasure.note(row.user_id, row.erasure_id, removed, waiting)
         return waiting

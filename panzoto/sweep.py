@@ -27,7 +27,7 @@ from panzoto.errors import (
 )
 from panzoto.models import AudioFile, Claim, SweepMemory, User
 from panzoto.models.attributes import now
-from panzoto.models.audio_file import ERASING, PENDING
+from panzoto.models.audio_file import PENDING
 from panzoto.models.connection import storage_failures
 from panzoto.removal import AT_MOST, Outcome, Removal, Rule, reasons_to_hold, target_of
 from panzoto.shelf import Shelf
@@ -154,7 +154,7 @@ class Sweep:
         moment = now()
         deleted_at, announced_at = row.value("deleted_at"), row.value("announced_at")
         shelf = self._parts.shelf
-        if row.status == ERASING:
+        if row.may_be_erased:
             self._act("unfinished erasures", lambda: shelf.finish_erasure(row))
         elif row.status == PENDING and announced_at is not None and moment - announced_at > YOUNG:
             self._act("stale pending uploads", lambda: self._settle_upload(row))

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from panzoto import object_keys
 from panzoto.errors import (
     ChecksumMismatch,
     KeyTaken,
@@ -24,9 +25,9 @@ from panzoto.errors import (
 )
 from panzoto.models import AudioFile, Claim, User
 from panzoto.models.attributes import now, rfc3339
-from panzoto.models.audio_file import PENDING, STORED
+from panzoto.models.audio_file import ERASING, PENDING, STORED
 from panzoto.models.connection import Transaction
-from panzoto.models.library import Edit, Quota, add, edit
+from panzoto.models.library import Edit, Quota, add, edit, record
 from panzoto.presigning import Presigner, SignedRequest
 from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage, StoredPart
@@ -105,7 +106,8 @@ class Uploads:
             return None
         size = part_size(row.size_in_bytes)
         missing = self._missing(row)
-        urls, expires_at = self.presigner.parts(row.s3_key, row.upload_id, missing, host)
+        lengths = {number: part_length(row.size_in_bytes, number) for number in missing}
+        urls, expires_at = self.presigner.parts(row.s3_key, row.upload_id, lengths, host)
         return {
             "type": "multipart",
             "part_size": size,
@@ -198,33 +200,78 @@ class Uploads:
         return base64.b64encode(digest.digest()).decode("ascii")
 
     def abort(self, row: AudioFile) -> None:
-        """Give up a pending upload: row, claims and reservation, then its parts and object.
+        """Give up a pending upload: row and claims, then its parts and object.
 
         The row goes first. Were it the object, a commit at the same moment would leave
-        a stored recording without one; what an interruption leaves this way stays in its
-        owner's folder as long as the account. Raises `UploadComplete`.
+        a stored recording without one.  An address of a single PUT that was given out
+        is good for a while: so long the bytes stay reserved, and the row, which nobody
+        sees any more, tells the sweep what to remove then. Raises `UploadComplete`.
         """
         if row.status != PENDING:
             raise UploadComplete()
+        until = self.presigner.expires_at()
 
         def plan(current: AudioFile, _: User) -> Edit:
             if current.status != PENDING:
                 raise UploadComplete()
-            return Edit(recordings=-1, size=-current.size_in_bytes, also=current.add_release_to, remove=True)
+            given_up = Edit(recordings=-1, size=-current.size_in_bytes, also=current.add_release_to)
+            if current.upload_id:
+                # The parts of an upload that is dropped have no address any more.
+                return replace(given_up, remove=True)
+            actions = [AudioFile.status.set(ERASING), AudioFile.erase_after.set(until)]
+            return replace(given_up, actions=actions, reserved_until=until)
 
         edit(row.file_id, row.user_id, plan)
         self.removal.of_an_upload(row.s3_key)
 
+    def record(self, row: AudioFile) -> AudioFile:
+        """Record what a phone says is in the bucket, or return its owner's record that has the key.
+
+        In its owner's folder, where nobody else's object can be, the object's own size
+        counts instead of what was said. Raises `KeyTaken`, and what `complete` raises for
+        an announced upload.
+        """
+        size = self._own_size(row)
+        if size is not None:
+            row.file_size = size
+        recorded = record(row)
+        return self.complete(recorded) if recorded.status == PENDING else recorded
+
+    def _own_size(self, row: AudioFile) -> int | None:
+        """Return the size of the object in its owner's folder; None elsewhere, and where there is none."""
+        if not object_keys.lies_in_folder_of(row.s3_key, row.user_id):
+            return None
+        try:
+            return self.storage.look(row.s3_key).size
+        except ObjectNotFound:
+            return None
+
+    def _recount(self, row: AudioFile) -> None:
+        """Count an object that came after it was recorded with its own size."""
+        size = self._own_size(row)
+
+        def plan(current: AudioFile, _: User) -> Edit | None:
+            if size is None or current.size_in_bytes == size or current.status == ERASING:
+                return None
+            more = size - current.size_in_bytes if current.counts else 0
+            return Edit([AudioFile.file_size.set(size)], size=more)
+
+        edit(row.file_id, row.user_id, plan)
+
     def arrived(self, s3_key: str) -> bool:
         """Commit the pending recording that `s3_key` belongs to, if there is one and it is whole.
 
+        One that was recorded before its object came is counted with the object's size.
         For the bucket's own events, which come late, twice and out of order. Raises `Unavailable`.
         """
         claim = Claim.on_s3_key(s3_key)
         row = AudioFile.row(claim.file_id) if claim is not None and claim.file_id else None
-        if row is None or row.status != PENDING or row.s3_key != s3_key:
+        if row is None or row.s3_key != s3_key:
             return False
         try:
+            if row.status != PENDING:
+                self._recount(row)
+                return False
             self.complete(row)
         except Unavailable:
             raise

@@ -14,7 +14,6 @@ from panzoto.errors import AudioFileNotFound, ForbiddenKey
 from panzoto.http import client, client_host, limit_address, public_root, services
 from panzoto.models import AudioFile, Event, library
 from panzoto.models.attributes import rfc3339
-from panzoto.models.audio_file import PENDING
 from panzoto.models.ownership import note_all_opened, require_proof
 from panzoto.object_keys import lies_in_folder_of_another
 from panzoto.playback import Keys, Ticket
@@ -50,9 +49,7 @@ def record(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
     user_id = caller().user_id
     if lies_in_folder_of_another(new["s3_key"], user_id):
         raise ForbiddenKey()
-    recorded = library.record(AudioFile.new(user_id, **new))
-    if recorded.status == PENDING:
-        recorded = services().uploads.complete(recorded)
+    recorded = services().uploads.record(AudioFile.new(user_id, **new))
     return {"audio_file": recorded.to_public()}, 201
 
 

@@ -119,6 +119,8 @@ class AudioFile(StoredModel):
     earlier_key = UnicodeAttribute(null=True)
     superseded_key = UnicodeAttribute(null=True)
     erasure_id = UnicodeAttribute(null=True)
+    # Of an upload that was given up: what may still arrive under its key is removed after that.
+    erase_after = EpochAttribute(null=True)
 
     @classmethod
     def new(cls, user_id: str, s3_key: str, file_size: int | None, **more: Any) -> AudioFile:
@@ -176,6 +178,12 @@ class AudioFile(StoredModel):
                 raise missing
             owned.append(row)
         return owned
+
+    @property
+    def may_be_erased(self) -> bool:
+        """Whether an erasure that has begun may go on by now."""
+        erase_after = self.value("erase_after")
+        return self.status == ERASING and (erase_after is None or erase_after <= now())
 
     def is_there_for(self, user_id: str) -> bool:
         """Whether it is `user_id`'s and not being erased."""
@@ -261,6 +269,11 @@ class AudioFile(StoredModel):
         yield from (row for row in cls.oldest_first(user_id) if row.file_id not in seen)
 
     @classmethod
+    def everything_there_of(cls, user_id: str) -> Iterator[AudioFile]:
+        """Yield every recording of `user_id` but those that are being erased."""
+        return (row for row in cls.everything_of(user_id) if row.status != ERASING)
+
+    @classmethod
     def any_not_of_format(cls, user_id: str, name: str) -> bool:
         """Whether any recording of `user_id` is not known to be of the format `name`, whatever its state."""
         return any(row.format != name for row in cls.everything_of(user_id))
@@ -268,7 +281,7 @@ class AudioFile(StoredModel):
     @classmethod
     def any_of(cls, user_id: str) -> bool:
         """Whether `user_id` has any recording, one that is announced or in the trash included."""
-        return any(row.status != ERASING for row in cls.everything_of(user_id))
+        return any(True for _ in cls.everything_there_of(user_id))
 
     @classmethod
     def page(
@@ -359,7 +372,7 @@ class AudioFile(StoredModel):
         for s3_key in self.named_keys():
             Claim.release(s3_key, self.file_id)
         if self.client_id:
-            Claim.release_client(self.user_id, self.client_id)
+            Claim.release_client(self.user_id, self.client_id, self.file_id)
         with storage_failures():
             self.delete()
 

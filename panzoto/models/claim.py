@@ -68,10 +68,13 @@ class Claim(StoredModel):
         return cls._find(f"client#{user_id}#{client_id}")
 
     @classmethod
-    def release_client(cls, user_id: str, client_id: str) -> None:
-        """Give up the claim of an upload that is gone, so that the phone may begin anew."""
-        with storage_failures():
-            cls(f"client#{user_id}#{client_id}").delete()
+    def release_client(cls, user_id: str, client_id: str, file_id: str) -> None:
+        """Give up the claim of an upload that is gone, so that the phone may begin anew, unless it has."""
+        try:
+            with storage_failures():
+                cls(f"client#{user_id}#{client_id}").delete(condition=cls.file_id == file_id)
+        except ConditionFailed:
+            return
 
     @classmethod
     def on_email(cls, email: str) -> Claim | None:

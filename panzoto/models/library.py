@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -45,7 +46,7 @@ class Quota:
 
     def check(self, user: User, recordings: int, size: int) -> None:
         """Raises `QuotaExceeded` when so many more would be too many."""
-        used_recordings, used_bytes = user.counted_usage()
+        used_recordings, used_bytes = user.usage_with_reservations()
         if used_recordings + recordings > self.recordings or used_bytes + size > self.size:
             raise QuotaExceeded(used_recordings, used_bytes, self.recordings, self.size)
 
@@ -54,11 +55,13 @@ class Quota:
 class Edit:
     """What is to become of one row: update actions, and what they add to the account's counters."""
 
-    actions: list[Action] = field(default_factory=list)
+    actions: Sequence[Action] = ()
     recordings: int = 0
     size: int = 0
     also: Also | None = None
     remove: bool = False
+    # What the row gave up is kept free until then, since an address that was signed for it is good so long.
+    reserved_until: datetime | None = None
 
 
 # Looks at the row and its account as they are now and says what to do; None for nothing.
@@ -222,7 +225,7 @@ def _applied(row: AudioFile, user: User, planned: Edit) -> bool:
     unchanged = _unchanged(row)
 
     def fill(transaction: Transaction) -> None:
-        user.add_change_to(transaction, planned.recordings, planned.size)
+        user.add_change_to(transaction, planned.recordings, planned.size, planned.reserved_until)
         _entry(user, row).add_to(transaction, row.value("change_number"))
         if planned.remove:
             transaction.delete(row, condition=unchanged)

@@ -63,7 +63,7 @@ def erasable_keys(row: AudioFile, *, with_account: bool = False) -> tuple[list[s
     erasable: list[str] = []
     unclear: list[str] = []
     for s3_key in row.named_keys():
-        if not (is_proved(row, s3_key) and _hold(row, s3_key)):
+        if not (is_proved(row, s3_key) and _hold(row, s3_key, with_account)):
             continue
         try:
             if not row.is_named_beside(s3_key, with_account=with_account):
@@ -75,12 +75,14 @@ def erasable_keys(row: AudioFile, *, with_account: bool = False) -> tuple[list[s
     return erasable, unclear
 
 
-def _hold(row: AudioFile, s3_key: str) -> bool:
-    """Take the claim if it is free, and tell whether it is now this account's."""
+def _hold(row: AudioFile, s3_key: str, with_account: bool) -> bool:
+    """Take the claim if it is free; tell whether it is this recording's, or `with_account` its account's."""
     if Claim.for_s3_key(s3_key, row.user_id, row.file_id).take_if_free():
         return True
     claim = Claim.on_s3_key(s3_key)
-    return claim is not None and claim.user_id == row.user_id
+    if claim is None or claim.user_id != row.user_id:
+        return False
+    return with_account or claim.file_id == row.file_id
 
 
 def note_opened(row: AudioFile, name: str) -> AudioFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,10 @@ from panzoto.models.throttle import Attempts
 KEY_SALT_BYTES = 32
 # Beyond so many names nobody recognises a device any more, and each new one is told of.
 KNOWN_DEVICES = 200
+RESERVATIONS = 16
+
+# (end in epoch seconds, recordings, bytes)
+Reservation = tuple[int, int, int]
 
 
 class EmailIndex(GlobalSecondaryIndex["User"]):
@@ -83,6 +88,8 @@ class User(StoredModel):
     # How many recordings and bytes there are; kept from the moment at which all claims are complete.
     used_recordings = NumberAttribute(null=True)
     used_bytes = NumberAttribute(null=True)
+    # What was announced and given up while an address for it is good, see `reserving`.
+    reservations = JSONAttribute(null=True)
     # The number of the latest change among the recordings.
     change_number = NumberAttribute(null=True)
     email_verified = BooleanAttribute(null=True)
@@ -348,20 +355,39 @@ class User(StoredModel):
         """The number of the next change of this account's recordings."""
         return int(self.attribute_values.get("change_number") or 0) + 1
 
-    def add_change_to(self, transaction: Transaction, recordings: int, size: int) -> None:
+    def add_change_to(
+        self, transaction: Transaction, recordings: int, size: int, reserved_until: datetime | None = None
+    ) -> None:
         """Take the next change number and count `recordings` and `size` bytes more, as part of `transaction`.
 
-        It fails when another change was faster and for an account that is being deleted.
+        With `reserved_until`, what is given up goes on counting against the quota until then. It fails when
+        another change was faster and for an account that is being deleted.
         """
+        actions: list[Action] = [
+            User.change_number.add(1),
+            User.used_recordings.add(recordings),
+            User.used_bytes.add(size),
+        ]
+        if reserved_until is not None:
+            reservations = reserving(self._reservations(), reserved_until, -recordings, -size)
+            actions.append(User.reservations.set(reservations))
         transaction.update(
             User(self.user_id),
-            actions=[
-                User.change_number.add(1),
-                User.used_recordings.add(recordings),
-                User.used_bytes.add(size),
-            ],
+            actions=actions,
             condition=self._at_this_change() & User.claims_complete.exists(),
         )
+
+    def _reservations(self) -> list[Reservation]:
+        """Return those that have not ended: (end in epoch seconds, recordings, bytes)."""
+        moment = int(time.time())
+        held = self.value("reservations") or ()
+        return [(ends, recordings, size) for ends, recordings, size in held if ends > moment]
+
+    def usage_with_reservations(self) -> tuple[int, int]:
+        """Return what counts against the quota: what is there, and what addresses given out may bring."""
+        recordings, size = self.counted_usage()
+        held = self._reservations()
+        return recordings + sum(one[1] for one in held), size + sum(one[2] for one in held)
 
     def add_numbers_to(self, transaction: Transaction, count: int) -> None:
         """Take `count` change numbers at once for rows that had none, as part of `transaction`."""
@@ -693,6 +719,16 @@ class NewPassword:
         """Whether `user` has this very password: each has a vault of its own."""
         stored: bool = user.vault == self.vault.to_public()
         return stored
+
+
+def reserving(held: list[Reservation], until: datetime, recordings: int, size: int) -> list[Reservation]:
+    """Return `held` with one reservation more; there are never many, since the youngest are joined."""
+    ends = math.ceil(until.timestamp())
+    if len(held) >= RESERVATIONS:
+        *held, (last_end, last_recordings, last_size) = sorted(held)
+        ends = max(ends, last_end)
+        recordings, size = recordings + last_recordings, size + last_size
+    return [*held, (ends, recordings, size)]
 
 
 def _device_mark(device_name: str) -> str:

@@ -1,0 +1,114 @@
+"""What is in the bucket counts, however it came there: by an old address, or with no size told."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import UNLIMITED
+from tests.support import uploading
+from tests.support.service import BUCKET, Service, run_service
+from tests.support.waiting import eventually
+
+MIB = 1024 * 1024
+QUOTA = 10 * MIB
+# Long enough for a test to use an address before it ends, short enough to wait for the end.
+TTL_SECONDS = 6
+_serial = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def narrow(moto: str) -> Iterator[Service]:
+    """A service whose accounts may hold ten MiB, and whose addresses are good for seconds."""
+    settings = {"QUOTA_BYTES": str(QUOTA), "TICKET_TTL": str(TTL_SECONDS), "SINGLE_UPLOAD_MAX": str(64 * MIB)}
+    with run_service(moto, **UNLIMITED, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def person(narrow: Service) -> dict[str, Any]:
+    return narrow.register(f"quota-{next(_serial)}@example.com")
+
+
+def announce(service: Service, person: dict[str, Any], size: int) -> requests.Response:
+    return service.call("POST", "/api/uploads", person["token"], json={"file_size": size})
+
+
+def used(service: Service, person: dict[str, Any]) -> int:
+    usage: int = service.call("GET", "/api/user", person["token"]).json()["usage"]["bytes"]
+    return usage
+
+
+def put(upload: dict[str, Any], body: bytes) -> None:
+    answer = requests.put(upload["url"], data=body, headers=upload["headers"], timeout=60)
+    assert answer.status_code == 200, answer.text
+
+
+def is_there(service: Service, s3_key: str) -> bool:
+    return service.s3().list_objects_v2(Bucket=BUCKET, Prefix=s3_key)["KeyCount"] == 1
+
+
+class TestAnUploadThatWasGivenUp:
+    def test_keeps_its_bytes_reserved_until_its_address_ends(
+        self, narrow: Service, person: dict[str, Any]
+    ) -> None:
+        first = announce(narrow, person, 6 * MIB).json()
+        assert announce(narrow, person, 6 * MIB).json()["code"] == "quota_exceeded"
+        given_up = narrow.call("DELETE", f"/api/uploads/{first['file_id']}", person["token"])
+        assert given_up.status_code == 204
+        assert announce(narrow, person, 6 * MIB).json()["code"] == "quota_exceeded"
+        eventually(
+            lambda: announce(narrow, person, 6 * MIB).status_code == 201,
+            lambda: "the bytes are still reserved",
+        )
+
+    def test_is_nobodys_secret_store(self, narrow: Service, person: dict[str, Any]) -> None:
+        made = announce(narrow, person, MIB).json()
+        narrow.call("DELETE", f"/api/uploads/{made['file_id']}", person["token"])
+        put(made["upload"], bytes(MIB))
+        assert is_there(narrow, made["s3_key"])
+        time.sleep(TTL_SECONDS)
+        uploading.sweep(narrow, "--apply")
+        assert not is_there(narrow, made["s3_key"])
+        assert narrow.call("GET", f"/api/audio-file/{made['file_id']}", person["token"]).status_code == 404
+
+    def test_is_counted_in_full_when_it_is_recorded(self, narrow: Service, person: dict[str, Any]) -> None:
+        made = announce(narrow, person, MIB).json()
+        narrow.call("DELETE", f"/api/uploads/{made['file_id']}", person["token"])
+        put(made["upload"], bytes(MIB))
+        body = {"s3_key": made["s3_key"], "file_size": 0}
+        recorded = narrow.call("POST", "/api/audio-file", person["token"], json=body)
+        assert recorded.status_code == 201
+        assert recorded.json()["audio_file"]["file_size"] == MIB
+        assert used(narrow, person) == MIB
+        # What the sweep removes is not what was recorded since.
+        time.sleep(TTL_SECONDS)
+        uploading.sweep(narrow, "--apply")
+        assert is_there(narrow, made["s3_key"])
+
+    def test_lets_its_phone_begin_anew_under_the_same_name(
+        self, narrow: Service, person: dict[str, Any]
+    ) -> None:
+        body = {"file_size": 1000, "client_id": "clip-1"}
+        first = narrow.call("POST", "/api/uploads", person["token"], json=body).json()
+        narrow.call("DELETE", f"/api/uploads/{first['file_id']}", person["token"])
+        second = narrow.call("POST", "/api/uploads", person["token"], json=body)
+        assert second.status_code == 201
+        time.sleep(TTL_SECONDS)
+        uploading.sweep(narrow, "--apply")
+        again = narrow.call("POST", "/api/uploads", person["token"], json=body)
+        assert (again.status_code, again.json()["file_id"]) == (200, second.json()["file_id"])
+
+
+def test_the_length_of_every_part_is_signed(narrow: Service, person: dict[str, Any]) -> None:
+    with run_service(narrow.aws_url, **UNLIMITED, SINGLE_UPLOAD_MAX=str(MIB)) as service:
+        somebody = service.register(f"parts-{next(_serial)}@example.com")
+        upload = announce(service, somebody, 40 * MIB).json()["upload"]
+        assert len(upload["parts"]) > 1
+        for part in upload["parts"]:
+            assert "content-length" in part["url"].lower().split("x-amz-signedheaders=")[1].split("&")[0]
