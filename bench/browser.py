@@ -11,8 +11,12 @@ import argparse
 import json
 import shutil
 import subprocess
+import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import requests
@@ -66,7 +70,11 @@ def main() -> None:
     parser.add_argument("--chromium", default=shutil.which("chromium") or "chromium")
     parser.add_argument("--only", default="", help="shapes whose name holds this")
     wanted = parser.parse_args()
-    with start_moto() as aws, run_service(aws, LIMIT_DECRYPT="100000 per minute") as service:
+    with (
+        _elsewhere() as page_url,
+        start_moto() as aws,
+        run_service(aws, LIMIT_DECRYPT="100000 per minute") as service,
+    ):
         account = service.register(f"browser-{uuid.uuid4()}@example.com")
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(
@@ -74,6 +82,7 @@ def main() -> None:
                 args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
             )
             page = chromium.new_page()
+            page.goto(page_url)
             alone = [
                 _heard(service, account, page, name, [one.data], one.declared)
                 for name, one in shapes().items()
@@ -92,6 +101,28 @@ def main() -> None:
             [(one.name, one.served, one.called, one.probe, one.element, one.tab) for one in heard],
         )
     _judge(alone + together)
+
+
+@contextmanager
+def _elsewhere() -> Iterator[str]:
+    """The address of an empty page of another origin, as somebody's app would be.
+
+    It must come over the loopback too: a page from anywhere else may not ask for what is there.
+    """
+
+    class Empty(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
 
 
 def _judge(heard: list[Heard]) -> None:
@@ -113,7 +144,6 @@ def _heard(  # noqa: PLR0917 - who, where and what
     answer = requests.get(url, timeout=60)
     called = answer.headers["Content-Disposition"].partition("filename=")[2].strip('"')
     assert len(called.rpartition(".")[0]) <= 80
-    page.goto("about:blank")
     heard = Heard(
         name,
         answer.headers["Content-Type"],
