@@ -56,7 +56,9 @@ class Helpdesk:
     def look_up(self, user: User) -> Found:
         """Return what there is to see of the account."""
         found = Found(user, Session.all_of(user.user_id), *_usage(user))
-        _event(user, "account_looked_up").write()
+        # What is written beside a deletion would outlive it.
+        if not user.being_deleted:
+            _event(user, "account_looked_up").write()
         return found
 
     def lock(self, user: User) -> bool:
@@ -77,7 +79,12 @@ class Helpdesk:
         return user.unlock(_event(user, "account_unlocked").add_to)
 
     def end_sessions(self, user: User) -> int:
-        """End every session and every token that names none; return how many sessions there were."""
+        """End every session and every token that names none; return how many sessions there were.
+
+        Raises `BeingDeleted`.
+        """
+        if user.being_deleted:
+            raise BeingDeleted()
         sessions = Session.all_of(user.user_id)
         for session in sessions[ENDED_AT_ONCE:]:
             self._sessions.end(user.user_id, session.session_id)
