@@ -33,7 +33,6 @@ from panzoto.remux import Remux
 from panzoto.storage import Storage
 
 AMR_TYPE, AMR_WIDE_TYPE = "audio/amr", "audio/amr-wb"
-FOLDER = "sittings/{}/"
 AHEAD = 8
 # As many as the child that reads MP4 takes; a clip of tags between every two frames would have more.
 MOST_STRETCHES = 50_000

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from panzoto import object_keys
+
 FILE_ID = "5b0cf3a6-6a0e-4d0b-9a55-0c0a7e5d9f11"
 USER_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
-S3_KEY = f"users/{USER_ID}/{FILE_ID}.pnz"
+S3_KEY = object_keys.upload_key(USER_ID, FILE_ID)
 LATER = "2026-05-01T11:15:00Z"
 HEX_SALT = "7f" * 32
 CODE = "the-code-from-the-letter"
