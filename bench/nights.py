@@ -159,7 +159,8 @@ class Story:
     def _first_accounts(self) -> None:
         for number in range(4):
             account = self.service.register(f"nights-{number}@example.com")
-            self.accounts.append(account | {"email": f"nights-{number}@example.com"})
+            account |= {"email": f"nights-{number}@example.com"}
+            self.accounts.append(account)
             folder = f"users/{account['user_id']}/"
             for _ in range(40):
                 key = self.put("recorded", True, self.fresh(folder))

@@ -86,6 +86,11 @@ def _seconds(entry: ListedEntry) -> int:
     return (entry.modified_at - EPOCH) // timedelta(seconds=1)
 
 
+def _in_order(aside: ListedEntry) -> tuple[str, datetime]:
+    """Return what puts versions of one key that lie aside in order: their times, and when they were moved."""
+    return aside.s3_key.rpartition("-")[0], aside.modified_at
+
+
 def reasons_to_hold() -> list[str]:
     """Return, as short sentences, why nothing may be removed now; empty when something may."""
     holds = [
@@ -201,7 +206,7 @@ class Removal:
         Returns how many versions lay aside; with none nothing is done. Raises `ObjectChanged` when
         there is an object under the key, and `Unavailable`.
         """
-        found = sorted(self._aside_of(s3_key), key=lambda entry: entry.s3_key)
+        found = sorted(self._aside_of(s3_key), key=_in_order)
         if not found:
             return 0
         if self._is_there(s3_key):

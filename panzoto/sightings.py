@@ -5,6 +5,7 @@ It lets a sweep compare every row with every object in constant memory. It holds
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 import tempfile
@@ -25,7 +26,8 @@ CREATE TABLE named (s3_key TEXT, file_id TEXT, upload_id TEXT, listed INTEGER);
 CREATE INDEX named_key ON named (s3_key);
 CREATE TABLE there (s3_key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE unknown (
-    mark TEXT PRIMARY KEY, s3_key TEXT, owner TEXT, upload INTEGER, marker INTEGER, modified REAL, entry TEXT
+    mark TEXT PRIMARY KEY, s3_key TEXT, owner TEXT, upload INTEGER, marker INTEGER, modified REAL, entry TEXT,
+    listed INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX unknown_key ON unknown (s3_key);
 CREATE INDEX unknown_owner ON unknown (owner);
@@ -59,6 +61,7 @@ class Sightings:
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path)
         self._database.executescript(_TABLES)
+        self._listed = itertools.count()
 
     def add_row(self, row: AudioFile) -> None:
         """Note which keys a row names."""
@@ -86,8 +89,10 @@ class Sightings:
             entry.is_marker,
             entry.modified_at.timestamp(),
             _to_text(entry),
+            # S3 lists the newest version of a key first; their times are whole seconds.
+            next(self._listed),
         )
-        self._database.execute("INSERT OR REPLACE INTO unknown VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        self._database.execute("INSERT OR REPLACE INTO unknown VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def add_aside(self, entry: ListedEntry, s3_key: str) -> None:
         """Note a version that was moved aside from `s3_key`."""
@@ -141,7 +146,7 @@ class Sightings:
         """Yield what is unknown, the longest known of first, and of one key the oldest version first."""
         query = (
             "SELECT entry, first_seen FROM unknown LEFT JOIN remembered USING (mark) "
-            "ORDER BY first_seen IS NULL, first_seen, s3_key, modified, entry"
+            "ORDER BY first_seen IS NULL, first_seen, s3_key, modified, listed DESC"
         )
         for entry, first_seen in self._database.execute(query):
             yield Unknown(_to_entry(entry), None if first_seen is None else _moment(first_seen))
