@@ -127,6 +127,7 @@ class State:
         self._db = connection
         self._db.executescript(SCHEMA)
         self._db.executescript(PROBLEMS.format(temporary="" if keep_problems else "TEMPORARY") + FINDINGS)
+        self._some_gone_bad = self.gone_bad_count() > 0
 
     # Facts
 
@@ -226,12 +227,14 @@ class State:
             self._about("UPDATE written SET digest = coalesce(digest, intended)", table, ours)
             self._about("UPDATE written SET intended = NULL", table, not_written)
             self._about("DELETE FROM written", table, not_written, "digest IS NULL AND ")
-            self._about("DELETE FROM attempted", table, written)
+            if self._db.execute("SELECT 1 FROM attempted LIMIT 1").fetchone():
+                self._about("DELETE FROM attempted", table, written)
             self._db.executemany(
                 "UPDATE written SET number = ? WHERE kind = ? AND id = ?",
                 [(number, KINDS[table], _blob(row_id)) for row_id, number in numbers],
             )
-            self._about("DELETE FROM problems", table, seen, "code = 'gone_bad' AND ")
+            if self._some_gone_bad:
+                self._about("DELETE FROM problems", table, seen, "code = 'gone_bad' AND ")
             self._about("DELETE FROM problems", table, cleared)
             self._add_problems(problems)
             self._remember(facts)
@@ -333,6 +336,8 @@ class State:
             self._add_problems(problems)
 
     def _add_problems(self, problems: Iterable[Problem]) -> None:
+        problems = list(problems)
+        self._some_gone_bad |= any(problem.code == "gone_bad" for problem in problems)
         self._db.executemany(
             "INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?, ?, ?)",
             [

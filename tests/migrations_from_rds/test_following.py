@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -252,6 +253,40 @@ class TestDelta:
         assert outcome.status == Status.REFUSED
         assert "made anew" in outcome.err
         migration.done("copy")
+
+
+class TestAManifestOfTheVersionBefore:
+    """It knew nothing of owners, sizes and numbers; a move that it began can be ended."""
+
+    def test_it_is_brought_up_to_date_and_the_service_counts(
+        self, migration: Migration, database: Database
+    ) -> None:
+        add_user(database, 1)
+        add_file(database, 1, 1)
+        migration.done("copy")
+        with sqlite3.connect(migration.state / "manifest.sqlite3") as manifest:
+            for column in ("owner", "size", "number"):
+                manifest.execute(f"ALTER TABLE written DROP COLUMN {column}")
+            for table in ("attempted", "touched", "shared"):
+                manifest.execute(f"DROP TABLE {table}")
+            manifest.execute("UPDATE facts SET value = '1' WHERE name = 'format'")
+        user, recording = migration.users()[user_id(1)], migration.recordings()[file_id(1)]
+        for name in ("claims_complete", "used_recordings", "used_bytes", "change_number"):
+            del user[name]
+        migration.put("panzoto-users", user)
+        for name in ("change_number", "listed_at"):
+            del recording[name]
+        migration.put("panzoto-audio-files", recording)
+        refused = migration.run("verify")
+        assert refused.status == Status.REFUSED
+        assert "`copy` brings it up to date" in refused.err
+        add_file(database, 2, 1)
+        migration.done("copy", "--since-last")
+        migration.done("verify", "--strict")
+        assert "change_number" not in migration.recordings()[file_id(2)]
+        assert "claims_complete" not in migration.users()[user_id(1)]
+        migration.done("rollback", "--yes")
+        assert migration.users() == {}
 
 
 class TestRollback:
