@@ -1,4 +1,4 @@
-# Images of the service and, for compose.yaml, of nginx and of the AWS stand-in. `deploy/pin-base-image` renews the
+# Images of the service and, for compose.yaml, of nginx and of the AWS stand-in. `deploy/container/pin-base-image` renews the
 # digest in the next line (this one is Python 3.13.12); the pipeline refuses to build without one.
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm@sha256:a58daefb915e1e03ad48f3ca4df8832065412c5c35cacb9d39f4229184de12b6
 
@@ -21,7 +21,7 @@ RUN python -m venv /opt/stand-in \
     && install -d -o 10001 -g 10001 -m 700 /data /secrets
 WORKDIR /app
 COPY deploy/container/stand_in_listener.py /app/
-COPY deploy/stand_in.py deploy/stand_in_gate.py deploy/stand_in_settings.py /app/deploy/
+COPY deploy/local/stand_in.py deploy/local/stand_in_gate.py deploy/local/stand_in_settings.py /app/deploy/serving/
 ENV PATH=/opt/stand-in/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 USER 10001:10001
 CMD ["python", "-X", "utf8", "stand_in_listener.py"]
@@ -34,7 +34,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends nginx-light openssl \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
-COPY deploy/nginx/ /app/
+COPY deploy/machine/nginx/ /app/
 COPY deploy/container/edge /app/
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
@@ -50,7 +50,7 @@ WORKDIR /app
 COPY wsgi.py /app/
 COPY panzoto/ /app/panzoto/
 COPY migrations_from_rds/ /app/migrations_from_rds/
-COPY deploy/gunicorn.conf.py deploy/worker.py /app/deploy/
+COPY deploy/serving/gunicorn.conf.py deploy/serving/worker.py /app/deploy/serving/
 # All of it belongs to root, and nothing writes there: what is written goes to /tmp and /dev/shm.
 RUN /opt/panzoto/bin/python -m compileall -q /app
 ENV PATH=/opt/panzoto/bin:$PATH \
@@ -66,4 +66,4 @@ EXPOSE 5000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.getenv('PORT', '5000') + '/api/health', timeout=4)"]
 STOPSIGNAL SIGTERM
-CMD ["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]
+CMD ["gunicorn", "-c", "deploy/serving/gunicorn.conf.py", "wsgi:app"]

@@ -8,9 +8,9 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashes
-TYPED = panzoto wsgi.py deploy/gunicorn.conf.py $(wildcard migrations_from_rds) \
-    deploy/cloudformation/generate.py deploy/removal.py deploy/smoke_test.py deploy/base_image.py \
-    deploy/container/stand_in_listener.py deploy/stand_in_gate.py deploy/supervise.py deploy/nginx/render.py
+TYPED = panzoto wsgi.py deploy/serving/gunicorn.conf.py $(wildcard migrations_from_rds) \
+    deploy/aws/cloudformation/generate.py deploy/aws/removal.py deploy/smoke_test.py deploy/container/base_image.py \
+    deploy/container/stand_in_listener.py deploy/local/stand_in_gate.py deploy/serving/supervisor.py deploy/machine/nginx/render.py
 
 # The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
 OWN_AWS := $(strip $(AWS_ENDPOINT_URL)$(AWS_ENDPOINT_URL_DYNAMODB)$(AWS_ENDPOINT_URL_S3)$(filter production,$(FLASK_ENV)))
@@ -30,7 +30,7 @@ install: .venv/.installed .venv-aws/.installed ## Install what the service and i
 
 .PHONY: run
 run: .venv/.installed $(STAND_IN) ## Start all of the service (on PORT, 5000 unless set) and a stand-in for AWS; Ctrl-C stops it
-	@exec .venv/bin/python -m panzoto.embedded
+	@exec .venv/bin/python -m deploy.local.make_run
 
 .PHONY: test
 test: .venv/.installed-dev .venv-aws/.installed ## Run all tests, in up to four processes; ARGS="-k login -x" goes to pytest, in one
@@ -67,7 +67,7 @@ lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK
 
 .PHONY: templates
 templates: .venv/.installed ## Make the CloudFormation templates anew from the code's own definitions
-	@.venv/bin/python -m deploy.cloudformation.generate
+	@.venv/bin/python -m deploy.aws.cloudformation.generate
 
 .PHONY: images
 images: ## Build the service's image for x86-64 and ARM into build/, or push it: IMAGE=registry/name:tag

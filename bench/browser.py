@@ -22,7 +22,7 @@ from typing import Any
 import requests
 from playwright.sync_api import Page, sync_playwright
 
-from bench.report import Target, print_table, print_targets
+from bench.support.report import Target, print_table, print_targets
 from tests.support.aws import start_moto
 from tests.support.recordings import store, version_2
 from tests.support.service import PASSWORD, Service, run_service

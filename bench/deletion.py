@@ -9,8 +9,8 @@ import argparse
 import time
 from collections import Counter
 
-from bench.report import Target, print_table, print_targets
-from bench.standin import default_kind, stand_in
+from bench.support.report import Target, print_table, print_targets
+from bench.support.stand_in import default_kind, stand_in
 from tests.support.accounts import fill, interrupted, remains
 from tests.support.service import run_service
 

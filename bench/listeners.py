@@ -18,11 +18,11 @@ from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench.process import cpu_seconds, watched
-from bench.recordings import MIB, Plain, encrypted, upload
-from bench.report import Target, interleaved, percentile, print_table, print_targets
-from bench.service import Client, Service, create_resources, path_of, running
-from bench.standin import BUCKET, client, default_kind, stand_in
+from bench.support.process import cpu_seconds, watched
+from bench.support.recordings import MIB, Plain, encrypted, upload
+from bench.support.report import Target, interleaved, percentile, print_table, print_targets
+from bench.support.service import Client, Service, create_resources, path_of, running
+from bench.support.stand_in import BUCKET, client, default_kind, stand_in
 
 PASSWORD = "a long walk by the quiet river"
 BYTES_PER_SECOND = 8000

@@ -17,16 +17,16 @@ from contextlib import ExitStack
 
 from argon2 import PasswordHasher
 
-from bench.report import Target, percentile, print_table, print_targets
-from bench.service import Client, create_resources, running
-from bench.standin import client, default_kind, stand_in
+from bench.support.report import Target, percentile, print_table, print_targets
+from bench.support.service import Client, create_resources, running
+from bench.support.stand_in import client, default_kind, stand_in
+from panzoto.accounts.sessions import Client as Caller
 from panzoto.auth.tokens import Identity
 from panzoto.config import Settings
 from panzoto.crypto.segments import encrypt
 from panzoto.errors import PanzotoError
 from panzoto.models import bind_models
 from panzoto.services import Services
-from panzoto.sessions import Client as Caller
 from tests.support.aws import aws_environment
 
 PASSWORD = "a long walk by the quiet river"

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 
 from argon2 import PasswordHasher
 
-from bench.process import resident_mib, watched
-from bench.report import Target, interleaved, percentile, print_table, print_targets
-from bench.service import Client, Service, create_resources, running
-from bench.standin import default_kind, stand_in
+from bench.support.process import resident_mib, watched
+from bench.support.report import Target, interleaved, percentile, print_table, print_targets
+from bench.support.service import Client, Service, create_resources, running
+from bench.support.stand_in import default_kind, stand_in
 from panzoto.config import Settings
 
 PASSWORD = "a long walk by the quiet river"

@@ -26,12 +26,12 @@ from typing import TypeVar
 
 import boto3
 
-from bench import migration_trial
-from bench.dynamodb_stub import running_stub
-from bench.migration_command import Command, legacy_database
-from bench.process import cpu_seconds
-from bench.report import Target, print_table, print_targets
-from bench.standin import default_kind
+from bench.support import migration_trial
+from bench.support.dynamodb_stub import running_stub
+from bench.support.migration_command import Command, legacy_database
+from bench.support.process import cpu_seconds
+from bench.support.report import Target, print_table, print_targets
+from bench.support.stand_in import default_kind
 from tests.support.dynamodb_fake import running_fake
 from tests.support.legacy import Legacy
 

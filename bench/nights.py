@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.report import Target, print_table, print_targets
+from bench.support.report import Target, print_table, print_targets
 from panzoto import object_keys
 from tests.support import rows
 from tests.support.forked_commands import Commands, forked_commands

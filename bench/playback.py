@@ -17,12 +17,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.process import Watch, files_below, watched, written_bytes
-from bench.recordings import FORMATS, MIB, Download, Plain, download, encrypted, upload
-from bench.report import Target, interleaved, print_table, print_targets, ratio
-from bench.s3_file import serving
-from bench.service import Service, create_resources, path_of, running
-from bench.standin import BUCKET, client, default_kind, stand_in
+from bench.support.process import Watch, files_below, watched, written_bytes
+from bench.support.recordings import FORMATS, MIB, Download, Plain, download, encrypted, upload
+from bench.support.report import Target, interleaved, print_table, print_targets, ratio
+from bench.support.s3_file import serving
+from bench.support.service import Service, create_resources, path_of, running
+from bench.support.stand_in import BUCKET, client, default_kind, stand_in
 from panzoto.config import Argon2Parameters
 from tests.support.fault_proxy import FaultProxy
 
@@ -67,7 +67,7 @@ def main() -> None:
         s3, recording = stack.enter_context(_recording(aws, arguments))
         service = stack.enter_context(running(aws, AWS_ENDPOINT_URL_S3=s3))
         through = stack.enter_context(
-            running(aws, "bench.passthrough:app", AWS_ENDPOINT_URL_S3=s3, PYTHONWARNINGS="ignore")
+            running(aws, "bench.support.passthrough:app", AWS_ENDPOINT_URL_S3=s3, PYTHONWARNINGS="ignore")
         )
         proxy = stack.enter_context(FaultProxy(s3))
         counted = stack.enter_context(running(aws, AWS_ENDPOINT_URL_S3=proxy.url))

@@ -16,12 +16,19 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.bare import Cost, Measured, application_workloads, boto3_workloads, measured, pynamodb_workloads
-from bench.dynamodb_stub import SESSION_ID, USER_ID, most_per_second, running_stub
-from bench.process import cpu_seconds
-from bench.report import Target, interleaved, print_table, print_targets, ratio
-from bench.saturate import RawPeer, per_second, request_bytes
-from bench.service import SECRET_KEY, Service, environment, running
+from bench.support.bare_calls import (
+    Cost,
+    Measured,
+    application_workloads,
+    boto3_workloads,
+    measured,
+    pynamodb_workloads,
+)
+from bench.support.dynamodb_stub import SESSION_ID, USER_ID, most_per_second, running_stub
+from bench.support.process import cpu_seconds
+from bench.support.report import Target, interleaved, print_table, print_targets, ratio
+from bench.support.saturate import RawPeer, per_second, request_bytes
+from bench.support.service import SECRET_KEY, Service, environment, running
 from panzoto.auth.tokens import Tokens
 
 LIST_BOUND = 1.5

@@ -15,8 +15,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from bench.recordings import MIB, Plain
-from bench.report import Target, interleaved, print_table, print_targets, ratio
+from bench.support.recordings import MIB, Plain
+from bench.support.report import Target, interleaved, print_table, print_targets, ratio
 from panzoto.crypto import header, segments
 
 LEAST_OF_ONE_SHOT = 0.8

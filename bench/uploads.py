@@ -20,15 +20,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.process import Watch, watched
-from bench.recordings import MIB, Plain
-from bench.report import Target, print_table, print_targets
-from bench.service import SECRET_KEY
-from bench.standin import MINISTACK, stand_in
+from bench.support.process import Watch, watched
+from bench.support.recordings import MIB, Plain
+from bench.support.report import Target, print_table, print_targets
+from bench.support.service import SECRET_KEY
+from bench.support.stand_in import MINISTACK, stand_in
 from panzoto import create_app
 from panzoto.config import Argon2Parameters, Settings
 from panzoto.crypto import segments
-from panzoto.models import User, connection, library
+from panzoto.models import User, connection
+from panzoto.recordings import ledger
 from tests.support import collection, uploading
 from tests.support.aws import start_moto
 from tests.support.aws_calls import KEY_PREFIX
@@ -142,7 +143,7 @@ def many(arguments: argparse.Namespace) -> Iterator[Target]:
         usage = direct.call("GET", "/api/user", token).json()["usage"]
         there = len(collection.all_listed(direct, token))
         yield Target("recordings counted wrong", abs(usage["recordings"] - there), 0)
-        recounted = [library.recount(user) for user in User.all_counted()]
+        recounted = [ledger.recount(user) for user in User.all_counted()]
         yield Target("accounts that had drifted", sum(told != real for told, real in recounted), 0)
 
 
@@ -319,7 +320,7 @@ def _settle(service: Service, user_id: str) -> None:
     user = User.find(user_id)
     if user is None:
         raise RuntimeError("the account was not written")
-    library.settle(user)
+    ledger.settle(user)
 
 
 def _credentials(email: str) -> dict[str, str]:

@@ -14,18 +14,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from migrations_from_rds import copying, holding, planning, rolling_back, verifying
+from migrations_from_rds import holding
+from migrations_from_rds.commands import copy as copying
+from migrations_from_rds.commands import plan as planning
+from migrations_from_rds.commands import rollback as rolling_back
+from migrations_from_rds.commands import verify as verifying
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import MigrationError, Status
-from migrations_from_rds.gone import UNASKED_PERCENT
 from migrations_from_rds.layout import COLUMNS, LAST_SIGN_IN, Layout, Misnamed
 from migrations_from_rds.options import ASK, PATIENCE_SECONDS, PRICE_PER_MILLION, THREADS, Options, settings
 from migrations_from_rds.report import REJECTS
 from migrations_from_rds.transform import Policy
+from migrations_from_rds.vanished_rows import UNASKED_PERCENT
 from panzoto.config import Settings
 from panzoto.errors import PanzotoError, SettingsError, Unavailable
-from panzoto.logs import exception_chain
 from panzoto.models import bind_models
+from panzoto.telemetry.logs import exception_chain
 
 # Stands for --from-rejects without a name.
 IN_STATE_DIR = Path()

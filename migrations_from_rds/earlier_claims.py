@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from migrations_from_rds.rows import AUDIO_FILES, USERS
-from migrations_from_rds.send import Parcel, Sender
+from migrations_from_rds.sending import Parcel, Sender
 from migrations_from_rds.state import slices
-from migrations_from_rds.tables import model_of
+from migrations_from_rds.target import model_of
 from panzoto.models import Claim
 from panzoto.models.bulk import MOST_KEYS, Item, put_new, text, units
 

@@ -17,7 +17,7 @@ from migrations_from_rds.compare import Verdict
 from migrations_from_rds.rows import USERS
 from migrations_from_rds.source import Snapshot
 from migrations_from_rds.survey import ROWS_AT_ONCE
-from migrations_from_rds.tables import model_of
+from migrations_from_rds.target import model_of
 from panzoto.models import AudioFile, User
 from panzoto.models.bulk import ORIGIN, BulkTables, Item, key_name, text
 

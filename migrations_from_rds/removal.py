@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from migrations_from_rds.decide import changed_attributes, is_replaceable
+from migrations_from_rds.decisions import changed_attributes, is_replaceable
 from migrations_from_rds.errors import Stopped
-from migrations_from_rds.load import ROUNDS, index_units
 from migrations_from_rds.rows import AUDIO_FILES, USERS
-from migrations_from_rds.send import Parcel, Sender
+from migrations_from_rds.sending import Parcel, Sender
 from migrations_from_rds.source import Snapshot
 from migrations_from_rds.state import Known, State
 from migrations_from_rds.survey import ROWS_AT_ONCE
-from migrations_from_rds.tables import model_of
+from migrations_from_rds.target import model_of
 from migrations_from_rds.transform import Problem
+from migrations_from_rds.writing import ROUNDS, index_units
 from panzoto.models import Claim
 from panzoto.models.bulk import (
     MOST_ACTIONS,

@@ -12,9 +12,9 @@ from itertools import groupby, islice
 from typing import Any, NamedTuple, TypeVar
 
 from migrations_from_rds import transform
-from migrations_from_rds.decide import is_replaceable
+from migrations_from_rds.decisions import is_replaceable
 from migrations_from_rds.rows import AUDIO_FILES, USERS, FileRow, Row, UserRow
-from migrations_from_rds.send import Sender
+from migrations_from_rds.sending import Sender
 from migrations_from_rds.source import Colliding, Since, Snapshot
 from migrations_from_rds.state import Known, State
 from migrations_from_rds.transform import Policy, Problem, Wanted

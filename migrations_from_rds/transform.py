@@ -35,7 +35,7 @@ MAX_S3_KEY_BYTES = 1024
 MAX_EMAIL_CHARACTERS = 254
 UNKNOWN_MOMENT = 0
 
-# What the service's own check lets in; see panzoto.schemas.
+# What the service's own check lets in; see panzoto.blueprints.requests.
 ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Phones wrote the moment of the recording, in milliseconds, into the key.

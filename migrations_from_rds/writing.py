@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from migrations_from_rds.decide import BOOKKEEPING, Decision, decide, is_passed_on
+from migrations_from_rds.decisions import BOOKKEEPING, Decision, decide, is_passed_on
 from migrations_from_rds.errors import Stopped
 from migrations_from_rds.pace import Pace
 from migrations_from_rds.rows import AUDIO_FILES, USERS
-from migrations_from_rds.send import Parcel, Sender
+from migrations_from_rds.sending import Parcel, Sender
 from migrations_from_rds.state import Known, State, slices
 from migrations_from_rds.survey import Judged, taken_elsewhere
-from migrations_from_rds.tables import model_of
+from migrations_from_rds.target import model_of
 from migrations_from_rds.transform import Problem, Wanted
 from panzoto.models import Change, Claim, StoredModel, User
 from panzoto.models.bulk import (

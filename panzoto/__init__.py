@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from flask import Flask
 
-from panzoto import (
-    aws_credentials,
-    blueprints,
-    cli,
-    cors,
-    http,
-    logs,
-    models,
-    resources,
-    tracing,
-    version,
-)
+from panzoto import blueprints, models, version
 from panzoto.config import Settings
+from panzoto.edge import cors, http
+from panzoto.host import aws_credentials
+from panzoto.operations import cli, resources
 from panzoto.services import Services
+from panzoto.telemetry import logs, tracing
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
-from panzoto import stand_in_address
 from panzoto.errors import SettingsError
-from panzoto.sizing import Size, size_for, this_machine
+from panzoto.host import stand_in_address
+from panzoto.host.sizing import Size, size_for, this_machine
 
 SECRET_KEY_MIN_BYTES = 32
 # Fragments of the values that templates and tutorials ship; letters only, lower case.

@@ -2,7 +2,7 @@
 
 Anything raised from here may be shown to a stranger, so a sentence never
 holds a secret, a name from inside the service or a stored value.  The Flask
-edge (`panzoto.http`) is the one place that turns these into responses.
+edge (`panzoto.edge.http`) is the one place that turns these into responses.
 """
 
 from __future__ import annotations

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from panzoto.accounts import Accounts
+from panzoto.accounts.accounts import Accounts
+from panzoto.accounts.openid import OpenIdAccounts
+from panzoto.accounts.sessions import Sessions
+from panzoto.accounts.throttle import Throttle
 from panzoto.auth.openid import AccessTokenRule, OpenId
 from panzoto.auth.passwords import Passwords
 from panzoto.auth.refresh import RefreshTokens
-from panzoto.auth.throttle import Throttle
 from panzoto.auth.tokens import Tokens
 from panzoto.config import Settings
 from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.sealed import Sealer
 from panzoto.cursors import Cursors
-from panzoto.deletion import Deletion
-from panzoto.earlier_keys import EarlierKeys
-from panzoto.mail import open_post
-from panzoto.mail_codes import MailCodes
-from panzoto.mail_texts import Letters
-from panzoto.mailbox import Mailbox
-from panzoto.models.library import Quota
-from panzoto.openid_accounts import OpenIdAccounts
-from panzoto.opening import Opening
-from panzoto.playback import Playback
-from panzoto.presigning import Presigner
+from panzoto.lifecycle.deletion import Deletion
+from panzoto.mail.codes import MailCodes
+from panzoto.mail.letters import Letters
+from panzoto.mail.mailbox import Mailbox
+from panzoto.mail.post import open_post
+from panzoto.playback.decryption import Opening
+from panzoto.playback.opening import Playback
+from panzoto.playback.sittings import Sittings
+from panzoto.playback.upgrade import Upgrade
+from panzoto.recordings.earlier_keys import EarlierKeys
+from panzoto.recordings.ledger import Quota
+from panzoto.recordings.presigning import Presigner
+from panzoto.recordings.trash import Shelf
+from panzoto.recordings.uploads import Uploads
 from panzoto.removal import Removal
-from panzoto.sessions import Sessions
-from panzoto.shelf import Shelf
-from panzoto.sittings import Sittings
 from panzoto.storage import Storage
-from panzoto.upgrade import Upgrade
-from panzoto.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)

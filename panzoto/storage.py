@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from panzoto import tracing
 from panzoto.errors import ObjectChanged, ObjectNotFound, PanzotoError, Unavailable
+from panzoto.telemetry import tracing
 
 # Two attempts and the pause between stay below six seconds: nobody waits longer for a storage that hangs.
 CONNECT_TIMEOUT_SECONDS = 1

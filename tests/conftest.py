@@ -26,7 +26,7 @@ UNLIMITED = {
 }
 
 # What the whole suite asked of AWS is judged once all of it has been asked.
-LAST = "tests/deploy/test_policy.py"
+LAST = "tests/deploy/aws/test_policy.py"
 # The property of a test that has judged only a part.
 PARTLY = "partly"
 # No module takes longer.

@@ -213,7 +213,7 @@ class TestProductionSecret:
                     "-m",
                     "gunicorn",
                     "-c",
-                    str(ROOT / "deploy" / "gunicorn.conf.py"),
+                    str(ROOT / "deploy" / "serving" / "gunicorn.conf.py"),
                     "wsgi:app",
                 ],
                 cwd=tmp_path,

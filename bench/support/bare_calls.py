@@ -23,8 +23,8 @@ from pynamodb.connection.base import MetaTable
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from pynamodb.models import Model
 
-from bench.dynamodb_stub import SESSION_ID, USER_ID, account, recording
-from bench.standin import client
+from bench.support.dynamodb_stub import SESSION_ID, USER_ID, account, recording
+from bench.support.stand_in import client
 from panzoto import create_app
 from panzoto.auth.tokens import Tokens
 from panzoto.config import Settings

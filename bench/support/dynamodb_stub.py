@@ -2,7 +2,7 @@
 
 It keeps nothing.  Query gives fifty recordings, GetItem an account, a session or a recording by its table,
 and every write succeeds.  Answers are whole prepared byte strings, so that the stub is never the bottleneck;
-`python -m bench.dynamodb_stub` prints how many requests a second it answers.
+`python -m bench.support.dynamodb_stub` prints how many requests a second it answers.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.service import ROOT
+from bench.support.service import ROOT
 from tests.support.aws import aws_environment
 from tests.support.legacy import Legacy
 from tests.support.postgres import LOOSE, Database, run_postgres

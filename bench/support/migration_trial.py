@@ -14,9 +14,9 @@ from pathlib import Path
 
 from argon2 import PasswordHasher
 
-from bench.migration_command import Command, Ran, legacy_database
-from bench.report import Target, print_table, print_targets
-from bench.standin import client, stand_in
+from bench.support.migration_command import Command, Ran, legacy_database
+from bench.support.report import Target, print_table, print_targets
+from bench.support.stand_in import client, stand_in
 from tests.support.dynamodb_fake import Fake, running_fake
 from tests.support.legacy import Legacy, file_id, key_salt, user_id
 from tests.support.postgres import Database

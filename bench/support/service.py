@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.process import children
+from bench.support.process import children
 from tests.support.aws import aws_environment, free_port
 
-ROOT = Path(__file__).resolve().parent.parent
-GUNICORN_SETTINGS = ROOT / "deploy" / "gunicorn.conf.py"
+ROOT = Path(__file__).resolve().parents[2]
+GUNICORN_SETTINGS = ROOT / "deploy" / "serving" / "gunicorn.conf.py"
 SECRET_KEY = "bench-only-6Zb1vQ0dTq8xYc3LrNw7Jm5Ks2Hf9Pg4"
 START_SECONDS = 60
 

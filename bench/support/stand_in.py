@@ -15,7 +15,7 @@ from typing import Any
 
 import boto3
 
-from bench.service import ROOT
+from bench.support.service import ROOT
 from tests.support.aws import REGION, free_port, start_moto
 
 BUCKET = "panzoto-audio-dev"

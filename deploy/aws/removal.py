@@ -1,8 +1,8 @@
-"""Lists everything that a deployment has made in AWS, and removes it: what `deploy/cleanup` runs.
+"""Lists everything that a deployment has made in AWS, and removes it: what `deploy/aws/cleanup` runs.
 
-    deploy/cleanup --list            only show what is there
-    deploy/cleanup                   remove all but the data, after the words are typed
-    deploy/cleanup --data            remove the data, too, after other words are typed as well
+    deploy/aws/cleanup --list            only show what is there
+    deploy/aws/cleanup                   remove all but the data, after the words are typed
+    deploy/aws/cleanup --data            remove the data, too, after other words are typed as well
 
 Names are those of the settings (`S3_BUCKET`, `USERS_TABLE`, …) and of the
 stacks.  It may be run again after a failure: what is gone is gone.
@@ -22,7 +22,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from deploy.cloudformation.policy import TABLES
+from deploy.aws.cloudformation.policy import TABLES
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
 
@@ -284,7 +284,7 @@ def _say(sentence: str, status: int) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="deploy/cleanup", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="deploy/aws/cleanup", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--list", action="store_true", help="only show what is there")

@@ -1,4 +1,5 @@
-"""Stops all of the service stack that writes: `deploy/writers stop`. `deploy/writers start` starts it again.
+"""Stops all of the service stack that writes: `deploy/aws/writers stop`. `deploy/aws/writers start` starts
+it again.
 
 On ECS that is more than its services: the schedules of the sweeps start tasks
 of their own, and the scaling of the web tier would start new tasks. `stop`
@@ -52,7 +53,7 @@ class Writers:
         for service in (WEB, EVENTS):
             self._ecs.update_service(cluster=CLUSTER, service=service, desiredCount=0)
         for task in self._tasks(family=SWEEP_FAMILY):
-            self._ecs.stop_task(cluster=CLUSTER, task=task, reason="deploy/writers stop")
+            self._ecs.stop_task(cluster=CLUSTER, task=task, reason="deploy/aws/writers stop")
         deadline = time.monotonic() + LONGEST_SECONDS
         while running := self._tasks():
             if time.monotonic() > deadline:
@@ -105,7 +106,7 @@ KEPT_OF_A_SCHEDULE = (
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="deploy/writers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="deploy/aws/writers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("stop", "start"))
     arguments = parser.parse_args()
@@ -125,7 +126,7 @@ def main() -> int:
 
 
 def _failed(sentence: str) -> int:
-    sys.stderr.write(f"deploy/writers: {sentence}. Run it again.\n")
+    sys.stderr.write(f"deploy/aws/writers: {sentence}. Run it again.\n")
     return 1
 
 

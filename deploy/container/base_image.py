@@ -1,7 +1,7 @@
-"""Pins the base image of the Dockerfile to a digest: what `deploy/pin-base-image` runs.
+"""Pins the base image of the Dockerfile to a digest: what `deploy/container/pin-base-image` runs.
 
-    deploy/pin-base-image            ask the registry and write the digest into the Dockerfile
-    deploy/pin-base-image --check    exit with 1 unless the Dockerfile names a digest
+    deploy/container/pin-base-image            ask the registry and write the digest into the Dockerfile
+    deploy/container/pin-base-image --check    exit with 1 unless the Dockerfile names a digest
 
 A tag is moved to new images; a digest is one image for ever.  It is asked for
 as the OCI distribution specification says, and without credentials, as
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-DOCKERFILE = Path(__file__).resolve().parents[1] / "Dockerfile"
+DOCKERFILE = Path(__file__).resolve().parents[2] / "Dockerfile"
 LINE = re.compile(
     r"^ARG BASE_IMAGE=(?P<registry>[^/\s]+)/(?P<name>[^:@\s]+):(?P<tag>[^@\s]+)(?:@(?P<digest>\S+))?$",
     re.MULTILINE,
@@ -78,7 +78,7 @@ def _token(challenge: str) -> str:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="deploy/pin-base-image",
+        prog="deploy/container/pin-base-image",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -93,7 +93,11 @@ def main() -> int:
         return 2
     if arguments.check:
         pinned = DIGEST.fullmatch(found["digest"] or "") is not None
-        print("pinned" if pinned else "not pinned: run deploy/pin-base-image, and commit the Dockerfile")
+        print(
+            "pinned"
+            if pinned
+            else "not pinned: run deploy/container/pin-base-image, and commit the Dockerfile"
+        )
         return 0 if pinned else 1
     try:
         digest = digest_of(

@@ -8,7 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
-from deploy.stand_in_settings import ACCESS_KEY, StandInSettings
+from deploy.local.stand_in_settings import ACCESS_KEY, StandInSettings
 
 PORT = int(os.environ.get("STAND_IN_PORT") or "5566")
 DATA = Path(os.environ.get("STAND_IN_DATA", "/data"))
@@ -56,7 +56,7 @@ def main() -> None:
     settings.make_folders()
     tell_the_others(secret_access_key)
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    program = str(Path(__file__).parent / "deploy" / "stand_in.py")
+    program = str(Path(__file__).parent / "deploy" / "local" / "stand_in.py")
     os.execve(  # noqa: S606 - our own interpreter with arguments of our own
         sys.executable,
         [sys.executable, "-X", "utf8", program, str(listener.fileno())],

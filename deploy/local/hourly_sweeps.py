@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import IO
 
-from panzoto import logs
-from panzoto.processes import Child, Signals
-from panzoto.roles import COMMANDS, start_role
+from deploy.local.roles import COMMANDS, start_role
+from deploy.serving.processes import Child, Signals
+from panzoto.telemetry import logs
 
 # What a deployment's timers run; the order is theirs.
 SWEEPS = (("accounts", "sweep"), ("recordings", "sweep", "--apply"))

@@ -28,11 +28,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from panzoto import stand_in, stand_in_address
-from panzoto.config import Settings
-from panzoto.errors import SettingsError
-from panzoto.hourly_sweeps import Sweeps
-from panzoto.listening import (
+from deploy.local import stand_in_launch
+from deploy.local.hourly_sweeps import Sweeps
+from deploy.local.listening import (
     EVERY_INTERFACE,
     LOOPBACK,
     address_in_network,
@@ -40,10 +38,13 @@ from panzoto.listening import (
     on_every_interface,
     port_of,
 )
-from panzoto.processes import Child, ChildEnded, MakeWatch, Signals
-from panzoto.roles import GUNICORN, command_environment, start_events, start_service
+from deploy.local.roles import GUNICORN, command_environment, start_events, start_service
+from deploy.serving.processes import Child, ChildEnded, MakeWatch, Signals
+from panzoto.config import Settings
+from panzoto.errors import SettingsError
+from panzoto.host import stand_in_address
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LOCK_SECONDS = 5.0
 START_SECONDS = 60.0
 # gunicorn gives running requests its graceful_timeout and then ends them; this is beyond that.
@@ -95,7 +96,7 @@ def become_the_service(settings: Settings) -> None:
 
 def run_with_stand_in(settings: Settings) -> None:
     """Run the stand-in and the service until asked to stop; raise `StartError` or `ChildEnded`."""
-    if not stand_in.PYTHON.exists():
+    if not stand_in_launch.PYTHON.exists():
         raise StartError("the AWS stand-in is not installed; `make install` installs it")
     data_dir = settings.data_dir.absolute()
     with Signals() as signals, locked(data_dir, signals) as lock:
@@ -132,14 +133,14 @@ class Supervisor:
             for_service = [ours.enter_context(listener) for listener in listeners]
             for_stand_in = [ours.enter_context(listener) for listener in stand_in_listeners(self._settings)]
             port = port_of(for_stand_in[0])
-            self._stand_in = stand_in.start(self._settings, for_stand_in, lock)
-            self._wait_for(self._stand_in, lambda: answers(port, stand_in.HEALTH))
+            self._stand_in = stand_in_launch.start(self._settings, for_stand_in, lock)
+            self._wait_for(self._stand_in, lambda: answers(port, stand_in_launch.HEALTH))
             self._service, ready = start_service(self._settings, port, for_service)
         with os.fdopen(ready, "rb") as pipe:
             self._wait_for(self._service, lambda: bool(select.select([pipe], [], [], 0)[0]))
         self._events = start_events(self._settings, port)
         self._sweeps = Sweeps(command_environment(self._settings, port), say)
-        stand_in_address.write(self._settings.data_dir, stand_in.aws_variables(self._settings, port))
+        stand_in_address.write(self._settings.data_dir, stand_in_launch.aws_variables(self._settings, port))
         say(banner(self._settings, port))
         while not self._asked_to_stop():
             for child in (self._stand_in, self._service, self._events):
@@ -283,7 +284,7 @@ def answers(port: int, path: str) -> bool:
 def banner(settings: Settings, aws_port: int) -> str:
     """Return what a person wants to know once everything runs."""
     base = f"http://{LOOPBACK}:{settings.port}"
-    endpoint = stand_in.endpoint(aws_port)
+    endpoint = stand_in_launch.endpoint(aws_port)
     metrics = f"http://{LOOPBACK}:{settings.metrics_port}/metrics" if settings.metrics_port else "off"
     address = address_in_network()
     network = f"http://{address}:{settings.port}/api" if address else "this machine has no address in one"

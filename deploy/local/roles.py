@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from panzoto import stand_in
+from deploy.local import stand_in_launch
+from deploy.serving.processes import Child, end_with_parent
 from panzoto.config import Settings, child_environment
-from panzoto.processes import Child, end_with_parent
 
-ROOT = Path(__file__).resolve().parent.parent
-GUNICORN = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py")]
+ROOT = Path(__file__).resolve().parents[2]
+GUNICORN = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "serving" / "gunicorn.conf.py")]
 COMMANDS = [sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"), "panzoto"]
 
 
@@ -78,7 +78,7 @@ def service_environment(settings: Settings, aws_port: int) -> dict[str, str]:
             "AWS_SESSION_TOKEN": None,
             "AWS_PROFILE": None,
             "AWS_DEFAULT_PROFILE": None,
-            **stand_in.aws_variables(settings, aws_port),
+            **stand_in_launch.aws_variables(settings, aws_port),
         }
     )
     environment["AUTO_CREATE_RESOURCES"] = environment.get("AUTO_CREATE_RESOURCES", "").strip() or "1"

@@ -1,8 +1,8 @@
 """The AWS stand-in of `make run`: ministack, with its state on disk at all times.
 
-`panzoto.stand_in` starts this file with the interpreter of `.venv-aws`, in which the service's own
-libraries are not installed; so nothing here imports panzoto, and nothing imports this.  It is told what to
-do by
+`deploy.local.stand_in_launch` starts this file with the interpreter of `.venv-aws`, in which the service's
+own libraries are not installed; so nothing here imports panzoto, and nothing imports this.  It is told what
+to do by
 
 - its arguments: the numbers of inherited TCP sockets that already listen,
 - the environment: that of `stand_in_settings.py`,

@@ -10,14 +10,14 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.stand_in_settings import ACCESS_KEY, StandInSettings
+from deploy.local.listening import LOOPBACK, port_of
+from deploy.local.stand_in_settings import ACCESS_KEY, StandInSettings
+from deploy.serving.processes import Child
 from panzoto.config import Settings, child_environment
-from panzoto.listening import LOOPBACK, port_of
-from panzoto.processes import Child
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-aws" / "bin" / "python"
-COMMAND = [str(PYTHON), "-I", "-X", "utf8", str(ROOT / "deploy" / "stand_in.py")]
+COMMAND = [str(PYTHON), "-I", "-X", "utf8", str(ROOT / "deploy" / "local" / "stand_in.py")]
 HEALTH = "/_ministack/health"
 
 

@@ -1,4 +1,4 @@
-"""Tells a person that something on this machine has failed: `python -m deploy.alarm UNIT`.
+"""Tells a person that something on this machine has failed: `python -m deploy.machine.alarm UNIT`.
 
 systemd starts it when a unit fails. It calls `ALARM_URL` with a small JSON
 object, such as a chat's or a pager's incoming address takes, and hands
@@ -72,7 +72,7 @@ def _mailed(address: str, subject: str, text: str) -> bool:
 def main() -> int:
     """Run the command line."""
     if len(sys.argv) != 2:
-        sys.stderr.write("usage: python -m deploy.alarm UNIT\n")
+        sys.stderr.write("usage: python -m deploy.machine.alarm UNIT\n")
         return 2
     failures = tell(sys.argv[1], os.environ)
     for failure in failures:

@@ -2,7 +2,7 @@
 # What `install` and `upgrade` share: one release into its folder, a change to it, and back when it is not ready.
 
 umask 022
-SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 ROOT=
 SYSTEMCTL=${SYSTEMCTL:-systemctl}
 PYTHON=
@@ -174,12 +174,12 @@ put_units() {
     mkdir -p "$UNIT_DIR" "$(dirname "$COMMAND")" "$ROOT/etc/sysctl.d"
     former=$(cat "$UNIT_DIR/${UNITS[0]}" 2>/dev/null || true)
     for unit in "${UNITS[@]}"; do
-        place "$folder/deploy/systemd/$unit" "$UNIT_DIR/$unit" 644
+        place "$folder/deploy/machine/systemd/$unit" "$UNIT_DIR/$unit" 644
     done
     # What systemd itself was told about the service holds from a new start only.
     [ "$former" = "$(cat "$UNIT_DIR/${UNITS[0]}")" ] || TAKE_OVER=restart
-    place "$folder/deploy/systemd/panzoto-command" "$COMMAND" 755
-    place "$folder/deploy/systemd/90-panzoto.conf" "$ROOT/etc/sysctl.d/90-panzoto.conf" 644
+    place "$folder/deploy/machine/systemd/panzoto-command" "$COMMAND" 755
+    place "$folder/deploy/machine/systemd/90-panzoto.conf" "$ROOT/etc/sysctl.d/90-panzoto.conf" 644
     [ -n "$ROOT" ] || sysctl --quiet --load=/etc/sysctl.d/90-panzoto.conf ||
         say "net.core.wmem_max could not be set now; it will be at the next start of the machine."
     manage daemon-reload
@@ -204,7 +204,7 @@ check_settings() {
     (cd "$STATE" && PYTHONPATH=$folder "$folder/venv/bin/python" -c '
 import sys
 from pathlib import Path
-from deploy.supervise import environment_of
+from deploy.serving.supervisor import environment_of
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
 try:
@@ -239,7 +239,7 @@ try_release() {
     SCRATCH=$(mktemp -d)
     say "Trying release $version before it is served ..."
     # No letters, and one worker: it shares the machine with what serves.
-    PORT=$port METRICS_PORT=0 WEB_CONCURRENCY=1 MAIL=off with_release "$version" -m deploy.supervise \
+    PORT=$port METRICS_PORT=0 WEB_CONCURRENCY=1 MAIL=off with_release "$version" -m deploy.serving.supervisor \
         --release "$RELEASES/$version" --environment-file "$SETTINGS" >"$SCRATCH/log" 2>&1 &
     CANDIDATE=$!
     if ! use_release "$version" "http://127.0.0.1:$port"; then

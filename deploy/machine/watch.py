@@ -1,4 +1,4 @@
-"""Is this machine's Panzoto well? `python -m deploy.watch`, every five minutes, by a timer.
+"""Is this machine's Panzoto well? `python -m deploy.machine.watch`, every five minutes, by a timer.
 
 It fails, which sets off the alarm, when the service is not ready in three
 tries, when the worker does not run, when the sweep failed the last time, or

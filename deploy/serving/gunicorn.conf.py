@@ -1,4 +1,5 @@
-"""How gunicorn serves Panzoto, in development and in production: `gunicorn -c deploy/gunicorn.conf.py`.
+"""How gunicorn serves Panzoto, in development and in production: `gunicorn -c
+deploy/serving/gunicorn.conf.py`.
 
 Every name here that is also the name of a gunicorn setting is that setting.
 """
@@ -19,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 # How glibc allocates (its manual, "Memory Allocation Tunables").  With huge pages the 64 MiB of an Argon2
@@ -77,11 +78,12 @@ from prometheus_client import CollectorRegistry, Metric, start_http_server  # no
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead  # noqa: E402
 from prometheus_client.registry import Collector  # noqa: E402
 
-from deploy.worker import JsonLogger, Worker  # noqa: E402
-from panzoto import cors, logs  # noqa: E402
+from deploy.serving.worker import JsonLogger, Worker  # noqa: E402
 from panzoto.config import Settings  # noqa: E402
+from panzoto.edge import cors  # noqa: E402
 from panzoto.errors import SettingsError  # noqa: E402
-from panzoto.unfinished import take_up_soon  # noqa: E402
+from panzoto.lifecycle.unfinished_deletions import take_up_soon  # noqa: E402
+from panzoto.telemetry import logs  # noqa: E402
 
 try:
     settings = Settings.from_environment()

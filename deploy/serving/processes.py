@@ -1,4 +1,4 @@
-"""What `panzoto.embedded` needs to look after processes: signals, a parent that is make, children."""
+"""What `deploy.local.make_run` needs to look after processes: signals, a parent that is make, children."""
 
 from __future__ import annotations
 

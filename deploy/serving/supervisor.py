@@ -1,4 +1,5 @@
-"""Serve, and change to another release without losing a request: `python -m deploy.supervise --help`.
+"""Serve, and change to another release without losing a request: `python -m deploy.serving.supervisor
+--help`.
 
 The supervisor owns the listening socket and runs gunicorn on it. SIGHUP starts a second gunicorn, of the
 release to which --release leads by then and with the settings that the file holds by then. When a worker
@@ -26,12 +27,12 @@ from types import FrameType
 from dotenv import dotenv_values
 from gunicorn.systemd import sd_notify
 
-from panzoto import logs
+from deploy.serving.processes import end_with_parent
 from panzoto.config import Settings, child_environment
 from panzoto.errors import SettingsError
-from panzoto.processes import end_with_parent
+from panzoto.telemetry import logs
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # As long as a playback address is valid, unless it is configured otherwise: so long may a download take.
 DRAIN_SECONDS = 900
 STOP_SECONDS = 30
@@ -176,7 +177,7 @@ class Supervisor:
         python = release / "venv" / "bin" / "python"
         command = [
             str(python) if python.exists() else sys.executable,
-            *("-m", "gunicorn", "--config", str(release / "deploy" / "gunicorn.conf.py")),
+            *("-m", "gunicorn", "--config", str(release / "deploy" / "serving" / "gunicorn.conf.py")),
             *("--bind", f"fd://{self._listener.fileno()}", "--graceful-timeout", str(DRAIN_SECONDS)),
             "wsgi:app",
         ]
@@ -228,7 +229,7 @@ def environment_of(file: Path | None) -> dict[str, str]:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.supervise", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m deploy.serving.supervisor", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument(
         "--release",

@@ -1,4 +1,6 @@
-"""gunicorn's threaded worker and logger, as Panzoto needs them. `deploy/gunicorn.conf.py` chooses them."""
+"""gunicorn's threaded worker and logger, as Panzoto needs them. `deploy/serving/gunicorn.conf.py` chooses
+them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from gunicorn.glogging import Logger
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from panzoto.http import REFUSALS, SECURITY_HEADERS
+from panzoto.edge.http import REFUSALS, SECURITY_HEADERS
 
 # How long, and for how many bytes, a connection that is being closed is still read from.
 LINGER_SECONDS = 10.0

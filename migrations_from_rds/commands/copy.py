@@ -6,21 +6,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from migrations_from_rds import feeding, report
+from migrations_from_rds import report
+from migrations_from_rds.commands import feed
 from migrations_from_rds.display import Display
-from migrations_from_rds.earlier import claim_earlier_rows
+from migrations_from_rds.earlier_claims import claim_earlier_rows
 from migrations_from_rds.ending import telling_progress
 from migrations_from_rds.errors import Refused, Status
-from migrations_from_rds.gone import Gone, agree, count_gone
-from migrations_from_rds.load import Loader, Task, Writer
 from migrations_from_rds.options import Options
 from migrations_from_rds.removal import ORDER, Remover, gone_at_source
 from migrations_from_rds.rows import AUDIO_FILES, USERS
-from migrations_from_rds.send import Sender
+from migrations_from_rds.sending import Sender
 from migrations_from_rds.source import Since, Snapshot, snapshot
 from migrations_from_rds.state import State, opened
 from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Lookups, Survey
 from migrations_from_rds.transform import Policy
+from migrations_from_rds.vanished_rows import Gone, agree, count_gone
+from migrations_from_rds.writing import Loader, Task, Writer
 from panzoto.models import AudioFile, User
 from panzoto.models.bulk import MOST_KEYS, BulkTables
 
@@ -334,10 +335,10 @@ class _Copy:
         path = self._options.from_rejects
         if path is None or not path.exists():
             raise Refused(f"There is no reject file {path}")
-        rows = feeding.read(path)
+        rows = feed.read(path)
         self._begun = True
         loader = self._loader(look_first=True)
-        feeding.run(rows, self._state, self._sender, loader, self._policy, display=self._display)
+        feed.run(rows, self._state, self._sender, loader, self._policy, display=self._display)
         self._count_touched()
 
 

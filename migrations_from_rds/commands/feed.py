@@ -9,13 +9,13 @@ from pathlib import Path
 from migrations_from_rds import transform
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Refused
-from migrations_from_rds.load import Loader, Task
 from migrations_from_rds.report import lines_of
 from migrations_from_rds.rows import AUDIO_FILES, USERS, FileRow, Row, Unreadable, UserRow, parse_line
-from migrations_from_rds.send import Sender
+from migrations_from_rds.sending import Sender
 from migrations_from_rds.state import State
 from migrations_from_rds.survey import Survey, pages, taken_elsewhere
 from migrations_from_rds.transform import Policy
+from migrations_from_rds.writing import Loader, Task
 from panzoto.models import Claim, User
 from panzoto.models.bulk import Item, text
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrations_from_rds import report
-from migrations_from_rds.bucket import missing_objects, open_bucket
-from migrations_from_rds.copying import STAGES, check_source, check_target, policy_of, tell_hidden_rows
+from migrations_from_rds.commands.copy import STAGES, check_source, check_target, policy_of, tell_hidden_rows
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Status
-from migrations_from_rds.load import ROWS_IN_TRANSACTION, TALLIED, WRITES, Job, Notes, Writer, is_done
+from migrations_from_rds.missing_objects import missing_objects, open_bucket
 from migrations_from_rds.options import Options
 from migrations_from_rds.rows import AUDIO_FILES, USERS
-from migrations_from_rds.send import Sender
+from migrations_from_rds.sending import Sender
 from migrations_from_rds.source import Snapshot, snapshot
 from migrations_from_rds.state import Known, State, looked_at
 from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Lookups, Survey
 from migrations_from_rds.transform import Policy, Wanted
+from migrations_from_rds.writing import ROWS_IN_TRANSACTION, TALLIED, WRITES, Job, Notes, Writer, is_done
 from panzoto.config import Settings
 from panzoto.models import AudioFile, Change, Claim, User
 from panzoto.models.bulk import UNITS_IN_TRANSACTION, BulkTables, bookkeeping

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 
 from migrations_from_rds import report
-from migrations_from_rds.copying import bind_target
+from migrations_from_rds.commands.copy import bind_target
 from migrations_from_rds.display import Display
 from migrations_from_rds.ending import telling_progress
 from migrations_from_rds.errors import Refused, Status
 from migrations_from_rds.options import Options
 from migrations_from_rds.removal import ORDER, Remover
-from migrations_from_rds.send import Sender
+from migrations_from_rds.sending import Sender
 from migrations_from_rds.state import MANIFEST, State, opened
 from migrations_from_rds.survey import ROWS_AT_ONCE
 from migrations_from_rds.transform import Problem

@@ -9,19 +9,20 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from migrations_from_rds import compare, proof, report
+from migrations_from_rds import compare, report
+from migrations_from_rds.commands import proof
+from migrations_from_rds.commands.copy import STAGES, check_source, check_target, policy_of, tell_hidden_rows
 from migrations_from_rds.compare import Verdict
-from migrations_from_rds.copying import STAGES, check_source, check_target, policy_of, tell_hidden_rows
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Status
 from migrations_from_rds.indexes import IndexCheck, Sums, index_of
 from migrations_from_rds.options import Options
 from migrations_from_rds.rows import AUDIO_FILES, USERS
-from migrations_from_rds.send import Sender
+from migrations_from_rds.sending import Sender
 from migrations_from_rds.source import Snapshot, snapshot
 from migrations_from_rds.state import Known, State, looked_at
 from migrations_from_rds.survey import EVERYTHING, ROWS_AT_ONCE, Lookups, Survey
-from migrations_from_rds.tables import model_of
+from migrations_from_rds.target import model_of
 from migrations_from_rds.transform import Wanted
 from panzoto.config import Settings
 from panzoto.models import AudioFile, Claim

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from panzoto.accounts.sessions import Client, Grant, Sessions
+from panzoto.accounts.throttle import Throttle, account_subject, mail_subject, session_subject
 from panzoto.auth.passwords import Passwords, opens_to_nobody
-from panzoto.auth.throttle import Throttle, account_subject, mail_subject, session_subject
 from panzoto.auth.tokens import Identity
 from panzoto.config import Argon2Parameters
 from panzoto.crypto import recovery_key as recovery
@@ -37,13 +38,12 @@ from panzoto.errors import (
     UserExists,
     UserNotFound,
 )
-from panzoto.mailbox import Mailbox
+from panzoto.mail.mailbox import Mailbox
 from panzoto.models import AudioFile, Event, Session, User
 from panzoto.models.connection import ConditionFailed, Transaction
 from panzoto.models.throttle import Attempts
 from panzoto.models.user import KEY_SALT_BYTES, NewPassword, new_user_id
-from panzoto.playback import Keys
-from panzoto.sessions import Client, Grant, Sessions
+from panzoto.playback.opening import Keys
 
 VAULT_ATTEMPTS = 3
 # A transaction takes a hundred items, and the account is one of them.

@@ -14,13 +14,13 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from panzoto.accounts.sessions import Client, Sessions
 from panzoto.auth.openid import OpenId, Subject
 from panzoto.auth.tokens import Identity
 from panzoto.errors import TokenInvalid
 from panzoto.models import Claim, Event, User, openid_account
 from panzoto.models.throttle import Attempts
 from panzoto.models.user import KEY_SALT_BYTES, new_user_id
-from panzoto.sessions import Client, Sessions
 
 REMEMBERED_ACCOUNTS = 20_000
 

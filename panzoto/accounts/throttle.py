@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from panzoto.addresses import counted_as
+from panzoto.auth.mail_address import normal_form
+from panzoto.auth.network_address import counted_as
 from panzoto.config import Rate
 from panzoto.errors import Busy, TooManyRequests, Unavailable
-from panzoto.mail_address import normal_form
 from panzoto.models.throttle import Attempts
 
 # Subjects share so many turns; a turn lasts for one computation and a few calls.

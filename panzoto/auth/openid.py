@@ -14,11 +14,11 @@ from typing import Any
 
 import jwt
 
+from panzoto.auth.mail_address import LONGEST as LONGEST_EMAIL
+from panzoto.auth.mail_address import NoMailbox, require_mailbox
 from panzoto.auth.provider_keys import KeyName, ProviderKeys
 from panzoto.auth.tokens import CLOCK_AHEAD_SECONDS, unverified_parts
 from panzoto.errors import TokenInvalid
-from panzoto.mail_address import LONGEST as LONGEST_EMAIL
-from panzoto.mail_address import NoMailbox, require_mailbox
 
 ALGORITHMS = ("RS256", "ES256")
 # For each kind of key its algorithm and the members that make its public part (RFC 7518, 6).

@@ -12,7 +12,6 @@ from apispec.ext.marshmallow.common import resolve_schema_instance
 from flask import Flask, Response, jsonify
 from flask_smorest import Api
 
-from panzoto.auth.guard import bearer, open_to_all
 from panzoto.blueprints import (
     account,
     docs,
@@ -26,9 +25,10 @@ from panzoto.blueprints import (
     sessions,
     uploads,
 )
+from panzoto.blueprints.answers import Error
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.openapi import finished
-from panzoto.shapes import Error
+from panzoto.edge.guard import bearer, open_to_all
 from panzoto.version import VERSION
 
 Guard = Callable[[], None]
@@ -62,7 +62,7 @@ BEARER = {
 
 
 class DocumentedApi(Api):
-    """flask-smorest's OpenAPI, without its error handler: `panzoto.http` answers errors."""
+    """flask-smorest's OpenAPI, without its error handler: `panzoto.edge.http` answers errors."""
 
     ERROR_SCHEMA = Error
     # What a call can answer is written out at each.

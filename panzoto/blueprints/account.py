@@ -8,16 +8,23 @@ from typing import Any
 from flask import g
 
 from panzoto import errors
-from panzoto.auth.guard import caller
+from panzoto.accounts.sessions import Grant
+from panzoto.blueprints.answers import AccountShape, RecoveryKeyAnswer, RefreshAnswer
 from panzoto.blueprints.base import Blueprint
+from panzoto.blueprints.requests import (
+    Credentials,
+    PasswordChange,
+    PasswordOnly,
+    Recovery,
+    RefreshRequest,
+    Registration,
+)
 from panzoto.crypto.derivation import DIRECT_KEY_ITERATIONS
+from panzoto.edge.guard import caller
+from panzoto.edge.http import client, limit_address, services
 from panzoto.errors import TokenInvalid, UserNotFound
-from panzoto.http import client, limit_address, services
 from panzoto.models import User
 from panzoto.models.attributes import rfc3339
-from panzoto.schemas import Credentials, PasswordChange, PasswordOnly, Recovery, RefreshRequest, Registration
-from panzoto.sessions import Grant
-from panzoto.shapes import AccountShape, RecoveryKeyAnswer, RefreshAnswer
 
 entrance = Blueprint("entrance", __name__, description="Register, log in and recover an account")
 blueprint = Blueprint("account", __name__, description="The signed-in user's account")

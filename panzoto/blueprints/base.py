@@ -13,8 +13,8 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from panzoto.blueprints.openapi import BINARY, JSON_TYPE, failures
+from panzoto.edge.http import MAX_BODY_BYTES
 from panzoto.errors import InvalidJson, InvalidRequest, PanzotoError, UnsupportedMediaType
-from panzoto.http import MAX_BODY_BYTES
 
 View = TypeVar("View", bound=Callable[..., Any])
 

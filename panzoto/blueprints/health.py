@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from panzoto.blueprints.answers import HealthAnswer, ReadyAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.http import services
+from panzoto.edge.http import services
 from panzoto.models import check_reachable
-from panzoto.shapes import HealthAnswer, ReadyAnswer
 from panzoto.version import VERSION
 
 blueprint = Blueprint("health", __name__, description="Is the service alive?")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from panzoto import errors
-from panzoto.auth.guard import caller
+from panzoto.blueprints.answers import ChangesAnswer, ErasuresAnswer, TimelineAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.http import services
-from panzoto.models import AudioFile, Change, Erasure, library
-from panzoto.schemas import ChangesQuery, PageQuery, TimelineQuery
-from panzoto.shapes import ChangesAnswer, ErasuresAnswer, TimelineAnswer
-from panzoto.timeline import sittings
+from panzoto.blueprints.requests import ChangesQuery, PageQuery, TimelineQuery
+from panzoto.edge.guard import caller
+from panzoto.edge.http import services
+from panzoto.models import AudioFile, Change, Erasure
+from panzoto.recordings import ledger
+from panzoto.recordings.timeline import sittings
 
 blueprint = Blueprint("history", __name__, description="Changes, sittings and erasures")
 
@@ -27,7 +28,7 @@ def changes(query: dict[str, Any]) -> dict[str, Any]:
     user_id, cursors = caller().user_id, services().cursors
     since = cursors.open(query["since"], user_id, "changes") or 0
     if not since:
-        library.account_of(user_id)
+        ledger.account_of(user_id)
     found = Change.after(user_id, since, query["limit"] + 1)
     shown = found[: query["limit"]]
     rows = AudioFile.rows(change.file_id for change in shown)
@@ -50,7 +51,7 @@ def timeline(query: dict[str, Any]) -> dict[str, Any]:
     user_id, cursors = caller().user_id, services().cursors
     name = f"timeline {query['gap']}"
     start = cursors.open(query["cursor"], user_id, name)
-    library.account_of(user_id)
+    ledger.account_of(user_id)
     found, position = sittings(user_id, query["gap"], query["limit"], start)
     return {
         "sittings": [sitting.to_public() for sitting in found],

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from panzoto import errors
-from panzoto.auth.guard import caller
-from panzoto.auth.throttle import mail_subject
+from panzoto.accounts.throttle import mail_subject
 from panzoto.blueprints.account import account, signed_in_user
+from panzoto.blueprints.answers import AccountShape, MailAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.http import client, limit_address, services
-from panzoto.schemas import CodeOnly, EmailOnly, PasswordReset
-from panzoto.shapes import AccountShape, MailAnswer
+from panzoto.blueprints.requests import CodeOnly, EmailOnly, PasswordReset
+from panzoto.edge.guard import caller
+from panzoto.edge.http import client, limit_address, services
 
 entrance = Blueprint("mail_entrance", __name__, description="Codes that came by mail")
 blueprint = Blueprint("mail", __name__, description="Mail to the signed-in user")

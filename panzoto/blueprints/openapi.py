@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from panzoto import errors
+from panzoto.blueprints.answers import Error
 from panzoto.blueprints.examples import OF_PROPERTIES, OF_REQUESTS, OF_SCHEMAS
+from panzoto.edge.http import REFUSALS
 from panzoto.errors import PanzotoError
-from panzoto.http import REFUSALS
-from panzoto.shapes import Error
 
 JSON_TYPE = "application/json"
 METHODS = ("get", "put", "post", "delete", "patch")

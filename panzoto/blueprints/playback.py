@@ -11,10 +11,10 @@ from flask import Response, request, url_for
 from panzoto import errors
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.streams import until_failure
+from panzoto.edge.http import services
 from panzoto.errors import RangeNotSatisfiable
-from panzoto.http import services
-from panzoto.media_type import file_name
-from panzoto.playback import Playable
+from panzoto.media.media_type import file_name
+from panzoto.playback.opening import Playable
 
 blueprint = Blueprint("playback", __name__, description="Play an opened recording")
 # A browser's tab shows a recording in a page that it makes itself, under the policy of the recording.

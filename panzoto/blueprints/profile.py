@@ -6,16 +6,17 @@ from typing import Any
 
 from flask import Response
 
-from panzoto import errors, export
-from panzoto.auth.guard import caller
+from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
+from panzoto.blueprints.answers import DeletionAnswer, EventsAnswer, ProfileAnswer, UserAnswer
 from panzoto.blueprints.base import Blueprint
+from panzoto.blueprints.requests import EmailChange, PageQuery, PasswordOnly
 from panzoto.blueprints.streams import until_failure
-from panzoto.http import client, services
+from panzoto.edge.guard import caller
+from panzoto.edge.http import client, services
+from panzoto.lifecycle import export
 from panzoto.models import AudioFile, Event, User
 from panzoto.models.attributes import rfc3339
-from panzoto.schemas import EmailChange, PageQuery, PasswordOnly
-from panzoto.shapes import DeletionAnswer, EventsAnswer, ProfileAnswer, UserAnswer
 
 blueprint = Blueprint("profile", __name__, description="The signed-in user's account itself")
 

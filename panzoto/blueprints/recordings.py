@@ -6,18 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from panzoto import errors
-from panzoto.auth.guard import caller
 from panzoto.blueprints.account import signed_in_user
+from panzoto.blueprints.answers import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.playback import playback_path
-from panzoto.errors import AudioFileNotFound, ForbiddenKey
-from panzoto.http import client, client_host, limit_address, public_root, services
-from panzoto.models import AudioFile, Event, library
-from panzoto.models.attributes import rfc3339
-from panzoto.models.ownership import note_all_opened, require_proof
-from panzoto.object_keys import lies_in_folder_of_another
-from panzoto.playback import Keys, Ticket
-from panzoto.schemas import (
+from panzoto.blueprints.requests import (
     AudioFileEdit,
     DecryptAudio,
     DeleteQuery,
@@ -26,7 +19,15 @@ from panzoto.schemas import (
     PageQuery,
     PasswordOnly,
 )
-from panzoto.shapes import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
+from panzoto.edge.guard import caller
+from panzoto.edge.http import client, client_host, limit_address, public_root, services
+from panzoto.errors import AudioFileNotFound, ForbiddenKey
+from panzoto.models import AudioFile, Event
+from panzoto.models.attributes import rfc3339
+from panzoto.object_keys import lies_in_folder_of_another
+from panzoto.playback.opening import Keys, Ticket
+from panzoto.recordings import ledger
+from panzoto.recordings.ownership import note_all_opened, require_proof
 
 blueprint = Blueprint("recordings", __name__, description="Recordings of the signed-in user")
 
@@ -65,7 +66,7 @@ def newest(query: dict[str, Any]) -> dict[str, Any]:
     between = (query["from_"], query["to"])
     name = f"audio-files {order} {between}"
     if order == "recorded_at":
-        library.account_of(user_id)
+        ledger.account_of(user_id)
     return _page(user_id, order, name, query, between)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates
 
-from panzoto import content_type, moments
 from panzoto.auth import passwords
-from panzoto.mail_address import LONGEST as LONGEST_EMAIL
-from panzoto.mail_address import NoMailbox, require_mailbox
+from panzoto.auth.mail_address import LONGEST as LONGEST_EMAIL
+from panzoto.auth.mail_address import NoMailbox, require_mailbox
+from panzoto.blueprints import moments
+from panzoto.media import content_type
 
 MAX_FILE_SIZE = 5 * 1024**4
 MAX_S3_KEY_BYTES = 1024

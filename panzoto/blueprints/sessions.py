@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from panzoto import errors
-from panzoto.auth.guard import caller
+from panzoto.blueprints.answers import SessionsAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.http import client, services
+from panzoto.edge.guard import caller
+from panzoto.edge.http import client, services
 from panzoto.models import Session
-from panzoto.shapes import SessionsAnswer
 
 blueprint = Blueprint("sessions", __name__, description="The devices that are signed in")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from panzoto import errors
-from panzoto.auth.guard import caller
+from panzoto.blueprints.answers import AudioFileAnswer, UploadAnswer, UploadState
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.recordings import owned
-from panzoto.http import client_host, services
+from panzoto.blueprints.requests import EmptyBody, NewUpload
+from panzoto.edge.guard import caller
+from panzoto.edge.http import client_host, services
 from panzoto.models import AudioFile
-from panzoto.schemas import EmptyBody, NewUpload
-from panzoto.shapes import AudioFileAnswer, UploadAnswer, UploadState
 
 blueprint = Blueprint("uploads", __name__, description="From the phone into the bucket")
 

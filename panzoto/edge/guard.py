@@ -6,8 +6,8 @@ from flask import g, request
 
 from panzoto.auth import openid
 from panzoto.auth.tokens import Identity, algorithm_of
+from panzoto.edge.http import client, services
 from panzoto.errors import TokenInvalid, TokenMissing
-from panzoto.http import client, services
 
 SCHEME = "bearer"
 

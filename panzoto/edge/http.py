@@ -14,13 +14,13 @@ from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from panzoto import logs, metrics, tracing
-from panzoto.addresses import parse_address
-from panzoto.auth.throttle import Allowance
+from panzoto.accounts.sessions import Client
+from panzoto.accounts.throttle import Allowance
+from panzoto.auth.network_address import parse_address
 from panzoto.config import Settings
 from panzoto.errors import DamagedRecord, PanzotoError, RangeNotSatisfiable, TooManyRequests
 from panzoto.services import Services
-from panzoto.sessions import Client
+from panzoto.telemetry import logs, metrics, tracing
 
 DEVICE_NAME_CHARACTERS = 64
 MAX_BODY_BYTES = 64 * 1024

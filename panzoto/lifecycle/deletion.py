@@ -12,13 +12,13 @@ import logging
 import threading
 from datetime import datetime
 
-from panzoto.auth.throttle import account_subject, mail_subject, session_subject
+from panzoto.accounts.sessions import Sessions
+from panzoto.accounts.throttle import account_subject, mail_subject, session_subject
 from panzoto.errors import PanzotoError
 from panzoto.models import AudioFile, Change, Erasure, Event, Session, User, open_deletion
-from panzoto.models.ownership import erasable_keys
 from panzoto.models.throttle import Attempts
+from panzoto.recordings.ownership import erasable_keys
 from panzoto.removal import Removal
-from panzoto.sessions import Sessions
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from panzoto import open_recordings
 from panzoto.errors import ObjectNotFound
-from panzoto.export_readme import README
+from panzoto.lifecycle import open_recordings
+from panzoto.lifecycle.export_readme import README
 from panzoto.models import AudioFile, User
 from panzoto.models.attributes import now
-from panzoto.models.ownership import is_proved
+from panzoto.recordings.ownership import is_proved
 from panzoto.storage import Storage, StoredObject
 
 PIECE = 512 * 1024

@@ -25,15 +25,15 @@ from panzoto.errors import (
     UploadComplete,
     UploadIncomplete,
 )
+from panzoto.lifecycle.sightings import LiesAside, Sightings, sightings
 from panzoto.models import AudioFile, Claim, SweepMemory, User
 from panzoto.models.attributes import now
 from panzoto.models.audio_file import PENDING
 from panzoto.models.connection import storage_failures
+from panzoto.recordings.trash import Shelf
+from panzoto.recordings.uploads import Uploads
 from panzoto.removal import AT_MOST, Outcome, Removal, Rule, reasons_to_hold, target_of
-from panzoto.shelf import Shelf
-from panzoto.sightings import LiesAside, Sightings, sightings
 from panzoto.storage import ListedEntry, Storage
-from panzoto.uploads import Uploads
 
 YOUNG = timedelta(days=1)
 # So many of each kind are named in the report; the rest is counted.

@@ -7,8 +7,8 @@ import random
 import threading
 import time
 
-from panzoto.deletion import Deletion
 from panzoto.errors import PanzotoError
+from panzoto.lifecycle.deletion import Deletion
 from panzoto.models import User, open_deletion
 
 # Workers that start together do not all ask at once.

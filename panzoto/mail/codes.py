@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.errors import InvalidCode
-from panzoto.mail_texts import RESET_MINUTES, VERIFICATION_HOURS
+from panzoto.mail.letters import RESET_MINUTES, VERIFICATION_HOURS
 from panzoto.models import User
 
 MARK_CHARACTERS = 32

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from panzoto.mail import Post
-from panzoto.mail_codes import MailCodes
-from panzoto.mail_texts import Letter, Letters
+from panzoto.accounts.sessions import Client
+from panzoto.mail.codes import MailCodes
+from panzoto.mail.letters import Letter, Letters
+from panzoto.mail.post import Post
 from panzoto.models import User
 from panzoto.models.attributes import now
-from panzoto.sessions import Client
 
 
 class Mailbox:

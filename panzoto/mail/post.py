@@ -31,9 +31,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from panzoto.auth.mail_address import normal_form
 from panzoto.config import Settings
-from panzoto.mail_address import normal_form
-from panzoto.mail_texts import Letter
+from panzoto.mail.letters import Letter
 
 CONNECT_TIMEOUT_SECONDS = 2
 READ_TIMEOUT_SECONDS = 5

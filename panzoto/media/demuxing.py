@@ -2,7 +2,7 @@
 
 FFmpeg is a large library that reads what somebody else wrote, so it runs
 without secrets, under limits, and where a crash of it harms nobody.
-`panzoto.remux` starts this file as a program; nothing imports it.
+`panzoto.media.remux` starts this file as a program; nothing imports it.
 
 Standard input: for each clip its length (8 bytes, big-endian) and its bytes.
 Standard output: one line of JSON, and then the sizes of all frames, each as
@@ -43,7 +43,7 @@ WRITTEN = {"fflags": "+bitexact", "use_editlist": "0"}
 
 
 class Refused(Exception):
-    """A clip cannot be joined; the reason is a word that `panzoto.remux` knows."""
+    """A clip cannot be joined; the reason is a word that `panzoto.media.remux` knows."""
 
 
 class Tables:
@@ -283,7 +283,7 @@ SETUPS: dict[str, Callable[[bytes], object]] = {
     "libopencore_amrwb": _nothing,
 }
 MERGERS: dict[str, Callable[[list[bytes]], bytes]] = {"alac": _largest_alac, "flac": _any_flac}
-# As `panzoto.frames` has it, which this program cannot import.
+# As `panzoto.media.frames` has it, which this program cannot import.
 AMR_FRAMES = {
     "nb": (13, 14, 16, 18, 20, 21, 27, 32, 6, 7, 6, 6, 0, 0, 0, 1),
     "wb": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 0, 0, 0, 0, 1, 1),

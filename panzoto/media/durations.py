@@ -11,10 +11,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
-from panzoto.frames import AMR_MAGIC, AMR_SECONDS
-from panzoto.glimpse import Glimpse
-from panzoto.media_type import MP4_BOXES, after_tags
-from panzoto.mpeg import ADTS_SAMPLING, adts_samples, adts_size, mpeg_frame
+from panzoto.media.frames import AMR_MAGIC, AMR_SECONDS
+from panzoto.media.glimpse import Glimpse
+from panzoto.media.media_type import MP4_BOXES, after_tags
+from panzoto.media.mpeg import ADTS_SAMPLING, adts_samples, adts_size, mpeg_frame
 
 # What phones write at their slowest, where nothing else is known.
 BYTES_PER_SECOND = 1500

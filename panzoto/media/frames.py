@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from panzoto.mpeg import (
+from panzoto.media.mpeg import (
     ADTS_SAMPLING,
     APE_BYTES,
     ID3_1_BYTES,

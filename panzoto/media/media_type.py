@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from panzoto import content_type
-from panzoto.glimpse import Glimpse
-from panzoto.mpeg import adts_size, id3_size, mpeg_size
+from panzoto.media import content_type
+from panzoto.media.glimpse import Glimpse
+from panzoto.media.mpeg import adts_size, id3_size, mpeg_size
 
 UNKNOWN = "application/octet-stream"
 ADTS_TYPE = "audio/aac"

@@ -2,7 +2,7 @@
 
 The joined file is a head and then stretches of the clips' own bytes, so only
 the head has to be made and kept.  FFmpeg, through PyAV, reads the clips in a
-child process (`panzoto.demuxing`) that gets them through a pipe: nothing
+child process (`panzoto.media.demuxing`) that gets them through a pipe: nothing
 plain touches a disk, a web worker does not hold the library, and neither a
 crash nor a claim of a thousand million frames is its trouble.
 """
@@ -20,9 +20,9 @@ from typing import IO, Any, NoReturn, Self
 
 from panzoto.crypto.source import Recording
 from panzoto.errors import Busy, ClipsNotJoinable, SittingTooLong
-from panzoto.joined import Parts
-from panzoto.media_type import by_brand
-from panzoto.mp4 import FrameTable, head
+from panzoto.media.media_type import by_brand
+from panzoto.media.mp4 import FrameTable, head
+from panzoto.playback.sitting_plan import Parts
 
 PROGRAM = Path(__file__).with_name("demuxing.py")
 # A clip is in the child's memory while it is read.

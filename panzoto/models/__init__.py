@@ -1,4 +1,7 @@
-"""The tables, on PynamoDB. Each model owns its queries and its invariants."""
+"""The tables, on PynamoDB. Each model owns its queries and its invariants.
+
+pynamodb is used here; nothing here knows Flask, the bucket or a verb of the service.
+"""
 
 from __future__ import annotations
 

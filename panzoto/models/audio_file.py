@@ -77,7 +77,7 @@ class S3KeyIndex(GlobalSecondaryIndex["AudioFile"]):
 class AudioFile(StoredModel):
     """One recording. `format` is what opened it, once something has.
 
-    A row is changed through `panzoto.models.library` only, which counts and
+    A row is changed through `panzoto.recordings.ledger` only, which counts and
     numbers every change.
     """
 
@@ -96,7 +96,7 @@ class AudioFile(StoredModel):
     uploaded_at_iso = UnicodeAttribute(null=True)
     status = UnicodeAttribute(null=True)
     format = UnicodeAttribute(null=True)
-    # Its key has only been named, outside its owner's folders: see `panzoto.models.ownership`.
+    # Its key has only been named, outside its owner's folders: see `panzoto.recordings.ownership`.
     unproved = BooleanAttribute(null=True)
     recorded_at = EpochAttribute(null=True)
     duration_ms = NumberAttribute(null=True)

@@ -155,7 +155,7 @@ def user_item(user: MigratedUser, origin: str) -> Item:
 def bookkeeping(recordings: int, size: int, number: int | None) -> Item:
     """Return what an account notes when all its recordings have claims and are numbered and counted.
 
-    As `panzoto.models.library.settle` leaves it. `number` is at least that of its latest change.
+    As `panzoto.recordings.ledger.settle` leaves it. `number` is at least that of its latest change.
     """
     item: Item = {
         "claims_complete": {"BOOL": True},

@@ -6,7 +6,7 @@ import hashlib
 
 from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
 
-from panzoto.mail_address import normal_form, spellings
+from panzoto.auth.mail_address import normal_form, spellings
 from panzoto.models.attributes import StoredModel
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
 

@@ -24,8 +24,8 @@ from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 from urllib3.exceptions import HTTPError
 
-from panzoto import tracing
 from panzoto.errors import Unavailable
+from panzoto.telemetry import tracing
 
 CONNECT_TIMEOUT_SECONDS = 1
 READ_TIMEOUT_SECONDS = 1.5

@@ -26,10 +26,10 @@ from pynamodb.expressions.condition import size as size_of
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
+from panzoto.auth.mail_address import spellings
 from panzoto.crypto.derivation import DirectKeys
 from panzoto.crypto.vault import Vault, unwrap_direct_keys, wrap_direct_keys
 from panzoto.errors import Conflict, DamagedRecord, InvalidCode, UserExists, UserNotFound
-from panzoto.mail_address import spellings
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact

@@ -8,11 +8,11 @@ from email.utils import parseaddr
 import click
 from flask.cli import AppGroup
 
+from panzoto.edge.http import services
 from panzoto.errors import PanzotoError
-from panzoto.helpdesk import Found, Helpdesk
-from panzoto.http import services
 from panzoto.models import User
 from panzoto.models.attributes import rfc3339
+from panzoto.operations.helpdesk import Found, Helpdesk
 
 accounts = AppGroup("accounts", help="Accounts: find, lock and unlock one; finish what was interrupted.")
 WHO = click.argument("who", metavar="ADDRESS")

@@ -21,19 +21,20 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from panzoto import bill as bills
-from panzoto.backup import SETTLE_SECONDS, Backup
-from panzoto.bucket_events import BucketEvents
-from panzoto.cli_accounts import accounts
-from panzoto.cli_restore import drill, restore
-from panzoto.command_output import counting, show
+from panzoto.edge.http import services
 from panzoto.errors import PanzotoError
-from panzoto.http import services
-from panzoto.models import AudioFile, User, library
-from panzoto.models.missing_claims import Tally, write_missing_claims
-from panzoto.resources import Resources
-from panzoto.sweep_commands import aside, sweep_recordings, sweeps
-from panzoto.verification import Finding, verify_recordings
+from panzoto.models import AudioFile, User
+from panzoto.operations import cost as bills
+from panzoto.operations.account_commands import accounts
+from panzoto.operations.backup import SETTLE_SECONDS, Backup
+from panzoto.operations.command_output import counting, show
+from panzoto.operations.missing_claims import Tally, write_missing_claims
+from panzoto.operations.resources import Resources
+from panzoto.operations.restore_commands import drill, restore
+from panzoto.operations.sweep_commands import aside, sweep_recordings, sweeps
+from panzoto.operations.verification import Finding, verify_recordings
+from panzoto.recordings import ledger
+from panzoto.recordings.bucket_events import BucketEvents
 
 QUEUE_PAUSE_SECONDS = 5
 DELETE_WORDS = "DELETE ALL TABLES"
@@ -129,7 +130,7 @@ def recount() -> None:
     try:
         with counting("counting accounts") as progress:
             for number, user in enumerate(User.all_counted(), 1):
-                counted, real = library.recount(user)
+                counted, real = ledger.recount(user)
                 if counted != real:
                     drifted += 1
                     click.echo(f"{user.user_id}: counted {counted}, are {real}")

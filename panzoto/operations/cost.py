@@ -128,7 +128,7 @@ def prices() -> dict[str, Any]:
 
 
 def stands() -> dict[str, float]:
-    """Return how many of each thing the stacks make; see `deploy/cloudformation/standing.py`."""
+    """Return how many of each thing the stacks make; see `deploy/aws/cloudformation/standing.py`."""
     counted: dict[str, float] = json.loads(STANDING.read_text("utf-8"))
     return counted
 

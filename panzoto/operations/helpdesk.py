@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from panzoto.accounts.sessions import Sessions
 from panzoto.errors import BeingDeleted, UserNotFound
 from panzoto.models import AudioFile, Event, Session, User
 from panzoto.models.connection import Transaction
-from panzoto.sessions import Sessions
 
 # A transaction takes a hundred items; the account and the event are two of them.
 ENDED_AT_ONCE = 98

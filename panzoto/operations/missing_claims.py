@@ -16,8 +16,8 @@ from panzoto.models.attributes import StoredModel
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.claim import Claim
 from panzoto.models.connection import storage_failures
-from panzoto.models.library import settle
 from panzoto.models.user import User
+from panzoto.recordings.ledger import settle
 
 PAGE = 100
 

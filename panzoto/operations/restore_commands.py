@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from panzoto.edge.http import services
 from panzoto.errors import PanzotoError
-from panzoto.http import services
-from panzoto.restoring import RESTORED, Outcome, Restoring
+from panzoto.operations.restoring import RESTORED, Outcome, Restoring
+from panzoto.operations.verification import verify_recordings
 from panzoto.services import Services
-from panzoto.verification import verify_recordings
 
 HOLD = "restore"
 

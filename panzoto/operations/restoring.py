@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from panzoto.backup import Backup
 from panzoto.config import Settings
 from panzoto.errors import Unavailable
 from panzoto.models import AudioFile, Erasure, User, bind_models
-from panzoto.resources import Resources
+from panzoto.operations.backup import Backup
+from panzoto.operations.resources import Resources
 from panzoto.services import Services
 
 # Whose rows belong together, by the names of their settings. What counts attempts may begin anew.

@@ -10,12 +10,12 @@ from flask.cli import AppGroup
 from rich.table import Table
 
 from panzoto import object_keys
-from panzoto.command_output import counting, show
+from panzoto.edge.http import services
 from panzoto.errors import ObjectChanged, PanzotoError
-from panzoto.http import services
+from panzoto.lifecycle.sweep import Findings, Parts, Sweep
 from panzoto.models import SweepMemory
+from panzoto.operations.command_output import counting, show
 from panzoto.removal import AT_MOST, reasons_to_hold
-from panzoto.sweep import Findings, Parts, Sweep
 
 BY_HAND = "by-hand"
 

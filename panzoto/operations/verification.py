@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from panzoto.errors import InvalidCredentials, InvalidPassword, PanzotoError
 from panzoto.models import AudioFile, User
-from panzoto.playback import Keys
+from panzoto.playback.opening import Keys
 from panzoto.services import Services
 
 Progress = Callable[[list[AudioFile]], Iterator[AudioFile]]

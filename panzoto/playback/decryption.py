@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from panzoto.errors import AudioFileNotFound, PanzotoError
 from panzoto.models import AudioFile
-from panzoto.models.ownership import held_by_another, note_opened, take_over
 from panzoto.object_keys import lies_in_folder_of_another
-from panzoto.playback import Keys, OpenedRecording, Playback
+from panzoto.playback.opening import Keys, OpenedRecording, Playback
+from panzoto.recordings.ownership import held_by_another, note_opened, take_over
 
 
 @dataclass(frozen=True, slots=True)

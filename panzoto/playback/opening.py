@@ -13,7 +13,7 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from panzoto import durations
+from panzoto.accounts.sessions import Sessions
 from panzoto.auth.tokens import Identity
 from panzoto.crypto import header, single_shot
 from panzoto.crypto.derivation import DirectKeys
@@ -32,11 +32,11 @@ from panzoto.errors import (
     TokenInvalid,
     UnsupportedFormat,
 )
-from panzoto.glimpse import Glimpse
-from panzoto.joined import ClipValues, JoinedRecording
-from panzoto.media_type import BY_ENDING, media_type
+from panzoto.media import durations
+from panzoto.media.glimpse import Glimpse
+from panzoto.media.media_type import BY_ENDING, media_type
+from panzoto.playback.sitting_plan import ClipValues, JoinedRecording
 from panzoto.removal import Removal
-from panzoto.sessions import Sessions
 from panzoto.storage import ObjectVersion, Storage, StoredObject
 
 # What a ticket calls the plan of several recordings that are played as one.

@@ -23,13 +23,13 @@ from panzoto.auth.tokens import Identity
 from panzoto.crypto import header, segments
 from panzoto.crypto.source import Recording
 from panzoto.errors import Busy, ClipsNotJoinable, PanzotoError, SittingTooLong
-from panzoto.frames import Frames, NotFrames, adts, amr
-from panzoto.glimpse import Glimpse
-from panzoto.joined import ClipValues, Parts, Plan
-from panzoto.media_type import ADTS_TYPE, MP4_TYPES, sniffed
+from panzoto.media.frames import Frames, NotFrames, adts, amr
+from panzoto.media.glimpse import Glimpse
+from panzoto.media.media_type import ADTS_TYPE, MP4_TYPES, sniffed
+from panzoto.media.remux import Remux
 from panzoto.models import AudioFile
-from panzoto.playback import Keys, OpenedRecording, Playback, Ticket
-from panzoto.remux import Remux
+from panzoto.playback.opening import Keys, OpenedRecording, Playback, Ticket
+from panzoto.playback.sitting_plan import ClipValues, Parts, Plan
 from panzoto.storage import Storage
 
 AMR_TYPE, AMR_WIDE_TYPE = "audio/amr", "audio/amr-wb"

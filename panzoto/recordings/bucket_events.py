@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from panzoto.errors import Unavailable
-from panzoto.uploads import Uploads
+from panzoto.recordings.uploads import Uploads
 
 WAIT_SECONDS = 20
 MESSAGES_AT_ONCE = 10

@@ -22,8 +22,8 @@ from panzoto.errors import KeyTaken, NotOpenedYet
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.claim import Claim
 from panzoto.models.connection import IndexMissing, Transaction
-from panzoto.models.library import Edit, add, edit, edit_all
 from panzoto.object_keys import lies_in_folder_of
+from panzoto.recordings.ledger import Edit, add, edit, edit_all
 
 log = logging.getLogger(__name__)
 

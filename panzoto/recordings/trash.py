@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from panzoto.crypto.header import V2
-from panzoto.earlier_keys import EarlierKeys
 from panzoto.errors import AudioFileNotFound
 from panzoto.models import AudioFile, Erasure, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING
-from panzoto.models.library import Edit, Quota, edit
-from panzoto.models.ownership import erasable_keys
+from panzoto.recordings.earlier_keys import EarlierKeys
+from panzoto.recordings.ledger import Edit, Quota, edit
+from panzoto.recordings.ownership import erasable_keys
 from panzoto.removal import Removal
 
 

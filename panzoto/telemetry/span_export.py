@@ -1,4 +1,6 @@
-"""Sends spans to an OTLP receiver; `panzoto.tracing` loads this only where there is one, as it is large."""
+"""Sends spans to an OTLP receiver; `panzoto.telemetry.tracing` loads this only where there is one, as it is
+large.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def init(endpoint: str | None, version: str) -> None:
     if endpoint is None:
         return
     # What sends them takes no memory where there is nowhere to send them.
-    _tracer = importlib.import_module("panzoto.span_export").tracer(endpoint, version)
+    _tracer = importlib.import_module("panzoto.telemetry.span_export").tracer(endpoint, version)
 
 
 class RequestSpan:

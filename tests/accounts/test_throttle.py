@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-import panzoto.auth.throttle
+import panzoto.accounts.throttle
 import panzoto.models.throttle
-from panzoto.auth.throttle import Throttle, account_subject, session_subject
+from panzoto.accounts.sessions import Client
+from panzoto.accounts.throttle import Throttle, account_subject, session_subject
 from panzoto.config import Argon2Parameters, Rate, Settings
 from panzoto.errors import (
     InvalidCredentials,
@@ -29,7 +30,6 @@ from panzoto.errors import (
 from panzoto.models import User, bind_models
 from panzoto.models.throttle import LONGEST_DELAY_SECONDS
 from panzoto.services import Services
-from panzoto.sessions import Client
 from tests.support import rows
 from tests.support.aws import aws_environment
 from tests.support.fault_proxy import Action, Fault, FaultProxy, Request
@@ -96,7 +96,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(panzoto.auth.throttle, "time", SimpleNamespace(time=clock.timestamp))
+    monkeypatch.setattr(panzoto.accounts.throttle, "time", SimpleNamespace(time=clock.timestamp))
     monkeypatch.setattr(panzoto.models.throttle, "now", clock.now)
     return clock
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from panzoto.auth.throttle import account_subject, session_subject
+from panzoto.accounts.throttle import account_subject, session_subject
 from tests.conftest import UNLIMITED
 from tests.support.fault_proxy import Answer, Fault, FaultProxy, Refuse, Request
 from tests.support.recordings import decrypt, hear, store, version_2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panzoto.mail_address import NoMailbox, normal_form, require_mailbox, spellings
+from panzoto.auth.mail_address import NoMailbox, normal_form, require_mailbox, spellings
 
 
 @pytest.mark.parametrize(

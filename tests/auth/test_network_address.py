@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panzoto.addresses import counted_as, parse_address
+from panzoto.auth.network_address import counted_as, parse_address
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from panzoto.auth.refresh import RefreshClaim, RefreshTokens
 from panzoto.auth.tokens import LONGEST_TOKEN, Tokens
 from panzoto.crypto.sealed import Sealer
 from panzoto.errors import TokenInvalid
-from panzoto.mail_codes import MailCodes
+from panzoto.mail.codes import MailCodes
 from panzoto.models import User
 from tests.support import rows
 from tests.support.recordings import decrypt, store, version_2

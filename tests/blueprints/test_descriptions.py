@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from panzoto import content_type, moments
+from panzoto.blueprints import moments
+from panzoto.media import content_type
 from tests.support.service import Service
 
 READABLE = [

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from panzoto import moments
-from panzoto.moments import NotAMoment, moment
+from panzoto.blueprints import moments
+from panzoto.blueprints.moments import NotAMoment, moment
 
 TEN = datetime(2026, 5, 1, 10, tzinfo=UTC)
 

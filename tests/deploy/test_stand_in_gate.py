@@ -11,8 +11,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from deploy.stand_in_gate import Gate, is_this_machine, is_valid_at
-from panzoto.presigning import Presigner, SignedRequest
+from deploy.local.stand_in_gate import Gate, is_this_machine, is_valid_at
+from panzoto.recordings.presigning import Presigner, SignedRequest
 
 BUCKET = "panzoto-audio-dev"
 KEY = "users/me/a memo + 100 % ü~.3gp"

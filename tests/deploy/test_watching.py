@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from panzoto.metrics import REQUESTS, SECONDS
+from panzoto.telemetry.metrics import REQUESTS, SECONDS
 from tests.support.aws import free_port
 from tests.support.service import ROOT, Service
 
-RULES = ROOT / "deploy/prometheus/panzoto.rules.yaml"
-UNITS = ROOT / "deploy/systemd"
+RULES = ROOT / "deploy/machine/prometheus/panzoto.rules.yaml"
+UNITS = ROOT / "deploy/machine/systemd"
 SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 
 
@@ -64,7 +64,7 @@ def pager(refusals: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 class TestAlarm:
     def test_a_url_is_called_with_what_failed(self) -> None:
         with pager(refusals=1) as (url, heard):
-            ran = run("deploy.alarm", "panzoto-sweep.service", ALARM_URL=url)
+            ran = run("deploy.machine.alarm", "panzoto-sweep.service", ALARM_URL=url)
         assert (ran.returncode, ran.stderr) == (0, "")
         (told,) = heard
         assert told.keys() == {"unit", "host", "at", "text"}
@@ -76,21 +76,21 @@ class TestAlarm:
         program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/words; cat >{tmp_path}/letter\n')
         program.chmod(0o755)
         path = f"{tmp_path}:/usr/bin:/bin"
-        ran = run("deploy.alarm", "panzoto.service", ALARM_MAIL="ops@example.com", PATH=path)
+        ran = run("deploy.machine.alarm", "panzoto.service", ALARM_MAIL="ops@example.com", PATH=path)
         assert (ran.returncode, ran.stderr) == (0, "")
         assert (tmp_path / "words").read_text() == "-i -- ops@example.com\n"
         letter = (tmp_path / "letter").read_text()
         assert letter.startswith("To: ops@example.com\nSubject: panzoto.service has failed on ")
 
     def test_what_cannot_be_told_is_said_without_the_address(self) -> None:
-        silent = run("deploy.alarm", "panzoto.service")
+        silent = run("deploy.machine.alarm", "panzoto.service")
         assert silent.returncode == 1
         assert "neither ALARM_URL nor ALARM_MAIL is set" in silent.stderr
-        wrong = run("deploy.alarm", "panzoto.service", ALARM_URL="ftp://secret-of-a-pager.example/x")
+        wrong = run("deploy.machine.alarm", "panzoto.service", ALARM_URL="ftp://secret-of-a-pager.example/x")
         assert wrong.returncode == 1
         assert "ALARM_URL could not be called" in wrong.stderr
         assert "secret-of-a-pager" not in wrong.stderr
-        assert run("deploy.alarm").returncode == 2
+        assert run("deploy.machine.alarm").returncode == 2
 
     def test_every_unit_that_may_fail_sets_it_off(self) -> None:
         for unit in UNITS.glob("*.service"):
@@ -110,14 +110,14 @@ class TestWatch:
         return program
 
     def test_a_machine_that_is_well(self, service: Service, systemctl: Path) -> None:
-        ran = run("deploy.watch", PORT=service.url.rpartition(":")[2], SYSTEMCTL=str(systemctl))
+        ran = run("deploy.machine.watch", PORT=service.url.rpartition(":")[2], SYSTEMCTL=str(systemctl))
         assert "the service" not in ran.stderr
         assert ".service" not in ran.stderr
 
     def test_what_is_wrong_is_named(self, systemctl: Path) -> None:
         (systemctl.parent / "panzoto-events.service").unlink()
         (systemctl.parent / "panzoto-sweep.service").write_text("is-failed")
-        ran = run("deploy.watch", PORT=str(free_port()), SYSTEMCTL=str(systemctl))
+        ran = run("deploy.machine.watch", PORT=str(free_port()), SYSTEMCTL=str(systemctl))
         assert ran.returncode == 1
         assert "the service is not ready" in ran.stderr
         assert "panzoto-events.service does not run" in ran.stderr

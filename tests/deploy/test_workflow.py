@@ -71,7 +71,9 @@ def test_what_it_names_is_there() -> None:
 
 def test_the_parameters_are_those_of_the_templates() -> None:
     for name, step in (("data", "Resources create"), ("service", "Deploy"), ("service", "Roll back")):
-        template = json.loads((ROOT / "deploy" / "cloudformation" / f"{name}.json").read_text("utf-8"))
+        template = json.loads(
+            (ROOT / "deploy" / "aws" / "cloudformation" / f"{name}.json").read_text("utf-8")
+        )
         script = STEPS[place(step)]["run"]
         given = set(re.findall(r'"(\w+)=\$', script))
         needed = {one for one, what in template["Parameters"].items() if "Default" not in what}
@@ -81,7 +83,7 @@ def test_the_parameters_are_those_of_the_templates() -> None:
 
 
 def test_the_role_may_do_what_the_file_asks_for() -> None:
-    template = json.loads((ROOT / "deploy" / "cloudformation" / "pipeline.json").read_text("utf-8"))
+    template = json.loads((ROOT / "deploy" / "aws" / "cloudformation" / "pipeline.json").read_text("utf-8"))
     policies = template["Resources"]["DeployRole"]["Properties"]["Policies"]
     allowed = {
         action

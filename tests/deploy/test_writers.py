@@ -1,4 +1,4 @@
-"""`deploy/writers stop`: services, scaling, schedules and running sweeps, and all of it back again."""
+"""`deploy/aws/writers stop`: services, scaling, schedules and running sweeps, and all of it back again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.support.aws import REGION, aws_environment, start_moto
 from tests.support.service import ROOT
 
-TEMPLATE = json.loads((ROOT / "deploy/cloudformation/service.json").read_text())["Resources"]
+TEMPLATE = json.loads((ROOT / "deploy/aws/cloudformation/service.json").read_text())["Resources"]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def client(name: str, url: str) -> Any:
 
 def writers(url: str, what: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(ROOT / "deploy/writers"), what],
+        [str(ROOT / "deploy/aws/writers"), what],
         env=os.environ | aws_environment(url) | {"PYTHON": sys.executable},
         capture_output=True,
         text=True,
@@ -122,5 +122,5 @@ def test_every_task_of_the_stack_is_of_a_service_or_a_schedule_that_is_stopped()
 def test_where_there_is_no_stack_it_says_so(aws: str) -> None:
     ran = writers(aws, "stop")
     assert ran.returncode == 1
-    assert "deploy/writers: AWS refused " in ran.stderr
+    assert "deploy/aws/writers: AWS refused " in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -29,7 +29,7 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Answer, Cut, Fault, LoseReply, Refuse
 from tests.support.service import BUCKET, PASSWORD, Service
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 VECTORS = ROOT / "tests" / "vectors"
 GUIDE = ROOT / "docs" / "clients.md"

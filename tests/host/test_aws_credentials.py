@@ -102,7 +102,7 @@ def test_the_service_starts_says_503_and_heals(service: Service, kind: str, tmp_
     url = f"http://127.0.0.1:{port}"
     with away(kind, "web", tmp_path) as found:
         environment = environment_of(service, found) | {"PORT": str(port)}
-        command = ("gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app")
+        command = ("gunicorn", "-c", "deploy/serving/gunicorn.conf.py", "wsgi:app")
         with started(environment, *command) as (process, log):
             eventually(
                 lambda: is_told(url, "/api/health", 200) or process.poll() is not None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from panzoto.config import Settings
-from panzoto.sizing import Machine, Size, size_for, this_machine
+from panzoto.host.sizing import Machine, Size, size_for, this_machine
 
 SECRET = "f3Qk9-vTz1xRb7Lw2Ns8Hd4Jc6Gm0Yp5"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from panzoto.accounts.sessions import Client
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
-from panzoto.mail import Files, NotSent, Post, Ses, message_of, open_post
-from panzoto.mail_texts import LINE_CHARACTERS, Letter, Letters
-from panzoto.sessions import Client
+from panzoto.mail.letters import LINE_CHARACTERS, Letter, Letters
+from panzoto.mail.post import Files, NotSent, Post, Ses, message_of, open_post
 from tests.support import mails
 from tests.support.aws import aws_environment
 from tests.support.service import ROOT, aws_client
@@ -192,8 +192,8 @@ class TestPost:
         program = f"""
 import time
 from pathlib import Path
-from panzoto.mail import Files, Post
-from panzoto.mail_texts import Letter
+from panzoto.mail.post import Files, Post
+from panzoto.mail.letters import Letter
 
 class Slow(Files):
     def send(self, kind, message):

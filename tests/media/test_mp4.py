@@ -8,7 +8,7 @@ from array import array
 import pytest
 
 from panzoto.errors import SittingTooLong
-from panzoto.mp4 import FrameTable, head
+from panzoto.media.mp4 import FrameTable, head
 
 
 def box(kind: bytes, payload: bytes) -> bytes:

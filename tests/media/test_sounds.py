@@ -9,12 +9,12 @@ import math
 
 import pytest
 
-from panzoto import demuxing, durations, frames
 from panzoto.errors import ClipsNotJoinable
-from panzoto.glimpse import BLOCK_BYTES, MOST_BLOCKS, Glimpse
-from panzoto.joined import Parts
-from panzoto.media_type import file_name, media_type, sniffed
-from panzoto.sittings import joiner_for
+from panzoto.media import demuxing, durations, frames
+from panzoto.media.glimpse import BLOCK_BYTES, MOST_BLOCKS, Glimpse
+from panzoto.media.media_type import file_name, media_type, sniffed
+from panzoto.playback.sitting_plan import Parts
+from panzoto.playback.sittings import joiner_for
 from tests.support import clips
 from tests.support.sounds import Held, alac_cookie, families, id3, shapes, strangers
 

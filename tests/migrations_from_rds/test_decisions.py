@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from migrations_from_rds import compare
-from migrations_from_rds.decide import Decision, decide
+from migrations_from_rds.decisions import Decision, decide
 from migrations_from_rds.rows import FileRow, UserRow
 from migrations_from_rds.state import Known
 from migrations_from_rds.transform import Wanted, wanted

@@ -8,7 +8,7 @@ import pytest
 
 from panzoto.config import Settings
 from panzoto.models import bind_models
-from panzoto.models.missing_claims import write_missing_claims
+from panzoto.operations.missing_claims import write_missing_claims
 from tests.migrations_from_rds.filling import add_file, add_user
 from tests.migrations_from_rds.test_copying import check_books
 from tests.migrations_from_rds.test_moving_in import OLD_HASH

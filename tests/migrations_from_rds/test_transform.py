@@ -15,7 +15,7 @@ from marshmallow import ValidationError
 from migrations_from_rds import transform
 from migrations_from_rds.rows import EARLIEST, LATEST, FileRow, UserRow
 from migrations_from_rds.transform import Policy
-from panzoto.schemas import Credentials
+from panzoto.blueprints.requests import Credentials
 from tests.support.legacy import BCRYPT, HASH, TOO_COSTLY
 
 SALT = bytes(range(32))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from panzoto.config import Settings
-from panzoto.restoring import RESTORED
+from panzoto.operations.restoring import RESTORED
 from tests.support.aws import start_moto
 from tests.support.commands import done
 from tests.support.fault_proxy import FaultProxy

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from panzoto.bill import LEAST_LISTS, LISTED_AT_ONCE, Item, Usage, bill, database, prices, rds
+from panzoto.operations.cost import LEAST_LISTS, LISTED_AT_ONCE, Item, Usage, bill, database, prices, rds
 from tests.support.commands import done
 from tests.support.fault_proxy import Action, Fault, FaultProxy, Request
 from tests.support.service import Service
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # A thousand people, ten recordings a day of a minute each, one play and two visits a day, kept for a year.
 USAGE = Usage(1000, 10, 1, 2, 60, 8000, 12)
 RECORDINGS = 1000 * 10 * 30.4
@@ -77,7 +77,7 @@ def test_the_machine_is_the_one_that_the_docs_name() -> None:
 
 
 def test_what_stands_there_is_what_the_stacks_make() -> None:
-    folder = ROOT / "deploy" / "cloudformation"
+    folder = ROOT / "deploy" / "aws" / "cloudformation"
     made = [
         one
         for name in ("data", "service")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from panzoto import timeline
+from panzoto.recordings import timeline
 from tests.support.service import Service
 
 DAY = "2026-05-01T"

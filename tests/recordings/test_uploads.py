@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from panzoto import create_app
-from panzoto.bucket_events import keys_in
 from panzoto.config import Settings
-from panzoto.uploads import Uploads
+from panzoto.recordings.bucket_events import keys_in
+from panzoto.recordings.uploads import Uploads
 from tests.support import rows
 from tests.support.recordings import hear, single_shot
 from tests.support.service import BUCKET, PASSWORD, Service

@@ -37,10 +37,12 @@ def children(pid: int) -> list[int]:
 
 @contextmanager
 def supervised(service: Service, folder: Path, *arguments: str, **settings: str) -> Iterator[Service]:
-    """Run another instance of `service` under `deploy.supervise`: same AWS and secret, a port of its own."""
+    """Run another instance of `service` under `deploy.serving.supervisor`: same AWS and secret, a port of
+    its own.
+    """
     environment = {**service.environment, "PORT": str(free_port()), **settings}
     with running(
-        service, folder, [sys.executable, "-m", "deploy.supervise", *arguments], environment
+        service, folder, [sys.executable, "-m", "deploy.serving.supervisor", *arguments], environment
     ) as started:
         yield started
 
@@ -175,7 +177,7 @@ def rendered(folder: Path, upstream_port: int, https_port: int, http_port: int, 
         "--acme-root": folder,
     }
     words = [str(word) for pair in arguments.items() for word in pair]
-    command = [sys.executable, str(ROOT / "deploy" / "nginx" / "render.py"), *words, *more]
+    command = [sys.executable, str(ROOT / "deploy" / "machine" / "nginx" / "render.py"), *words, *more]
     configuration = keys / "nginx.conf"
     configuration.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
     return configuration

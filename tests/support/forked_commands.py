@@ -63,7 +63,7 @@ def main() -> None:
     import boto3  # noqa: PLC0415
     from flask.cli import main as flask  # noqa: PLC0415 - what is loaded here need not be loaded again
 
-    import panzoto.cli  # noqa: F401, PLC0415
+    import panzoto.operations.cli  # noqa: F401, PLC0415
 
     for name in ("s3", "dynamodb"):
         # What botocore reads to make one stays with its session.

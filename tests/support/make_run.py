@@ -19,7 +19,7 @@ import requests
 from tests.support.aws import free_port
 from tests.support.service import BUCKET, CHEAP_HASHES, PASSWORD, ROOT, aws_client
 
-SUPERVISOR = [sys.executable, "-m", "panzoto.embedded"]
+SUPERVISOR = [sys.executable, "-m", "deploy.local.make_run"]
 BANNER_END = "Accounts and recordings are kept."
 SECONDS = 60.0
 ADDRESS = {"email": "test@example.com", "password": PASSWORD}

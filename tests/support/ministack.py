@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from panzoto.embedded import LOOPBACK, STAND_IN, STAND_IN_SERVICES
+from deploy.local.make_run import LOOPBACK, STAND_IN, STAND_IN_SERVICES
 from tests.support.aws import REGION, ROOT
 
 START_SECONDS = 60.0

@@ -134,7 +134,7 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
         log_path = Path(folder) / "service.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"],
+                [sys.executable, "-m", "gunicorn", "-c", "deploy/serving/gunicorn.conf.py", "wsgi:app"],
                 cwd=ROOT,
                 # A stand-in that judges signatures knows one key, which then is given.
                 env=environment if "AWS_ACCESS_KEY_ID" in settings else acting_as("web", environment),

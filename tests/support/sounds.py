@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from panzoto.mp4 import FrameTable, head
+from panzoto.media.mp4 import FrameTable, head
 from tests.support import clips
 
 SECONDS = 2.0

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from panzoto import stand_in
+from deploy.local import stand_in_launch
+from deploy.local.listening import on_every_interface, port_of
+from deploy.local.make_run import answers
 from panzoto.config import Settings
-from panzoto.embedded import answers
-from panzoto.listening import on_every_interface, port_of
 from tests.support.service import BUCKET
 from tests.support.waiting import eventually
 
@@ -32,13 +32,15 @@ def start_stand_in(folder: Path) -> Iterator[RunningStandIn]:
     with ExitStack() as ours:
         listeners = [ours.enter_context(listener) for listener in on_every_interface(0)]
         port = port_of(listeners[0])
-        child = stand_in.start(settings, listeners)
+        child = stand_in_launch.start(settings, listeners)
     try:
         log = folder / "aws" / "stand-in.log"
-        eventually(lambda: child.process.poll() is not None or answers(port, stand_in.HEALTH), log.read_text)
+        eventually(
+            lambda: child.process.poll() is not None or answers(port, stand_in_launch.HEALTH), log.read_text
+        )
         child.require_alive()
-        variables = stand_in.aws_variables(settings, port)
-        yield RunningStandIn(stand_in.endpoint(port), child.process.pid, variables)
+        variables = stand_in_launch.aws_variables(settings, port)
+        yield RunningStandIn(stand_in_launch.endpoint(port), child.process.pid, variables)
     finally:
         child.process.terminate()
         child.process.wait(60)

@@ -173,7 +173,7 @@ class Machine:
     def start(self) -> None:
         with self.service.log_path.open("ab") as log:
             self.service.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"],
+                [sys.executable, "-m", "gunicorn", "-c", "deploy/serving/gunicorn.conf.py", "wsgi:app"],
                 cwd=ROOT,
                 env=acting_as("web", self.service.environment),
                 stdout=log,

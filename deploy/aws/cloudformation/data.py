@@ -1,6 +1,6 @@
 """The stack of what must survive: tables, bucket, queue, key, trail, and the alarms that go with them.
 
-Tables, bucket and queue are those of `panzoto.resources`, property by
+Tables, bucket and queue are those of `panzoto.operations.resources`, property by
 property; a test compares the two.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.cloudformation import watching
-from deploy.cloudformation.template import (
+from deploy.aws.cloudformation import watching
+from deploy.aws.cloudformation.template import (
     DELETE,
     FORMAT,
     NOTHING,
@@ -25,7 +25,7 @@ from deploy.cloudformation.template import (
     when,
 )
 from panzoto.config import Settings
-from panzoto.resources import (
+from panzoto.operations.resources import (
     ENCRYPTION,
     LIFECYCLE_RULE,
     PUBLIC_ACCESS_BLOCK,

@@ -1,4 +1,4 @@
-"""Writes the CloudFormation templates: `python -m deploy.cloudformation.generate`.
+"""Writes the CloudFormation templates: `python -m deploy.aws.cloudformation.generate`.
 
 Names of tables and queue are those of the settings, so
 `USERS_TABLE=other-users … --output FOLDER` makes templates for other names.
@@ -15,19 +15,19 @@ import os
 from pathlib import Path
 from typing import Any
 
-from deploy.cloudformation.data import data_template, existing
-from deploy.cloudformation.pipeline import pipeline_template
-from deploy.cloudformation.policy import named
-from deploy.cloudformation.service import service_template
-from deploy.cloudformation.standing import standing
-from deploy.cloudformation.template import Json
+from deploy.aws.cloudformation.data import data_template, existing
+from deploy.aws.cloudformation.pipeline import pipeline_template
+from deploy.aws.cloudformation.policy import named
+from deploy.aws.cloudformation.service import service_template
+from deploy.aws.cloudformation.standing import standing
+from deploy.aws.cloudformation.template import Json
 from panzoto.config import Settings
 from panzoto.models import ALL_MODELS, bind_models
-from panzoto.resources import TableDefinition
+from panzoto.operations.resources import TableDefinition
 
 FOLDER = Path(__file__).resolve().parent
 # What `flask panzoto cost` knows of the stacks.
-STANDING = FOLDER.parents[1] / "panzoto" / "standing.json"
+STANDING = FOLDER.parents[2] / "panzoto" / "operations" / "standing.json"
 
 
 def templates(settings: Settings) -> dict[str, Json]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.cloudformation.policy import TABLES
-from deploy.cloudformation.template import TAGS, Json, allow, att, document, ref, resource, sub
+from deploy.aws.cloudformation.policy import TABLES
+from deploy.aws.cloudformation.template import TAGS, Json, allow, att, document, ref, resource, sub
 from panzoto.config import Settings
 
 EVERYWHERE = "0.0.0.0/0"

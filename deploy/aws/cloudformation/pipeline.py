@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.cloudformation.policy import statements
-from deploy.cloudformation.template import (
+from deploy.aws.cloudformation.policy import statements
+from deploy.aws.cloudformation.template import (
     FORMAT,
     RETAIN,
     TAGS,
@@ -24,7 +24,7 @@ from deploy.cloudformation.template import (
     sub,
 )
 from panzoto.config import Settings
-from panzoto.resources import PUBLIC_ACCESS_BLOCK
+from panzoto.operations.resources import PUBLIC_ACCESS_BLOCK
 
 ISSUER = "token.actions.githubusercontent.com"
 IMAGES_KEPT = 20

@@ -1,10 +1,10 @@
 """Who may do what in AWS: the one place that says it, for the templates and for a machine's own role.
 
-    python -m deploy.cloudformation.policy web events sweep
+    python -m deploy.aws.cloudformation.policy web events sweep
 
 prints the policy of a machine that does all three; `deploy` is for whoever
 runs `flask panzoto resources …`.  What is listed here is what the code does,
-no more and no less: tests/deploy/test_policy.py compares it with every call
+no more and no less: tests/deploy/aws/test_policy.py compares it with every call
 that the whole test suite has made.
 """
 
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from deploy.cloudformation.template import Json, allow, document
+from deploy.aws.cloudformation.template import Json, allow, document
 from panzoto.config import Settings
 
 TABLES = (
@@ -197,7 +197,7 @@ def main() -> None:
     """Print the policy of the roles that are named."""
     wanted = sys.argv[1:]
     if not wanted or not set(wanted) <= set(ROLES):
-        sys.exit(f"usage: python -m deploy.cloudformation.policy ROLE...\nroles: {', '.join(ROLES)}")
+        sys.exit(f"usage: python -m deploy.aws.cloudformation.policy ROLE...\nroles: {', '.join(ROLES)}")
     print(json.dumps(machine_policy(wanted, named()), indent=2))
 
 

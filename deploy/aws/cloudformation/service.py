@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.cloudformation import network, watching
-from deploy.cloudformation.policy import TABLES, statements
-from deploy.cloudformation.template import (
+from deploy.aws.cloudformation import network, watching
+from deploy.aws.cloudformation.policy import TABLES, statements
+from deploy.aws.cloudformation.template import (
     DELETE,
     FORMAT,
     TAGS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.cloudformation.template import Json
+from deploy.aws.cloudformation.template import Json
 
 
 def standing(templates: dict[str, Json]) -> dict[str, float]:

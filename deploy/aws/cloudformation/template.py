@@ -7,10 +7,10 @@ from typing import Any
 Json = dict[str, Any]
 
 FORMAT = "2010-09-09"
-# Retained when the stack goes, and when a change would replace it: only deploy/cleanup removes data.
+# Retained when the stack goes, and when a change would replace it: only deploy/aws/cleanup removes data.
 RETAIN = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 DELETE = {"DeletionPolicy": "Delete", "UpdateReplacePolicy": "Delete"}
-# By this tag the bill and deploy/cleanup find what belongs to the deployment.
+# By this tag the bill and deploy/aws/cleanup find what belongs to the deployment.
 TAGS = [{"Key": "application", "Value": "panzoto"}]
 
 

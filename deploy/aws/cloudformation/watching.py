@@ -10,7 +10,7 @@ import json
 from functools import partial
 from typing import Any, NamedTuple
 
-from deploy.cloudformation.template import TAGS, Json, att, ref, resource, sub
+from deploy.aws.cloudformation.template import TAGS, Json, att, ref, resource, sub
 from panzoto.config import Settings
 
 NAMESPACE = "Panzoto"

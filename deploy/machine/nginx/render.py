@@ -1,7 +1,7 @@
 """Write nginx's configuration for one machine to standard output.
 
 For example:
-    python3 deploy/nginx/render.py --server-name voice.example.com > /etc/nginx/nginx.conf
+    python3 deploy/machine/nginx/render.py --server-name voice.example.com > /etc/nginx/nginx.conf
     nginx -t && systemctl reload nginx
 
 It needs nothing but Python 3.9 or newer.

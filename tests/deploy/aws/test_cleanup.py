@@ -1,4 +1,4 @@
-"""`deploy/cleanup` finds all that a deployment made, and removes nothing before the words were typed."""
+"""`deploy/aws/cleanup` finds all that a deployment made, and removes nothing before the words were typed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy.removal import DATA_WORDS, SERVICE_WORDS
+from deploy.aws.removal import DATA_WORDS, SERVICE_WORDS
 from tests.support.aws import aws_environment, start_moto
 from tests.support.service import BUCKET, ROOT, aws_client
 
@@ -32,7 +32,7 @@ class Deployed:
     def cleanup(self, *arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
         how = {"stdin": subprocess.DEVNULL, "capture_output": True, **how}
         return subprocess.run(
-            [str(ROOT / "deploy" / "cleanup"), *arguments],
+            [str(ROOT / "deploy" / "aws" / "cleanup"), *arguments],
             env=self.environment,
             text=True,
             timeout=180,

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from deploy.cloudformation import policy
-from deploy.cloudformation.data import logical_name
-from deploy.cloudformation.watching import LOG_METRICS, LogMetric
+from deploy.aws.cloudformation import policy
+from deploy.aws.cloudformation.data import logical_name
+from deploy.aws.cloudformation.watching import LOG_METRICS, LogMetric
 from panzoto.config import Settings
-from panzoto.resources import QUEUE_ATTRIBUTES
+from panzoto.operations.resources import QUEUE_ATTRIBUTES
 from tests.support.aws import start_moto
 from tests.support.log_patterns import matches
 from tests.support.service import BUCKET, ROOT, Service, aws_client
 
-FOLDER = ROOT / "deploy" / "cloudformation"
+FOLDER = ROOT / "deploy" / "aws" / "cloudformation"
 NAMES = ("data", "pipeline", "service")
 TEMPLATES: dict[str, dict[str, Any]] = {
     name: json.loads((FOLDER / f"{name}.json").read_text("utf-8")) for name in NAMES
@@ -45,7 +45,7 @@ def by_name(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 
 def test_the_files_are_what_the_generator_makes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deploy.cloudformation.generate", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "deploy.aws.cloudformation.generate", "--output", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     for name in NAMES:
         made, kept = (folder / f"{name}.json" for folder in (tmp_path, FOLDER))
@@ -67,7 +67,7 @@ def test_what_is_there_already_can_be_imported(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "deploy.cloudformation.generate",
+        "deploy.aws.cloudformation.generate",
         "--output",
         str(tmp_path),
         "--existing",

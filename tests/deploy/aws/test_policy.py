@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cloudformation import policy
+from deploy.aws.cloudformation import policy
 from panzoto.config import Settings
 from tests.conftest import PARTLY, is_whole_suite, wait_for_the_others
 from tests.support.aws_calls import RECORD, Permission, recorded
@@ -67,7 +67,7 @@ def test_no_role_beyond_those_of_the_policy_was_used() -> None:
 
 
 def test_the_policy_of_a_machine_is_printed() -> None:
-    command = [sys.executable, "-m", "deploy.cloudformation.policy"]
+    command = [sys.executable, "-m", "deploy.aws.cloudformation.policy"]
     printed = subprocess.run(
         [*command, "web", "events"], cwd=ROOT, capture_output=True, check=True, text=True
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy.cloudformation.rotation import KEPT, successor
+from deploy.aws.cloudformation.rotation import KEPT, successor
 from panzoto.auth.tokens import Tokens
 from panzoto.config import Settings
 from tests.support.aws import acting_as, aws_environment
@@ -21,7 +21,7 @@ from tests.support.service import ROOT, aws_client
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 RUN = """
 import json, sys
-from deploy.cloudformation.rotation import handler
+from deploy.aws.cloudformation.rotation import handler
 for event in json.loads(sys.argv[1]):
     handler(event, None)
 """

@@ -1,4 +1,6 @@
-"""`deploy/pin-base-image` against a registry that speaks as the OCI specification says, sign-in included."""
+"""`deploy/container/pin-base-image` against a registry that speaks as the OCI specification says, sign-in
+included.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,7 @@ def registry() -> Iterator[str]:
 
 def pin(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(ROOT / "deploy" / "pin-base-image"), *arguments],
+        [str(ROOT / "deploy" / "container" / "pin-base-image"), *arguments],
         env=os.environ | {"PYTHON": sys.executable},
         capture_output=True,
         text=True,

@@ -24,7 +24,7 @@ import click
 import requests
 import yaml
 
-from panzoto.cli import panzoto as commands
+from panzoto.operations.cli import panzoto as commands
 from tests.deploy.test_smoke import smoke
 from tests.support.aws import aws_environment, free_port
 from tests.support.service import PASSWORD, ROOT, Service

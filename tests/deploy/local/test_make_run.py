@@ -22,7 +22,7 @@ import pytest
 import requests
 from botocore.config import Config
 
-from panzoto.listening import address_in_network
+from deploy.local.listening import address_in_network
 from tests.deploy.test_smoke import smoke
 from tests.support import rows
 from tests.support.aws import free_port
@@ -472,7 +472,7 @@ class TestSettings:
     @pytest.mark.parametrize("command", ["gunicorn", "flask"])
     def test_other_ways_to_start_also_print_one_sentence(self, tmp_path: Path, command: str) -> None:
         arguments = {
-            "gunicorn": ["-c", str(ROOT / "deploy" / "gunicorn.conf.py")],
+            "gunicorn": ["-c", str(ROOT / "deploy" / "serving" / "gunicorn.conf.py")],
             "flask": ["--app", str(ROOT / "wsgi.py"), "panzoto", "resources", "list"],
         }[command]
         with running(tmp_path, [sys.executable, "-m", command, *arguments], TICKET_TTL="soon") as run:
@@ -549,4 +549,4 @@ class TestMake:
         plan = self.make(tmp_path, "--dry-run", "run", **environment)
         assert plan.returncode == 0, plan.stderr
         assert ("-m venv .venv-aws" in plan.stdout) == wanted
-        assert "-m panzoto.embedded" in plan.stdout
+        assert "-m deploy.local.make_run" in plan.stdout

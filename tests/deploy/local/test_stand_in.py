@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from panzoto import stand_in as starting
+from deploy.local import stand_in_launch as starting
 from tests.blueprints import test_playback, test_uploads
 from tests.support.make_run import command_of, started
 from tests.support.service import Service

@@ -25,7 +25,12 @@ from tests.support.service import CHEAP_HASHES, ROOT, Service
 from tests.support.waiting import eventually
 
 PARTS = ("panzoto", "migrations_from_rds", "deploy", "wsgi.py", "requirements.txt", ".env.example")
-SCRIPTS = ("deploy/install", "deploy/upgrade", "deploy/release.sh", "deploy/systemd/panzoto-command")
+SCRIPTS = (
+    "deploy/machine/install",
+    "deploy/machine/upgrade",
+    "deploy/machine/release.sh",
+    "deploy/machine/systemd/panzoto-command",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Machine:
     environment: dict[str, str]
 
     def run(self, checkout: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(checkout / "deploy" / script), "--root", str(self.root), *arguments]
+        command = [str(checkout / "deploy" / "machine" / script), "--root", str(self.root), *arguments]
         if "--list" not in arguments:
             command += ["--python-environment", sys.prefix]
         return subprocess.run(
@@ -191,7 +196,7 @@ class TestUpgrade:
         first_environment.mkdir(parents=True)
         (first_environment / "python").symlink_to(slow)
         first = checkout(tmp_path / "first", "9.1.0")
-        command = [str(first / "deploy/upgrade"), "--root", str(served.root)]
+        command = [str(first / "deploy/machine/upgrade"), "--root", str(served.root)]
         command += ["--python-environment", str(first_environment.parent)]
         with subprocess.Popen(
             command, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -209,7 +214,7 @@ class TestUpgrade:
 
     def test_a_release_that_breaks_login_is_never_served(self, served: Machine, tmp_path: Path) -> None:
         broken = checkout(tmp_path / "broken", "9.2.0")
-        accounts = broken / "panzoto/accounts.py"
+        accounts = broken / "panzoto/accounts/accounts.py"
         assert accounts.read_text().count("        if User.email_is_taken(email):") == 1
         accounts.write_text(
             accounts.read_text().replace("        if User.email_is_taken(email):", "        if True:", 1)
@@ -243,7 +248,11 @@ class TestUpgrade:
             f'#!/bin/sh\ncase "$*" in *compileall*) {then};; esac\nexec {sys.executable} "$@"\n'
         )
         python.chmod(0o755)
-        command = [str(checkout(tmp_path / "next", "9.4.0") / "deploy/upgrade"), "--root", str(served.root)]
+        command = [
+            str(checkout(tmp_path / "next", "9.4.0") / "deploy/machine/upgrade"),
+            "--root",
+            str(served.root),
+        ]
         command += ["--python-environment", str(environment.parent)]
         ran = subprocess.run(
             command,
@@ -335,7 +344,7 @@ class TestWrongUse:
             ({}, ("--root", str(machine.root), "--python", "/no/python"), "needs Python 3.11 or newer"),
         ):
             ran = subprocess.run(
-                [str(ROOT / "deploy/install"), *arguments],
+                [str(ROOT / "deploy/machine/install"), *arguments],
                 env=machine.environment | more,
                 capture_output=True,
                 text=True,

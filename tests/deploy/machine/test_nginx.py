@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from deploy.nginx import render
+from deploy.machine.nginx import render
 from tests.support.aws import free_port
 from tests.support.edge import Nginx, nginx_before, rendered, supervised
 from tests.support.recordings import single_shot, store
@@ -468,7 +468,7 @@ class TestRendering:
         ],
     )
     def test_what_is_wrong_is_said(self, arguments: list[str], sentence: str) -> None:
-        command = ["python3", str(ROOT / "deploy" / "nginx" / "render.py"), *arguments]
+        command = ["python3", str(ROOT / "deploy" / "machine" / "nginx" / "render.py"), *arguments]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (ran.returncode, ran.stdout) == (2, "")
         assert sentence in ran.stderr

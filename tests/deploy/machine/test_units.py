@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervise import HURRY_SECONDS, STOP_SECONDS
+from deploy.serving.supervisor import HURRY_SECONDS, STOP_SECONDS
 from tests.support.edge import executable, rendered
 from tests.support.service import ROOT
 
-UNITS = ROOT / "deploy" / "systemd"
+UNITS = ROOT / "deploy" / "machine" / "systemd"
 SERVICES = sorted(unit.name for unit in UNITS.glob("*.service"))
 EXPOSURE_BOUND = 2.5
 
@@ -63,7 +63,11 @@ def test_systemd_is_more_patient_than_the_service_itself() -> None:
 
 
 def test_no_unit_and_no_script_knows_a_key_of_aws() -> None:
-    for file in (*UNITS.iterdir(), ROOT / "deploy" / "install", ROOT / "deploy" / "upgrade"):
+    for file in (
+        *UNITS.iterdir(),
+        ROOT / "deploy" / "machine" / "install",
+        ROOT / "deploy" / "machine" / "upgrade",
+    ):
         assert not re.search("AWS_(ACCESS|SECRET|SESSION)", file.read_text()), file
 
 

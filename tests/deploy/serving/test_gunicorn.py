@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from deploy.worker import LINGER_BYTES, JsonLogger
-from panzoto import logs
+from deploy.serving.worker import LINGER_BYTES, JsonLogger
+from panzoto.telemetry import logs
 from tests.conftest import UNLIMITED
 from tests.support.aws import free_port
 from tests.support.service import PASSWORD, Service, run_service

@@ -141,7 +141,15 @@ def test_sigterm_lets_everything_end_that_had_begun(
 ) -> None:
     port = str(free_port())
     # Twice the patience of production, for a slow machine.
-    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--graceful-timeout", "60"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "deploy/serving/gunicorn.conf.py",
+        "--graceful-timeout",
+        "60",
+    ]
     environment = {**service.environment, "PORT": port, "WEB_CONCURRENCY": "2"}
     with running(service, tmp_path, [*command, "wsgi:app"], environment) as instance:
         load = Load(instance, account["token"], playback_path)
