@@ -20,8 +20,8 @@ from argon2 import PasswordHasher
 from bench.support.report import Target, percentile, print_table, print_targets
 from bench.support.service import Client, create_resources, running
 from bench.support.stand_in import client, default_kind, stand_in
-from panzoto.accounts.sessions import Client as Caller
-from panzoto.auth.tokens import Identity
+from panzoto.auth.caller import Client as Caller
+from panzoto.auth.caller import Identity
 from panzoto.config import Settings
 from panzoto.crypto.segments import encrypt
 from panzoto.errors import PanzotoError

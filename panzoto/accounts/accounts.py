@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from panzoto.accounts.sessions import Client, Grant, Sessions
+from panzoto.accounts.sessions import Grant, Sessions
 from panzoto.accounts.throttle import Throttle, account_subject, mail_subject, session_subject
+from panzoto.auth.caller import Client, Identity
 from panzoto.auth.passwords import Passwords, opens_to_nobody
-from panzoto.auth.tokens import Identity
 from panzoto.config import Argon2Parameters
 from panzoto.crypto import recovery_key as recovery
 from panzoto.crypto import vault as vaults
-from panzoto.crypto.derivation import DirectKeys, direct_keys
+from panzoto.crypto.derivation import direct_keys
+from panzoto.crypto.keys import DirectKeys, Keys
 from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.vault import Vault
 from panzoto.errors import (
@@ -43,7 +44,6 @@ from panzoto.models import AudioFile, Event, Session, User
 from panzoto.models.connection import ConditionFailed, Transaction
 from panzoto.models.throttle import Attempts
 from panzoto.models.user import KEY_SALT_BYTES, NewPassword, new_user_id
-from panzoto.playback.opening import Keys
 
 VAULT_ATTEMPTS = 3
 # A transaction takes a hundred items, and the account is one of them.

@@ -14,9 +14,9 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from panzoto.accounts.sessions import Client, Sessions
+from panzoto.accounts.sessions import Sessions
+from panzoto.auth.caller import Client, Identity
 from panzoto.auth.openid import OpenId, Subject
-from panzoto.auth.tokens import Identity
 from panzoto.errors import TokenInvalid
 from panzoto.models import Claim, Event, User, openid_account
 from panzoto.models.throttle import Attempts

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from panzoto.auth.caller import Client, Identity
 from panzoto.auth.refresh import RefreshClaim, RefreshTokens
-from panzoto.auth.tokens import Identity, Tokens
+from panzoto.auth.tokens import Tokens
 from panzoto.errors import InvalidRefreshToken, SessionNotFound, TokenInvalid, Unavailable
 from panzoto.models import Event, Session, User
 from panzoto.models.attributes import now
@@ -32,14 +33,6 @@ REUSE_GRACE = timedelta(seconds=10)
 SEEN_EVERY = timedelta(minutes=5)
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who is at the other end: network address and what the device calls itself."""
-
-    address: str
-    device_name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import jwt
 
+from panzoto.auth.caller import Identity
 from panzoto.errors import TokenInvalid
 
 ALGORITHM = "HS256"
@@ -27,16 +27,6 @@ CLOCK_AHEAD_SECONDS = 30
 SESSION_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 # RFC 9562, 4: the one way in which every service so far has written a user's id.
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a valid token speaks for."""
-
-    user_id: str
-    issued_at: int
-    session_id: str | None
-    of_provider: bool = False
 
 
 class Tokens:

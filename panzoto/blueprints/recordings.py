@@ -19,13 +19,14 @@ from panzoto.blueprints.requests import (
     PageQuery,
     PasswordOnly,
 )
+from panzoto.crypto.keys import Keys
 from panzoto.edge.guard import caller
 from panzoto.edge.http import client, client_host, limit_address, public_root, services
 from panzoto.errors import AudioFileNotFound, ForbiddenKey
 from panzoto.models import AudioFile, Event
 from panzoto.models.attributes import rfc3339
 from panzoto.object_keys import lies_in_folder_of_another
-from panzoto.playback.opening import Keys, Ticket
+from panzoto.playback.opening import Ticket
 from panzoto.recordings import ledger
 from panzoto.recordings.ownership import note_all_opened, require_proof
 

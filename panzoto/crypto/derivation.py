@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 
 from argon2.low_level import ARGON2_VERSION, Type, hash_secret_raw
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from panzoto.config import Argon2Parameters
+from panzoto.crypto.keys import KEY_BYTES, DirectKeys
 
-KEY_BYTES = 32
 DIRECT_KEY_ITERATIONS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class DirectKeys:
-    """One password's keys for single-shot recordings: the two readings of the salt in the field."""
-
-    raw_salt: bytes = field(repr=False)
-    hex_salt: bytes = field(repr=False)
-
-    def to_bytes(self) -> bytes:
-        return self.raw_salt + self.hex_salt
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> DirectKeys:
-        return cls(data[:KEY_BYTES], data[KEY_BYTES:])
 
 
 def hkdf(key: bytes, info: bytes, salt: bytes = b"", length: int = KEY_BYTES) -> bytes:

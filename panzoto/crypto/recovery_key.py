@@ -13,7 +13,8 @@ import os
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from panzoto.crypto.derivation import KEY_BYTES, hkdf
+from panzoto.crypto.derivation import hkdf
+from panzoto.crypto.keys import KEY_BYTES
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})

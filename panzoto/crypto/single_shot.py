@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext, Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB, GCM
 
-from panzoto.crypto.derivation import DirectKeys
+from panzoto.crypto.keys import DirectKeys
 from panzoto.crypto.source import ByteSource, read
 
 TAG = 16

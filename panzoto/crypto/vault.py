@@ -16,7 +16,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from panzoto.config import Argon2Parameters
-from panzoto.crypto.derivation import KEY_BYTES, DirectKeys, argon2id, hkdf
+from panzoto.crypto.derivation import argon2id, hkdf
+from panzoto.crypto.keys import KEY_BYTES, DirectKeys
 from panzoto.crypto.permits import HashPermits
 from panzoto.errors import DamagedRecord, InvalidPassword
 

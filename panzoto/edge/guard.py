@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import g, request
 
 from panzoto.auth import openid
-from panzoto.auth.tokens import Identity, algorithm_of
+from panzoto.auth.caller import Identity
+from panzoto.auth.tokens import algorithm_of
 from panzoto.edge.http import client, services
 from panzoto.errors import TokenInvalid, TokenMissing
 

@@ -14,8 +14,8 @@ from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from panzoto.accounts.sessions import Client
 from panzoto.accounts.throttle import Allowance
+from panzoto.auth.caller import Client
 from panzoto.auth.network_address import parse_address
 from panzoto.config import Settings
 from panzoto.errors import DamagedRecord, PanzotoError, RangeNotSatisfiable, TooManyRequests

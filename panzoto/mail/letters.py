@@ -13,7 +13,7 @@ import textwrap
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from panzoto.accounts.sessions import Client
+from panzoto.auth.caller import Client
 
 VERIFICATION_HOURS = 24
 RESET_MINUTES = 60

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from panzoto.accounts.sessions import Client
+from panzoto.auth.caller import Client
 from panzoto.mail.codes import MailCodes
 from panzoto.mail.letters import Letter, Letters
 from panzoto.mail.post import Post

@@ -22,7 +22,7 @@ from panzoto.crypto.source import Recording
 from panzoto.errors import Busy, ClipsNotJoinable, SittingTooLong
 from panzoto.media.media_type import by_brand
 from panzoto.media.mp4 import FrameTable, head
-from panzoto.playback.sitting_plan import Parts
+from panzoto.media.parts import Parts
 
 PROGRAM = Path(__file__).with_name("demuxing.py")
 # A clip is in the child's memory while it is read.

@@ -27,7 +27,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
 from panzoto.auth.mail_address import spellings
-from panzoto.crypto.derivation import DirectKeys
+from panzoto.crypto.keys import DirectKeys
 from panzoto.crypto.vault import Vault, unwrap_direct_keys, wrap_direct_keys
 from panzoto.errors import Conflict, DamagedRecord, InvalidCode, UserExists, UserNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339

@@ -8,10 +8,10 @@ from email.utils import parseaddr
 import click
 from flask.cli import AppGroup
 
-from panzoto.edge.http import services
 from panzoto.errors import PanzotoError
 from panzoto.models import User
 from panzoto.models.attributes import rfc3339
+from panzoto.operations.application import services
 from panzoto.operations.helpdesk import Found, Helpdesk
 
 accounts = AppGroup("accounts", help="Accounts: find, lock and unlock one; finish what was interrupted.")

@@ -21,11 +21,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from panzoto.edge.http import services
 from panzoto.errors import PanzotoError
 from panzoto.models import AudioFile, User
 from panzoto.operations import cost as bills
 from panzoto.operations.account_commands import accounts
+from panzoto.operations.application import services
 from panzoto.operations.backup import SETTLE_SECONDS, Backup
 from panzoto.operations.command_output import counting, show
 from panzoto.operations.missing_claims import Tally, write_missing_claims

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from panzoto.edge.http import services
 from panzoto.errors import PanzotoError
+from panzoto.operations.application import services
 from panzoto.operations.restoring import RESTORED, Outcome, Restoring
 from panzoto.operations.verification import verify_recordings
 from panzoto.services import Services

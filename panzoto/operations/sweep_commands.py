@@ -10,10 +10,10 @@ from flask.cli import AppGroup
 from rich.table import Table
 
 from panzoto import object_keys
-from panzoto.edge.http import services
 from panzoto.errors import ObjectChanged, PanzotoError
 from panzoto.lifecycle.sweep import Findings, Parts, Sweep
 from panzoto.models import SweepMemory
+from panzoto.operations.application import services
 from panzoto.operations.command_output import counting, show
 from panzoto.removal import AT_MOST, reasons_to_hold
 

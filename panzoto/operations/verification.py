@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from panzoto.crypto.keys import Keys
 from panzoto.errors import InvalidCredentials, InvalidPassword, PanzotoError
 from panzoto.models import AudioFile, User
-from panzoto.playback.opening import Keys
 from panzoto.services import Services
 
 Progress = Callable[[list[AudioFile]], Iterator[AudioFile]]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from panzoto.crypto.keys import Keys
 from panzoto.errors import AudioFileNotFound, PanzotoError
 from panzoto.models import AudioFile
 from panzoto.object_keys import lies_in_folder_of_another
-from panzoto.playback.opening import Keys, OpenedRecording, Playback
+from panzoto.playback.opening import OpenedRecording, Playback
 from panzoto.recordings.ownership import held_by_another, note_opened, take_over
 
 

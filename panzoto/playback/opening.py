@@ -14,16 +14,15 @@ import time
 from dataclasses import dataclass, field
 
 from panzoto.accounts.sessions import Sessions
-from panzoto.auth.tokens import Identity
+from panzoto.auth.caller import Identity
 from panzoto.crypto import header, single_shot
-from panzoto.crypto.derivation import DirectKeys
 from panzoto.crypto.header import V2
+from panzoto.crypto.keys import Keys
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.crypto.segments import PREAMBLE, SegmentedRecording
 from panzoto.crypto.single_shot import SingleShotRecording
 from panzoto.crypto.source import Recording
 from panzoto.errors import (
-    DamagedRecord,
     DecryptionFailed,
     ObjectChanged,
     ObjectNotFound,
@@ -82,23 +81,6 @@ class Ticket:
 
     value: str
     expires_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What a password opens: the vault key, and the direct keys of every password so far, newest first.
-
-    There is no vault key while an account that has no vault is only looked at.
-    """
-
-    vault_key: bytes | None = field(repr=False)
-    generations: tuple[DirectKeys, ...] = field(repr=False)
-
-    def the_vault_key(self) -> bytes:
-        """Return the vault key where there must be one. Raises `DamagedRecord`."""
-        if self.vault_key is None:
-            raise DamagedRecord()
-        return self.vault_key
 
 
 class Playback:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from panzoto.crypto.source import Recording
+from panzoto.media.parts import Parts
 
 # The length of the JSON, big-endian.
 LENGTH_BYTES = 4
@@ -25,16 +26,6 @@ LENGTH_BYTES = 4
 ClipValues = dict[str, Any]
 # Opens a clip again from that.
 Reopen = Callable[[ClipValues], Recording]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What one file is made of: a head, then stretches of clips, (clip, start, stop) of plain bytes."""
-
-    head: bytes
-    stretches: list[tuple[int, int, int]]
-    seconds: float
-    content_type: str
 
 
 @dataclass(frozen=True, slots=True)

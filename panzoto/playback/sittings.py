@@ -19,17 +19,19 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Protocol
 
 from panzoto import object_keys
-from panzoto.auth.tokens import Identity
+from panzoto.auth.caller import Identity
 from panzoto.crypto import header, segments
+from panzoto.crypto.keys import Keys
 from panzoto.crypto.source import Recording
 from panzoto.errors import Busy, ClipsNotJoinable, PanzotoError, SittingTooLong
 from panzoto.media.frames import Frames, NotFrames, adts, amr
 from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import ADTS_TYPE, MP4_TYPES, sniffed
+from panzoto.media.parts import Parts
 from panzoto.media.remux import Remux
 from panzoto.models import AudioFile
-from panzoto.playback.opening import Keys, OpenedRecording, Playback, Ticket
-from panzoto.playback.sitting_plan import ClipValues, Parts, Plan
+from panzoto.playback.opening import OpenedRecording, Playback, Ticket
+from panzoto.playback.sitting_plan import ClipValues, Plan
 from panzoto.storage import Storage
 
 AMR_TYPE, AMR_WIDE_TYPE = "audio/amr", "audio/amr-wb"

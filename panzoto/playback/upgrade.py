@@ -18,9 +18,10 @@ from typing import Any
 from panzoto import object_keys
 from panzoto.crypto import segments
 from panzoto.crypto.header import V2
+from panzoto.crypto.keys import Keys
 from panzoto.errors import AudioFileNotFound, Conflict, DecryptionFailed
 from panzoto.models import AudioFile, Claim, User
-from panzoto.playback.opening import Keys, OpenedRecording, Playback
+from panzoto.playback.opening import OpenedRecording, Playback
 from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.ledger import Edit, edit
 from panzoto.recordings.ownership import erasable_keys, note_opened

@@ -16,8 +16,8 @@ import pytest
 
 import panzoto.accounts.throttle
 import panzoto.models.throttle
-from panzoto.accounts.sessions import Client
 from panzoto.accounts.throttle import Throttle, account_subject, session_subject
+from panzoto.auth.caller import Client
 from panzoto.config import Argon2Parameters, Rate, Settings
 from panzoto.errors import (
     InvalidCredentials,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from panzoto.accounts.sessions import Client
+from panzoto.auth.caller import Client
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
 from panzoto.mail.letters import LINE_CHARACTERS, Letter, Letters

@@ -13,7 +13,7 @@ from panzoto.errors import ClipsNotJoinable
 from panzoto.media import demuxing, durations, frames
 from panzoto.media.glimpse import BLOCK_BYTES, MOST_BLOCKS, Glimpse
 from panzoto.media.media_type import file_name, media_type, sniffed
-from panzoto.playback.sitting_plan import Parts
+from panzoto.media.parts import Parts
 from panzoto.playback.sittings import joiner_for
 from tests.support import clips
 from tests.support.sounds import Held, alac_cookie, families, id3, shapes, strangers

@@ -1,0 +1,41 @@
+"""What a password opens, as values that may be handed on: the vault key and the direct keys of recordings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from panzoto.errors import DamagedRecord
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class DirectKeys:
+    """One password's keys for single-shot recordings: the two readings of the salt in the field."""
+
+    raw_salt: bytes = field(repr=False)
+    hex_salt: bytes = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        return self.raw_salt + self.hex_salt
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> DirectKeys:
+        return cls(data[:KEY_BYTES], data[KEY_BYTES:])
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a password opens: the vault key, and the direct keys of every password so far, newest first.
+
+    There is no vault key while an account that has no vault is only looked at.
+    """
+
+    vault_key: bytes | None = field(repr=False)
+    generations: tuple[DirectKeys, ...] = field(repr=False)
+
+    def the_vault_key(self) -> bytes:
+        """Return the vault key where there must be one. Raises `DamagedRecord`."""
+        if self.vault_key is None:
+            raise DamagedRecord()
+        return self.vault_key
