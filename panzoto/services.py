@@ -20,7 +20,7 @@ from panzoto.lifecycle.deletion import Deletion
 from panzoto.mail.codes import MailCodes
 from panzoto.mail.letters import Letters
 from panzoto.mail.mailbox import Mailbox
-from panzoto.mail.post import open_post
+from panzoto.mail.post import post_for
 from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
 from panzoto.playback.sittings import Sittings
@@ -28,7 +28,7 @@ from panzoto.playback.upgrade import Upgrade
 from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.ledger import Quota
 from panzoto.recordings.presigning import Presigner
-from panzoto.recordings.trash import Shelf
+from panzoto.recordings.trash import Trash
 from panzoto.recordings.uploads import Uploads
 from panzoto.removal import Removal
 from panzoto.storage import Storage
@@ -52,7 +52,7 @@ class Services:
     upgrade: Upgrade
     presigner: Presigner
     uploads: Uploads
-    shelf: Shelf
+    trash: Trash
     deletion: Deletion
     mailbox: Mailbox
     cursors: Cursors
@@ -79,9 +79,9 @@ class Services:
         quota = Quota(settings.quota_recordings, settings.quota_bytes)
         uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max)
         earlier_keys = EarlierKeys(storage)
-        shelf = Shelf(removal, earlier_keys, quota)
+        trash = Trash(removal, earlier_keys, quota)
         playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
-        mailbox = Mailbox(open_post(settings), MailCodes(*secrets), Letters(settings.public_url))
+        mailbox = Mailbox(post_for(settings), MailCodes(*secrets), Letters(settings.public_url))
         return cls(
             settings=settings,
             tokens=tokens,
@@ -97,7 +97,7 @@ class Services:
             upgrade=Upgrade(storage, playback, removal, earlier_keys),
             presigner=presigner,
             uploads=uploads,
-            shelf=shelf,
+            trash=trash,
             deletion=Deletion(removal, sessions),
             cursors=Cursors(Sealer(*secrets, "cursor")),
             mailbox=mailbox,

@@ -100,7 +100,7 @@ def show(file_id: str) -> dict[str, Any]:
 @blueprint.answers(200, AudioFileAnswer, "The recording as it is now", errors.AudioFileNotFound)
 def change(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
     """Change what is known of a recording."""
-    edited = services().shelf.describe(owned(file_id), wanted)
+    edited = services().trash.describe(owned(file_id), wanted)
     return {"audio_file": edited.to_public()}
 
 
@@ -115,10 +115,10 @@ def delete(query: dict[str, Any], file_id: str) -> Any:
     """Put a recording into the trash, or erase it for good."""
     audio_file = owned(file_id)
     if not query["permanent"]:
-        binned = services().shelf.bin(audio_file)
+        binned = services().trash.bin(audio_file)
         _note("recording_deleted", file_id=file_id, permanent=False)
         return {"audio_file": binned.to_public()}
-    services().shelf.erase(audio_file)
+    services().trash.erase(audio_file)
     _note("recording_deleted", file_id=file_id, permanent=True)
     return "", 204
 
@@ -130,7 +130,7 @@ def delete(query: dict[str, Any], file_id: str) -> Any:
 )
 def restore(file_id: str) -> dict[str, Any]:
     """Take a recording out of the trash."""
-    return {"audio_file": services().shelf.restore(owned(file_id)).to_public()}
+    return {"audio_file": services().trash.restore(owned(file_id)).to_public()}
 
 
 @blueprint.get("/audio-file/<file_id>/download")

@@ -30,7 +30,7 @@ from panzoto.models import AudioFile, Claim, SweepMemory, User
 from panzoto.models.attributes import now
 from panzoto.models.audio_file import PENDING
 from panzoto.models.connection import storage_failures
-from panzoto.recordings.trash import Shelf
+from panzoto.recordings.trash import Trash
 from panzoto.recordings.uploads import Uploads
 from panzoto.removal import AT_MOST, Outcome, Removal, Rule, reasons_to_hold, target_of
 from panzoto.storage import ListedEntry, Storage
@@ -84,7 +84,7 @@ class Parts:
     storage: Storage
     removal: Removal
     uploads: Uploads
-    shelf: Shelf
+    trash: Trash
 
 
 class Sweep:
@@ -153,13 +153,13 @@ class Sweep:
     def _look_at_row(self, row: AudioFile) -> None:
         moment = now()
         deleted_at, announced_at = row.value("deleted_at"), row.value("announced_at")
-        shelf = self._parts.shelf
+        trash = self._parts.trash
         if row.may_be_erased:
-            self._act("unfinished erasures", lambda: shelf.finish_erasure(row))
+            self._act("unfinished erasures", lambda: trash.finish_erasure(row))
         elif row.status == PENDING and announced_at is not None and moment - announced_at > YOUNG:
             self._act("stale pending uploads", lambda: self._settle_upload(row))
         elif deleted_at is not None and moment - deleted_at > self._kept_in_trash:
-            self._act("recordings past their days in the trash", lambda: shelf.erase(row))
+            self._act("recordings past their days in the trash", lambda: trash.erase(row))
 
     def _settle_upload(self, row: AudioFile) -> None:
         """What did arrive whole is a recording; what did not, or arrived wrong, is given up."""

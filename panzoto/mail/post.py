@@ -209,7 +209,7 @@ def _address(address: str, name: str = "") -> Address:
         raise NotSent("unsendable_address") from error
 
 
-def open_post(settings: Settings) -> Post | None:
+def post_for(settings: Settings) -> Post | None:
     """Return how this service sends mail, or None when mail is off."""
     if settings.mail == "files":
         return Post(Files(settings.data_dir / "mail"), settings.mail_from)

@@ -261,7 +261,7 @@ def cost(
     plays = recordings_per_day / 10 if plays_per_day is None else plays_per_day
     usage = bills.Usage(users, recordings_per_day, plays, visits_per_day, **clip)
     listed = bills.prices()
-    items = bills.bill(usage, listed, fargate)
+    items = bills.monthly_cost(usage, listed, fargate)
     table = Table("Item", "Quantity", "Unit", "Price", "USD a month", "How", box=None, pad_edge=False)
     for column in table.columns:
         column.justify = "right" if column.header in ("Quantity", "Price", "USD a month") else "left"

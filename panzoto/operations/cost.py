@@ -133,7 +133,7 @@ def stands() -> dict[str, float]:
     return counted
 
 
-def bill(usage: Usage, listed: dict[str, Any], fargate: bool) -> list[Item]:
+def monthly_cost(usage: Usage, listed: dict[str, Any], fargate: bool) -> list[Item]:
     """Return every item of a month: storage and calls, and what the service runs on.
 
     One machine is watched by what runs on it, and has neither alarms nor logs at CloudWatch.

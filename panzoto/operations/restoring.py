@@ -110,7 +110,7 @@ def _erase_again(services: Services, erasure: Erasure) -> bool:
     row = AudioFile.row(erasure.file_id)
     if row is None or row.user_id != erasure.user_id:
         return False
-    begun = services.shelf.begin_erasure(row, erasure)
+    begun = services.trash.begin_erasure(row, erasure)
     if erasure.erased_at is not None:
         begun.remove()
     return True

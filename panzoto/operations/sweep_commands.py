@@ -35,7 +35,7 @@ sweeps = AppGroup("sweeps", help="Hold the sweeps back, let them go, and see wha
 def sweep_recordings(apply: bool, at_most: int) -> None:
     """Find what interrupted uploads and erasures left, and what no table knows of."""
     built = services()
-    parts = Parts(built.storage, built.removal, built.uploads, built.shelf)
+    parts = Parts(built.storage, built.removal, built.uploads, built.trash)
     sweep = Sweep(parts, built.settings.trash_days, apply, at_most)
     try:
         with counting("looking at rows and objects") as progress:

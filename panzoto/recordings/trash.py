@@ -17,7 +17,7 @@ from panzoto.removal import Removal
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class Trash:
     """The recordings of all users in one bucket."""
 
     removal: Removal

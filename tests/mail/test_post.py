@@ -17,7 +17,7 @@ from panzoto.auth.caller import Client
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
 from panzoto.mail.letters import LINE_CHARACTERS, Letter, Letters
-from panzoto.mail.post import Files, NotSent, Post, Ses, message_of, open_post
+from panzoto.mail.post import Files, NotSent, Post, Ses, message_of, post_for
 from tests.support import mails
 from tests.support.aws import aws_environment
 from tests.support.service import ROOT, aws_client
@@ -289,4 +289,4 @@ class TestSettings:
             self.settings(tmp_path, MAIL="smtp")
 
     def test_off_opens_nothing(self) -> None:
-        assert open_post(Settings(mail="off")) is None
+        assert post_for(Settings(mail="off")) is None

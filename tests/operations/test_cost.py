@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 
-from panzoto.operations.cost import LEAST_LISTS, LISTED_AT_ONCE, Item, Usage, bill, database, prices, rds
+from panzoto.operations.cost import (
+    LEAST_LISTS,
+    LISTED_AT_ONCE,
+    Item,
+    Usage,
+    database,
+    monthly_cost,
+    prices,
+    rds,
+)
 from tests.support.commands import done
 from tests.support.fault_proxy import Action, Fault, FaultProxy, Request
 from tests.support.service import Service
@@ -26,7 +35,7 @@ PLAYS = VISITS = 1000 * 30.4
 
 
 def items(usage: Usage = USAGE, fargate: bool = False) -> dict[str, Item]:
-    return {item.name: item for item in bill(usage, prices(), fargate)}
+    return {item.name: item for item in monthly_cost(usage, prices(), fargate)}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +166,7 @@ class TestCommand:
             tmp_path, "--users=1000", "--recordings-per-day=10", "--plays-per-day=1", "--visits-per-day=2"
         )
         assert command.returncode == 0, command.stderr
-        every = bill(USAGE, prices(), fargate=False)
+        every = monthly_cost(USAGE, prices(), fargate=False)
         lines = command.stdout.splitlines()
         for item in every:
             (line,) = [line for line in lines if line.startswith(item.name + " ")]
