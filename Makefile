@@ -9,7 +9,8 @@ PYTHON ?= python3
 PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashes
 TYPED = panzoto wsgi.py deploy/gunicorn.conf.py $(wildcard migrations_from_rds) \
     deploy/cloudformation/generate.py deploy/removal.py deploy/smoke_test.py deploy/base_image.py \
-    deploy/container/stand_in_listener.py deploy/supervise.py deploy/nginx/render.py
+    deploy/container/stand_in_listener.py deploy/supervise.py deploy/nginx/render.py \
+    deploy/alarm.py deploy/watch.py deploy/writers.py
 
 # The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
 OWN_AWS := $(strip $(AWS_ENDPOINT_URL)$(AWS_ENDPOINT_URL_DYNAMODB)$(AWS_ENDPOINT_URL_S3)$(filter production,$(FLASK_ENV)))
