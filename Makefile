@@ -10,7 +10,8 @@ PYTHON ?= python3
 PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashes
 TYPED = panzoto wsgi.py deploy/serving/gunicorn.conf.py $(wildcard migrations_from_rds) \
     deploy/aws/cloudformation/generate.py deploy/aws/removal.py deploy/smoke_test.py deploy/container/base_image.py \
-    deploy/container/stand_in_listener.py deploy/local/stand_in_gate.py deploy/serving/supervisor.py deploy/machine/nginx/render.py
+    deploy/container/stand_in_listener.py deploy/local/stand_in_gate.py deploy/serving/supervisor.py \
+    deploy/machine/nginx/render.py deploy/machine/alarm.py deploy/machine/watch.py deploy/aws/writers.py
 
 # The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
 OWN_AWS := $(strip $(AWS_ENDPOINT_URL)$(AWS_ENDPOINT_URL_DYNAMODB)$(AWS_ENDPOINT_URL_S3)$(filter production,$(FLASK_ENV)))

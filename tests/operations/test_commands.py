@@ -325,3 +325,26 @@ def test_the_resources_commands() -> None:
 
 def indexes(table: dict[str, Any]) -> set[str]:
     return {index["IndexName"] for index in table.get("GlobalSecondaryIndexes", [])}
+
+
+def test_an_upgrade_looks_with_little_rights_whether_all_is_there(old: Service) -> None:
+    printed = done(old, "upgrade", "resources", "prepare")
+    assert "No table and no queue had to be made." in printed
+
+
+def test_what_is_missing_and_may_not_be_made_is_named(old: Service) -> None:
+    with FaultProxy(old.aws_url) as proxy:
+        missing = Answer.dynamodb("ResourceNotFoundException")
+        of_events = lambda request: request.json()["TableName"] == "panzoto-events"  # noqa: E731
+        proxy.add(Fault(missing, operation="DescribeTable", where=of_events))
+        proxy.add(Fault(Answer.dynamodb("AccessDeniedException"), operation="CreateTable"))
+        printed = done(old, "deploy", "resources", "prepare", at=proxy.url, status=1)
+    assert "table panzoto-events: CreateTable" in printed
+    assert "add the right to this role" in printed
+
+
+def test_what_nobody_may_look_at_is_told_and_stops_nothing(old: Service) -> None:
+    with FaultProxy(old.aws_url) as proxy:
+        proxy.add(Fault(Answer.dynamodb("AccessDeniedException"), operation="DescribeTable", times=1))
+        printed = done(old, "deploy", "resources", "prepare", at=proxy.url)
+    assert "table panzoto-users: DescribeTable is not allowed here" in printed
