@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
 
 from panzoto import object_keys
 from panzoto.crypto import header
@@ -89,6 +90,14 @@ def _seconds(entry: ListedEntry) -> int:
 def _in_order(aside: ListedEntry) -> tuple[str, datetime]:
     """Return what puts versions of one key that lie aside in order: their times, and when they were moved."""
     return aside.s3_key.rpartition("-")[0], aside.modified_at
+
+
+def _was_done(act: Callable[[], None]) -> bool:
+    try:
+        act()
+    except (ObjectNotFound, ObjectChanged):
+        return False
+    return True
 
 
 def reasons_to_hold() -> list[str]:
@@ -168,26 +177,34 @@ class Removal:
         target = target_of(entry)
         if target is None:
             raise ValueError("a key that is too long is not moved aside")
-        return self._counted(at_most, is_unknown, lambda: self._move(entry, target, is_unknown))
+        move = partial(self._move, entry, target, is_unknown)
+        return self._counted(at_most, is_unknown, partial(SweepMemory.take, mark_of(entry)), move)
 
     def let_go(self, entry: ListedEntry, at_most: int, is_unknown: Callable[[], bool]) -> Outcome:
         """Remove what has lain aside, drop an unfinished upload, or a marker with nothing under it."""
-        return self._counted(at_most, is_unknown, lambda: self._storage.drop(entry))
+        lies_aside = object_keys.original_key(entry.s3_key) is not None and entry.upload_id is None
+        # What lies aside is remembered by where it lies, and to remove it twice is to remove it once.
+        take = (lambda: True) if lies_aside else partial(SweepMemory.take, mark_of(entry))
+        return self._counted(at_most, is_unknown, take, partial(self._storage.drop, entry))
 
-    def _counted(self, at_most: int, is_unknown: Callable[[], bool], act: Callable[[], None]) -> Outcome:
+    def _counted(
+        self,
+        at_most: int,
+        is_unknown: Callable[[], bool],
+        take: Callable[[], bool],
+        act: Callable[[], None],
+    ) -> Outcome:
         if reasons_to_hold():
             return Outcome.HELD
         if not is_unknown():
             return Outcome.CHANGED
         if not SweepMemory.count_removal(at_most):
             return Outcome.TOO_MANY
-        try:
-            act()
-        except (ObjectNotFound, ObjectChanged):
-            # Another sweep was faster, or somebody has put another object there: nothing was removed.
-            SweepMemory.uncount_removal()
-            return Outcome.CHANGED
-        return Outcome.DONE
+        if take() and _was_done(act):
+            return Outcome.DONE
+        # Another sweep was faster, or somebody has put another object there: nothing was removed.
+        SweepMemory.uncount_removal()
+        return Outcome.CHANGED
 
     def _move(self, entry: ListedEntry, target: str, is_unknown: Callable[[], bool]) -> None:
         self._storage.copy(entry, target)

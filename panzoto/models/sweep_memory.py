@@ -148,6 +148,19 @@ class SweepMemory(StoredModel):
                     time.sleep(random.uniform(0.05, 0.1) * 2 ** min(attempt, 5))  # noqa: S311
 
     @classmethod
+    def take(cls, mark: str) -> bool:
+        """Forget a mark for the one sweep that acts on it; False when another has taken it.
+
+        Should that one fail, it is seen anew.
+        """
+        try:
+            with storage_failures():
+                cls._of_mark(mark).delete(condition=cls.name.exists())
+        except ConditionFailed:
+            return False
+        return True
+
+    @classmethod
     def removed_tonight(cls) -> int:
         """Return how much was removed in the night that is going on."""
         night = cls._state(NIGHT)
