@@ -31,7 +31,8 @@ from panzoto.media.parts import Parts
 from panzoto.media.remux import Remux
 from panzoto.models import AudioFile
 from panzoto.playback.opening import OpenedRecording, Playback, Ticket
-from panzoto.playback.sitting_plan import ClipValues, Plan
+from panzoto.playback.sitting_plan import Plan
+from panzoto.playback.tickets import Clip
 from panzoto.storage import Storage
 
 AMR_TYPE, AMR_WIDE_TYPE = "audio/amr", "audio/amr-wb"
@@ -82,7 +83,7 @@ class Sittings:
         version = self._storage.put(s3_key, sealed)
         seconds = plan.parts.seconds
         ticket = self._playback.sitting_ticket(version, key, sealed[: segments.PREAMBLE], seconds, identity)
-        return ticket, [clip["format"] for clip in plan.clips]
+        return ticket, [clip.format for clip in plan.clips]
 
     @contextmanager
     def _permit(self) -> Iterator[None]:
@@ -94,7 +95,7 @@ class Sittings:
             self._permits.release()
 
     def _plan(self, rows: Sequence[AudioFile], keys: Keys) -> Plan:
-        clips: list[ClipValues] = []
+        clips: list[Clip] = []
         with ExitStack() as stack:
             joiners: list[Joiner] = []
             coming = stack.enter_context(closing(self._opened(rows, keys)))
@@ -103,7 +104,7 @@ class Sittings:
                     if not joiners:
                         joiners.append(stack.enter_context(joiner_for(opened.recording)))
                     joiners[0].add(opened.recording)
-                clips.append(opened.to_values())
+                clips.append(opened.clip())
             try:
                 return Plan(clips, joiners[0].finish())
             except (ClipsNotJoinable, SittingTooLong) as error:
