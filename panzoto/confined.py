@@ -11,6 +11,7 @@ import logging
 import os
 import resource
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -25,11 +26,12 @@ from panzoto.errors import Busy
 # `-I`: neither a folder nor the environment decides what the program imports.
 COMMAND = (sys.executable, "-I", "-B", sandbox.__file__)
 # Processor time to load it and for a mebibyte of what it reads; it has `sandbox.CPU_SECONDS` at most.
-LOADING_SECONDS = 10
-SECONDS_PER_MIB = 2
+LOADING_SECONDS = 15
+SECONDS_PER_MIB = 3
 MIB = 1024 * 1024
 # From the start to the answer, however long its parent took to feed it.
 DEADLINE_SECONDS = 300.0
+ENDING_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -100,12 +102,15 @@ class Confined:
         self._input.close()
 
     def read(self, count: int) -> bytes:
-        """Return the next `count` bytes. Raises `ProgramFailed` when there are fewer, and `Busy`."""
+        """Return the next `count` bytes. Raises `ProgramFailed` when there are fewer.
+
+        Raises `Busy` when its time is over, or memory was short.
+        """
         self._begin()
         return self._read(count)
 
     def read_line(self, most: int) -> bytes:
-        """Return the next line, without its end. Raises `ProgramFailed` when it is longer than `most`, and `Busy`."""
+        """Return the next line, without its end. Raises `ProgramFailed` when it is longer, and as `read` does."""
         self._begin()
         line = b""
         while len(line) <= most:
@@ -118,6 +123,15 @@ class Confined:
     def failed(self) -> ProgramFailed:
         """End the program and return what is to be raised about it."""
         return ProgramFailed(self._end())
+
+    def _ended(self) -> Exception:
+        """Return what is to be raised when the output is at its end, which is a moment before the program is."""
+        try:
+            status = self._child.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return self.failed()
+        # The kernel kills it when memory is short, which is no fault of what it reads.
+        return Busy() if status == -signal.SIGKILL else ProgramFailed(status)
 
     def _begin(self) -> None:
         """Read how far the program is confined, which it tells before it has read anything."""
@@ -135,7 +149,7 @@ class Confined:
                 self._wait_for(self._output, select.POLLIN)
                 continue
             if not piece:
-                raise self.failed()
+                raise self._ended()
             read += piece
         return bytes(read)
 
@@ -149,7 +163,8 @@ class Confined:
 
     def _allow_time(self) -> None:
         allowed = LOADING_SECONDS + SECONDS_PER_MIB * self._given // MIB
-        limits = (min(allowed, sandbox.CPU_SECONDS), sandbox.CPU_SECONDS)
+        # At the second of these it would be killed, and look as if memory had been short.
+        limits = (min(allowed, sandbox.CPU_SECONDS), sandbox.CPU_SECONDS + 1)
         # Not every system can limit another process, and one that has ended has no limits.
         with contextlib.suppress(AttributeError, ValueError, OSError):
             resource.prlimit(self._child.pid, resource.RLIMIT_CPU, limits)

@@ -75,6 +75,12 @@ class Tables:
 
         A clip that is a header alone has none, and says nothing of what the others are.
         """
+        # FFmpeg holds its index of a clip while it is open, so the template, of the first, is made afterwards.
+        if self._read(number, clip) and not self._template:
+            self._template = _template(clip)
+
+    def _read(self, number: int, clip: bytes) -> bool:
+        """Add the frames of a clip; return whether there was any."""
         with av.open(io.BytesIO(clip), **HOW) as container:
             stream = _only_audio(container)
             packets = _packets(container, stream)
@@ -82,14 +88,14 @@ class Tables:
             if first is None:
                 if stream.frames or not _is_whole(clip):
                     raise Refused("unreadable")
-                return
+                return False
             self._setup.join(stream)
-            self._template = self._template or _template(clip)
             base = stream.time_base
             if base is None or base.numerator != 1:
                 raise Refused("unreadable")
             self._timed.append((base.denominator, array("I")))
             self._add_frames(number, itertools.chain((first,), packets), stream.codec_context.name)
+        return True
 
     def _add_frames(self, number: int, packets: Iterable[Packet[AudioStream]], codec: str) -> None:
         end = -1

@@ -29,6 +29,7 @@ from panzoto.media_type import ADTS_TYPE, MP4_TYPES, sniffed
 from panzoto.models import AudioFile
 from panzoto.playback import Keys, OpenedRecording, Playback, Ticket
 from panzoto.remux import Remux
+from panzoto.sizing import DEMUXERS
 from panzoto.storage import Storage
 
 AMR_TYPE, AMR_WIDE_TYPE = "audio/amr", "audio/amr-wb"
@@ -37,7 +38,7 @@ AHEAD = 8
 # As many as the child that reads MP4 takes; a clip of tags between every two frames would have more.
 MOST_STRETCHES = 50_000
 # Sittings that are opened at one time in each process, and how long the next one waits.
-AT_ONCE = 2
+AT_ONCE = DEMUXERS
 WAIT_SECONDS = 5.0
 
 Stretch = tuple[int, int, int]
