@@ -14,7 +14,6 @@ import itertools
 import json
 import logging
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -86,9 +85,11 @@ class Remux:
         sizes = self._table("I", told["frames"])
         durations = self._table("I", 2 * told["runs"])
         self._at_most(told["chunks"], MOST_CHUNKS)
-        chunks = list(_quadruples(self._table("Q", 4 * told["chunks"])))
-        stretches = [(clip, start, start + size) for clip, start, size, _ in chunks]
-        frames = FrameTable(told["timescale"], sizes, durations, [(count, size) for *_, size, count in chunks])
+        table = self._table("Q", 4 * told["chunks"])
+        clips, starts, lengths, counts = (table[place::4] for place in range(4))
+        stretches = [(clip, at, at + size) for clip, at, size in zip(clips, starts, lengths, strict=True)]
+        chunks = list(zip(counts, lengths, strict=True))
+        frames = FrameTable(told["timescale"], sizes, durations, chunks)
         if not frames.is_sound() or not all(map(self._has, stretches)):
             raise self._child.failed()
         try:
@@ -120,11 +121,6 @@ class Remux:
     def _has(self, stretch: tuple[int, int, int]) -> bool:
         clip, start, stop = stretch
         return clip < len(self._lengths) and start < stop <= self._lengths[clip]
-
-
-def _quadruples(values: array[int]) -> Iterator[tuple[int, int, int, int]]:
-    each = iter(values)
-    return zip(each, each, each, each, strict=True)
 
 
 def _refuse(why: str, clip: int) -> NoReturn:

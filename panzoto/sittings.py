@@ -76,7 +76,7 @@ class Sittings:
         s3_key = FOLDER.format(identity.user_id) + str(uuid.uuid4())
         # The plan is written like a recording of an account whose vault key nobody keeps.
         once = os.urandom(32)
-        sealed = b"".join(segments.encrypt(once, s3_key, [plan.to_bytes()]))
+        sealed = b"".join(segments.encrypt(once, s3_key, plan.pieces()))
         key = header.open_file_key(sealed[: header.HEADER_BYTES], once)
         version = self._storage.put(s3_key, sealed)
         seconds = plan.parts.seconds

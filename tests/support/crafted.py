@@ -141,24 +141,77 @@ CONTAINERS: dict[str, Callable[[], bytes]] = {
     "an Opus head of 60 MB": lambda: setup_of(60_000_000, b"Opus", b"dOps"),
     "a global header of 60 MB": lambda: setup_of(60_000_000, b"mp4a", b"glbl"),
     "a setup just above what is read": lambda: setup_of(64 * 1024, b"mp4a"),
-    "a sample entry of 60 MB": lambda: file(track([entry(b"mp4a", esds(AAC_SETUP), box(b"free", bytes(60_000_000)))], one_frame())),
+    "a sample entry of 60 MB": lambda: file(
+        track([entry(b"mp4a", esds(AAC_SETUP), box(b"free", bytes(60_000_000)))], one_frame())
+    ),
     "a thousand thousand sample entries": lambda: file(track([entry(b"mp4a")] * 1_000_000, one_frame())),
     "a title of 60 MB": lambda: tagged(b"a" * 60_000_000),
     "a cover of 60 MB": lambda: tagged(b"\x89PNG\r\n\x1a\n" + bytes(60_000_000), b"covr", 14),
-    "a handler's name of 60 MB": lambda: file(track([entry(b"mp4a", esds(AAC_SETUP))], one_frame(), name=b"a" * 60_000_000 + b"\0")),
-    "a million tags": lambda: file(track([entry(b"mp4a", esds(AAC_SETUP))], one_frame()), box(b"udta", full(b"meta", full(b"hdlr", bytes(4), b"mdirappl", bytes(9)), box(b"ilst", *[box(b"\xa9" + b"%03d" % (n % 1000), box(b"data", numbers(1, 0), b"x")) for n in range(1_000_000)])))),
+    "a handler's name of 60 MB": lambda: file(
+        track([entry(b"mp4a", esds(AAC_SETUP))], one_frame(), name=b"a" * 60_000_000 + b"\0")
+    ),
+    "a million tags": lambda: file(
+        track([entry(b"mp4a", esds(AAC_SETUP))], one_frame()),
+        box(
+            b"udta",
+            full(
+                b"meta",
+                full(b"hdlr", bytes(4), b"mdirappl", bytes(9)),
+                box(
+                    b"ilst",
+                    *[
+                        box(b"\xa9" + b"%03d" % (n % 1000), box(b"data", numbers(1, 0), b"x"))
+                        for n in range(1_000_000)
+                    ],
+                ),
+            ),
+        ),
+    ),
     "fifty thousand tracks": lambda: file(*[track([entry(b"mp4a", esds(AAC_SETUP))], one_frame())] * 50_000),
-    "fifty thousand tracks of text": lambda: file(track([entry(b"mp4a", esds(AAC_SETUP))], one_frame()), *[track([entry(b"text")], one_frame(), b"text")] * 50_000),
+    "fifty thousand tracks of text": lambda: file(
+        track([entry(b"mp4a", esds(AAC_SETUP))], one_frame()),
+        *[track([entry(b"text")], one_frame(), b"text")] * 50_000,
+    ),
     "boxes in boxes": lambda: nested(100_000),
-    "a table of sizes that lies": lambda: file(track([entry(b"mp4a", esds(AAC_SETUP))], tables(full(b"stsz", numbers(6, 2**31)), numbers(2**31, 1024), numbers(1, 2**31, 1), numbers(44)))),
+    "a table of sizes that lies": lambda: file(
+        track(
+            [entry(b"mp4a", esds(AAC_SETUP))],
+            tables(full(b"stsz", numbers(6, 2**31)), numbers(2**31, 1024), numbers(1, 2**31, 1), numbers(44)),
+        )
+    ),
     "a table of sync samples that lies": lambda: lying_table(b"stss", 4, 2**28),
     "a table of offsets of time that lies": lambda: lying_table(b"ctts", 8, 2**28),
-    "15 million durations": lambda: file(track([entry(b"mp4a", esds(AAC_SETUP))], tables(full(b"stsz", numbers(6, 1)), jittering(7_500_000), numbers(1, 1, 1), numbers(44)))),
-    "15 million sizes": lambda: file(track([entry(b"mp4a", esds(AAC_SETUP))], tables(full(b"stsz", numbers(0, 15_000_000), bytes(60_000_000)), numbers(15_000_000, 1), numbers(1, 15_000_000, 1), numbers(44)))),
-    "15 million chunks": lambda: file(track([entry(b"mp4a", esds(AAC_SETUP))], tables(full(b"stsz", numbers(1, 15_000_000)), numbers(15_000_000, 1), numbers(1, 1, 1), table(array("I", range(44, 15_000_044)))))),
-    "a million frames that jitter": lambda: many_frames(1_000_000, jittering(1_000_000)),
+    "15 million durations": lambda: file(
+        track(
+            [entry(b"mp4a", esds(AAC_SETUP))],
+            tables(full(b"stsz", numbers(6, 1)), jittering(7_500_000), numbers(1, 1, 1), numbers(44)),
+        )
+    ),
+    "15 million sizes": lambda: file(
+        track(
+            [entry(b"mp4a", esds(AAC_SETUP))],
+            tables(
+                full(b"stsz", numbers(0, 15_000_000), bytes(60_000_000)),
+                numbers(15_000_000, 1),
+                numbers(1, 15_000_000, 1),
+                numbers(44),
+            ),
+        )
+    ),
+    "15 million chunks": lambda: file(
+        track(
+            [entry(b"mp4a", esds(AAC_SETUP))],
+            tables(
+                full(b"stsz", numbers(1, 15_000_000)),
+                numbers(15_000_000, 1),
+                numbers(1, 1, 1),
+                table(array("I", range(44, 15_000_044))),
+            ),
+        )
+    ),
     "two million frames that jitter": lambda: many_frames(2_000_000, jittering(2_000_000)),
-    "two million frames": lambda: many_frames(2_000_000, numbers(2_000_000, 1024)),
-    "two million frames and half a million durations": lambda: many_frames(2_000_000, jittering(500_000) + numbers(1_500_000, 1024)),
+    "two million frames and half a million durations": lambda: many_frames(
+        2_000_000, jittering(500_000) + numbers(1_500_000, 1024)
+    ),
     "fifty thousand chunks that jitter": lambda: many_frames(1_000_000, jittering(1_000_000), 50_000),
 }

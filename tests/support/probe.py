@@ -55,6 +55,7 @@ def sweep(known: set[int]) -> dict[int, list[int]]:
 
 def attempts(parent: int, folder: Path) -> dict[str, Callable[[], object]]:
     """Everything that would be an escape, by its name; each raises OSError when it is refused."""
+
     def raw(number: int, *values: object) -> Callable[[], object]:
         def attempt() -> int:
             result = call(number, *values)
@@ -101,7 +102,7 @@ def attempts(parent: int, folder: Path) -> dict[str, Callable[[], object]]:
         "write a file": lambda: (folder / "written").write_text(MARK),
         "list a folder": lambda: os.listdir("/"),
         "look at a file": lambda: os.stat("/etc/passwd"),
-        "look for a file": lambda: (os.access("/etc/passwd", os.F_OK) or _refused()),
+        "look for a file": lambda: os.access("/etc/passwd", os.F_OK) or _refused(),
         "make a folder": lambda: (folder / "made").mkdir(),
         "make a link": lambda: (folder / "link").symlink_to("/"),
         "change the folder": lambda: os.chdir("/tmp"),  # noqa: S108 - any will do
