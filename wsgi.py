@@ -6,10 +6,13 @@ import sys
 
 from panzoto import create_app
 from panzoto.errors import SettingsError
+from panzoto.sandbox import hide_memory
 
 # gunicorn's own status for an application that cannot be loaded: it stops, instead of trying for ever.
 APP_LOAD_ERROR = 4
 
+# The settings are in this process's environment, and whoever runs as the same user could read it there.
+hide_memory()
 try:
     app = create_app()
 except SettingsError as error:

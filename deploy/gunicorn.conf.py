@@ -81,6 +81,10 @@ from deploy.worker import JsonLogger, Worker  # noqa: E402
 from panzoto import logs  # noqa: E402
 from panzoto.config import Settings  # noqa: E402
 from panzoto.errors import SettingsError  # noqa: E402
+from panzoto.sandbox import hide_memory  # noqa: E402
+
+# The workers, forks of this process, inherit it.
+hide_memory()
 
 try:
     settings = Settings.from_environment()

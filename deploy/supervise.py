@@ -30,6 +30,7 @@ from panzoto import logs
 from panzoto.config import Settings, child_environment
 from panzoto.errors import SettingsError
 from panzoto.processes import end_with_parent
+from panzoto.sandbox import hide_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 # As long as a playback address is valid, unless it is configured otherwise: so long may a download take.
@@ -238,6 +239,7 @@ def main() -> int:
     )
     parser.add_argument("--environment-file", type=Path, help="settings, one NAME=value a line")
     arguments = parser.parse_args()
+    hide_memory()
     try:
         settings = Settings.from_environment(environment_of(arguments.environment_file))
         listener = socket.create_server((arguments.host, settings.port), backlog=BACKLOG)

@@ -1,7 +1,7 @@
 """A program in the sandbox (`panzoto.sandbox`) as the process that feeds it sees it.
 
-The program reads what strangers wrote, so it is believed nothing: it is read from in amounts that its parent chose,
-may compute the longer the more it was given, and cannot keep its parent waiting.
+The program reads what strangers wrote, so it is believed nothing: it is read from in amounts that its
+parent chose, may compute the longer the more it was given, and cannot keep its parent waiting.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Confined:
         return self._read(count)
 
     def read_line(self, most: int) -> bytes:
-        """Return the next line, without its end. Raises `ProgramFailed` when it is longer, and as `read` does."""
+        """Return the next line without its end. Raises as `read` does, and when it is longer than `most`."""
         self._begin()
         line = b""
         while len(line) <= most:
@@ -125,7 +125,7 @@ class Confined:
         return ProgramFailed(self._end())
 
     def _ended(self) -> Exception:
-        """Return what is to be raised when the output is at its end, which is a moment before the program is."""
+        """Return what is to be raised when the output has ended, a moment before the program does."""
         try:
             status = self._child.wait(ENDING_SECONDS)
         except subprocess.TimeoutExpired:

@@ -75,7 +75,7 @@ class Tables:
 
         A clip that is a header alone has none, and says nothing of what the others are.
         """
-        # FFmpeg holds its index of a clip while it is open, so the template, of the first, is made afterwards.
+        # FFmpeg holds its index of a clip while that is open, so the template is made afterwards.
         if self._read(number, clip) and not self._template:
             self._template = _template(clip)
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from panzoto.config import Settings, child_environment
 from panzoto.errors import SettingsError
 from panzoto.processes import Child, ChildEnded, MakeWatch, Signals, end_with_parent
+from panzoto.sandbox import hide_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app"]
@@ -57,6 +58,7 @@ class StopRequested(Exception):
 
 def main() -> int:
     """Run until asked to stop; return 0 after that, 1 if it cannot go on, 2 for a setting that is no good."""
+    hide_memory()
     try:
         settings = Settings.from_environment()
         if settings.production or settings.custom_aws_endpoint:

@@ -70,7 +70,7 @@ class _Track:
 
 
 def head(template: bytes, frames: FrameTable) -> bytes:
-    """Return everything that comes before the frames' own bytes. Raises `SittingTooLong` and `BadTemplate`."""
+    """Return what comes before the frames' own bytes. Raises `SittingTooLong` and `BadTemplate`."""
     boxes = dict(_boxes(template))
     if not {b"ftyp", b"moov"} <= boxes.keys():
         raise BadTemplate

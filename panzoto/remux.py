@@ -113,7 +113,7 @@ class Remux:
         table.frombytes(self._child.read(count * table.itemsize))
         return table
 
-    def _at_most(self, count: int, most: int) -> int:
+    def _at_most(self, count: object, most: int) -> int:
         if not isinstance(count, int) or not 0 <= count <= most:
             raise self._child.failed()
         return count

@@ -1,12 +1,12 @@
-"""Runs a program that reads what strangers wrote, where nothing but its own memory and two pipes can be reached.
+"""Runs a program that reads what strangers wrote, where it reaches its own memory and two pipes alone.
 
     python -I -B sandbox.py PROGRAM
 
-loads the file PROGRAM with all that it imports, gives up everything that the kernel lets a process give up, and
-only then calls the program's `main`, which so far has read nothing.  What holds it, from the weakest to the
-strongest: limits of memory, processes, files and descriptors; no new privileges; and on Linux a seccomp filter,
-an allow-list of system calls and of their arguments.  Nothing that is refused ends the program: the call fails
-with EPERM.  A call of another architecture ends it.
+loads the file PROGRAM with all that it imports, gives up what the kernel lets a process give up, and only
+then calls the program's `main`, which so far has read nothing.  What holds it, from the weakest to the
+strongest: limits of memory, processes, files and descriptors; no new privileges; and on Linux a seccomp
+filter, an allow-list of system calls and of their arguments.  Nothing that is refused ends the program: the
+call fails with EPERM.  A call of another architecture ends it.
 
 The first byte on standard output tells how far that went: `FILTERED` or `LIMITED`.
 
@@ -43,7 +43,7 @@ SECCOMP_MODE_FILTER = 2
 LOAD, AND, EQUAL, AT_LEAST, RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16
 KILL, REFUSE, ALLOW = 0x8000_0000, 0x0005_0000 | 1, 0x7FFF_0000
-# The numbers of x32, a second way to make the calls of x86-64, begin here; no architecture has so many others.
+# The numbers of x32, a second way to make the calls of x86-64, begin here; nobody else has so many.
 X32 = 0x4000_0000
 WHOLE = 0xFFFF_FFFF
 
@@ -69,7 +69,7 @@ class Architecture:
 
 
 PROT_EXEC, MAP_ANONYMOUS, MADV_DONTNEED = 4, 0x20, 4
-# Waiting and waking inside this process, by the clock or without; priority inheritance would tell of other processes.
+# Waiting and waking inside this process; those that hand on a priority would tell of other processes.
 FUTEXES = (0x80, 0x81, 0x89, 0x8A)
 FUTEX_CLOCK_REALTIME = 0x100
 # What Python and FFmpeg need to read, compute and answer; all other calls are refused.
@@ -99,7 +99,7 @@ ARCHITECTURES = {
 
 
 def filter_program(machine: str) -> bytes:
-    """Return the filter for `machine` as an array of struct sock_filter. Raises `KeyError` for an unknown one."""
+    """Return the filter for `machine` as an array of struct sock_filter. Raises `KeyError`."""
     architecture = ARCHITECTURES[machine]
     steps = [
         _step(LOAD, ARCHITECTURE),
@@ -151,7 +151,7 @@ def _prctl(option: int, *values: object) -> bool:
         return False
     # The kernel insists on zeros in the places that an option does not use.
     given = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in (*values, 0, 0, 0, 0)]
-    return ctypes.CDLL(None, use_errno=True).prctl(option, *given[:4]) == 0
+    return bool(ctypes.CDLL(None, use_errno=True).prctl(option, *given[:4]) == 0)
 
 
 def confine() -> bool:

@@ -82,6 +82,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "panzoto.moments",
         "panzoto.metrics",
         "panzoto.processes",
+        "panzoto.sandbox",
         "panzoto.sizing",
         "panzoto.span_export",
         "panzoto.tracing",

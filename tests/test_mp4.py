@@ -58,7 +58,8 @@ def test_frames_of_one_size_are_told_once() -> None:
 
 def test_beyond_four_gibibytes_offsets_and_length_are_wide() -> None:
     chunk = 3 * 2**30
-    made = head(TEMPLATE, FrameTable(8000, array("I", [7, 8]), array("I", [2, 160]), [(1, chunk), (1, chunk)]))
+    frames = FrameTable(8000, array("I", [7, 8]), array("I", [2, 160]), [(1, chunk), (1, chunk)])
+    made = head(TEMPLATE, frames)
     assert fields(made, b"co64") == struct.pack(">IIQQ", 0, 2, len(made), len(made) + chunk)
     assert made[-16:] == struct.pack(">I4sQ", 1, b"mdat", 16 + 2 * chunk)
 

@@ -1,4 +1,4 @@
-"""MP4 files made to cost whoever reads them more than they are worth: giant boxes, tables, tracks and setups."""
+"""MP4 files that cost whoever reads them more than they are worth: giant boxes, tables, tracks, setups."""
 
 from __future__ import annotations
 

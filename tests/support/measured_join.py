@@ -1,4 +1,4 @@
-"""Joins one crafted clip in a process of its own and prints by how many MiB its memory grew at most, and what came."""
+"""Joins one crafted clip and prints by how many MiB its own memory grew at most, and what came of it."""
 
 from __future__ import annotations
 
