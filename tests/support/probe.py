@@ -103,7 +103,7 @@ def attempts(parent: int, folder: Path) -> dict[str, Callable[[], object]]:  # n
         "list a folder": lambda: list(Path("/").iterdir()),
         "look at a file": lambda: Path("/etc/passwd").stat(),
         "look for a file": lambda: os.access("/etc/passwd", os.F_OK) or _refused(),
-        "make a folder": lambda: (folder / "made").mkdir(),
+        "make a folder": (folder / "made").mkdir,
         "make a link": lambda: (folder / "link").symlink_to("/"),
         "change the folder": lambda: os.chdir("/tmp"),
         "the parent's environment": lambda: Path(f"/proc/{parent}/environ").read_bytes(),
