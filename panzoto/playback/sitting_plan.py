@@ -21,6 +21,7 @@ from panzoto.playback.tickets import Clip
 
 # The length of the JSON, big-endian.
 LENGTH_BYTES = 4
+PIECE_BYTES = 1024 * 1024
 
 # Opens a clip again.
 Reopen = Callable[[Clip], Recording]
@@ -42,8 +43,8 @@ class Plan:
             digest.update(f"\n{clip.version.etag}\n{clip.version.s3_key}".encode())
         return f'"{digest.hexdigest()[:32]}"'
 
-    def to_bytes(self) -> bytes:
-        """Return what the plan's object holds."""
+    def pieces(self) -> Iterator[bytes]:
+        """Yield what the plan's object holds; a head may be of twelve MiB, and is not copied as a whole."""
         values = {
             "clips": [clip.to_json() for clip in self.clips],
             "stretches": self.parts.stretches,
@@ -51,7 +52,9 @@ class Plan:
             "type": self.parts.content_type,
         }
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-        return len(text).to_bytes(LENGTH_BYTES, "big") + text + self.parts.head
+        yield len(text).to_bytes(LENGTH_BYTES, "big") + text
+        for start in range(0, len(self.parts.head), PIECE_BYTES):
+            yield self.parts.head[start : start + PIECE_BYTES]
 
 
 class JoinedRecording:

@@ -24,6 +24,7 @@ from panzoto.crypto import header, segments
 from panzoto.crypto.keys import Keys
 from panzoto.crypto.source import Recording
 from panzoto.errors import Busy, ClipsNotJoinable, PanzotoError, SittingTooLong
+from panzoto.host.sizing import DEMUXERS
 from panzoto.media.frames import Frames, NotFrames, adts, amr
 from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import ADTS_TYPE, MP4_TYPES, sniffed
@@ -40,7 +41,7 @@ AHEAD = 8
 # As many as the child that reads MP4 takes; a clip of tags between every two frames would have more.
 MOST_STRETCHES = 50_000
 # Sittings that are opened at one time in each process, and how long the next one waits.
-AT_ONCE = 2
+AT_ONCE = DEMUXERS
 WAIT_SECONDS = 5.0
 
 Stretch = tuple[int, int, int]
@@ -78,7 +79,7 @@ class Sittings:
         s3_key = object_keys.plan_key(identity.user_id, str(uuid.uuid4()))
         # The plan is written like a recording of an account whose vault key nobody keeps.
         once = os.urandom(32)
-        sealed = b"".join(segments.encrypt(once, s3_key, [plan.to_bytes()]))
+        sealed = b"".join(segments.encrypt(once, s3_key, plan.pieces()))
         key = header.open_file_key(sealed[: header.HEADER_BYTES], once)
         version = self._storage.put(s3_key, sealed)
         seconds = plan.parts.seconds
