@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.local.make_run import LOOPBACK, STAND_IN, STAND_IN_SERVICES
+from deploy.local.listening import LOOPBACK
+from deploy.local.stand_in_launch import COMMAND
+from deploy.local.stand_in_settings import StandInSettings
 from tests.support.aws import REGION, ROOT
+from tests.support.service import BUCKET
 
 START_SECONDS = 60.0
 
@@ -27,12 +30,11 @@ def start_ministack(**environment: str) -> Iterator[str]:
     `RuntimeError` with its output when it does not come up.
     """
     with tempfile.TemporaryDirectory(prefix="panzoto-ministack-") as folder, tempfile.TemporaryFile() as log:
-        for name in ("state", "objects", "tmp"):
-            (Path(folder) / name).mkdir()
+        (Path(folder) / "tmp").mkdir()
         with socket.create_server((LOOPBACK, 0), backlog=128) as listener:
             port = listener.getsockname()[1]
             process = subprocess.Popen(
-                [*STAND_IN, str(listener.fileno())],
+                [*COMMAND, str(listener.fileno())],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -52,23 +54,10 @@ def start_ministack(**environment: str) -> Iterator[str]:
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "GATEWAY_PORT": str(port),
-        "SERVICES": STAND_IN_SERVICES,
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(folder / "state"),
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(folder / "objects"),
-        "MINISTACK_REGION": REGION,
-        "SFTP_ENABLED": "0",
-        "IOT_MTLS_ENABLED": "0",
-        "DOCKER_HOST": f"unix://{folder / 'tmp' / 'no-docker'}",
-        "HOME": str(folder / "tmp"),
-        "TMPDIR": str(folder / "tmp"),
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-    }
+    settings = StandInSettings(folder, port, REGION, BUCKET, "testing")
+    settings.make_folders()
+    own = {"PATH": os.environ["PATH"], "HOME": str(folder / "tmp"), "TMPDIR": str(folder / "tmp")}
+    return settings.environment() | own
 
 
 def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
