@@ -394,7 +394,7 @@ COSTS = {
     "create, the account's first": (8, 0),
     "create": (3, 0),
     "create again": (7, 0),
-    "decrypt, first time": (10, 1),
+    "decrypt, first time": (11, 1),
     "decrypt": (6, 1),
     "refresh": (2, 0),
     "sessions": (1, 0),

@@ -134,7 +134,7 @@ def test_the_whole_story(deployed: Deployed) -> None:
     left = deployed.cleanup("--list").stdout.splitlines()[1:]
     assert left
     assert all("DATA" in line for line in left)
-    assert len(deployed.tables()) == 8
+    assert len(deployed.tables()) == 9
 
     words = ("--confirm", SERVICE_WORDS, "--confirm-data", DATA_WORDS)
     rest = deployed.cleanup("--data", *words)
