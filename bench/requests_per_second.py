@@ -1,8 +1,8 @@
-"""What a list of fifty and a create cost against the bare SDKs doing the same reads and writes.
+"""What a list of fifty and a create cost beside bare SDKs, and a plain Flask view, that do the same calls.
 
 All of them talk to one DynamoDB stub that answers at once, take turns in short batches, and are compared
-within each round.  CPU seconds are the kernel's: of the gunicorn worker for the service, of a process of its
-own for each reference.
+within each round.  CPU seconds are the kernel's: of the gunicorn worker for the service and the plain view,
+of a process of its own for each other reference.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.support.bare_calls import (
@@ -32,6 +33,9 @@ from bench.support.service import SECRET_KEY, Service, environment, running
 from panzoto.auth.tokens import Tokens
 
 LIST_BOUND = 1.5
+PLAIN_LIST_BOUND = 0.8
+PLAIN_CREATE_BOUND = 2.0
+PLAIN_VIEW = "bench.support.plain_view:app"
 CONNECTIONS = 8
 
 
@@ -42,12 +46,15 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="panzoto-bench-")))
         environ = environment(stub, folder)
         os.environ.update({name: environ[name] for name in environ if name.startswith("AWS_")})
-        boto = stack.enter_context(measured(boto3_workloads, stub, environ))
-        pynamo = stack.enter_context(measured(pynamodb_workloads, stub, environ))
-        application = stack.enter_context(measured(application_workloads, stub, environ))
-        service = stack.enter_context(running(stub, LOG_LEVEL=arguments.log_level))
+        contenders = _Contenders(
+            boto=stack.enter_context(measured(boto3_workloads, stub, environ)),
+            pynamo=stack.enter_context(measured(pynamodb_workloads, stub, environ)),
+            application=stack.enter_context(measured(application_workloads, stub, environ)),
+            http=_OverHttp(stack.enter_context(running(stub, LOG_LEVEL=arguments.log_level))),
+            plain=_OverHttp(stack.enter_context(running(stub, PLAIN_VIEW))),
+        )
         _print_stub_speed(stub)
-        _compare(arguments, boto, pynamo, application, _OverHttp(service))
+        _compare(arguments, contenders)
 
 
 def _arguments() -> argparse.Namespace:
@@ -65,7 +72,7 @@ def _print_stub_speed(stub: str) -> None:
 
 
 class _OverHttp:
-    """The service behind gunicorn, over one kept connection a batch."""
+    """The service, or the plain view, behind gunicorn, over one kept connection a batch."""
 
     def __init__(self, service: Service) -> None:
         token = Tokens(SECRET_KEY, (), 86400).mint(USER_ID, SESSION_ID)[0]
@@ -77,7 +84,7 @@ class _OverHttp:
         listed = json.loads(peer.ask(self.list_request, 200).partition(b"\r\n\r\n")[2])
         peer.close()
         if len(listed["audio_files"]) != 50:
-            raise RuntimeError("the service does not list the fifty recordings of the stub")
+            raise RuntimeError("it does not list the fifty recordings of the stub")
 
     def run(self, request: bytes, status: int, times: int) -> Cost:
         # Between two batches the service may well close an idle connection, so each batch has its own.
@@ -90,9 +97,34 @@ class _OverHttp:
         return Cost((cpu_seconds(self.service.worker) - cpu) / times, wall / times)
 
 
-def _compare(
-    arguments: argparse.Namespace, boto: Measured, pynamo: Measured, application: Measured, http: _OverHttp
-) -> None:
+@dataclass(frozen=True)
+class _Contenders:
+    """All that takes turns."""
+
+    boto: Measured
+    pynamo: Measured
+    application: Measured
+    http: _OverHttp
+    plain: _OverHttp
+
+    def measures(self, batch: int) -> dict[str, Callable[[], Cost]]:
+        boto, pynamo, application = self.boto, self.pynamo, self.application
+        http, plain = self.http, self.plain
+        return {
+            "boto3 query": lambda: boto.run("query", batch),
+            "pynamodb raw connection": lambda: pynamo.run("raw", batch),
+            "pynamodb model": lambda: pynamo.run("model", batch),
+            "service list, in process": lambda: application.run("list", batch),
+            "plain view list, gunicorn": lambda: plain.run(plain.list_request, 200, batch),
+            "service list, gunicorn": lambda: http.run(http.list_request, 200, batch),
+            "boto3 transact": lambda: boto.run("transact", batch),
+            "service create, in process": lambda: application.run("create", batch),
+            "plain view create, gunicorn": lambda: plain.run(plain.create_request, 201, batch),
+            "service create, gunicorn": lambda: http.run(http.create_request, 201, batch),
+        }
+
+
+def _compare(arguments: argparse.Namespace, contenders: _Contenders) -> None:
     batch = arguments.batch
     costs: dict[str, list[Cost]] = {}
 
@@ -104,21 +136,13 @@ def _compare(
 
         return run
 
-    measures = {
-        "boto3 query": lambda: boto.run("query", batch),
-        "pynamodb raw connection": lambda: pynamo.run("raw", batch),
-        "pynamodb model": lambda: pynamo.run("model", batch),
-        "service list, in process": lambda: application.run("list", batch),
-        "service list, gunicorn": lambda: http.run(http.list_request, 200, batch),
-        "boto3 transact": lambda: boto.run("transact", batch),
-        "service create, in process": lambda: application.run("create", batch),
-        "service create, gunicorn": lambda: http.run(http.create_request, 201, batch),
-    }
+    measures = contenders.measures(batch)
     samples = interleaved(arguments.rounds, {name: keep(name, run) for name, run in measures.items()})
     rows = []
     for name, values in samples.items():
         write = "transact" in name or "create" in name
         reference = "boto3 transact" if write else "pynamodb raw connection"
+        view = f"plain view {'create' if write else 'list'}, gunicorn"
         walls = sorted(cost.wall for cost in costs[name][1:])
         wall = walls[len(walls) // 2]
         rows.append(
@@ -129,10 +153,12 @@ def _compare(
                 f"{1 / wall:.0f}",
                 f"{ratio(samples, name, reference):.2f}",
                 f"{ratio(samples, name, 'boto3 transact' if write else 'boto3 query'):.2f}",
+                f"{ratio(samples, name, view):.2f}",
             )
         )
-    columns = ("what", "CPU ms", "ms", "1/s, one at a time", "CPU / raw", "CPU / boto3")
+    columns = ("what", "CPU ms", "ms", "1/s, one at a time", "CPU / raw", "CPU / boto3", "CPU / plain view")
     print_table(f"Fifty recordings, and one new one (batches of {batch}, medians)", columns, rows)
+    http = contenders.http
     port = http.service.port
     rates = [
         (name, f"{per_second(port, request, status, 3, CONNECTIONS):.0f}")
@@ -145,6 +171,16 @@ def _compare(
                 "list request / raw read (CPU)",
                 ratio(samples, "service list, gunicorn", "pynamodb raw connection"),
                 LIST_BOUND,
+            ),
+            Target(
+                "list request / plain view (CPU)",
+                ratio(samples, "service list, gunicorn", "plain view list, gunicorn"),
+                PLAIN_LIST_BOUND,
+            ),
+            Target(
+                "create request / plain view (CPU)",
+                ratio(samples, "service create, gunicorn", "plain view create, gunicorn"),
+                PLAIN_CREATE_BOUND,
             ),
             Target(
                 "list in process / raw read (CPU)",

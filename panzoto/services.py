@@ -21,6 +21,7 @@ from panzoto.mail.codes import MailCodes
 from panzoto.mail.letters import Letters
 from panzoto.mail.mailbox import Mailbox
 from panzoto.mail.post import post_for
+from panzoto.models import check_reachable
 from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
 from panzoto.playback.sittings import Sittings
@@ -32,6 +33,7 @@ from panzoto.recordings.trash import Trash
 from panzoto.recordings.uploads import Uploads
 from panzoto.removal import Removal
 from panzoto.storage import Storage
+from panzoto.telemetry.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Services:
     mailbox: Mailbox
     cursors: Cursors
     permits: HashPermits
+    readiness: Readiness
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -102,6 +105,7 @@ class Services:
             cursors=Cursors(Sealer(*secrets, "cursor")),
             mailbox=mailbox,
             permits=permits,
+            readiness=Readiness(check_reachable, storage.check),
         )
 
 

@@ -97,6 +97,7 @@ OWNERS: dict[str, set[str]] = {
     "flask": {"panzoto", "panzoto.blueprints", "panzoto.edge", "panzoto.operations"},
     "werkzeug": {"panzoto.blueprints", "panzoto.edge"},
     "webargs": {"panzoto.blueprints"},
+    "orjson": {"panzoto.models.wire", "panzoto.edge.answer_json"},
 }
 
 

@@ -1,8 +1,9 @@
 """A DynamoDB that answers at once with what was prepared: for measuring what stands in front of it.
 
-It keeps nothing.  Query gives fifty recordings, GetItem an account, a session or a recording by its table,
-and every write succeeds.  Answers are whole prepared byte strings, so that the stub is never the bottleneck;
-`python -m bench.support.dynamodb_stub` prints how many requests a second it answers.
+It keeps nothing.  Query gives fifty recordings, or none where it asks whose a key is, GetItem an account, a
+session or a recording by its table, and every write succeeds.  Answers are whole prepared byte strings, so
+that the stub is never the bottleneck; `python -m bench.support.dynamodb_stub` prints how many requests a
+second it answers.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class Answers:
     def __init__(self) -> None:
         items = [recording(number) for number in range(RECORDINGS)]
         self.page = _rendered({"Items": items, "Count": RECORDINGS, "ScannedCount": RECORDINGS})
+        self.nobodys = _rendered({"Items": [], "Count": 0, "ScannedCount": 0})
         self.written = _rendered({})
         self.found = {
             b"users": _rendered({"Item": account()}),
@@ -109,7 +111,7 @@ class Answers:
 
     def to(self, operation: bytes, body: bytes) -> bytes:
         if operation == b"Query":
-            return self.page
+            return self.nobodys if b'"s3-key-index"' in body else self.page
         if operation == b"GetItem":
             table = _TABLE.search(body)
             suffix = table[1].rpartition(b"panzoto-")[2] if table else b""

@@ -7,7 +7,6 @@ from typing import Any
 from panzoto.blueprints.answers import HealthAnswer, ReadyAnswer
 from panzoto.blueprints.base import Blueprint
 from panzoto.edge.http import services
-from panzoto.models import check_reachable
 from panzoto.version import VERSION
 
 blueprint = Blueprint("health", __name__, description="Is the service alive?")
@@ -30,7 +29,6 @@ def health() -> dict[str, Any]:
 @blueprint.doc(operationId="getReadiness")
 @blueprint.answers(200, ReadyAnswer, "DynamoDB and S3 answer within a second")
 def ready() -> dict[str, Any]:
-    """Tell whether the storage can be reached."""
-    check_reachable()
-    services().storage.check()
+    """Tell whether the storage can be reached, or could a moment ago."""
+    services().readiness.require()
     return {"status": "ready"}

@@ -18,6 +18,7 @@ from panzoto.accounts.throttle import Allowance
 from panzoto.auth.caller import Client
 from panzoto.auth.network_address import parse_address
 from panzoto.config import Settings
+from panzoto.edge import answer_json
 from panzoto.errors import DamagedRecord, PanzotoError, RangeNotSatisfiable, TooManyRequests
 from panzoto.services import Services
 from panzoto.telemetry import logs, metrics, tracing
@@ -124,8 +125,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.url_map.strict_slashes = False
     # A redirect of a doubled slash would be an HTML page.
     app.url_map.merge_slashes = False
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.json.compact = True  # type: ignore[attr-defined]
+    answer_json.init_app(app)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from pynamodb.attributes import Attribute
 from pynamodb.constants import NUMBER
-from pynamodb.models import Model
 
-from panzoto.errors import DamagedRecord
+from panzoto.models.wire import ReadPlainly
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -37,48 +36,12 @@ class EpochAttribute(Attribute[datetime]):
         return EPOCH + timedelta(microseconds=int(Decimal(value) * PER_SECOND))
 
 
-class StoredModel(Model):
+class StoredModel(ReadPlainly):
     """Base of all models."""
-
-    _by_stored_name: ClassVar[dict[str, tuple[str, Attribute[Any]]]]
-
-    @classmethod
-    def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Any:
-        """Build an instance from a stored item.
-
-        PynamoDB's own way goes through every attribute of the class and looks
-        for discriminators and defaults, which no model here has; without that
-        a page of 50 items costs a third. Raises `DamagedRecord`.
-        """
-        instance = cls.__new__(cls)
-        values: dict[str, Any] = {}
-        known = cls._attributes_by_stored_name()
-        try:
-            for stored_name, stored in attribute_values.items():
-                name, attribute = known.get(stored_name, (None, None))
-                if attribute is not None and name is not None and "NULL" not in stored:
-                    values[name] = attribute.deserialize(attribute.get_value(stored))
-        except (TypeError, ValueError, ArithmeticError) as error:
-            key = (
-                attribute_values.get(cls._attributes[cls._hash_keyname].attr_name, {})
-                if cls._hash_keyname
-                else {}
-            )
-            # Behind its kind, a claim's key holds an address.
-            raise DamagedRecord(str(key.get("S", "")).partition("#")[0]) from error
-        instance.attribute_values = values
-        return instance
 
     def value(self, name: str) -> Any:
         """Return an attribute that a row may lack, or None; PynamoDB's types do not know of None."""
         return self.attribute_values.get(name)
-
-    @classmethod
-    def _attributes_by_stored_name(cls) -> dict[str, tuple[str, Attribute[Any]]]:
-        if "_by_stored_name" not in cls.__dict__:
-            named = cls._attributes.items()
-            cls._by_stored_name = {attribute.attr_name: (name, attribute) for name, attribute in named}
-        return cls._by_stored_name
 
 
 def now() -> datetime:

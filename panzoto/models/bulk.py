@@ -36,7 +36,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from panzoto.errors import PanzotoError, Unavailable
-from panzoto.models import connection
+from panzoto.models import wire
 from panzoto.models.attributes import EPOCH, PER_SECOND, EpochAttribute, StoredModel, rfc3339
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.change import Change
@@ -365,7 +365,7 @@ class BulkTables:
     """
 
     def __init__(self, threads: int) -> None:
-        session = User._get_connection().connection.session  # noqa: SLF001 - as in `connection.bind`
+        session = wire.connection_of(User).session
         patient = Config(
             # What is sent is made here and needs no checking.
             parameter_validation=False,
@@ -378,12 +378,8 @@ class BulkTables:
         self._body = threading.local()
         # Fresh random bytes for every token would have the threads wait for each other.
         self._run, self._serial = secrets.token_hex(8), count()
-        connection._read_answers_plainly(self._client)  # noqa: SLF001 - a sibling's, as below
-        events = self._client.meta.events
-        events.register("after-call.dynamodb", connection._refuse_damaged_answer)  # noqa: SLF001 - a sibling's
-        # The SDK takes twenty times longer to check and serialise a hundred items than
-        # we take to write them down, so it is handed the finished body.
-        events.register("before-call.dynamodb.TransactWriteItems", self._put_body)
+        wire.speak_plainly(self._client)
+        wire.send_bodies_of(self._client, "TransactWriteItems", self._put_body)
 
     def _put_body(self, params: dict[str, Any], **_: Any) -> None:
         params["body"] = self._body.content

@@ -205,7 +205,7 @@ def load_balancer(port: int) -> Json:
 
 
 def firewall() -> Json:
-    """Rates of one address, far above a phone's; the service has finer ones of its own."""
+    """Rates of one address, far above a phone's, and what is not for others; the service has finer rates."""
 
     def visible(name: str) -> Json:
         return {
@@ -248,8 +248,29 @@ def firewall() -> Json:
             "VisibilityConfig": visible(name),
         }
 
+    # Anybody could have the service ask DynamoDB and S3 by it, and the load balancer asks /api/health.
+    closed = {
+        "Name": "readiness",
+        "Priority": 2,
+        "Action": {
+            "Block": {"CustomResponse": {"ResponseCode": 404, "CustomResponseBodyKey": "NotFound"}},
+        },
+        "Statement": {
+            "ByteMatchStatement": {
+                "FieldToMatch": {"UriPath": {}},
+                "PositionalConstraint": "STARTS_WITH",
+                "SearchString": "/api/health/ready",
+                "TextTransformations": [
+                    {"Priority": 0, "Type": "URL_DECODE"},
+                    {"Priority": 1, "Type": "NORMALIZE_PATH"},
+                ],
+            }
+        },
+        "VisibilityConfig": visible("readiness"),
+    }
     sign_ins = {"OrStatement": {"Statements": [begins(path) for path in SIGN_INS]}}
     too_many = '{"error": "Too many requests; please wait", "code": "too_many_requests", "request_id": ""}'
+    not_found = '{"error": "There is nothing at this address", "code": "not_found", "request_id": ""}'
     return {
         "Firewall": resource(
             "WAFv2::WebACL",
@@ -260,8 +281,12 @@ def firewall() -> Json:
                 "Rules": [
                     rate("sign-ins", 0, SIGN_IN_RATE, scope=sign_ins),
                     rate("all-calls", 1, RATE),
+                    closed,
                 ],
-                "CustomResponseBodies": {"TooMany": {"ContentType": "APPLICATION_JSON", "Content": too_many}},
+                "CustomResponseBodies": {
+                    "TooMany": {"ContentType": "APPLICATION_JSON", "Content": too_many},
+                    "NotFound": {"ContentType": "APPLICATION_JSON", "Content": not_found},
+                },
                 "VisibilityConfig": visible("firewall"),
                 "Tags": TAGS,
             },

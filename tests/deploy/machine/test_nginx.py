@@ -142,6 +142,15 @@ class TestCalls:
         for path in ("/metrics", "/", "/.env", "/-/503"):
             is_error(edge.call("GET", path), 404, "not_found")
 
+    def test_readiness_is_only_asked_past_it(self, edge: Nginx) -> None:
+        host = urlsplit(edge.url).hostname or ""
+        for way in ("ready", "ready/", "%72eady", "./ready", "x/../ready", "/ready", "ready?x=1", "read%79/"):
+            for method in ("GET", "POST"):
+                asked = f"{method} /api/health/{way} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+                status, body = raw(edge, asked.encode())
+                assert (status, body["code"]) == (404, "not_found"), way
+        assert edge.call("GET", "/api/health").status_code == 200
+
 
 class TestErrors:
     def test_the_services_own_pass_through(self, edge: Nginx) -> None:
