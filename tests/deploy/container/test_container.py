@@ -224,7 +224,7 @@ class TestDockerfile:
                         verify=str(run / "fullchain.pem"),
                         timeout=10,
                     )
-                except (requests.ConnectionError, OSError):
+                except OSError:
                     return False
                 return asked.status_code == 200
 
@@ -288,7 +288,7 @@ class TestComposeAtWork:
         def ready(url: str) -> bool:
             try:
                 return requests.get(url, timeout=10).status_code == 200
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 return False
 
         def log(name: str) -> str:
