@@ -21,7 +21,7 @@ RUN python -m venv /opt/stand-in \
     && install -d -o 10001 -g 10001 -m 700 /data /secrets
 WORKDIR /app
 COPY deploy/container/stand_in_listener.py /app/
-COPY deploy/local/stand_in.py deploy/local/stand_in_gate.py deploy/local/stand_in_settings.py /app/deploy/serving/
+COPY deploy/local/stand_in.py deploy/local/stand_in_gate.py deploy/local/stand_in_settings.py /app/deploy/local/
 ENV PATH=/opt/stand-in/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 USER 10001:10001
 CMD ["python", "-X", "utf8", "stand_in_listener.py"]

@@ -11,9 +11,9 @@ PATIENCE_SECONDS=90
 READY_SECONDS=$PATIENCE_SECONDS
 KEPT_RELEASES=3
 UNTRIED=
-TAKE_OVER=reload-or-restart
+SERVICE=panzoto.service
 PARTS=(panzoto migrations_from_rds deploy wsgi.py requirements.txt .env.example)
-UNITS=(panzoto.service panzoto-events.service panzoto-sweep.service panzoto-sweep.timer
+UNITS=("$SERVICE" panzoto-events.service panzoto-sweep.service panzoto-sweep.timer
     panzoto-alarm@.service panzoto-watch.service panzoto-watch.timer)
 
 say() { printf '%s\n' "$*"; }
@@ -41,6 +41,9 @@ lay_out() {
     STATE=$ROOT/var/lib/panzoto
     UNIT_DIR=$ROOT/etc/systemd/system
     COMMAND=$ROOT/usr/local/bin/panzoto
+    KERNEL=$ROOT/etc/sysctl.d/90-panzoto.conf
+    # There as long as the service runs by another unit than the one that is put there.
+    MUST_RESTART=$HOME_DIR/.must-restart
 }
 
 require_root() {
@@ -97,13 +100,16 @@ take_turn() {
 # systemctl without the lock, which what it starts would keep.
 manage() { "$SYSTEMCTL" "$@" 9>&-; }
 
-# Everything that is undone however this script ends: a release that was not finished, a process that was tried.
+# Everything that is undone however this script ends: a service that was held, a release that was not finished, a
+# process that was tried.
 BUILDING=
 BUILT=
 CANDIDATE=
 SCRATCH=
+HELD=
 clean_up() {
     local status=$?
+    [ -z "$HELD" ] || manage start "$SERVICE" || true
     if [ -n "$CANDIDATE" ]; then
         kill "$CANDIDATE" 2>/dev/null || true
         wait "$CANDIDATE" 2>/dev/null || true
@@ -168,28 +174,69 @@ build_release() {
     BUILT=$folder
 }
 
-# Puts the units, the command and the kernel's settings of a release where the system looks for them.
-put_units() {
-    local folder=$RELEASES/$1 unit former
+# How releases before 1.1.0 were laid out: all of their deployment in one folder, and no command that prepares AWS.
+is_of_old_layout() { [ -e "$RELEASES/$1/deploy/supervise.py" ]; }
+
+units_of() {
+    local folder=deploy/machine/systemd
+    ! is_of_old_layout "$1" || folder=deploy/systemd
+    say "$RELEASES/$1/$folder"
+}
+
+supervisor_of() { if is_of_old_layout "$1"; then say deploy.supervise; else say deploy.serving.supervisor; fi; }
+
+# Puts a release where the system looks for it: its units, the command, the kernel's settings, and `current`.
+put_release() {
+    local folder unit
+    folder=$(units_of "$1")
     mkdir -p "$UNIT_DIR" "$(dirname "$COMMAND")" "$ROOT/etc/sysctl.d"
-    former=$(cat "$UNIT_DIR/${UNITS[0]}" 2>/dev/null || true)
+    # Everything is written before anything is replaced: a full disk changes nothing.
+    rm -f "$UNIT_DIR"/panzoto*.new
     for unit in "${UNITS[@]}"; do
-        place "$folder/deploy/machine/systemd/$unit" "$UNIT_DIR/$unit" 644
+        [ ! -e "$folder/$unit" ] || write_beside "$folder/$unit" "$UNIT_DIR/$unit" 644
     done
-    # What systemd itself was told about the service holds from a new start only.
-    [ "$former" = "$(cat "$UNIT_DIR/${UNITS[0]}")" ] || TAKE_OVER=restart
-    place "$folder/deploy/machine/systemd/panzoto-command" "$COMMAND" 755
-    place "$folder/deploy/machine/systemd/90-panzoto.conf" "$ROOT/etc/sysctl.d/90-panzoto.conf" 644
-    [ -n "$ROOT" ] || sysctl --quiet --load=/etc/sysctl.d/90-panzoto.conf ||
+    write_beside "$folder/panzoto-command" "$COMMAND" 755
+    write_beside "$folder/90-panzoto.conf" "$KERNEL" 644
+    if ! cmp -s "$UNIT_DIR/$SERVICE.new" "$UNIT_DIR/$SERVICE"; then
+        # What systemd itself was told about the service holds from a new start only, whoever starts it then.
+        touch "$MUST_RESTART"
+        hold_service
+    fi
+    for unit in "${UNITS[@]}"; do
+        if [ -e "$UNIT_DIR/$unit.new" ]; then mv -f "$UNIT_DIR/$unit.new" "$UNIT_DIR/$unit"; else drop_unit "$unit"; fi
+    done
+    mv -f "$COMMAND.new" "$COMMAND"
+    mv -f "$KERNEL.new" "$KERNEL"
+    point_current_at "$1"
+    [ -n "$ROOT" ] || sysctl --quiet --load="$KERNEL" ||
         say "net.core.wmem_max could not be set now; it will be at the next start of the machine."
     manage daemon-reload
 }
 
-place() {
+# Ends the service while its unit and `current` belong to different releases. What was stopped systemd does not start by
+# itself, and what had only crashed it would, by a unit that names what `current` does not hold.
+hold_service() {
+    [ -e "$UNIT_DIR/$SERVICE" ] || return 0
+    HELD=yes
+    manage stop "$SERVICE"
+}
+
+# A unit that the release does not have would go on starting what is not there.
+drop_unit() {
+    [ -e "$UNIT_DIR/$1" ] || return 0
+    case $1 in
+        *@*) ;;
+        *.timer) manage disable --now "$1" || say "$1 could not be ended." ;;
+        *) manage stop "$1" || say "$1 could not be ended." ;;
+    esac
+    rm -f "$UNIT_DIR/$1"
+}
+
+# Writes a file of a release beside the one that it will replace.
+write_beside() {
     sed "s#/opt/panzoto#$ROOT/opt/panzoto#g; s#/etc/panzoto#$ROOT/etc/panzoto#g; s#/var/lib/panzoto#$ROOT/var/lib/panzoto#g" \
         "$1" >"$2.new"
     chmod "$3" "$2.new"
-    mv -f "$2.new" "$2"
 }
 
 # One rename, so that there is a release at every moment.
@@ -203,15 +250,16 @@ check_settings() {
     local folder=$RELEASES/$1
     (cd "$STATE" && PYTHONPATH=$folder "$folder/venv/bin/python" -c '
 import sys
+from importlib import import_module
 from pathlib import Path
-from deploy.serving.supervisor import environment_of
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
+environment_of = import_module(sys.argv[1]).environment_of
 try:
-    Settings.from_environment(environment_of(Path(sys.argv[1])))
+    Settings.from_environment(environment_of(Path(sys.argv[2])))
 except SettingsError as error:
     sys.exit(f"panzoto: {error}")
-' "$SETTINGS") || fail "these settings do not do for release $1: correct $SETTINGS and run $0 again"
+' "$(supervisor_of "$1")" "$SETTINGS") || fail "these settings do not do for release $1: correct $SETTINGS and run $0 again"
 }
 
 # Runs a release's own Python with its own code and the machine's settings, as the service's user.
@@ -224,11 +272,18 @@ with_release() {
         "${user[@]}" "$folder/venv/bin/python" "$@" 9>&-
 }
 
+# Runs one of a release's own commands with the machine's settings, whichever release is served.
+command_of() {
+    local folder=$RELEASES/$1
+    (with_release "$1" -m dotenv --file "$SETTINGS" run --no-override -- \
+        "$folder/venv/bin/python" -m flask --app wsgi panzoto "${@:2}")
+}
+
 # Makes the tables and the queue that the release needs and that are not there, or names the right that is missing.
 prepare_resources() {
+    ! is_of_old_layout "$1" || return 0
     say "Looking for what release $1 needs in AWS ..."
-    (with_release "$1" -m dotenv --file "$SETTINGS" run --no-override -- \
-        "$RELEASES/$1/venv/bin/python" -m flask --app wsgi panzoto resources prepare) ||
+    command_of "$1" resources prepare ||
         fail "release $1 does not find what it needs; nothing has changed"
 }
 
@@ -239,7 +294,7 @@ try_release() {
     SCRATCH=$(mktemp -d)
     say "Trying release $version before it is served ..."
     # No letters, and one worker: it shares the machine with what serves.
-    PORT=$port METRICS_PORT=0 WEB_CONCURRENCY=1 MAIL=off with_release "$version" -m deploy.serving.supervisor \
+    PORT=$port METRICS_PORT=0 WEB_CONCURRENCY=1 MAIL=off with_release "$version" -m "$(supervisor_of "$version")" \
         --release "$RELEASES/$version" --environment-file "$SETTINGS" >"$SCRATCH/log" 2>&1 &
     CANDIDATE=$!
     if ! use_release "$version" "http://127.0.0.1:$port"; then
@@ -268,9 +323,12 @@ await_removal() {
 
 # Lets the release that `current` leads to take over, and waits until it says that it can work.
 serve() {
-    local version=$1 deadline port
+    local version=$1 how=reload-or-restart deadline port
     port=$(setting PORT)
-    manage "$TAKE_OVER" panzoto.service || return 1
+    [ ! -e "$MUST_RESTART" ] || how=restart
+    manage "$how" "$SERVICE" || return 1
+    rm -f "$MUST_RESTART"
+    HELD=
     deadline=$((SECONDS + READY_SECONDS))
     until is_ready "$version" "http://127.0.0.1:${port:-5000}"; do
         [ "$SECONDS" -lt "$deadline" ] || return 1
@@ -281,6 +339,7 @@ serve() {
     manage --no-block restart panzoto-events.service
 }
 
+# Until the release before has let go of the socket, either may answer; so one answer alone says little.
 is_ready() {
     "$PYTHON" - "$1" "$2" <<'PYTHON' 2>/dev/null
 import json
@@ -288,9 +347,10 @@ import sys
 import urllib.request
 
 version, url = sys.argv[1:]
-with urllib.request.urlopen(url + "/api/health", timeout=5) as answer:
-    if json.load(answer)["version"] != version:
-        sys.exit(1)
+for _ in range(10):
+    with urllib.request.urlopen(url + "/api/health", timeout=5) as answer:
+        if json.load(answer)["version"] != version:
+            sys.exit(1)
 with urllib.request.urlopen(url + "/api/health/ready", timeout=30):
     pass
 PYTHON
@@ -305,12 +365,10 @@ change_to() {
         prepare_resources "$version"
         try_release "$version"
     fi
-    put_units "$version"
-    point_current_at "$version"
-    manage enable panzoto.service panzoto-events.service panzoto-sweep.timer panzoto-watch.timer
+    put_release "$version"
+    enable_units
     if serve "$version"; then
-        manage start panzoto-sweep.timer
-        manage start panzoto-watch.timer
+        start_timers
         say "Release $version is served and ready."
         [ "$former" = "$version" ] || forget_old_releases "$version" "$former"
         return
@@ -321,12 +379,26 @@ change_to() {
     fi
     say "Release $version does not work as it is served; going back to $former." >&2
     UNTRIED=yes
-    put_units "$former"
-    point_current_at "$former"
+    put_release "$former"
+    enable_units
     # Whoever waits for little has not chosen to give up what worked before as quickly.
     READY_SECONDS=$((READY_SECONDS > PATIENCE_SECONDS ? READY_SECONDS : PATIENCE_SECONDS))
     serve "$former" || fail "release $former is not ready either: see journalctl -u panzoto -n 50"
     fail "release $version was not ready, and $former serves again. What was wrong: journalctl -u panzoto -n 100"
+}
+
+# Those of the release that start with the machine.
+enable_units() {
+    local starting=("$SERVICE" panzoto-events.service panzoto-sweep.timer)
+    [ ! -e "$UNIT_DIR/panzoto-watch.timer" ] || starting+=(panzoto-watch.timer)
+    manage enable "${starting[@]}"
+}
+
+start_timers() {
+    local timer
+    for timer in panzoto-sweep.timer panzoto-watch.timer; do
+        [ ! -e "$UNIT_DIR/$timer" ] || manage start "$timer"
+    done
 }
 
 # Keeps the newest few, and always what is served and what was served before it.

@@ -1,5 +1,4 @@
-"""How gunicorn serves Panzoto, in development and in production: `gunicorn -c
-deploy/serving/gunicorn.conf.py`.
+"""How gunicorn serves Panzoto, in development and in production, by `gunicorn -c` and this file.
 
 Every name here that is also the name of a gunicorn setting is that setting.
 """

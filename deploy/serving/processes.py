@@ -1,4 +1,4 @@
-"""What `deploy.local.make_run` needs to look after processes: signals, a parent that is make, children."""
+"""What `make run` and the supervisor need to look after processes: signals, children, make as a parent."""
 
 from __future__ import annotations
 

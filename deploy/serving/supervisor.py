@@ -1,5 +1,4 @@
-"""Serve, and change to another release without losing a request: `python -m deploy.serving.supervisor
---help`.
+"""Serve, and change to another release without losing a request: see `--help`.
 
 The supervisor owns the listening socket and runs gunicorn on it. SIGHUP starts a second gunicorn, of the
 release to which --release leads by then and with the settings that the file holds by then. When a worker

@@ -1,6 +1,4 @@
-"""gunicorn's threaded worker and logger, as Panzoto needs them. `deploy/serving/gunicorn.conf.py` chooses
-them.
-"""
+"""gunicorn's threaded worker and logger, as Panzoto needs them; `gunicorn.conf.py` chooses them."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from panzoto import object_keys
+from panzoto.version import VERSION
 
 FILE_ID = "5b0cf3a6-6a0e-4d0b-9a55-0c0a7e5d9f11"
 USER_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -94,7 +95,7 @@ OF_PROPERTIES: dict[str, Any] = {
     "url": f"https://bucket.example.com/{S3_KEY}?X-Amz-Signature=signed",
     "user_id": USER_ID,
     "Argon2.version": 19,
-    "HealthAnswer.version": "1.0.0",
+    "HealthAnswer.version": VERSION,
     "Vault.version": 1,
     "wrapped_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from panzoto.errors import PanzotoError
+from panzoto.models import SweepMemory
 from panzoto.operations.application import services
 from panzoto.operations.restoring import RESTORED, Outcome, Restoring
 from panzoto.operations.verification import verify_recordings
@@ -54,9 +55,7 @@ PASSWORD_FILE = click.option(
 @FOLDERS
 @SAMPLE
 @PASSWORD_FILE
-@click.pass_context
 def restore(
-    context: click.Context,
     moment: datetime,
     folders: tuple[str, ...],
     sample: str,
@@ -64,7 +63,7 @@ def restore(
 ) -> None:
     """Bring tables and folders back to a moment, beside what is there; prints the settings to change to."""
     password = _password(password_file)
-    _sweeps(context, "hold")
+    _hold_sweeps()
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     opened = _open_sample(outcome, sample, password)
@@ -81,9 +80,7 @@ def restore(
 @FOLDERS
 @SAMPLE
 @PASSWORD_FILE
-@click.pass_context
 def drill(
-    context: click.Context,
     moment: datetime,
     folders: tuple[str, ...],
     sample: str,
@@ -91,14 +88,14 @@ def drill(
 ) -> None:
     """Do what `restore` does, and delete the copies again: a restore that was never tried is a hope."""
     password = _password(password_file)
-    _sweeps(context, "hold")
+    _hold_sweeps()
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     try:
         opened = _open_sample(outcome, sample, password)
     finally:
         restoring.remove_copies(outcome)
-    _sweeps(context, "release")
+    _release_sweeps()
     click.echo("The drill went well." if opened else "The drill failed: what was restored does not open.")
     if not opened:
         raise SystemExit(1)
@@ -111,19 +108,21 @@ def _password(file: Path | None) -> str:
     return password
 
 
-def _sweeps(context: click.Context, verb: str) -> None:
-    """Hold the sweeps, or release them: what removes things must not work on half of what there was."""
-    backup = context.parent
-    panzoto = backup.parent if backup is not None else None
-    commands = panzoto.command if panzoto is not None else None
-    sweeps = commands.get_command(context, "sweeps") if isinstance(commands, click.Group) else None
-    found = sweeps.get_command(context, verb) if isinstance(sweeps, click.Group) else None
-    if found is None:
-        click.echo(
-            f"There is no command `sweeps {verb}` here: see to it yourself that no sweep runs meanwhile."
-        )
-        return
-    context.invoke(found, name=HOLD)
+def _hold_sweeps() -> None:
+    """Hold the sweeps: what removes things must not work on half of what there was."""
+    try:
+        SweepMemory.hold(HOLD, "everything is brought back to one moment")
+    except PanzotoError as error:
+        raise click.ClickException(error.sentence) from error
+    click.echo("Held: no sweep removes anything.")
+
+
+def _release_sweeps() -> None:
+    try:
+        SweepMemory.release(HOLD)
+    except PanzotoError as error:
+        raise click.ClickException(f"{error.sentence}. The sweeps are still held") from error
+    click.echo("The sweeps are released.")
 
 
 def _restored(restoring: Restoring, moment: datetime, folders: tuple[str, ...]) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, FlipBit
-from tests.support.service import ROOT, Service, run_service
+from tests.support.service import PASSWORD, ROOT, Service, run_service
 
 
 def smoke(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,10 +59,15 @@ def test_recordings_that_come_back_damaged(moto: str, service: Service) -> None:
 
 
 def test_it_waits_its_turn_at_a_busy_address(moto: str, service: Service) -> None:
-    limits = UNLIMITED | {"LIMIT_REGISTER": "1 per 20 seconds"}
+    limits = UNLIMITED | {"LIMIT_REGISTER": "1 per minute"}
     with run_service(moto, **limits) as limited:
-        for _ in range(2):
-            assert smoke(limited.url).returncode == 0
+        statuses = [201]
+        while statuses[-1] == 201:
+            account = {"email": f"{len(statuses)}-{uuid.uuid4().hex}@example.com", "password": PASSWORD}
+            statuses.append(limited.call("POST", "/api/register", json=account).status_code)
+        assert statuses[-1] == 429
+        found = smoke(limited.url)
+        assert (found.returncode, found.stderr) == (0, "")
 
 
 def test_it_plays_at_the_very_process_that_is_tried(moto: str) -> None:

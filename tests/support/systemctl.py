@@ -1,7 +1,7 @@
 """As much of systemctl as the install scripts use: it really starts and stops the units below a folder.
 
-    systemctl.py [--no-block] daemon-reload | enable UNIT... | start UNIT | restart UNIT | stop UNIT
-                 | reload-or-restart UNIT
+    systemctl.py [--no-block] daemon-reload | enable UNIT... | disable --now UNIT | start UNIT | restart UNIT
+                 | stop UNIT | reload-or-restart UNIT
 
 PANZOTO_TEST_ROOT names the folder. What the machine's environment would be is this process's own.
 """
@@ -25,7 +25,7 @@ SECONDS = 60
 
 
 def main(*words: str) -> int:
-    action, *units = [word for word in words if word != "--no-block"]
+    action, *units = [word for word in words if not word.startswith("--")]
     RUN.mkdir(exist_ok=True)
     with (RUN / "calls").open("a") as calls:
         print(action, *units, file=calls)
@@ -39,10 +39,10 @@ def main(*words: str) -> int:
     if action == "reload-or-restart" and pid:
         os.kill(pid, signal.SIGHUP)
         return 0
-    if action in ("stop", "restart") and pid:
+    if action in ("stop", "disable", "restart") and pid:
         os.kill(pid, signal.SIGTERM)
         wait_for(lambda: main_pid(unit) is None)
-    return 0 if action == "stop" or main_pid(unit) else start(unit)
+    return 0 if action in ("stop", "disable") or main_pid(unit) else start(unit)
 
 
 def pid_file(unit: str) -> Path:

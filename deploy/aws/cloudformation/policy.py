@@ -115,9 +115,10 @@ ROLES: dict[str, dict[str, str]] = {
     # `flask panzoto resources prepare`, with which an upgrade looks whether the new release finds its tables.
     "upgrade": {**dict.fromkeys(TABLES, "DescribeTable"), "queue": "GetQueueUrl"},
     # `flask panzoto backup verify`, `restore` and `drill`; DynamoDB fills the copies with the rights of who
-    # restores them.
+    # restores them. The sweeps are held meanwhile.
     "backup": {
         **dict.fromkeys(TABLES, "DescribeTable RestoreTableToPointInTime Scan"),
+        "sweeps": "DeleteItem DescribeTable PutItem Query RestoreTableToPointInTime Scan",
         "copies": "BatchWriteItem ConditionCheckItem DeleteItem DeleteTable DescribeContinuousBackups"
         " DescribeTable DescribeTimeToLive GetItem PutItem Query Scan UpdateContinuousBackups UpdateItem"
         " UpdateTable UpdateTimeToLive",

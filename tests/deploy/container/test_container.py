@@ -7,6 +7,7 @@ nginx in front of it.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pytest
 import requests
 import yaml
 
@@ -84,6 +86,17 @@ STAGES = {
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
 
 
+def imported(program: Path) -> set[str]:
+    """Return which of our own modules a program imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(program.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return {name for name in found if name.partition(".")[0] in ("deploy", "migrations_from_rds", "panzoto")}
+
+
 @contextmanager
 def running(command: list[str], log: Path, **how: Any) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
@@ -129,6 +142,20 @@ class TestDockerfile:
             assert {str(path), *map(str, path.parents)} & sent, source
         for path in sent:
             assert any(Path(source).is_relative_to(path) for source in copied), path
+
+    @pytest.mark.parametrize("stage", ["stand-in", "edge", "service"])
+    def test_what_a_stage_starts_and_imports_is_in_it(self, stage: str, tmp_path: Path) -> None:
+        app = STAGES[stage].lay_out(tmp_path)
+        named = [
+            word for word in json.loads(STAGES[stage].one("CMD")) if word.endswith(".py") or word[0] == "/"
+        ]
+        assert named
+        for word in named:
+            assert (app / word.removeprefix("/app/")).exists(), word
+        for program in app.rglob("*.py"):
+            for module in imported(program):
+                place = app.joinpath(*module.split("."))
+                assert place.is_dir() or place.with_suffix(".py").exists(), f"{program}: {module}"
 
     def test_the_service_starts_is_healthy_and_writes_nothing_beside_itself(
         self, service: Service, tmp_path: Path
@@ -197,7 +224,7 @@ class TestDockerfile:
                         verify=str(run / "fullchain.pem"),
                         timeout=10,
                     )
-                except (requests.ConnectionError, OSError):
+                except OSError:
                     return False
                 return asked.status_code == 200
 
@@ -261,7 +288,7 @@ class TestComposeAtWork:
         def ready(url: str) -> bool:
             try:
                 return requests.get(url, timeout=10).status_code == 200
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 return False
 
         def log(name: str) -> str:

@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from deploy.machine.nginx import render
+from panzoto.auth.network_address import counted_as
 from tests.support.aws import free_port
 from tests.support.edge import Nginx, nginx_before, rendered, supervised
 from tests.support.recordings import single_shot, store
@@ -209,14 +210,8 @@ class TestErrors:
 
     def test_who_asks_too_much_is_told_when_to_come_back_and_others_are_served(self, tmp_path: Path) -> None:
         with nginx_before(free_port(), tmp_path / "edge") as alone:
-            requests_at_once = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 900
             last = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            with (
-                socket.create_connection(("127.0.0.1", urlsplit(alone.url).port or 0), timeout=60) as plain,
-                alone.tls().wrap_socket(plain, server_hostname="localhost") as client,
-            ):
-                client.sendall(requests_at_once + last)
-                answers = b"".join(iter(lambda: client.recv(1 << 20), b""))
+            answers = received(alone, b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 900 + last)
             assert answers.count(b"HTTP/1.1 ") == 901
             refused = answers.count(b"HTTP/1.1 429 ")
             assert answers.count(b"HTTP/1.1 503 ") == 901 - refused
@@ -232,6 +227,33 @@ class TestErrors:
             ):
                 client.sendall(last)
                 assert client.recv(4096).startswith(b"HTTP/1.1 503 ")
+
+    @pytest.mark.parametrize(
+        ("addresses", "counted_together"),
+        [
+            (["2001:db8:0:1::{0:x}", "2001:db8:0:1:ffff:{0:x}::a0a"], True),
+            (["2001:db8:0:{0:x}::1", "2001:db8:1:{0:x}::1"], False),
+            # As a proxy may write what it got by IPv4.
+            (["192.0.2.1", "::ffff:192.0.2.1"], True),
+            (["::ffff:192.0.2.{1}", "::ffff:198.51.100.{1}", "203.0.{1}.7", "203.1.{1}.10"], False),
+        ],
+    )
+    def test_a_network_of_ipv6_counts_as_one_address(
+        self, tmp_path: Path, addresses: list[str], counted_together: bool
+    ) -> None:
+        def asking(number: int) -> bytes:
+            address = addresses[number % len(addresses)].format(number, number // 4)
+            counted.add(counted_as(address))
+            lines = ("GET /api/health HTTP/1.1", "Host: localhost", f"X-Forwarded-For: {address}")
+            return "\r\n".join([*lines, *["Connection: close"] * (number == 899), "", ""]).encode()
+
+        counted: set[str] = set()
+        with nginx_before(free_port(), tmp_path / "edge", "--balancer", "127.0.0.0/8") as alone:
+            answers = received(alone, b"".join(map(asking, range(900))))
+        assert answers.count(b"HTTP/1.1 ") == 900
+        assert (answers.count(b"HTTP/1.1 429 ") > 0) == counted_together
+        # So does the service.
+        assert (len(counted) == 1) == counted_together
 
 
 class TestPages:
