@@ -347,6 +347,9 @@ class AudioFile(StoredModel):
         """Return the claim of this recording on its key."""
         return Claim.for_s3_key(self.s3_key, self.user_id, self.file_id)
 
+    def _claim_of_client(self) -> Claim:
+        return Claim.for_client_id(self.user_id, self.client_id, self.file_id)
+
     def named_keys(self) -> list[str]:
         """Return the keys of this recording: today's, and the one it had before an upgrade."""
         return sorted({self.s3_key, self.value("earlier_key") or self.s3_key})
@@ -363,16 +366,16 @@ class AudioFile(StoredModel):
 
     def add_release_to(self, transaction: Transaction) -> None:
         """Give up the claims of an upload that is given up, as part of `transaction`."""
-        Claim.release_in(transaction, f"s3key#{self.s3_key}", self.user_id)
+        self.claim().release_in(transaction)
         if self.client_id:
-            Claim.release_in(transaction, f"client#{self.user_id}#{self.client_id}", self.user_id)
+            self._claim_of_client().release_in(transaction)
 
     def remove(self) -> None:
         """Remove the claims and then the row; the objects must be gone already."""
         for s3_key in self.named_keys():
-            Claim.release(s3_key, self.file_id)
+            Claim.for_s3_key(s3_key, self.user_id, self.file_id).release()
         if self.client_id:
-            Claim.release_client(self.user_id, self.client_id, self.file_id)
+            self._claim_of_client().release()
         with storage_failures():
             self.delete()
 

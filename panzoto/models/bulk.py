@@ -196,7 +196,9 @@ def recording_item(recording: MigratedRecording, origin: str, number: int | None
 
 def claim_name(row: Migrated) -> str:
     """Return the key of the claim that belongs to `row`."""
-    return f"email#{row.email}" if isinstance(row, MigratedUser) else f"s3key#{row.s3_key}"
+    if isinstance(row, MigratedUser):
+        return Claim.name_of_spelling(row.email)
+    return Claim.name_of_s3_key(row.s3_key)
 
 
 def claim_item(row: Migrated, origin: str) -> Item:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
 
 from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
 
@@ -15,9 +17,9 @@ LONGEST_CLAIM_BYTES = 2048
 
 
 class Claim(StoredModel):
-    """`email#<address>`, `openid#<issuer>#<subject>` or `s3key#<key>`, owned by a user.
+    """What may exist only once, owned by a user; one on a key or a phone's name by a recording of the user.
 
-    One on a key is owned by a recording of the user.
+    Its name says what it is on, and is made here alone.
     """
 
     class Meta(BaseMeta):
@@ -29,23 +31,24 @@ class Claim(StoredModel):
     # Of the one item that is no claim; see `open_deletion`.
     user_ids = UnicodeSetAttribute(null=True)
 
-    @classmethod
-    def for_email(cls, email: str, user_id: str) -> Claim:
-        return cls(claim=cls.email_name(email), user_id=user_id)
-
     @staticmethod
-    def email_name(email: str) -> str:
+    def name_of_email(email: str) -> str:
         """Return the name of the claim on a mailbox, whichever way its address is spelt."""
-        return f"email#{normal_form(email)}"
+        return Claim.name_of_spelling(normal_form(email))
 
     @staticmethod
-    def _email_names(email: str) -> list[str]:
-        """Return the names under which a mailbox may be claimed: earlier releases claimed each spelling."""
-        return [f"email#{spelling}" for spelling in spellings(email)]
+    def name_of_spelling(email: str) -> str:
+        """Return the name of the claim on an address as it is spelt: what moves and earlier releases took."""
+        return f"email#{email}"
 
-    @classmethod
-    def for_s3_key(cls, s3_key: str, user_id: str, file_id: str) -> Claim:
-        return cls(claim=f"s3key#{s3_key}", user_id=user_id, file_id=file_id)
+    @staticmethod
+    def name_of_s3_key(s3_key: str) -> str:
+        return f"s3key#{s3_key}"
+
+    @staticmethod
+    def name_of_client(user_id: str, client_id: str) -> str:
+        """Return the name of the claim on what a phone calls an upload."""
+        return f"client#{user_id}#{client_id}"
 
     @staticmethod
     def openid_name(issuer: str, subject: str) -> str:
@@ -56,47 +59,38 @@ class Claim(StoredModel):
         return f"openid-hash#{hashlib.sha256(name.encode()).hexdigest()}"
 
     @classmethod
-    def on_openid(cls, name: str) -> Claim | None:
-        return cls._find(name)
+    def for_email(cls, email: str, user_id: str) -> Claim:
+        return cls(claim=cls.name_of_email(email), user_id=user_id)
+
+    @classmethod
+    def for_s3_key(cls, s3_key: str, user_id: str, file_id: str) -> Claim:
+        return cls(claim=cls.name_of_s3_key(s3_key), user_id=user_id, file_id=file_id)
 
     @classmethod
     def for_client_id(cls, user_id: str, client_id: str, file_id: str) -> Claim:
-        return cls(claim=f"client#{user_id}#{client_id}", user_id=user_id, file_id=file_id)
-
-    @classmethod
-    def on_client_id(cls, user_id: str, client_id: str) -> Claim | None:
-        return cls._find(f"client#{user_id}#{client_id}")
-
-    @classmethod
-    def release_client(cls, user_id: str, client_id: str, file_id: str) -> None:
-        """Give up the claim of an upload that is gone, so that the phone may begin anew, unless it has."""
-        try:
-            with storage_failures():
-                cls(f"client#{user_id}#{client_id}").delete(condition=cls.file_id == file_id)
-        except ConditionFailed:
-            return
+        return cls(claim=cls.name_of_client(user_id, client_id), user_id=user_id, file_id=file_id)
 
     @classmethod
     def on_email(cls, email: str) -> Claim | None:
-        return next(filter(None, map(cls._find, cls._email_names(email))), None)
+        return next(filter(None, map(cls.named, cls._names_of_email(email))), None)
 
     @classmethod
     def on_s3_key(cls, s3_key: str) -> Claim | None:
-        return cls._find(f"s3key#{s3_key}")
+        return cls.named(cls.name_of_s3_key(s3_key))
 
     @classmethod
-    def on_s3_keys(cls, s3_keys: set[str]) -> dict[str, Claim]:
+    def on_s3_keys(cls, s3_keys: Iterable[str]) -> dict[str, Claim]:
         """Return the claims on those of `s3_keys`, at most 100, that have one, strongly consistent."""
-        taken = cls.those_taken({f"s3key#{s3_key}" for s3_key in s3_keys})
-        return {name.removeprefix("s3key#"): claim for name, claim in taken.items()}
+        names = {cls.name_of_s3_key(s3_key): s3_key for s3_key in s3_keys}
+        return {names[name]: claim for name, claim in cls.those_taken(set(names)).items()}
+
+    @classmethod
+    def on_client_id(cls, user_id: str, client_id: str) -> Claim | None:
+        return cls.named(cls.name_of_client(user_id, client_id))
 
     @classmethod
     def named(cls, claim: str) -> Claim | None:
-        """Return the claim with this whole name."""
-        return cls._find(claim)
-
-    @classmethod
-    def _find(cls, claim: str) -> Claim | None:
+        """Return the claim with this whole name, strongly consistent."""
         with storage_failures():
             try:
                 return cls.get(claim, consistent_read=True)
@@ -109,10 +103,10 @@ class Claim(StoredModel):
         with storage_failures():
             return {found.claim: found for found in cls.batch_get(claims, consistent_read=True)}
 
-    @classmethod
-    def release_in(cls, transaction: Transaction, claim: str, user_id: str) -> None:
-        """Give up `claim` as part of `transaction`, which fails when it is somebody else's."""
-        transaction.delete(cls(claim), condition=cls.claim.does_not_exist() | (cls.user_id == user_id))
+    @staticmethod
+    def _names_of_email(email: str) -> list[str]:
+        """Return the names under which a mailbox may be claimed: earlier releases claimed each spelling."""
+        return [Claim.name_of_spelling(spelling) for spelling in spellings(email)]
 
     @classmethod
     def release_email_in(cls, transaction: Transaction, email: str, user_id: str) -> int:
@@ -121,26 +115,27 @@ class Claim(StoredModel):
         Of several spellings only the account's own go: an earlier release let each have an account.
         Returns how many claims these are.
         """
-        names = cls._email_names(email)
+        names = cls._names_of_email(email)
         if len(names) > 1:
             names = [name for name in names if cls._is_held(name, user_id)]
         for name in names:
-            cls.release_in(transaction, name, user_id)
+            cls(claim=name, user_id=user_id).release_in(transaction)
         return len(names)
 
     @classmethod
     def _is_held(cls, name: str, user_id: str) -> bool:
-        claim = cls._find(name)
+        claim = cls.named(name)
         return claim is not None and claim.user_id == user_id
 
-    @classmethod
-    def release(cls, s3_key: str, file_id: str) -> None:
-        """Give up the claim on `s3_key` if it is the recording `file_id`'s."""
-        try:
-            with storage_failures():
-                cls(f"s3key#{s3_key}").delete(condition=cls.file_id == file_id)
-        except ConditionFailed:
-            return
+    def release_in(self, transaction: Transaction) -> None:
+        """Give up the claim as part of `transaction`, which fails when it is somebody else's."""
+        free_or_ours = Claim.claim.does_not_exist() | (Claim.user_id == self.user_id)
+        transaction.delete(self, condition=free_or_ours)
+
+    def release(self) -> None:
+        """Give up the claim if it is this recording's, so that the key or the phone's name is free again."""
+        with suppress(ConditionFailed), storage_failures():
+            self.delete(condition=Claim.file_id == self.file_id)
 
     def add_to(self, transaction: Transaction) -> None:
         """Take the claim as part of `transaction`, which fails when somebody has it."""

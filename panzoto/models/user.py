@@ -537,7 +537,7 @@ class User(StoredModel):
         def with_its_claim(transaction: Transaction) -> None:
             nonlocal claims
             if self.signs_in_by_openid:
-                Claim.release_in(transaction, self.openid_claim, self.user_id)
+                Claim(claim=self.openid_claim, user_id=self.user_id).release_in(transaction)
                 Attempts.hold_in(transaction, self.openid_claim)
             else:
                 claims = Claim.release_email_in(transaction, self.email, self.user_id)
