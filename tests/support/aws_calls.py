@@ -35,7 +35,7 @@ _FILLING_A_COPY = ("BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query"
 # The families of `X-Amz-Target`: IAM's name of the service, and the kind of resource in the policy.
 _FAMILIES = {
     "DynamoDB": ("dynamodb", ""),
-    "AmazonSQS": ("sqs", "queue"),
+    "AmazonSQS": ("sqs", ""),
     "secretsmanager": ("secretsmanager", "secret"),
     "AmazonEC2ContainerServiceV20141113": ("ecs", "web-tasks"),
 }
@@ -119,6 +119,8 @@ def permissions(environ: dict[str, Any], body: bytes, status: int) -> Iterator[t
         service, resource = _FAMILIES[family.partition("_")[0]]
         if service == "dynamodb":
             yield from _of_tables(operation, json.loads(body))
+        elif service == "sqs":
+            yield f"sqs:{operation}", _queue(json.loads(body))
         else:
             yield f"{service}:{operation}", resource
     elif "/ses/" in environ.get("HTTP_AUTHORIZATION", ""):
@@ -149,6 +151,12 @@ def _of_tables(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, s
 def _table(name: str, index: str = "") -> str:
     """Return the resource of a table or its index; restored ones are all of one kind."""
     return "copies" if "-restored-" in name else name + index
+
+
+def _queue(request: dict[str, Any]) -> str:
+    """Return the kind of a queue, by its name or its address."""
+    named = request.get("QueueName") or request["QueueUrl"]
+    return "dead-letter-queue" if named.endswith("-dead") else "queue"
 
 
 def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The stack of what must survive: tables, bucket, queue, key, trail, and the alarms that go with them.
 
-Tables, bucket and queue are those of `panzoto.operations.resources`, property by
+Tables, bucket and queue are those that `flask panzoto resources create` makes, property by
 property; a test compares the two.
 """
 
@@ -25,19 +25,21 @@ from deploy.aws.cloudformation.template import (
     when,
 )
 from panzoto.config import Settings
-from panzoto.operations.resources import (
+from panzoto.operations.bucket import (
     ENCRYPTION,
     LIFECYCLE_RULE,
     PUBLIC_ACCESS_BLOCK,
-    QUEUE_ATTRIBUTES,
     STALE_UPLOAD_DAYS,
-    TableDefinition,
     cors_rules,
+)
+from panzoto.operations.definitions import TableDefinition
+from panzoto.queues.queue_definition import (
+    QUEUE_ATTRIBUTES,
+    TRIES_OF_A_DAY,
+    dead_letter_name,
     queue_policy,
 )
 
-# A message that always fails is tried for a day, every `VisibilityTimeout` seconds, and then put aside.
-TRIES_OF_A_DAY = 86_400 // int(QUEUE_ATTRIBUTES["VisibilityTimeout"])
 TRAIL_DAYS = 400
 
 
@@ -83,6 +85,7 @@ def data_template(settings: Settings, definitions: list[TableDefinition]) -> Jso
                 "BucketName": ref("Bucket"),
                 "BucketArn": att("Bucket"),
                 "QueueArn": att("Queue"),
+                "DeadLetterQueueArn": att("DeadLetterQueue"),
                 "KeyArn": att("Key"),
                 "AlarmTopic": ref("AlarmTopic"),
             }.items()
@@ -221,7 +224,7 @@ def _queues(settings: Settings) -> Json:
         "DeadLetterQueue": resource(
             "SQS::Queue",
             {
-                "QueueName": f"{settings.events_queue}-dead",
+                "QueueName": dead_letter_name(settings.events_queue),
                 "MessageRetentionPeriod": attributes["MessageRetentionPeriod"],
                 "SqsManagedSseEnabled": True,
                 "Tags": TAGS,

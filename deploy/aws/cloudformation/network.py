@@ -90,7 +90,7 @@ def _group(whose: str, rules: list[Json]) -> Json:
     )
 
 
-def endpoints(settings: Settings, bucket_arn: Any, queue_arn: Any) -> Json:
+def endpoints(settings: Settings, bucket_arn: Any, queue_arns: list[Any]) -> Json:
     """Ways to DynamoDB, S3 and SQS inside AWS, which lead to this deployment's own resources only."""
     table = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
     names = [getattr(settings, f"{name}_table") for name in TABLES]
@@ -127,7 +127,7 @@ def endpoints(settings: Settings, bucket_arn: Any, queue_arn: Any) -> Json:
                 "SubnetIds": [ref("FirstSubnet"), ref("SecondSubnet")],
                 "SecurityGroupIds": [ref("EndpointGroup")],
                 "PrivateDnsEnabled": True,
-                "PolicyDocument": policy(["sqs:*"], [queue_arn]),
+                "PolicyDocument": policy(["sqs:*"], queue_arns),
             },
         ),
     }

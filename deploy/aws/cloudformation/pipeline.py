@@ -24,7 +24,8 @@ from deploy.aws.cloudformation.template import (
     sub,
 )
 from panzoto.config import Settings
-from panzoto.operations.resources import PUBLIC_ACCESS_BLOCK
+from panzoto.operations.bucket import PUBLIC_ACCESS_BLOCK
+from panzoto.queues.queue_definition import dead_letter_name
 
 ISSUER = "token.actions.githubusercontent.com"
 IMAGES_KEPT = 20
@@ -57,6 +58,9 @@ def pipeline_template(settings: Settings) -> Json:
         "bucket": sub("arn:${AWS::Partition}:s3:::${BucketName}"),
         "object": sub("arn:${AWS::Partition}:s3:::${BucketName}/*"),
         "queue": sub("arn:${AWS::Partition}:sqs:" + here + ":" + settings.events_queue),
+        "dead-letter-queue": sub(
+            "arn:${AWS::Partition}:sqs:" + here + ":" + dead_letter_name(settings.events_queue)
+        ),
     }
     stacks = [
         sub("arn:${AWS::Partition}:cloudformation:" + here + f":stack/panzoto-{name}/*")

@@ -18,6 +18,7 @@ from typing import Any
 
 from deploy.aws.cloudformation.template import Json, allow, document
 from panzoto.config import Settings
+from panzoto.queues.queue_definition import dead_letter_name
 
 TABLES = (
     "users",
@@ -60,7 +61,8 @@ ROLES: dict[str, dict[str, str]] = {
         "changes": "DeleteItem GetItem PutItem",
         "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
         "object": "AbortMultipartUpload DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
-        "queue": "DeleteMessage GetQueueUrl ReceiveMessage",
+        "queue": "ChangeMessageVisibility DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage",
+        "dead-letter-queue": "GetQueueUrl SendMessage",
     },
     # The daily `accounts sweep` and `recordings sweep --apply`.
     "sweep": {
@@ -111,6 +113,7 @@ ROLES: dict[str, dict[str, str]] = {
         " PutBucketNotification PutBucketPublicAccessBlock PutBucketVersioning PutEncryptionConfiguration"
         " PutLifecycleConfiguration",
         "queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl SetQueueAttributes",
+        "dead-letter-queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl",
     },
     # `flask panzoto resources prepare`, with which an upgrade looks whether the new release finds its tables.
     "upgrade": {**dict.fromkeys(TABLES, "DescribeTable"), "queue": "GetQueueUrl"},
@@ -134,6 +137,7 @@ SERVICES = {
     "bucket": "s3",
     "object": "s3",
     "queue": "sqs",
+    "dead-letter-queue": "sqs",
     "mail-identity": "ses",
     "secret": "secretsmanager",
     "web-tasks": "ecs",
@@ -181,6 +185,7 @@ def machine_policy(roles: Iterable[str], settings: Settings) -> Json:
         "bucket": bucket,
         "object": f"{bucket}/*",
         "queue": f"arn:aws:sqs:{where}:{settings.events_queue}",
+        "dead-letter-queue": f"arn:aws:sqs:{where}:{dead_letter_name(settings.events_queue)}",
         "mail-identity": f"arn:aws:ses:{where}:identity/*",
         "secret": f"arn:aws:secretsmanager:{where}:secret:panzoto/secret-key-*",
         "web-tasks": f"arn:aws:ecs:{where}:service/panzoto/panzoto-web",

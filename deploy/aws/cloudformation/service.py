@@ -57,7 +57,9 @@ def service_template(settings: Settings) -> Json:
         },
         "Resources": {
             **network.network(),
-            **network.endpoints(settings, imported("BucketArn"), imported("QueueArn")),
+            **network.endpoints(
+                settings, imported("BucketArn"), [imported("QueueArn"), imported("DeadLetterQueueArn")]
+            ),
             **network.load_balancer(PORT),
             **network.firewall(),
             **_logs(),
@@ -191,6 +193,7 @@ def _roles(settings: Settings) -> Json:
         "bucket": imported("BucketArn"),
         "object": sub("${Bucket}/*", Bucket=imported("BucketArn")),
         "queue": imported("QueueArn"),
+        "dead-letter-queue": imported("DeadLetterQueueArn"),
         "secret": ref("SecretKey"),
         "web-tasks": sub("arn:${AWS::Partition}:ecs:" + here + ":service/${Cluster}/panzoto-web"),
     }

@@ -1,19 +1,28 @@
-"""`flask panzoto backup restore` and `backup drill`: one script for the bad day, and for practising it."""
+"""`flask panzoto backup …`: proof that backups are good, and one script to restore or to practise it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from rich.table import Table
 
 from panzoto.errors import PanzotoError
 from panzoto.operations.application import services
+from panzoto.operations.backup import SETTLE_SECONDS, Backup, Verdict
+from panzoto.operations.command_group import Commands
+from panzoto.operations.command_output import show
+from panzoto.operations.resources import Resources
 from panzoto.operations.restoring import RESTORED, Outcome, Restoring
+from panzoto.operations.sweep_commands import hold, release
 from panzoto.operations.verification import verify_recordings
 from panzoto.services import Services
 
 HOLD = "restore"
+
+backup = Commands("backup", help="Backups: verify that they bring everything back.")
 
 
 def _moment(_context: click.Context, _parameter: click.Parameter, text: str) -> datetime:
@@ -49,7 +58,39 @@ PASSWORD_FILE = click.option(
 )
 
 
-@click.command()
+@backup.command("verify")
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this one; may be given again.")
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=SETTLE_SECONDS,
+    show_default=True,
+    help="Seconds to wait until the backups have reached what was looked at.",
+)
+def verify_backup(tables: tuple[str, ...], settle: float) -> None:
+    """Restore a copy of each table from its backup, compare it row by row, and delete the copy.
+
+    It is paid for as a restore and three scans of each table. The exit status
+    is 1 when a row of the copy is missing or not as it was.
+    """
+    settings = services().settings
+    known = Resources(settings).table_names
+    if unknown := set(tables) - set(known):
+        raise click.UsageError(
+            f"There is no table {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+        )
+    checker = Backup(settings.region, lambda line: click.echo(line, err=True), settle)
+    verdicts = [checker.verify(table) for table in tables or known]
+    show(_table_of(verdicts))
+    for verdict in verdicts:
+        for key in verdict.named:
+            click.echo(f"not as it was: {verdict.table} {key}")
+    if not all(verdict.is_good for verdict in verdicts):
+        raise SystemExit(1)
+    click.echo("Every row that did not change meanwhile came back as it was.")
+
+
+@backup.command()
 @TO
 @FOLDERS
 @SAMPLE
@@ -64,7 +105,7 @@ def restore(
 ) -> None:
     """Bring tables and folders back to a moment, beside what is there; prints the settings to change to."""
     password = _password(password_file)
-    _sweeps(context, "hold")
+    context.invoke(hold, name=HOLD)
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     opened = _open_sample(outcome, sample, password)
@@ -76,7 +117,7 @@ def restore(
         raise SystemExit(1)
 
 
-@click.command()
+@backup.command()
 @TO
 @FOLDERS
 @SAMPLE
@@ -91,17 +132,36 @@ def drill(
 ) -> None:
     """Do what `restore` does, and delete the copies again: a restore that was never tried is a hope."""
     password = _password(password_file)
-    _sweeps(context, "hold")
+    context.invoke(hold, name=HOLD)
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     try:
         opened = _open_sample(outcome, sample, password)
     finally:
         restoring.remove_copies(outcome)
-    _sweeps(context, "release")
+    context.invoke(release, name=HOLD)
     click.echo("The drill went well." if opened else "The drill failed: what was restored does not open.")
     if not opened:
         raise SystemExit(1)
+
+
+def _table_of(verdicts: Sequence[Verdict]) -> Table:
+    table = Table(
+        "Table",
+        "Restored to (UTC)",
+        "Same",
+        "Changed meanwhile",
+        "Missing",
+        "Different",
+        box=None,
+        pad_edge=False,
+    )
+    for verdict in verdicts:
+        moment = f"{verdict.restored_to:%Y-%m-%d %H:%M:%S}"
+        same = verdict.compared - verdict.missing - verdict.different
+        counts = (same, verdict.changed, verdict.missing, verdict.different)
+        table.add_row(verdict.table, moment, *map(str, counts))
+    return table
 
 
 def _password(file: Path | None) -> str:
@@ -109,21 +169,6 @@ def _password(file: Path | None) -> str:
         return file.read_text("utf-8").split("\n", 1)[0]
     password: str = click.prompt("Password of the sample's account", hide_input=True, err=True)
     return password
-
-
-def _sweeps(context: click.Context, verb: str) -> None:
-    """Hold the sweeps, or release them: what removes things must not work on half of what there was."""
-    backup = context.parent
-    panzoto = backup.parent if backup is not None else None
-    commands = panzoto.command if panzoto is not None else None
-    sweeps = commands.get_command(context, "sweeps") if isinstance(commands, click.Group) else None
-    found = sweeps.get_command(context, verb) if isinstance(sweeps, click.Group) else None
-    if found is None:
-        click.echo(
-            f"There is no command `sweeps {verb}` here: see to it yourself that no sweep runs meanwhile."
-        )
-        return
-    context.invoke(found, name=HOLD)
 
 
 def _restored(restoring: Restoring, moment: datetime, folders: tuple[str, ...]) -> Outcome:
