@@ -49,6 +49,9 @@ _BUCKET_CONFIGURATION = {
 }
 _BUCKET_LISTS = {"versions": "ListBucketVersions", "uploads": "ListBucketMultipartUploads"}
 
+# The service's own folders, as the policies name them; a stand-in's process loads nothing of the service.
+FOLDERS = ("users/", "audio_upload/", "sittings/", "aside/")
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -163,6 +166,9 @@ def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]
     method = environ["REQUEST_METHOD"]
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     _, _, s3_key = environ["PATH_INFO"].lstrip("/").partition("/")
+    if s3_key and not s3_key.startswith(FOLDERS):
+        # What lies beyond the service's folders is asked for in vain: AWS denies it, and that is no fault.
+        return
     if s3_key:
         yield f"s3:{_object_action(method, query)}", "object"
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
@@ -170,8 +176,10 @@ def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]
         if status == 404 and method in ("GET", "HEAD"):
             # Without this right, S3 says of an object that is not there that it is forbidden.
             yield "s3:ListBucket", "bucket"
-    else:
+    elif "versions" not in query:
         yield f"s3:{_bucket_action(method, query)}", "bucket"
+    elif query.get("prefix", [""])[0].startswith(FOLDERS):
+        yield "s3:ListBucketVersions", "folders"
 
 
 def _object_action(method: str, query: dict[str, list[str]]) -> str:

@@ -5,12 +5,16 @@ No sampled requests: they hold whole addresses, and an address of playback holds
 
 from __future__ import annotations
 
+import re
+
 from deploy.aws.cloudformation.template import TAGS, Json, att, ref, resource
+from panzoto.blueprints.guessing import guessable_calls
 
 # Calls of one address in five minutes, all of them and those at which passwords can be guessed.
 RATE = 3000
 SIGN_IN_RATE = 100
-SIGN_INS = ("/api/login", "/api/register", "/api/recover", "/api/password/", "/api/decrypt-audio")
+# As the service itself sees a path: decoded once, without empty and dotted segments.
+AS_SERVED = [{"Priority": 0, "Type": "URL_DECODE"}, {"Priority": 1, "Type": "NORMALIZE_PATH"}]
 TOO_MANY = '{"error": "Too many requests; please wait", "code": "too_many_requests", "request_id": ""}'
 
 
@@ -26,13 +30,12 @@ def firewall() -> Json:
 
 
 def _rules() -> Json:
-    sign_ins = {"OrStatement": {"Statements": [_begins(path) for path in SIGN_INS]}}
     properties = {
         "Name": "panzoto",
         "Scope": "REGIONAL",
         "DefaultAction": {"Allow": {}},
         "Rules": [
-            _rate("sign-ins", 0, SIGN_IN_RATE, sign_ins),
+            _rate("sign-ins", 0, SIGN_IN_RATE, _guessing()),
             _rate("all-calls", 1, RATE),
         ],
         "CustomResponseBodies": {"TooMany": {"ContentType": "APPLICATION_JSON", "Content": TOO_MANY}},
@@ -72,12 +75,48 @@ def _visible(name: str) -> Json:
     }
 
 
-def _begins(path: str) -> Json:
+def _guessing() -> Json:
+    """Return what is a call at which a password, a code or a key can be guessed, as the code has them."""
+    paths: dict[str, list[str]] = {}
+    for method, path in guessable_calls():
+        paths.setdefault(method, []).append(path)
+    return _any(
+        [_all([_is_method(method), _any([_is(path) for path in those])]) for method, those in paths.items()]
+    )
+
+
+def _any(statements: list[Json]) -> Json:
+    return {"OrStatement": {"Statements": statements}} if len(statements) > 1 else statements[0]
+
+
+def _all(statements: list[Json]) -> Json:
+    return {"AndStatement": {"Statements": statements}}
+
+
+def _is_method(method: str) -> Json:
+    return _byte_match({"Method": {}}, method, [{"Priority": 0, "Type": "NONE"}])
+
+
+def _is(path: str) -> Json:
+    """Return what is this very path; a parameter in it is any one segment."""
+    if "{" not in path:
+        return _byte_match({"UriPath": {}}, path, AS_SERVED)
+    pattern = re.sub(r"\{\w+\}", "[^/]+", path)
+    return {
+        "RegexMatchStatement": {
+            "FieldToMatch": {"UriPath": {}},
+            "RegexString": f"^{pattern}$",
+            "TextTransformations": AS_SERVED,
+        }
+    }
+
+
+def _byte_match(field: Json, text: str, transformations: list[Json]) -> Json:
     return {
         "ByteMatchStatement": {
-            "FieldToMatch": {"UriPath": {}},
-            "PositionalConstraint": "STARTS_WITH",
-            "SearchString": path,
-            "TextTransformations": [{"Priority": 0, "Type": "NORMALIZE_PATH"}],
+            "FieldToMatch": field,
+            "PositionalConstraint": "EXACTLY",
+            "SearchString": text,
+            "TextTransformations": transformations,
         }
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.aws.cloudformation.policy import TABLES
+from deploy.aws.cloudformation.policy import TABLES, objects
 from deploy.aws.cloudformation.template import TAGS, Json, allow, document, ref, resource, sub
 from panzoto.config import Settings
 
@@ -15,7 +15,7 @@ EVERYWHERE = "0.0.0.0/0"
 
 
 def network() -> Json:
-    """The network in two zones. Tasks have addresses, at which only the load balancer reaches them."""
+    """The network in two zones. Tasks have addresses, at which the load balancer alone reaches the web's."""
     return {
         "Vpc": _vpc(),
         "Gateway": resource("EC2::InternetGateway", {"Tags": TAGS}),
@@ -32,7 +32,12 @@ def network() -> Json:
             "The load balancer", [_from(443, CidrIp=EVERYWHERE), _from(80, CidrIp=EVERYWHERE)]
         ),
         "TaskGroup": _group("Tasks", [_from(5000, SourceSecurityGroupId=ref("BalancerGroup"))]),
-        "EndpointGroup": _group("Endpoints", [_from(443, SourceSecurityGroupId=ref("TaskGroup"))]),
+        # Nobody has anything to say to these.
+        "WorkerGroup": _group("Workers and sweeps", []),
+        "EndpointGroup": _group(
+            "Endpoints",
+            [_from(443, SourceSecurityGroupId=ref(name)) for name in ("TaskGroup", "WorkerGroup")],
+        ),
     }
 
 
@@ -93,10 +98,9 @@ def endpoints(settings: Settings, bucket_arn: Any, queue_arns: list[Any]) -> Jso
     tables = [sub(f"{table}{name}{index}") for name in names for index in ("", "/index/*")]
     # The layers of images lie in a bucket of AWS's own.
     layers = sub("arn:${AWS::Partition}:s3:::prod-${AWS::Region}-starport-layer-bucket/*")
-    objects = sub("${Bucket}/*", Bucket=bucket_arn)
     return {
         "DynamoEndpoint": _gateway("dynamodb", ["dynamodb:*"], tables),
-        "S3Endpoint": _gateway("s3", ["s3:*"], [bucket_arn, objects, layers]),
+        "S3Endpoint": _gateway("s3", ["s3:*"], [bucket_arn, *objects(bucket_arn), layers]),
         "QueueEndpoint": _interface("sqs", ["sqs:*"], queue_arns),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy.aws.cloudformation.boundary import BOUNDARY, BOUNDED, boundary
 from deploy.aws.cloudformation.policy import statements
 from deploy.aws.cloudformation.template import (
     FORMAT,
@@ -40,7 +41,6 @@ BUILT_WITH = (
     "ecs",
     "elasticloadbalancing",
     "kms",
-    "lambda",
     "logs",
     "s3",
     "scheduler",
@@ -49,21 +49,26 @@ BUILT_WITH = (
     "sqs",
     "wafv2",
 )
-ROLE_MAKING = (
+# What gives a role rights: only to one that has the boundary. To take the boundary off is nobody's right.
+GIVING_RIGHTS = (
     "AttachRolePolicy",
     "CreateRole",
-    "DeleteRole",
     "DeleteRolePolicy",
     "DetachRolePolicy",
+    "PutRolePermissionsBoundary",
+    "PutRolePolicy",
+)
+KEEPING_ROLES = (
+    "DeleteRole",
     "GetRole",
     "GetRolePolicy",
-    "PassRole",
-    "PutRolePolicy",
     "TagRole",
     "UntagRole",
     "UpdateAssumeRolePolicy",
     "UpdateRole",
 )
+# Whom the service's roles are lent to.
+BORROWERS = ["ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com"]
 
 
 def pipeline_template(settings: Settings) -> Json:
@@ -79,6 +84,7 @@ def pipeline_template(settings: Settings) -> Json:
             ),
             "Images": _images(),
             "Templates": _templates(),
+            "Boundary": boundary(settings),
             "DeployRole": _deploy_role(settings),
             "BuilderRole": _builder_role(),
         },
@@ -149,7 +155,6 @@ def _arns(settings: Settings) -> dict[str, Any]:
     return {
         "table": lambda name: sub("arn:${AWS::Partition}:dynamodb:" + HERE + ":table/" + name),
         "bucket": sub("arn:${AWS::Partition}:s3:::${BucketName}"),
-        "object": sub("arn:${AWS::Partition}:s3:::${BucketName}/*"),
         "queue": sub(queue + settings.events_queue),
         "dead-letter-queue": sub(queue + dead_letter_name(settings.events_queue)),
     }
@@ -163,11 +168,18 @@ def _stacks() -> list[Json]:
 def _builder_role() -> Json:
     """The role as which CloudFormation makes what is in the templates."""
     account = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/"
+    roles = sub(account + BOUNDED)
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}
+    lent = {"StringEquals": {"iam:PassedToService": BORROWERS}}
     return role(
         "cloudformation.amazonaws.com",
         [
             allow([f"{name}:*" for name in BUILT_WITH], "*"),
-            allow([f"iam:{name}" for name in ROLE_MAKING], sub(account + "panzoto-*")),
+            # Somebody else's function may have rights of its own.
+            allow(["lambda:*"], sub("arn:${AWS::Partition}:lambda:" + HERE + ":function:panzoto-*")),
+            allow([f"iam:{name}" for name in GIVING_RIGHTS], roles, Condition=bounded),
+            allow([f"iam:{name}" for name in KEEPING_ROLES], roles),
+            allow(["iam:PassRole"], roles, Condition=lent),
             allow(["iam:CreateServiceLinkedRole"], sub(account + "aws-service-role/*")),
         ],
         RoleName="panzoto-cloudformation",

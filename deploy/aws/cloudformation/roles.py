@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.aws.cloudformation.policy import statements
+from deploy.aws.cloudformation.boundary import BOUNDARY
+from deploy.aws.cloudformation.policy import objects, statements
 from deploy.aws.cloudformation.template import Json, allow, att, document, imported, ref, resource, role, sub
 from panzoto.config import Settings
 
@@ -17,22 +18,27 @@ def roles(settings: Settings) -> Json:
     """Return every role of the service stack."""
     arns = _arns()
     return {
-        "WebRole": role(TASKS, statements("web", arns, settings)),
+        "WebRole": _bounded(TASKS, statements("web", arns, settings)),
         "WebMail": _web_mail(arns, settings),
         "WebTraces": _web_traces(),
-        "EventsRole": role(TASKS, statements("events", arns, settings)),
-        "SweepRole": role(TASKS, statements("sweep", arns, settings)),
+        "EventsRole": _bounded(TASKS, statements("events", arns, settings)),
+        "SweepRole": _bounded(TASKS, statements("sweep", arns, settings)),
         "ExecutionRole": _execution_role(),
         "RotationRole": _rotation_role(arns, settings),
         "SchedulerRole": _scheduler_role(),
     }
 
 
+def _bounded(service: str, rights: list[Json]) -> Json:
+    """A role that can do no more than the boundary allows, whatever somebody writes into it later."""
+    return role(service, rights, PermissionsBoundary=BOUNDARY)
+
+
 def _arns() -> dict[str, Any]:
     return {
         "table": lambda name: sub("arn:${AWS::Partition}:dynamodb:" + HERE + ":table/" + name),
         "bucket": imported("BucketArn"),
-        "object": sub("${Bucket}/*", Bucket=imported("BucketArn")),
+        "object": objects(imported("BucketArn")),
         "queue": imported("QueueArn"),
         "dead-letter-queue": imported("DeadLetterQueueArn"),
         "secret": ref("SecretKey"),
@@ -64,7 +70,7 @@ def _execution_role() -> Json:
     fetch = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     images = sub("arn:${AWS::Partition}:ecr:" + HERE + ":repository/panzoto")
     logs = [att(f"{name.capitalize()}Logs") for name in ("web", "events", "sweep")]
-    return role(
+    return _bounded(
         TASKS,
         [
             allow(["ecr:GetAuthorizationToken"], "*"),
@@ -78,14 +84,14 @@ def _execution_role() -> Json:
 def _rotation_role(arns: dict[str, Any], settings: Settings) -> Json:
     # Lambda's own, for what the function prints.
     logs = allow(WRITE_LOGS, att("RotationLogs"))
-    return role("lambda.amazonaws.com", [*statements("rotation", arns, settings), logs])
+    return _bounded("lambda.amazonaws.com", [*statements("rotation", arns, settings), logs])
 
 
 def _scheduler_role() -> Json:
     sweeps = sub("arn:${AWS::Partition}:ecs:" + HERE + ":task-definition/panzoto-sweep:*")
     on_cluster = {"ArnEquals": {"ecs:cluster": att("Cluster")}}
     to_tasks = {"StringEquals": {"iam:PassedToService": TASKS}}
-    return role(
+    return _bounded(
         "scheduler.amazonaws.com",
         [
             allow(["ecs:RunTask"], sweeps, Condition=on_cluster),

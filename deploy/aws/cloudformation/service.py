@@ -317,12 +317,12 @@ def _tasks(settings: Settings) -> Json:
     }
 
 
-def _placement() -> Json:
-    """Where tasks live: in public subnets, so that no NAT has to be paid for, and reached by nobody."""
+def _placement(group: str = "WorkerGroup") -> Json:
+    """Where tasks live: in public subnets, so that no NAT has to be paid for, and reached by nobody else."""
     return {
         "AwsvpcConfiguration": {
             "AssignPublicIp": "ENABLED",
-            "SecurityGroups": [ref("TaskGroup")],
+            "SecurityGroups": [ref(group)],
             "Subnets": [ref("FirstSubnet"), ref("SecondSubnet")],
         }
     }
@@ -354,6 +354,7 @@ def _web_service() -> Json:
         DesiredCount=ref("LeastTasks"),
         DeploymentConfiguration=ROLLING,
         HealthCheckGracePeriodSeconds=90,
+        NetworkConfiguration=_placement("TaskGroup"),
         LoadBalancers=[balanced],
     )
 
