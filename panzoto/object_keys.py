@@ -21,6 +21,7 @@ PLANS = "sittings/"
 ASIDE = "aside/"
 # Where phones put recordings, recorded here or not.
 RECORDINGS = (UPLOADS, EARLIER_UPLOADS)
+FOLDERS = (*RECORDINGS, PLANS, ASIDE)
 # S3's own limit (User Guide, "Naming Amazon S3 objects").
 LONGEST_KEY_BYTES = 1024
 
@@ -66,6 +67,11 @@ def owner_of(s3_key: str) -> str | None:
     folder, _, rest = s3_key.partition("/")
     user_id, slash, _ = rest.partition("/")
     return user_id if slash and user_id and f"{folder}/" in RECORDINGS else None
+
+
+def is_within_reach(s3_key: str) -> bool:
+    """Whether the key lies in a folder of the service; its rights in AWS need not reach beyond these."""
+    return s3_key.startswith(FOLDERS)
 
 
 def lies_in_folder_of(s3_key: str, user_id: str) -> bool:

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from panzoto import object_keys
 from panzoto.errors import ObjectChanged, ObjectNotFound, PanzotoError, Unavailable
 from panzoto.telemetry import tracing
 
@@ -161,7 +162,7 @@ class Storage:
         try:
             answer = self._client.head_object(Bucket=self.bucket, Key=version.s3_key, IfMatch=version.etag)
         except REFUSALS as error:
-            raise _translated(error) from error
+            raise _translated(error, version.s3_key) from error
         if answer["ETag"] != version.etag:
             raise ObjectChanged()
 
@@ -223,7 +224,7 @@ class Storage:
         try:
             answer = self._client.head_object(Bucket=self.bucket, Key=s3_key)
         except REFUSALS as error:
-            raise _translated(error) from error
+            raise _translated(error, s3_key) from error
         return ObjectVersion(s3_key, answer["ETag"], int(answer["ContentLength"]))
 
     def begin_parts(self, s3_key: str) -> str:
@@ -273,11 +274,14 @@ class Storage:
     def remove(self, s3_key: str) -> tuple[int, int]:
         """Remove the object under exactly `s3_key` with every version, marker and unfinished upload.
 
-        Returns how many were removed and how many S3 would not remove.
+        Returns how many were removed and how many S3 would not remove. Beyond
+        the service's rights there is nothing to remove.
         """
         try:
             return self._remove_where(s3_key, lambda key: key == s3_key, exact=True)
         except REFUSALS as error:
+            if _is_beyond_reach(error, s3_key):
+                return 0, 0
             raise _unavailable(error) from error
 
     def remove_folder(self, prefix: str, is_spared: Callable[[str], bool]) -> None:
@@ -371,9 +375,9 @@ class Storage:
             if not self._is_copy(entry, s3_key):
                 raise ObjectChanged()
         except BREAKS as error:
-            raise _translated(error) from error
+            raise _translated(error, entry.s3_key) from error
         except (ClientError, ResponseParserError) as error:
-            raise _translated(error) from error
+            raise _translated(error, entry.s3_key) from error
 
     def _copied(self, entry: ListedEntry) -> dict[str, Any]:
         source = {"Bucket": self.bucket, "Key": entry.s3_key, **entry.exact}
@@ -449,7 +453,7 @@ class Storage:
         try:
             return self._client.get_object(Bucket=self.bucket, Key=s3_key, **how)
         except REFUSALS as error:
-            raise _translated(error) from error
+            raise _translated(error, s3_key) from error
 
 
 class StoredObject:
@@ -630,7 +634,15 @@ def _total_size(answer: Any) -> int:
     return int(content_range.rpartition("/")[2]) if content_range else int(answer["ContentLength"])
 
 
-def _translated(error: Exception) -> Exception:
+def _is_beyond_reach(error: Exception, s3_key: str) -> bool:
+    """Whether S3 refused a key that the service's rights need not reach: for us, nothing lies there."""
+    refused = isinstance(error, ClientError) and _code(error) in ("AccessDenied", "Forbidden", "403")
+    return refused and not object_keys.is_within_reach(s3_key)
+
+
+def _translated(error: Exception, s3_key: str) -> Exception:
+    if _is_beyond_reach(error, s3_key):
+        return ObjectNotFound()
     if isinstance(error, ClientError):
         code = _code(error)
         if code in ("NoSuchKey", "NoSuchVersion", "NotFound", "404"):

@@ -36,7 +36,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("panzoto.mail",),
     ("panzoto.removal",),
     ("panzoto.models",),
-    ("panzoto.storage", "panzoto.cursors"),
+    ("panzoto.storage", "panzoto.cursors", "panzoto.queues"),
     ("panzoto.media", "panzoto.auth"),
     ("panzoto.crypto",),
     ("panzoto.object_keys",),
@@ -47,10 +47,11 @@ HOUSE: tuple[tuple[str, ...], ...] = (
 OWNERS: dict[str, set[str]] = {
     "boto3": {
         "panzoto.storage",  # S3
-        "panzoto.operations.resources",  # the tables, the bucket and the queue themselves
+        "panzoto.operations.tables",  # the tables themselves
+        "panzoto.operations.bucket",  # the bucket itself
         "panzoto.operations.backup",  # copies of the tables
         "panzoto.mail.post",  # SES
-        "panzoto.recordings.bucket_events",  # SQS
+        "panzoto.queues.queue",  # SQS
         "deploy.aws.removal",
         "deploy.aws.writers",
         "deploy.aws.cloudformation.rotation",
@@ -58,9 +59,12 @@ OWNERS: dict[str, set[str]] = {
     "botocore": {
         "panzoto.storage",
         "panzoto.operations.resources",
+        "panzoto.operations.resource_states",
+        "panzoto.operations.tables",
+        "panzoto.operations.bucket",
         "panzoto.operations.backup",
         "panzoto.mail.post",
-        "panzoto.recordings.bucket_events",
+        "panzoto.queues.queue",
         "panzoto.models",
         "panzoto.host.aws_credentials",
         "deploy.aws.removal",
@@ -68,7 +72,7 @@ OWNERS: dict[str, set[str]] = {
     },
     "pynamodb": {
         "panzoto.models",
-        "panzoto.operations.resources",
+        "panzoto.operations.definitions",
         "panzoto.recordings.ledger",
         "panzoto.recordings.ownership",
     },

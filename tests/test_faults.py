@@ -561,6 +561,20 @@ class TestS3:
             assert int(answer.headers["Retry-After"]) > 0
             proxy.clear()
 
+    def test_a_key_beyond_the_rights_of_the_service_is_an_object_that_is_not_there(
+        self, proxy: FaultProxy, modern: Person
+    ) -> None:
+        """A role need not reach beyond the service's own folders; these it must reach."""
+        name = f"{uuid.uuid4().hex}.3gp"
+        denied = Answer.s3(403, "AccessDenied")
+        proxy.add(Fault(denied, where=lambda request: request.path.endswith(name)))
+        beyond, within = f"elsewhere/{name}", f"users/{modern.account['user_id']}/{name}"
+        for s3_key in (beyond, within):
+            assert modern.post("/api/audio-file", s3_key=s3_key).status_code == 201
+        answer = modern.post("/api/decrypt-audio", password=PASSWORD, s3_key=beyond)
+        assert (answer.status_code, answer.json()["code"]) == (404, "object_not_found")
+        check_unavailable(modern.post("/api/decrypt-audio", password=PASSWORD, s3_key=within))
+
     def test_an_s3_that_hangs(self, proxy: FaultProxy, person: Person) -> None:
         proxy.add(Fault(Hang(), **of_object(person)))
         check_unavailable(person.decrypt())

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from email.utils import parseaddr
 
 import click
-from flask.cli import AppGroup
 
-from panzoto.errors import PanzotoError
+from panzoto.errors import PanzotoError, UserNotFound
 from panzoto.models import User
 from panzoto.models.attributes import rfc3339
 from panzoto.operations.application import services
+from panzoto.operations.command_group import Commands
 from panzoto.operations.helpdesk import Found, Helpdesk
 
-accounts = AppGroup("accounts", help="Accounts: find, lock and unlock one; finish what was interrupted.")
+accounts = Commands("accounts", help="Accounts: find, lock and unlock one; finish what was interrupted.")
+log = logging.getLogger(__name__)
 WHO = click.argument("who", metavar="ADDRESS")
 
 
@@ -22,12 +24,8 @@ WHO = click.argument("who", metavar="ADDRESS")
 @WHO
 def find(who: str) -> None:
     """Show the account of ADDRESS (or of an id): state, usage, sessions. Its owner sees that you looked."""
-    try:
-        desk = Helpdesk(services().sessions)
-        shown = [desk.look_up(user) for user in desk.find(_meant(who))]
-    except PanzotoError as error:
-        raise click.ClickException(f"{_plain(who)}: {error.sentence}") from error
-    for found in shown:
+    desk = Helpdesk(services().sessions)
+    for found in [desk.look_up(user) for user in _all_of(who)]:
         click.echo("\n".join(_lines(found)))
 
 
@@ -36,10 +34,7 @@ def find(who: str) -> None:
 def lock(who: str) -> None:
     """Keep everybody out of the account of ADDRESS (or an id), and end its sessions. Nothing is removed."""
     user = _the_one(who)
-    try:
-        locked = Helpdesk(services().sessions).lock(user)
-    except PanzotoError as error:
-        raise click.ClickException(error.sentence) from error
+    locked = Helpdesk(services().sessions).lock(user)
     click.echo(f"{user.user_id}: {'locked' if locked else 'was locked already'}; its sessions have ended.")
 
 
@@ -48,10 +43,7 @@ def lock(who: str) -> None:
 def unlock(who: str) -> None:
     """Let the account of ADDRESS (or of an id) be used again. Its owner signs in anew."""
     user = _the_one(who)
-    try:
-        unlocked = Helpdesk(services().sessions).unlock(user)
-    except PanzotoError as error:
-        raise click.ClickException(error.sentence) from error
+    unlocked = Helpdesk(services().sessions).unlock(user)
     click.echo(f"{user.user_id}: {'unlocked' if unlocked else 'was not locked'}.")
 
 
@@ -60,19 +52,39 @@ def unlock(who: str) -> None:
 def end_sessions(who: str) -> None:
     """End every session of the account of ADDRESS (or an id). Its password goes on being good."""
     user = _the_one(who)
-    try:
-        ended = Helpdesk(services().sessions).end_sessions(user)
-    except PanzotoError as error:
-        raise click.ClickException(error.sentence) from error
+    ended = Helpdesk(services().sessions).end_sessions(user)
     click.echo(f"{user.user_id}: {ended} sessions ended.")
+
+
+@accounts.command()
+def sweep() -> None:
+    """Finish the deletion of accounts that was interrupted. Run it daily; safe to repeat."""
+    deletion = services().deletion
+    ended: list[bool] = []
+    try:
+        ended.extend(map(deletion.run_or_log, User.all_being_deleted()))
+    except PanzotoError as error:
+        log.warning("deletion_interrupted", extra={"code": error.code, "row": getattr(error, "row", "")})
+        raise
+    finally:
+        click.echo(f"{ended.count(True)} deletions finished")
+    if not all(ended):
+        raise click.ClickException(
+            f"{ended.count(False)} could not be finished; the log says why. Run it again."
+        )
+
+
+def _all_of(who: str) -> list[User]:
+    """Return the accounts that may be meant, at least one."""
+    try:
+        return Helpdesk(services().sessions).find(_meant(who))
+    except UserNotFound as error:
+        raise click.ClickException(f"{_plain(who)}: {error.sentence}") from error
 
 
 def _the_one(who: str) -> User:
     """Return the one account that is meant; the caller is told the ids where there are several."""
-    try:
-        found = Helpdesk(services().sessions).find(_meant(who))
-    except PanzotoError as error:
-        raise click.ClickException(f"{_plain(who)}: {error.sentence}") from error
+    found = _all_of(who)
     if len(found) > 1:
         ids = ", ".join(user.user_id for user in found)
         raise click.ClickException(f"{_plain(who)} is the address of several accounts; give the id: {ids}")

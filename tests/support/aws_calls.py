@@ -35,7 +35,7 @@ _FILLING_A_COPY = ("BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query"
 # The families of `X-Amz-Target`: IAM's name of the service, and the kind of resource in the policy.
 _FAMILIES = {
     "DynamoDB": ("dynamodb", ""),
-    "AmazonSQS": ("sqs", "queue"),
+    "AmazonSQS": ("sqs", ""),
     "secretsmanager": ("secretsmanager", "secret"),
     "AmazonEC2ContainerServiceV20141113": ("ecs", "web-tasks"),
 }
@@ -48,6 +48,9 @@ _BUCKET_CONFIGURATION = {
     "notification": "BucketNotification",
 }
 _BUCKET_LISTS = {"versions": "ListBucketVersions", "uploads": "ListBucketMultipartUploads"}
+
+# The service's own folders, as the policies name them; a stand-in's process loads nothing of the service.
+FOLDERS = ("users/", "audio_upload/", "sittings/", "aside/")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -119,6 +122,8 @@ def permissions(environ: dict[str, Any], body: bytes, status: int) -> Iterator[t
         service, resource = _FAMILIES[family.partition("_")[0]]
         if service == "dynamodb":
             yield from _of_tables(operation, json.loads(body))
+        elif service == "sqs":
+            yield f"sqs:{operation}", _queue(json.loads(body))
         else:
             yield f"{service}:{operation}", resource
     elif "/ses/" in environ.get("HTTP_AUTHORIZATION", ""):
@@ -151,10 +156,19 @@ def _table(name: str, index: str = "") -> str:
     return "copies" if "-restored-" in name else name + index
 
 
+def _queue(request: dict[str, Any]) -> str:
+    """Return the kind of a queue, by its name or its address."""
+    named = request.get("QueueName") or request["QueueUrl"]
+    return "dead-letter-queue" if named.endswith("-dead") else "queue"
+
+
 def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]]:
     method = environ["REQUEST_METHOD"]
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     _, _, s3_key = environ["PATH_INFO"].lstrip("/").partition("/")
+    if s3_key and not s3_key.startswith(FOLDERS):
+        # What lies beyond the service's folders is asked for in vain: AWS denies it, and that is no fault.
+        return
     if s3_key:
         yield f"s3:{_object_action(method, query)}", "object"
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
@@ -162,8 +176,10 @@ def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]
         if status == 404 and method in ("GET", "HEAD"):
             # Without this right, S3 says of an object that is not there that it is forbidden.
             yield "s3:ListBucket", "bucket"
-    else:
+    elif "versions" not in query:
         yield f"s3:{_bucket_action(method, query)}", "bucket"
+    elif query.get("prefix", [""])[0].startswith(FOLDERS):
+        yield "s3:ListBucketVersions", "folders"
 
 
 def _object_action(method: str, query: dict[str, list[str]]) -> str:

@@ -1,6 +1,6 @@
 """The stack of what must survive: tables, bucket, queue, key, trail, and the alarms that go with them.
 
-Tables, bucket and queue are those of `panzoto.operations.resources`, property by
+Tables, bucket and queue are those that `flask panzoto resources create` makes, property by
 property; a test compares the two.
 """
 
@@ -25,20 +25,24 @@ from deploy.aws.cloudformation.template import (
     when,
 )
 from panzoto.config import Settings
-from panzoto.operations.resources import (
+from panzoto.operations.bucket import (
     ENCRYPTION,
     LIFECYCLE_RULE,
     PUBLIC_ACCESS_BLOCK,
-    QUEUE_ATTRIBUTES,
     STALE_UPLOAD_DAYS,
-    TableDefinition,
     cors_rules,
+)
+from panzoto.operations.definitions import TableDefinition
+from panzoto.queues.queue_definition import (
+    QUEUE_ATTRIBUTES,
+    RETENTION,
+    TRIES_OF_A_DAY,
+    dead_letter_name,
     queue_policy,
 )
 
-# A message that always fails is tried for a day, every `VisibilityTimeout` seconds, and then put aside.
-TRIES_OF_A_DAY = 86_400 // int(QUEUE_ATTRIBUTES["VisibilityTimeout"])
 TRAIL_DAYS = 400
+OWNERSHIP = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
 def logical_name(table: str) -> str:
@@ -52,41 +56,57 @@ def data_template(settings: Settings, definitions: list[TableDefinition]) -> Jso
     return {
         "AWSTemplateFormatVersion": FORMAT,
         "Description": "Panzoto: tables, bucket, queue, key, trail, alarms. Kept when the stack goes.",
-        "Parameters": {
-            "BucketName": parameter(
-                "The bucket of the recordings, S3_BUCKET; no other account may have one of this name.",
-                AllowedPattern="[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
-            ),
-            "CorsOrigins": parameter(
-                "Origins whose pages may use presigned URLs, as in CORS_ORIGINS; empty for none.",
-                "CommaDelimitedList",
-                Default="",
-            ),
-            "AlarmEmail": parameter("Who is told of alarms; empty for nobody.", Default=""),
-        },
+        "Parameters": _parameters(),
         "Conditions": {
             "HasOrigins": {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", ref("CorsOrigins")]}, ""]}]},
             "HasAlarmEmail": {"Fn::Not": [{"Fn::Equals": [ref("AlarmEmail"), ""]}]},
         },
         "Resources": {
             **tables,
-            **_bucket(),
-            **_queues(settings),
-            **_key(),
-            **_trail(),
+            "Bucket": _bucket(),
+            "BucketPolicy": _bucket_policy(),
+            "Queue": _queue(settings),
+            "DeadLetterQueue": _dead_letter_queue(settings),
+            "QueuePolicy": _queue_policy(),
+            "Key": _key(),
+            "KeyAlias": resource("KMS::Alias", {"AliasName": "alias/panzoto", "TargetKeyId": ref("Key")}),
+            "TrailBucket": _trail_bucket(),
+            "TrailBucketPolicy": _trail_bucket_policy(),
+            "Trail": _trail(),
             **watching.topic(),
             **watching.data_alarms([*tables], settings),
         },
-        "Outputs": {
-            name: {"Value": value, "Export": {"Name": sub("${AWS::StackName}-" + name)}}
-            for name, value in {
-                "BucketName": ref("Bucket"),
-                "BucketArn": att("Bucket"),
-                "QueueArn": att("Queue"),
-                "KeyArn": att("Key"),
-                "AlarmTopic": ref("AlarmTopic"),
-            }.items()
-        },
+        "Outputs": _exports(
+            BucketName=ref("Bucket"),
+            BucketArn=att("Bucket"),
+            QueueArn=att("Queue"),
+            DeadLetterQueueArn=att("DeadLetterQueue"),
+            KeyArn=att("Key"),
+            AlarmTopic=ref("AlarmTopic"),
+        ),
+    }
+
+
+def _parameters() -> Json:
+    return {
+        "BucketName": parameter(
+            "The bucket of the recordings, S3_BUCKET; no other account may have one of this name.",
+            AllowedPattern="[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+        ),
+        "CorsOrigins": parameter(
+            "Origins whose pages may use presigned URLs, as in CORS_ORIGINS; empty for none.",
+            "CommaDelimitedList",
+            Default="",
+        ),
+        "AlarmEmail": parameter("Who is told of alarms; empty for nobody.", Default=""),
+    }
+
+
+def _exports(**values: Json) -> Json:
+    """Return outputs that the service stack imports by their names."""
+    return {
+        name: {"Value": value, "Export": {"Name": sub("${AWS::StackName}-" + name)}}
+        for name, value in values.items()
     }
 
 
@@ -97,35 +117,39 @@ def existing(template: Json, names: list[str], bucket: str) -> tuple[Json, list[
     are the names of tables, or "Bucket", which is called `bucket`. The next update of the stack, with
     the whole template, adds the rest. Raises `KeyError` for another name.
     """
-    kept = {}
-    for name in [name if name == "Bucket" else logical_name(name) for name in names]:
-        found = template["Resources"][name]
-        # The queue is not there yet.
-        without = {
-            key: value for key, value in found["Properties"].items() if key != "NotificationConfiguration"
-        }
-        kept[name] = {key: value for key, value in found.items() if key != "DependsOn"} | {
-            "Properties": without
-        }
-    wanted = ("BucketName", "CorsOrigins") if "Bucket" in kept else ()
-    only = {
+    wanted = [name if name == "Bucket" else logical_name(name) for name in names]
+    kept = {name: _importable(template["Resources"][name]) for name in wanted}
+    return _import_template(template, kept), [_identified(name, one, bucket) for name, one in kept.items()]
+
+
+def _importable(found: Json) -> Json:
+    """Return a resource without what is not there yet: the queue, and what waits for it."""
+    properties = found["Properties"]
+    without = {key: value for key, value in properties.items() if key != "NotificationConfiguration"}
+    return {key: value for key, value in found.items() if key != "DependsOn"} | {"Properties": without}
+
+
+def _import_template(template: Json, kept: Json) -> Json:
+    """Return a template of nothing but `kept`; only the bucket needs parameters."""
+    of_bucket: Json = {
+        "Parameters": {name: template["Parameters"][name] for name in ("BucketName", "CorsOrigins")},
+        "Conditions": {"HasOrigins": template["Conditions"]["HasOrigins"]},
+    }
+    return {
         "AWSTemplateFormatVersion": FORMAT,
         "Description": template["Description"],
-        **({"Parameters": {name: template["Parameters"][name] for name in wanted}} if wanted else {}),
-        **({"Conditions": {"HasOrigins": template["Conditions"]["HasOrigins"]}} if wanted else {}),
+        **(of_bucket if "Bucket" in kept else {}),
         "Resources": kept,
     }
-    identified = [
-        {
-            "ResourceType": one["Type"],
-            "LogicalResourceId": name,
-            "ResourceIdentifier": (
-                {"BucketName": bucket} if name == "Bucket" else {"TableName": one["Properties"]["TableName"]}
-            ),
-        }
-        for name, one in kept.items()
-    ]
-    return only, identified
+
+
+def _identified(name: str, one: Json, bucket: str) -> Json:
+    table = one["Properties"].get("TableName")
+    return {
+        "ResourceType": one["Type"],
+        "LogicalResourceId": name,
+        "ResourceIdentifier": {"BucketName": bucket} if name == "Bucket" else {"TableName": table},
+    }
 
 
 def _table(definition: TableDefinition) -> Json:
@@ -147,19 +171,16 @@ def _table(definition: TableDefinition) -> Json:
 
 
 def _bucket() -> Json:
-    rule = cors_rules(ref("CorsOrigins"))[0]
-    rule["MaxAge"] = rule.pop("MaxAgeSeconds")
-    rule["ExposedHeaders"] = rule.pop("ExposeHeaders")
     default = ENCRYPTION["Rules"][0]["ApplyServerSideEncryptionByDefault"]
-    bucket = {
+    properties = {
         "BucketName": ref("BucketName"),
         "VersioningConfiguration": {"Status": "Enabled"},
         "BucketEncryption": {
             "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": default}]
         },
         "PublicAccessBlockConfiguration": PUBLIC_ACCESS_BLOCK,
-        "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-        "CorsConfiguration": when("HasOrigins", {"CorsRules": [rule]}, NOTHING),
+        "OwnershipControls": OWNERSHIP,
+        "CorsConfiguration": when("HasOrigins", {"CorsRules": [_cors_rule()]}, NOTHING),
         "LifecycleConfiguration": {
             "Rules": [
                 {
@@ -174,15 +195,21 @@ def _bucket() -> Json:
         },
         "Tags": TAGS,
     }
-    return {
-        # S3 asks the queue whether it may write before it accepts the notification.
-        "Bucket": resource("S3::Bucket", bucket, DependsOn="QueuePolicy", **RETAIN),
-        "BucketPolicy": resource(
-            "S3::BucketPolicy",
-            {"Bucket": ref("Bucket"), "PolicyDocument": document(_tls_only("Bucket"))},
-            **RETAIN,
-        ),
-    }
+    # S3 asks the queue whether it may write before it accepts the notification.
+    return resource("S3::Bucket", properties, DependsOn="QueuePolicy", **RETAIN)
+
+
+def _cors_rule() -> Json:
+    """Return the rule of `cors_rules` by CloudFormation's names."""
+    rule = cors_rules(ref("CorsOrigins"))[0]
+    rule["MaxAge"] = rule.pop("MaxAgeSeconds")
+    rule["ExposedHeaders"] = rule.pop("ExposeHeaders")
+    return rule
+
+
+def _bucket_policy() -> Json:
+    properties = {"Bucket": ref("Bucket"), "PolicyDocument": document(_tls_only("Bucket"))}
+    return resource("S3::BucketPolicy", properties, **RETAIN)
 
 
 def _tls_only(bucket: str) -> list[Json]:
@@ -199,41 +226,49 @@ def _tls_only(bucket: str) -> list[Json]:
     ]
 
 
-def _queues(settings: Settings) -> Json:
-    attributes = {name: int(value) for name, value in QUEUE_ATTRIBUTES.items()}
+def _queue(settings: Settings) -> Json:
+    properties = {
+        "QueueName": settings.events_queue,
+        **{name: int(value) for name, value in QUEUE_ATTRIBUTES.items()},
+        "RedrivePolicy": {
+            "deadLetterTargetArn": att("DeadLetterQueue"),
+            "maxReceiveCount": TRIES_OF_A_DAY,
+        },
+        "SqsManagedSseEnabled": True,
+        "Tags": TAGS,
+    }
+    return resource("SQS::Queue", properties, **DELETE)
+
+
+def _dead_letter_queue(settings: Settings) -> Json:
+    properties = {
+        "QueueName": dead_letter_name(settings.events_queue),
+        **{name: int(value) for name, value in RETENTION.items()},
+        "SqsManagedSseEnabled": True,
+        "Tags": TAGS,
+    }
+    return resource("SQS::Queue", properties, **DELETE)
+
+
+def _queue_policy() -> Json:
     # The bucket's ARN is put together by hand, since the bucket waits for this policy.
     policy = queue_policy(att("Queue"), sub("arn:${AWS::Partition}:s3:::${BucketName}"))
-    return {
-        "Queue": resource(
-            "SQS::Queue",
-            {
-                "QueueName": settings.events_queue,
-                **attributes,
-                "RedrivePolicy": {
-                    "deadLetterTargetArn": att("DeadLetterQueue"),
-                    "maxReceiveCount": TRIES_OF_A_DAY,
-                },
-                "SqsManagedSseEnabled": True,
-                "Tags": TAGS,
-            },
-            **DELETE,
-        ),
-        "DeadLetterQueue": resource(
-            "SQS::Queue",
-            {
-                "QueueName": f"{settings.events_queue}-dead",
-                "MessageRetentionPeriod": attributes["MessageRetentionPeriod"],
-                "SqsManagedSseEnabled": True,
-                "Tags": TAGS,
-            },
-            **DELETE,
-        ),
-        "QueuePolicy": resource("SQS::QueuePolicy", {"Queues": [ref("Queue")], "PolicyDocument": policy}),
-    }
+    return resource("SQS::QueuePolicy", {"Queues": [ref("Queue")], "PolicyDocument": policy})
 
 
 def _key() -> Json:
     """The key of what AWS keeps for the service: logs, trail and alarms. Recordings have their own."""
+    properties = {
+        "Description": "Panzoto: its logs, trail and alarms",
+        "EnableKeyRotation": True,
+        "KeyPolicy": _key_policy(),
+        "PendingWindowInDays": 30,
+        "Tags": TAGS,
+    }
+    return resource("KMS::Key", properties, **RETAIN)
+
+
+def _key_policy() -> Json:
     log_group = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/panzoto/*"
     logs = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": sub(log_group)}}
     use = ["kms:Decrypt", "kms:GenerateDataKey*"]
@@ -242,7 +277,7 @@ def _key() -> Json:
         return {"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": "*", **more}
 
     account = {"AWS": sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")}
-    policy = document(
+    return document(
         [
             may(account, ["kms:*"]),
             may(
@@ -258,20 +293,6 @@ def _key() -> Json:
             ),
         ]
     )
-    return {
-        "Key": resource(
-            "KMS::Key",
-            {
-                "Description": "Panzoto: its logs, trail and alarms",
-                "EnableKeyRotation": True,
-                "KeyPolicy": policy,
-                "PendingWindowInDays": 30,
-                "Tags": TAGS,
-            },
-            **RETAIN,
-        ),
-        "KeyAlias": resource("KMS::Alias", {"AliasName": "alias/panzoto", "TargetKeyId": ref("Key")}),
-    }
 
 
 def _trail_arn() -> Json:
@@ -280,87 +301,65 @@ def _trail_arn() -> Json:
 
 def _trail() -> Json:
     """Who read or wrote which object of the bucket, kept where the service cannot reach it."""
-    by_trail = {"StringEquals": {"aws:SourceArn": _trail_arn()}}
-    principal = {"Service": "cloudtrail.amazonaws.com"}
-    writes: list[Json] = [
-        {
-            "Effect": "Allow",
-            "Principal": principal,
-            "Action": "s3:GetBucketAcl",
-            "Resource": att("TrailBucket"),
-            "Condition": by_trail,
-        },
-        {
-            "Effect": "Allow",
-            "Principal": principal,
-            "Action": "s3:PutObject",
-            "Resource": sub("${Arn}/AWSLogs/${AWS::AccountId}/*", Arn=att("TrailBucket")),
-            "Condition": {
-                "StringEquals": {
-                    "s3:x-amz-acl": "bucket-owner-full-control",
-                    **by_trail["StringEquals"],
-                }
-            },
-        },
+    every_object = [
+        {"Field": "eventCategory", "Equals": ["Data"]},
+        {"Field": "resources.type", "Equals": ["AWS::S3::Object"]},
+        {"Field": "resources.ARN", "StartsWith": [sub("${Arn}/", Arn=att("Bucket"))]},
     ]
-    by_key = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": att("Key")}}
-    return {
-        "TrailBucket": resource(
-            "S3::Bucket",
-            {
-                "VersioningConfiguration": {"Status": "Enabled"},
-                "BucketEncryption": {
-                    "ServerSideEncryptionConfiguration": [{**by_key, "BucketKeyEnabled": True}]
-                },
-                "PublicAccessBlockConfiguration": PUBLIC_ACCESS_BLOCK,
-                "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-                "LifecycleConfiguration": {
-                    "Rules": [
-                        {
-                            "Id": "forget-after-400-days",
-                            "Status": "Enabled",
-                            "ExpirationInDays": TRAIL_DAYS,
-                            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
-                        }
-                    ]
-                },
-                "Tags": TAGS,
-            },
-            **RETAIN,
-        ),
-        "TrailBucketPolicy": resource(
-            "S3::BucketPolicy",
-            {
-                "Bucket": ref("TrailBucket"),
-                "PolicyDocument": document([*_tls_only("TrailBucket"), *writes]),
-            },
-            **RETAIN,
-        ),
-        "Trail": resource(
-            "CloudTrail::Trail",
-            {
-                "TrailName": "panzoto-recordings",
-                "S3BucketName": ref("TrailBucket"),
-                "KMSKeyId": att("Key"),
-                "EnableLogFileValidation": True,
-                "IncludeGlobalServiceEvents": False,
-                "IsLogging": True,
-                "IsMultiRegionTrail": False,
-                "AdvancedEventSelectors": [
-                    {
-                        "Name": "every object of the recordings' bucket",
-                        "FieldSelectors": [
-                            {"Field": "eventCategory", "Equals": ["Data"]},
-                            {"Field": "resources.type", "Equals": ["AWS::S3::Object"]},
-                            {
-                                "Field": "resources.ARN",
-                                "StartsWith": [sub("${Arn}/", Arn=att("Bucket"))],
-                            },
-                        ],
-                    }
-                ],
-                "Tags": TAGS,
-            },
-            DependsOn="TrailBucketPolicy",
-        ),
+    properties = {
+        "TrailName": "panzoto-recordings",
+        "S3BucketName": ref("TrailBucket"),
+        "KMSKeyId": att("Key"),
+        "EnableLogFileValidation": True,
+        "IncludeGlobalServiceEvents": False,
+        "IsLogging": True,
+        "IsMultiRegionTrail": False,
+        "AdvancedEventSelectors": [
+            {"Name": "every object of the recordings' bucket", "FieldSelectors": every_object}
+        ],
+        "Tags": TAGS,
     }
+    return resource("CloudTrail::Trail", properties, DependsOn="TrailBucketPolicy")
+
+
+def _trail_bucket() -> Json:
+    by_key = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": att("Key")}}
+    forget = {
+        "Id": "forget-after-400-days",
+        "Status": "Enabled",
+        "ExpirationInDays": TRAIL_DAYS,
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+    }
+    properties = {
+        "VersioningConfiguration": {"Status": "Enabled"},
+        "BucketEncryption": {"ServerSideEncryptionConfiguration": [{**by_key, "BucketKeyEnabled": True}]},
+        "PublicAccessBlockConfiguration": PUBLIC_ACCESS_BLOCK,
+        "OwnershipControls": OWNERSHIP,
+        "LifecycleConfiguration": {"Rules": [forget]},
+        "Tags": TAGS,
+    }
+    return resource("S3::Bucket", properties, **RETAIN)
+
+
+def _trail_bucket_policy() -> Json:
+    statements = [*_tls_only("TrailBucket"), *_trail_writes()]
+    properties = {"Bucket": ref("TrailBucket"), "PolicyDocument": document(statements)}
+    return resource("S3::BucketPolicy", properties, **RETAIN)
+
+
+def _trail_writes() -> list[Json]:
+    """Return what CloudTrail, for this one trail, may do in the bucket of the trail."""
+    by_trail = {"aws:SourceArn": _trail_arn()}
+    owned = {"s3:x-amz-acl": "bucket-owner-full-control"}
+    bucket, folder = att("TrailBucket"), sub("${Arn}/AWSLogs/${AWS::AccountId}/*", Arn=att("TrailBucket"))
+
+    def may(action: str, what: Json, conditions: Json) -> Json:
+        return {
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudtrail.amazonaws.com"},
+            "Action": action,
+            "Resource": what,
+            "Condition": {"StringEquals": conditions},
+        }
+
+    return [may("s3:GetBucketAcl", bucket, by_trail), may("s3:PutObject", folder, owned | by_trail)]

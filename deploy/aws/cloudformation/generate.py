@@ -22,8 +22,8 @@ from deploy.aws.cloudformation.service import service_template
 from deploy.aws.cloudformation.standing import standing
 from deploy.aws.cloudformation.template import Json
 from panzoto.config import Settings
-from panzoto.models import ALL_MODELS, bind_models
-from panzoto.operations.resources import TableDefinition
+from panzoto.models import bind_models
+from panzoto.operations.definitions import all_definitions
 
 FOLDER = Path(__file__).resolve().parent
 # What `flask panzoto cost` knows of the stacks.
@@ -35,9 +35,8 @@ def templates(settings: Settings) -> dict[str, Json]:
     # Binding the models makes a client, which must not look for credentials on this machine's network.
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     bind_models(settings)
-    definitions = [TableDefinition.of(model) for model in ALL_MODELS]
     return {
-        "data.json": data_template(settings, definitions),
+        "data.json": data_template(settings, all_definitions()),
         "service.json": service_template(settings),
         "pipeline.json": pipeline_template(settings),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy.aws.cloudformation.boundary import BOUNDARY, BOUNDED, boundary
 from deploy.aws.cloudformation.policy import statements
 from deploy.aws.cloudformation.template import (
     FORMAT,
@@ -24,10 +25,12 @@ from deploy.aws.cloudformation.template import (
     sub,
 )
 from panzoto.config import Settings
-from panzoto.operations.resources import PUBLIC_ACCESS_BLOCK
+from panzoto.operations.bucket import PUBLIC_ACCESS_BLOCK
+from panzoto.queues.queue_definition import dead_letter_name
 
 ISSUER = "token.actions.githubusercontent.com"
 IMAGES_KEPT = 20
+HERE = "${AWS::Region}:${AWS::AccountId}"
 # What the templates are made of. CloudFormation, not the CI, has these rights.
 BUILT_WITH = (
     "application-autoscaling",
@@ -38,7 +41,6 @@ BUILT_WITH = (
     "ecs",
     "elasticloadbalancing",
     "kms",
-    "lambda",
     "logs",
     "s3",
     "scheduler",
@@ -47,112 +49,44 @@ BUILT_WITH = (
     "sqs",
     "wafv2",
 )
+# What gives a role rights: only to one that has the boundary. To take the boundary off is nobody's right.
+GIVING_RIGHTS = (
+    "AttachRolePolicy",
+    "CreateRole",
+    "DeleteRolePolicy",
+    "DetachRolePolicy",
+    "PutRolePermissionsBoundary",
+    "PutRolePolicy",
+)
+KEEPING_ROLES = (
+    "DeleteRole",
+    "GetRole",
+    "GetRolePolicy",
+    "TagRole",
+    "UntagRole",
+    "UpdateAssumeRolePolicy",
+    "UpdateRole",
+)
+# Whom the service's roles are lent to.
+BORROWERS = ["ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com"]
 
 
 def pipeline_template(settings: Settings) -> Json:
     """Return the pipeline stack's template."""
-    here = "${AWS::Region}:${AWS::AccountId}"
-    arns: dict[str, Any] = {
-        "table": lambda name: sub("arn:${AWS::Partition}:dynamodb:" + here + ":table/" + name),
-        "bucket": sub("arn:${AWS::Partition}:s3:::${BucketName}"),
-        "object": sub("arn:${AWS::Partition}:s3:::${BucketName}/*"),
-        "queue": sub("arn:${AWS::Partition}:sqs:" + here + ":" + settings.events_queue),
-    }
-    stacks = [
-        sub("arn:${AWS::Partition}:cloudformation:" + here + f":stack/panzoto-{name}/*")
-        for name in ("data", "service")
-    ]
-    roles = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:role/panzoto-*")
     return {
         "AWSTemplateFormatVersion": FORMAT,
         "Description": "Panzoto: what its pipeline may do. Made once, by a person.",
-        "Parameters": {
-            "Subject": parameter(
-                "The `sub` that GitHub writes for the environment that deploys, exactly."
-                " See docs/deploy.md for how to read it off.",
-                AllowedPattern="repo:.+:environment:.+",
-            ),
-            "BucketName": parameter("The bucket of the recordings, as in the data stack."),
-        },
+        "Parameters": _parameters(),
         "Resources": {
             "Provider": resource(
                 "IAM::OIDCProvider",
                 {"Url": f"https://{ISSUER}", "ClientIdList": ["sts.amazonaws.com"], "Tags": TAGS},
             ),
-            "Images": resource(
-                "ECR::Repository",
-                {
-                    "RepositoryName": "panzoto",
-                    "ImageTagMutability": "IMMUTABLE",
-                    "ImageScanningConfiguration": {"ScanOnPush": True},
-                    "LifecyclePolicy": {"LifecyclePolicyText": _keep(IMAGES_KEPT)},
-                    "Tags": TAGS,
-                },
-                **RETAIN,
-            ),
-            # Templates beyond 51 200 bytes reach CloudFormation through a bucket.
-            "Templates": resource(
-                "S3::Bucket",
-                {
-                    "BucketName": sub("panzoto-templates-${AWS::AccountId}-${AWS::Region}"),
-                    "BucketEncryption": {
-                        "ServerSideEncryptionConfiguration": [
-                            {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-                        ]
-                    },
-                    "PublicAccessBlockConfiguration": PUBLIC_ACCESS_BLOCK,
-                    "LifecycleConfiguration": {
-                        "Rules": [{"Id": "forget", "Status": "Enabled", "ExpirationInDays": 30}]
-                    },
-                    "Tags": TAGS,
-                },
-                **RETAIN,
-            ),
-            "DeployRole": resource(
-                "IAM::Role",
-                {
-                    "RoleName": "panzoto-deploy",
-                    "MaxSessionDuration": 3600,
-                    "AssumeRolePolicyDocument": _trust(),
-                    "Policies": [
-                        {
-                            "PolicyName": "resources",
-                            "PolicyDocument": document(statements("deploy", arns, settings)),
-                        },
-                        {"PolicyName": "pipeline", "PolicyDocument": document(_pipeline(stacks))},
-                    ],
-                    "Tags": TAGS,
-                },
-            ),
-            "BuilderRole": role(
-                "cloudformation.amazonaws.com",
-                [
-                    allow([f"{name}:*" for name in BUILT_WITH], "*"),
-                    allow(
-                        [
-                            "iam:AttachRolePolicy",
-                            "iam:CreateRole",
-                            "iam:DeleteRole",
-                            "iam:DeleteRolePolicy",
-                            "iam:DetachRolePolicy",
-                            "iam:GetRole",
-                            "iam:GetRolePolicy",
-                            "iam:PassRole",
-                            "iam:PutRolePolicy",
-                            "iam:TagRole",
-                            "iam:UntagRole",
-                            "iam:UpdateAssumeRolePolicy",
-                            "iam:UpdateRole",
-                        ],
-                        roles,
-                    ),
-                    allow(
-                        ["iam:CreateServiceLinkedRole"],
-                        sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:role/aws-service-role/*"),
-                    ),
-                ],
-                RoleName="panzoto-cloudformation",
-            ),
+            "Images": _images(),
+            "Templates": _templates(),
+            "Boundary": boundary(settings),
+            "DeployRole": _deploy_role(settings),
+            "BuilderRole": _builder_role(),
         },
         "Outputs": {
             "DeployRole": {"Value": att("DeployRole")},
@@ -161,6 +95,95 @@ def pipeline_template(settings: Settings) -> Json:
             "TemplatesBucket": {"Value": ref("Templates")},
         },
     }
+
+
+def _parameters() -> Json:
+    return {
+        "Subject": parameter(
+            "The `sub` that GitHub writes for the environment that deploys, exactly."
+            " See docs/deploy.md for how to read it off.",
+            AllowedPattern="repo:.+:environment:.+",
+        ),
+        "BucketName": parameter("The bucket of the recordings, as in the data stack."),
+    }
+
+
+def _images() -> Json:
+    properties = {
+        "RepositoryName": "panzoto",
+        "ImageTagMutability": "IMMUTABLE",
+        "ImageScanningConfiguration": {"ScanOnPush": True},
+        "LifecyclePolicy": {"LifecyclePolicyText": _keep(IMAGES_KEPT)},
+        "Tags": TAGS,
+    }
+    return resource("ECR::Repository", properties, **RETAIN)
+
+
+def _templates() -> Json:
+    """The bucket through which templates beyond 51 200 bytes reach CloudFormation."""
+    default = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    forget = {"Id": "forget", "Status": "Enabled", "ExpirationInDays": 30}
+    properties = {
+        "BucketName": sub("panzoto-templates-${AWS::AccountId}-${AWS::Region}"),
+        "BucketEncryption": {"ServerSideEncryptionConfiguration": [default]},
+        "PublicAccessBlockConfiguration": PUBLIC_ACCESS_BLOCK,
+        "LifecycleConfiguration": {"Rules": [forget]},
+        "Tags": TAGS,
+    }
+    return resource("S3::Bucket", properties, **RETAIN)
+
+
+def _deploy_role(settings: Settings) -> Json:
+    policies = {
+        "resources": statements("deploy", _arns(settings), settings),
+        "pipeline": _pipeline(_stacks()),
+    }
+    properties = {
+        "RoleName": "panzoto-deploy",
+        "MaxSessionDuration": 3600,
+        "AssumeRolePolicyDocument": _trust(),
+        "Policies": [
+            {"PolicyName": name, "PolicyDocument": document(rights)} for name, rights in policies.items()
+        ],
+        "Tags": TAGS,
+    }
+    return resource("IAM::Role", properties)
+
+
+def _arns(settings: Settings) -> dict[str, Any]:
+    queue = "arn:${AWS::Partition}:sqs:" + HERE + ":"
+    return {
+        "table": lambda name: sub("arn:${AWS::Partition}:dynamodb:" + HERE + ":table/" + name),
+        "bucket": sub("arn:${AWS::Partition}:s3:::${BucketName}"),
+        "queue": sub(queue + settings.events_queue),
+        "dead-letter-queue": sub(queue + dead_letter_name(settings.events_queue)),
+    }
+
+
+def _stacks() -> list[Json]:
+    stack = "arn:${AWS::Partition}:cloudformation:" + HERE + ":stack/panzoto-"
+    return [sub(f"{stack}{name}/*") for name in ("data", "service")]
+
+
+def _builder_role() -> Json:
+    """The role as which CloudFormation makes what is in the templates."""
+    account = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/"
+    roles = sub(account + BOUNDED)
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}
+    lent = {"StringEquals": {"iam:PassedToService": BORROWERS}}
+    return role(
+        "cloudformation.amazonaws.com",
+        [
+            allow([f"{name}:*" for name in BUILT_WITH], "*"),
+            # Somebody else's function may have rights of its own.
+            allow(["lambda:*"], sub("arn:${AWS::Partition}:lambda:" + HERE + ":function:panzoto-*")),
+            allow([f"iam:{name}" for name in GIVING_RIGHTS], roles, Condition=bounded),
+            allow([f"iam:{name}" for name in KEEPING_ROLES], roles),
+            allow(["iam:PassRole"], roles, Condition=lent),
+            allow(["iam:CreateServiceLinkedRole"], sub(account + "aws-service-role/*")),
+        ],
+        RoleName="panzoto-cloudformation",
+    )
 
 
 def _trust() -> Json:

@@ -16,8 +16,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from deploy.aws.cloudformation.template import Json, allow, document
+from deploy.aws.cloudformation.template import Json, allow, document, sub
 from panzoto.config import Settings
+from panzoto.object_keys import FOLDERS
+from panzoto.queues.queue_definition import dead_letter_name
 
 TABLES = (
     "users",
@@ -47,7 +49,8 @@ ROLES: dict[str, dict[str, str]] = {
         "events": "DeleteItem PutItem Query",
         "changes": "DeleteItem GetItem PutItem Query",
         "erasures": "DeleteItem PutItem Query UpdateItem",
-        "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
+        "bucket": "ListBucket ListBucketMultipartUploads",
+        "folders": "ListBucketVersions",
         "object": "AbortMultipartUpload DeleteObjectVersion GetObject GetObjectVersion"
         " ListMultipartUploadParts PutObject",
         "mail-identity": "SendRawEmail",
@@ -58,9 +61,11 @@ ROLES: dict[str, dict[str, str]] = {
         "audio_files": "GetItem UpdateItem",
         "claims": "GetItem",
         "changes": "DeleteItem GetItem PutItem",
-        "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
+        "bucket": "ListBucket ListBucketMultipartUploads",
+        "folders": "ListBucketVersions",
         "object": "AbortMultipartUpload DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
-        "queue": "DeleteMessage GetQueueUrl ReceiveMessage",
+        "queue": "ChangeMessageVisibility DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage",
+        "dead-letter-queue": "GetQueueUrl SendMessage",
     },
     # The daily `accounts sweep` and `recordings sweep --apply`.
     "sweep": {
@@ -75,7 +80,8 @@ ROLES: dict[str, dict[str, str]] = {
         "changes": "DeleteItem GetItem PutItem Query",
         "erasures": "DeleteItem PutItem Query UpdateItem",
         "sweeps": "BatchWriteItem DeleteItem GetItem PutItem Query Scan UpdateItem",
-        "bucket": "ListBucket ListBucketMultipartUploads ListBucketVersions",
+        "bucket": "ListBucket ListBucketMultipartUploads",
+        "folders": "ListBucketVersions",
         "object": "AbortMultipartUpload DeleteObjectVersion GetObject GetObjectVersion"
         " ListMultipartUploadParts PutObject",
     },
@@ -111,6 +117,7 @@ ROLES: dict[str, dict[str, str]] = {
         " PutBucketNotification PutBucketPublicAccessBlock PutBucketVersioning PutEncryptionConfiguration"
         " PutLifecycleConfiguration",
         "queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl SetQueueAttributes",
+        "dead-letter-queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl",
     },
     # `flask panzoto resources prepare`, with which an upgrade looks whether the new release finds its tables.
     "upgrade": {**dict.fromkeys(TABLES, "DescribeTable"), "queue": "GetQueueUrl"},
@@ -122,7 +129,7 @@ ROLES: dict[str, dict[str, str]] = {
         "copies": "BatchWriteItem ConditionCheckItem DeleteItem DeleteTable DescribeContinuousBackups"
         " DescribeTable DescribeTimeToLive GetItem PutItem Query Scan UpdateContinuousBackups UpdateItem"
         " UpdateTable UpdateTimeToLive",
-        "bucket": "ListBucketVersions",
+        "folders": "ListBucketVersions",
         "object": "DeleteObjectVersion GetObject GetObjectVersion PutObject",
     },
     # The function that renews SECRET_KEY.
@@ -133,8 +140,10 @@ ROLES: dict[str, dict[str, str]] = {
 }
 SERVICES = {
     "bucket": "s3",
+    "folders": "s3",
     "object": "s3",
     "queue": "sqs",
+    "dead-letter-queue": "sqs",
     "mail-identity": "ses",
     "secret": "secretsmanager",
     "web-tasks": "ecs",
@@ -164,12 +173,29 @@ def statements(role: str, arns: dict[str, Any], settings: Settings) -> list[Json
     for kind, names in actions(role).items():
         if kind.partition("/")[0] in TABLES:
             together.setdefault(tuple(names), []).append(arns["table"](table_name(kind, settings)))
-        elif kind in arns:
-            together.setdefault(tuple(names), []).append(arns[kind])
+        elif kind in arns and kind != "folders":
+            found = arns[kind]
+            together.setdefault(tuple(names), []).extend(found if isinstance(found, list) else [found])
     return [
-        allow(list(names), resources[0] if len(resources) == 1 else resources)
-        for names, resources in together.items()
+        *(
+            allow(list(names), resources[0] if len(resources) == 1 else resources)
+            for names, resources in together.items()
+        ),
+        *listing(actions(role).get("folders", []), arns["bucket"]),
     ]
+
+
+def listing(names: list[str], bucket_arn: Any) -> list[Json]:
+    """Return what allows these lists of the service's own folders, and of nothing else in the bucket."""
+    within = {"StringLike": {"s3:prefix": [f"{folder}*" for folder in FOLDERS]}}
+    return [allow(names, bucket_arn, Condition=within)] if names else []
+
+
+def objects(bucket_arn: Any) -> list[Any]:
+    """Return the ARNs of all objects in the service's own folders."""
+    if isinstance(bucket_arn, str):
+        return [f"{bucket_arn}/{folder}*" for folder in FOLDERS]
+    return [sub("${Bucket}/" + folder + "*", Bucket=bucket_arn) for folder in FOLDERS]
 
 
 def machine_policy(roles: Iterable[str], settings: Settings) -> Json:
@@ -180,8 +206,9 @@ def machine_policy(roles: Iterable[str], settings: Settings) -> Json:
         "table": lambda name: f"arn:aws:dynamodb:{where}:table/{name}",
         "copies": f"arn:aws:dynamodb:{where}:table/*-restored-*",
         "bucket": bucket,
-        "object": f"{bucket}/*",
+        "object": objects(bucket),
         "queue": f"arn:aws:sqs:{where}:{settings.events_queue}",
+        "dead-letter-queue": f"arn:aws:sqs:{where}:{dead_letter_name(settings.events_queue)}",
         "mail-identity": f"arn:aws:ses:{where}:identity/*",
         "secret": f"arn:aws:secretsmanager:{where}:secret:panzoto/secret-key-*",
         "web-tasks": f"arn:aws:ecs:{where}:service/panzoto/panzoto-web",

@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from deploy.aws.cloudformation import network, watching
-from deploy.aws.cloudformation.policy import TABLES, statements
+from deploy.aws.cloudformation.dashboard import dashboard
+from deploy.aws.cloudformation.firewall import firewall
+from deploy.aws.cloudformation.policy import TABLES
+from deploy.aws.cloudformation.roles import roles
 from deploy.aws.cloudformation.template import (
     DELETE,
     FORMAT,
     TAGS,
     Json,
-    allow,
     att,
-    document,
+    imported,
     parameter,
     ref,
     resource,
-    role,
     sub,
     when,
 )
@@ -37,12 +38,12 @@ USER = "10001:10001"
 # A download may go on for so long after its task was told to stop; Fargate waits two minutes at most.
 STOP_SECONDS = 120
 ROTATION_DAYS = 120
+ROLLING = {
+    "MinimumHealthyPercent": 100,
+    "MaximumPercent": 200,
+    "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
+}
 HEALTH = "import urllib.request as r; r.urlopen('http://127.0.0.1:5000/api/health', timeout=4)"
-
-
-def imported(name: str) -> Json:
-    """Return what the data stack exports under this name."""
-    return {"Fn::ImportValue": sub("${DataStack}-" + name)}
 
 
 def service_template(settings: Settings) -> Json:
@@ -57,19 +58,21 @@ def service_template(settings: Settings) -> Json:
         },
         "Resources": {
             **network.network(),
-            **network.endpoints(settings, imported("BucketArn"), imported("QueueArn")),
+            **network.endpoints(
+                settings, imported("BucketArn"), [imported("QueueArn"), imported("DeadLetterQueueArn")]
+            ),
             **network.load_balancer(PORT),
-            **network.firewall(),
+            **firewall(),
             **_logs(),
             **_secret(),
-            **_roles(settings),
+            **roles(settings),
             **_tasks(settings),
             **_services(),
             **_scaling(),
             **_schedules(),
             **watching.log_metrics(),
             **watching.service_alarms(imported("AlarmTopic")),
-            **watching.dashboard([settings.users_table, settings.audio_files_table], settings),
+            **dashboard([settings.users_table, settings.audio_files_table], settings),
         },
         "Outputs": {
             "LoadBalancerName": {
@@ -130,13 +133,33 @@ def _logs() -> Json:
 
 
 def _secret() -> Json:
-    generated = {
-        "SecretStringTemplate": json.dumps({"fallbacks": ""}),
-        "GenerateStringKey": "current",
-        "PasswordLength": 64,
-        "ExcludePunctuation": True,
+    """SECRET_KEY with its fallbacks, and the function that renews it."""
+    return {
+        "SecretKey": _secret_key(),
+        "RotationFunction": _rotation_function(),
+        "RotationPermission": _rotation_permission(),
+        "Rotation": _rotation(),
     }
-    function = {
+
+
+def _secret_key() -> Json:
+    properties = {
+        "Name": "panzoto/secret-key",
+        "Description": "SECRET_KEY and its fallbacks",
+        "GenerateSecretString": {
+            "SecretStringTemplate": json.dumps({"fallbacks": ""}),
+            "GenerateStringKey": "current",
+            "PasswordLength": 64,
+            "ExcludePunctuation": True,
+        },
+        "Tags": TAGS,
+    }
+    # Deleting the stack leaves it recoverable for a month. Without it everybody signs in again, no more.
+    return resource("SecretsManager::Secret", properties, **DELETE)
+
+
+def _rotation_function() -> Json:
+    properties = {
         "FunctionName": "panzoto-rotation",
         "Description": "Renews SECRET_KEY through its fallbacks",
         "Runtime": "python3.13",
@@ -149,123 +172,27 @@ def _secret() -> Json:
         "LoggingConfig": {"LogGroup": ref("RotationLogs")},
         "Tags": TAGS,
     }
-    return {
-        # Deleting the stack leaves it recoverable for a month. Without it everybody signs in again, no more.
-        "SecretKey": resource(
-            "SecretsManager::Secret",
-            {
-                "Name": "panzoto/secret-key",
-                "Description": "SECRET_KEY and its fallbacks",
-                "GenerateSecretString": generated,
-                "Tags": TAGS,
-            },
-            **DELETE,
-        ),
-        "RotationFunction": resource("Lambda::Function", function),
-        "RotationPermission": resource(
-            "Lambda::Permission",
-            {
-                "Action": "lambda:InvokeFunction",
-                "FunctionName": ref("RotationFunction"),
-                "Principal": "secretsmanager.amazonaws.com",
-                "SourceAccount": ref("AWS::AccountId"),
-                "SourceArn": ref("SecretKey"),
-            },
-        ),
-        "Rotation": resource(
-            "SecretsManager::RotationSchedule",
-            {
-                "SecretId": ref("SecretKey"),
-                "RotationLambdaARN": att("RotationFunction"),
-                "RotationRules": {"AutomaticallyAfterDays": ROTATION_DAYS},
-            },
-            DependsOn="RotationPermission",
-        ),
-    }
+    return resource("Lambda::Function", properties)
 
 
-def _roles(settings: Settings) -> Json:
-    here = "${AWS::Region}:${AWS::AccountId}"
-    arns: dict[str, Any] = {
-        "table": lambda name: sub("arn:${AWS::Partition}:dynamodb:" + here + ":table/" + name),
-        "bucket": imported("BucketArn"),
-        "object": sub("${Bucket}/*", Bucket=imported("BucketArn")),
-        "queue": imported("QueueArn"),
-        "secret": ref("SecretKey"),
-        "web-tasks": sub("arn:${AWS::Partition}:ecs:" + here + ":service/${Cluster}/panzoto-web"),
+def _rotation_permission() -> Json:
+    properties = {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": ref("RotationFunction"),
+        "Principal": "secretsmanager.amazonaws.com",
+        "SourceAccount": ref("AWS::AccountId"),
+        "SourceArn": ref("SecretKey"),
     }
-    tasks = "ecs-tasks.amazonaws.com"
-    mail = {"mail-identity": sub("arn:${AWS::Partition}:ses:" + here + ":identity/*")}
-    mail_only = [
-        one
-        for one in statements("web", arns | mail, settings)
-        if one not in statements("web", arns, settings)
-    ]
-    return {
-        "WebRole": role(tasks, statements("web", arns, settings)),
-        "WebMail": resource(
-            "IAM::Policy",
-            {
-                "PolicyName": "panzoto-mail",
-                "PolicyDocument": {"Version": "2012-10-17", "Statement": mail_only},
-                "Roles": [ref("WebRole")],
-            },
-            Condition="SendsMail",
-        ),
-        # The collector's own, beside the web tasks.
-        "WebTraces": resource(
-            "IAM::Policy",
-            {
-                "PolicyName": "panzoto-traces",
-                "PolicyDocument": document(
-                    [allow(["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "*")]
-                ),
-                "Roles": [ref("WebRole")],
-            },
-            Condition="SendsTraces",
-        ),
-        "EventsRole": role(tasks, statements("events", arns, settings)),
-        "SweepRole": role(tasks, statements("sweep", arns, settings)),
-        # Fargate's own, before the program starts: fetch the image, read the secret, write the log.
-        "ExecutionRole": role(
-            tasks,
-            [
-                allow(["ecr:GetAuthorizationToken"], "*"),
-                allow(
-                    ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-                    sub("arn:${AWS::Partition}:ecr:" + here + ":repository/panzoto"),
-                ),
-                allow(["secretsmanager:GetSecretValue"], ref("SecretKey")),
-                allow(
-                    ["logs:CreateLogStream", "logs:PutLogEvents"],
-                    [att(f"{name.capitalize()}Logs") for name in ("web", "events", "sweep")],
-                ),
-            ],
-        ),
-        "RotationRole": role(
-            "lambda.amazonaws.com",
-            [
-                *statements("rotation", arns, settings),
-                # Lambda's own, for what the function prints.
-                allow(["logs:CreateLogStream", "logs:PutLogEvents"], att("RotationLogs")),
-            ],
-        ),
-        "SchedulerRole": role(
-            "scheduler.amazonaws.com",
-            [
-                allow(
-                    ["ecs:RunTask"],
-                    sub("arn:${AWS::Partition}:ecs:" + here + ":task-definition/panzoto-sweep:*"),
-                    Condition={"ArnEquals": {"ecs:cluster": att("Cluster")}},
-                ),
-                allow(
-                    ["iam:PassRole"],
-                    [att("SweepRole"), att("ExecutionRole")],
-                    Condition={"StringEquals": {"iam:PassedToService": tasks}},
-                ),
-            ],
-        ),
+    return resource("Lambda::Permission", properties)
+
+
+def _rotation() -> Json:
+    properties = {
+        "SecretId": ref("SecretKey"),
+        "RotationLambdaARN": att("RotationFunction"),
+        "RotationRules": {"AutomaticallyAfterDays": ROTATION_DAYS},
     }
+    return resource("SecretsManager::RotationSchedule", properties, DependsOn="RotationPermission")
 
 
 def _environment(settings: Settings) -> list[Json]:
@@ -390,133 +317,129 @@ def _tasks(settings: Settings) -> Json:
     }
 
 
-def _placement() -> Json:
-    """Where tasks live: in public subnets, so that no NAT has to be paid for, and reached by nobody."""
+def _placement(group: str = "WorkerGroup") -> Json:
+    """Where tasks live: in public subnets, so that no NAT has to be paid for, and reached by nobody else."""
     return {
         "AwsvpcConfiguration": {
             "AssignPublicIp": "ENABLED",
-            "SecurityGroups": [ref("TaskGroup")],
+            "SecurityGroups": [ref(group)],
             "Subnets": [ref("FirstSubnet"), ref("SecondSubnet")],
         }
     }
 
 
 def _services() -> Json:
-    def service(name: str, **more: Any) -> Json:
-        return {
-            "ServiceName": f"panzoto-{name}",
-            "Cluster": ref("Cluster"),
-            "TaskDefinition": ref(f"{name.capitalize()}Task"),
-            "LaunchType": "FARGATE",
-            "NetworkConfiguration": _placement(),
-            "PropagateTags": "SERVICE",
-            "Tags": TAGS,
-            **more,
-        }
-
-    rolling = {
-        "MinimumHealthyPercent": 100,
-        "MaximumPercent": 200,
-        "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
-    }
     return {
-        "Cluster": resource(
-            "ECS::Cluster",
-            {
-                "ClusterName": "panzoto",
-                "ClusterSettings": [{"Name": "containerInsights", "Value": "enabled"}],
-                "Tags": TAGS,
-            },
-        ),
-        "WebService": resource(
-            "ECS::Service",
-            service(
-                "web",
-                DesiredCount=ref("LeastTasks"),
-                DeploymentConfiguration=rolling,
-                HealthCheckGracePeriodSeconds=90,
-                LoadBalancers=[
-                    {"ContainerName": "web", "ContainerPort": PORT, "TargetGroupArn": ref("TargetGroup")}
-                ],
-            ),
-            DependsOn=["Listener", "Route"],
-        ),
+        "Cluster": _cluster(),
+        "WebService": _web_service(),
         # Two at once for a moment do no harm: looking at an upload twice changes nothing.
-        "EventsService": resource(
-            "ECS::Service",
-            service("events", DesiredCount=1, DeploymentConfiguration=rolling),
-            DependsOn=["Route"],
-        ),
+        "EventsService": _service("events", ["Route"], DesiredCount=1, DeploymentConfiguration=ROLLING),
     }
+
+
+def _cluster() -> Json:
+    properties = {
+        "ClusterName": "panzoto",
+        "ClusterSettings": [{"Name": "containerInsights", "Value": "enabled"}],
+        "Tags": TAGS,
+    }
+    return resource("ECS::Cluster", properties)
+
+
+def _web_service() -> Json:
+    balanced = {"ContainerName": "web", "ContainerPort": PORT, "TargetGroupArn": ref("TargetGroup")}
+    return _service(
+        "web",
+        ["Listener", "Route"],
+        DesiredCount=ref("LeastTasks"),
+        DeploymentConfiguration=ROLLING,
+        HealthCheckGracePeriodSeconds=90,
+        NetworkConfiguration=_placement("TaskGroup"),
+        LoadBalancers=[balanced],
+    )
+
+
+def _service(name: str, after: list[str], **more: Any) -> Json:
+    properties = {
+        "ServiceName": f"panzoto-{name}",
+        "Cluster": ref("Cluster"),
+        "TaskDefinition": ref(f"{name.capitalize()}Task"),
+        "LaunchType": "FARGATE",
+        "NetworkConfiguration": _placement(),
+        "PropagateTags": "SERVICE",
+        "Tags": TAGS,
+        **more,
+    }
+    return resource("ECS::Service", properties, DependsOn=after)
 
 
 def _scaling() -> Json:
-    def follow(name: str, value: Any, specification: Json) -> Json:
-        return resource(
-            "ApplicationAutoScaling::ScalingPolicy",
-            {
-                "PolicyName": f"panzoto-{name}",
-                "PolicyType": "TargetTrackingScaling",
-                "ScalingTargetId": ref("ScalableWeb"),
-                "TargetTrackingScalingPolicyConfiguration": {
-                    "TargetValue": value,
-                    "PredefinedMetricSpecification": specification,
-                    "ScaleOutCooldown": 60,
-                    # Tasks that stream for minutes are not taken away in a hurry.
-                    "ScaleInCooldown": 600,
-                },
-            },
-        )
-
     label = sub(
         "${Balancer}/${Group}",
         Balancer=att("LoadBalancer", "LoadBalancerFullName"),
         Group=att("TargetGroup", "TargetGroupFullName"),
     )
+    by_cpu = {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}
+    by_requests = {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label}
     return {
-        "ScalableWeb": resource(
-            "ApplicationAutoScaling::ScalableTarget",
-            {
-                "ServiceNamespace": "ecs",
-                "ScalableDimension": "ecs:service:DesiredCount",
-                "ResourceId": sub("service/${Cluster}/${WebService.Name}"),
-                "MinCapacity": ref("LeastTasks"),
-                "MaxCapacity": ref("MostTasks"),
-            },
-        ),
-        "ScaleOnCpu": follow("cpu", 60, {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}),
-        "ScaleOnRequests": follow(
-            "requests",
-            ref("RequestsPerTask"),
-            {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label},
-        ),
+        "ScalableWeb": _scalable_web(),
+        "ScaleOnCpu": _following("cpu", 60, by_cpu),
+        "ScaleOnRequests": _following("requests", ref("RequestsPerTask"), by_requests),
     }
+
+
+def _scalable_web() -> Json:
+    properties = {
+        "ServiceNamespace": "ecs",
+        "ScalableDimension": "ecs:service:DesiredCount",
+        "ResourceId": sub("service/${Cluster}/${WebService.Name}"),
+        "MinCapacity": ref("LeastTasks"),
+        "MaxCapacity": ref("MostTasks"),
+    }
+    return resource("ApplicationAutoScaling::ScalableTarget", properties)
+
+
+def _following(name: str, value: Any, specification: Json) -> Json:
+    tracking = {
+        "TargetValue": value,
+        "PredefinedMetricSpecification": specification,
+        "ScaleOutCooldown": 60,
+        # Tasks that stream for minutes are not taken away in a hurry.
+        "ScaleInCooldown": 600,
+    }
+    properties = {
+        "PolicyName": f"panzoto-{name}",
+        "PolicyType": "TargetTrackingScaling",
+        "ScalingTargetId": ref("ScalableWeb"),
+        "TargetTrackingScalingPolicyConfiguration": tracking,
+    }
+    return resource("ApplicationAutoScaling::ScalingPolicy", properties)
 
 
 def _schedules() -> Json:
-    commands = {
-        "SweepAccounts": ("cron(10 3 * * ? *)", ["flask", "panzoto", "accounts", "sweep"]),
-        "SweepRecordings": ("cron(30 3 * * ? *)", ["flask", "panzoto", "recordings", "sweep", "--apply"]),
-    }
+    recordings = ["flask", "panzoto", "recordings", "sweep", "--apply"]
     return {
-        name: resource(
-            "Scheduler::Schedule",
-            {
-                "Description": " ".join(command),
-                "ScheduleExpression": at,
-                "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15},
-                "Target": {
-                    "Arn": att("Cluster"),
-                    "RoleArn": att("SchedulerRole"),
-                    "EcsParameters": {
-                        "TaskDefinitionArn": ref("SweepTask"),
-                        "LaunchType": "FARGATE",
-                        "NetworkConfiguration": _placement(),
-                    },
-                    "Input": json.dumps({"containerOverrides": [{"name": "sweep", "command": command}]}),
-                    "RetryPolicy": {"MaximumRetryAttempts": 3},
-                },
-            },
-        )
-        for name, (at, command) in commands.items()
+        "SweepAccounts": _nightly("cron(10 3 * * ? *)", ["flask", "panzoto", "accounts", "sweep"]),
+        "SweepRecordings": _nightly("cron(30 3 * * ? *)", recordings),
     }
+
+
+def _nightly(at: str, command: list[str]) -> Json:
+    target = {
+        "Arn": att("Cluster"),
+        "RoleArn": att("SchedulerRole"),
+        "EcsParameters": {
+            "TaskDefinitionArn": ref("SweepTask"),
+            "LaunchType": "FARGATE",
+            "NetworkConfiguration": _placement(),
+        },
+        "Input": json.dumps({"containerOverrides": [{"name": "sweep", "command": command}]}),
+        "RetryPolicy": {"MaximumRetryAttempts": 3},
+    }
+    properties = {
+        "Description": " ".join(command),
+        "ScheduleExpression": at,
+        "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15},
+        "Target": target,
+    }
+    return resource("Scheduler::Schedule", properties)

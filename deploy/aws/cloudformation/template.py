@@ -38,6 +38,11 @@ def when(condition: str, then: Any, otherwise: Any) -> Json:
     return {"Fn::If": [condition, then, otherwise]}
 
 
+def imported(name: str) -> Json:
+    """Return what the data stack exports under this name."""
+    return {"Fn::ImportValue": sub("${DataStack}-" + name)}
+
+
 NOTHING = ref("AWS::NoValue")
 
 

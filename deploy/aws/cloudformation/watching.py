@@ -1,4 +1,4 @@
-"""Alarms, metrics taken from log lines, and the dashboard.
+"""Alarms, and metrics taken from log lines.
 
 The patterns name fields of the JSON lines that the service writes; a test
 holds them against lines of a running service.
@@ -6,11 +6,11 @@ holds them against lines of a running service.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from deploy.aws.cloudformation.template import TAGS, Json, att, ref, resource, sub
+from deploy.aws.cloudformation.template import TAGS, Json, att, ref, resource
 from panzoto.config import Settings
 
 NAMESPACE = "Panzoto"
@@ -18,6 +18,9 @@ FIVE_MINUTES = 300
 DAY = 86_400
 # AWS renews its own certificates two months before they end; one of another authority somebody has to renew.
 CERTIFICATE_DAYS = 30
+FEWER = "LessThanThreshold"
+
+Alarm = Callable[..., Json]
 
 
 class LogMetric(NamedTuple):
@@ -200,184 +203,114 @@ def log_metrics() -> Json:
 def service_alarms(topic_arn: Any) -> Json:
     """The alarms of the running service: errors, slowness, sign-ins, sweeps, workers, certificate."""
     alarm = partial(_alarm, topic_arn)
-    balancer = {"LoadBalancer": att("LoadBalancer", "LoadBalancerFullName")}
-    elb = "AWS/ApplicationELB"
-
-    def counted(name: str, seconds: int = FIVE_MINUTES) -> Json:
-        return metric(NAMESPACE, name, "Sum", seconds)
-
-    errors = _formula(
-        "IF(FILL(requests, 0) > 20, 100 * (FILL(ours, 0) + FILL(balancer, 0)) / requests, 0)",
-        ours=metric(elb, "HTTPCode_Target_5XX_Count", "Sum", FIVE_MINUTES, **balancer),
-        balancer=metric(elb, "HTTPCode_ELB_5XX_Count", "Sum", FIVE_MINUTES, **balancer),
-        requests=metric(elb, "RequestCount", "Sum", FIVE_MINUTES, **balancer),
-    )
-    latency = metric(elb, "TargetResponseTime", "p99", FIVE_MINUTES, **balancer)
-    healthy = metric(
-        elb,
-        "HealthyHostCount",
-        "Minimum",
-        60,
-        TargetGroup=att("TargetGroup", "TargetGroupFullName"),
-        **balancer,
-    )
-    days = metric(
-        "AWS/CertificateManager", "DaysToExpiry", "Minimum", DAY, CertificateArn=ref("CertificateArn")
-    )
-    findings = _formula(
-        "FILL(lost, 0) + FILL(failed, 0) + FILL(left, 0)",
-        lost=counted("RecordsWithoutObject", 3600),
-        failed=counted("SweepFailures", 3600),
-        left=counted("DeletionsInterrupted", 3600),
-    )
-    fewer = "LessThanThreshold"
     return {
         "ErrorRate": alarm(
-            "5xx-rate", "More than one request in a hundred fails on our side", errors, 1, periods=2
+            "5xx-rate", "More than one request in a hundred fails on our side", _error_rate(), 1, periods=2
         ),
         "Latency": alarm(
             "p99-latency",
             "One request in a hundred waits too long",
-            latency,
+            _of_balancer("TargetResponseTime", "p99"),
             ref("LatencySeconds"),
             periods=3,
         ),
-        "NoHealthyTask": alarm(
-            "no-healthy-task",
-            "No task answers its health check",
-            healthy,
-            1,
-            periods=3,
-            compare=fewer,
-            missing="breaching",
-        ),
+        "NoHealthyTask": _no_healthy_task(alarm),
+        **_counted_alarms(alarm),
+        "SweepFindings": _sweep_findings(alarm),
+        "SweepMissing": _sweep_missing(alarm),
+        "CertificateExpiry": _certificate_expiry(alarm),
+    }
+
+
+def _counted(name: str, seconds: int = FIVE_MINUTES) -> Json:
+    return metric(NAMESPACE, name, "Sum", seconds)
+
+
+def _of_balancer(name: str, statistic: str, seconds: int = FIVE_MINUTES, **more: Any) -> Json:
+    whole = {"LoadBalancer": att("LoadBalancer", "LoadBalancerFullName")}
+    return metric("AWS/ApplicationELB", name, statistic, seconds, **more, **whole)
+
+
+def _error_rate() -> list[Json]:
+    return _formula(
+        "IF(FILL(requests, 0) > 20, 100 * (FILL(ours, 0) + FILL(balancer, 0)) / requests, 0)",
+        ours=_of_balancer("HTTPCode_Target_5XX_Count", "Sum"),
+        balancer=_of_balancer("HTTPCode_ELB_5XX_Count", "Sum"),
+        requests=_of_balancer("RequestCount", "Sum"),
+    )
+
+
+def _no_healthy_task(alarm: Alarm) -> Json:
+    group = att("TargetGroup", "TargetGroupFullName")
+    return alarm(
+        "no-healthy-task",
+        "No task answers its health check",
+        _of_balancer("HealthyHostCount", "Minimum", 60, TargetGroup=group),
+        1,
+        periods=3,
+        compare=FEWER,
+        missing="breaching",
+    )
+
+
+def _counted_alarms(alarm: Alarm) -> Json:
+    """The alarms on what the log tells, in five minutes each."""
+    return {
         "ThrottledCalls": alarm(
             "throttled-calls",
             "Requests failed since DynamoDB throttled them, after the retries",
-            counted("DynamoThrottled"),
+            _counted("DynamoThrottled"),
             1,
         ),
         "FailedSignIns": alarm(
             "failed-sign-ins",
             "Somebody tries passwords",
-            counted("FailedSignIns"),
+            _counted("FailedSignIns"),
             ref("FailedSignInsAlarm"),
         ),
         "DamagedRecords": alarm(
-            "damaged-records",
-            "A stored value must not be obeyed",
-            counted("DamagedRecords"),
-            1,
+            "damaged-records", "A stored value must not be obeyed", _counted("DamagedRecords"), 1
         ),
-        "UnexpectedErrors": alarm("unexpected-errors", "A fault of ours", counted("UnexpectedErrors"), 1),
-        "SweepFindings": alarm(
-            "sweep-findings",
-            "The daily sweeps met recordings without object, or could not do their work",
-            findings,
-            1,
-        ),
-        "SweepMissing": alarm(
-            "sweep-missing",
-            "The daily sweep did not come to its end for two days",
-            counted("SweepsFinished", DAY),
-            1,
-            periods=2,
-            compare=fewer,
-            missing="breaching",
-        ),
-        "CertificateExpiry": alarm(
-            "certificate-expiry",
-            "The certificate was not renewed",
-            days,
-            CERTIFICATE_DAYS,
-            compare="LessThanOrEqualToThreshold",
-            # ACM tells of a certificate twice a day, and of none that is not in use.
-            missing="breaching",
-        ),
+        "UnexpectedErrors": alarm("unexpected-errors", "A fault of ours", _counted("UnexpectedErrors"), 1),
     }
 
 
-def dashboard(tables: list[str], settings: Settings) -> Json:
-    """One page: what clients meet, what the service does, what the stores say."""
-    elb = ["AWS/ApplicationELB"]
-    balancer = ["LoadBalancer", "${Balancer}"]
-    service = ["ServiceName", "${WebService.Name}", "ClusterName", "${Cluster}"]
-    queue = settings.events_queue
-    widgets = [
-        _widget(
-            "Requests and errors",
-            [
-                [*elb, "RequestCount", *balancer],
-                [*elb, "HTTPCode_Target_4XX_Count", *balancer],
-                [*elb, "HTTPCode_Target_5XX_Count", *balancer],
-                [*elb, "HTTPCode_ELB_5XX_Count", *balancer],
-            ],
-        ),
-        _widget(
-            "Seconds to the first byte",
-            [[*elb, "TargetResponseTime", *balancer, {"stat": stat}] for stat in ("p50", "p90", "p99")],
-        ),
-        _widget("Sign-ins that failed", [[NAMESPACE, "FailedSignIns"]]),
-        _widget(
-            "Web tier",
-            [
-                ["AWS/ECS", "CPUUtilization", *service, {"stat": "Average"}],
-                ["AWS/ECS", "MemoryUtilization", *service, {"stat": "Average"}],
-            ],
-        ),
-        _widget(
-            "Throttled by DynamoDB",
-            [
-                ["AWS/DynamoDB", f"{kind}ThrottleEvents", "TableName", table]
-                for table in tables
-                for kind in ("Read", "Write")
-            ],
-        ),
-        _widget(
-            "Capacity used",
-            [
-                ["AWS/DynamoDB", f"Consumed{kind}CapacityUnits", "TableName", table]
-                for table in tables
-                for kind in ("Read", "Write")
-            ],
-        ),
-        _widget(
-            "The bucket's events",
-            [
-                ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue, {"stat": "Maximum"}],
-                ["AWS/SQS", "NumberOfMessagesDeleted", "QueueName", queue],
-                ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", f"{queue}-dead"],
-            ],
-        ),
-        _widget(
-            "What the log tells",
-            [[NAMESPACE, one.name] for one in LOG_METRICS if one.name != "FailedSignIns"],
-        ),
-    ]
-    for place, widget in enumerate(widgets):
-        widget |= {"x": place % 2 * 12, "y": place // 2 * 6, "width": 12, "height": 6}
-    return {
-        "Dashboard": resource(
-            "CloudWatch::Dashboard",
-            {
-                "DashboardName": "panzoto",
-                "DashboardBody": sub(
-                    json.dumps({"widgets": widgets}),
-                    Balancer=att("LoadBalancer", "LoadBalancerFullName"),
-                ),
-            },
-        )
-    }
+def _sweep_findings(alarm: Alarm) -> Json:
+    findings = _formula(
+        "FILL(lost, 0) + FILL(failed, 0) + FILL(left, 0)",
+        lost=_counted("RecordsWithoutObject", 3600),
+        failed=_counted("SweepFailures", 3600),
+        left=_counted("DeletionsInterrupted", 3600),
+    )
+    return alarm(
+        "sweep-findings",
+        "The daily sweeps met recordings without object, or could not do their work",
+        findings,
+        1,
+    )
 
 
-def _widget(title: str, metrics: list[list[Any]]) -> Json:
-    return {
-        "type": "metric",
-        "properties": {
-            "title": title,
-            "region": "${AWS::Region}",
-            "stat": "Sum",
-            "period": FIVE_MINUTES,
-            "metrics": metrics,
-        },
-    }
+def _sweep_missing(alarm: Alarm) -> Json:
+    return alarm(
+        "sweep-missing",
+        "The daily sweep did not come to its end for two days",
+        _counted("SweepsFinished", DAY),
+        1,
+        periods=2,
+        compare=FEWER,
+        missing="breaching",
+    )
+
+
+def _certificate_expiry(alarm: Alarm) -> Json:
+    certificate = ref("CertificateArn")
+    days = metric("AWS/CertificateManager", "DaysToExpiry", "Minimum", DAY, CertificateArn=certificate)
+    return alarm(
+        "certificate-expiry",
+        "The certificate was not renewed",
+        days,
+        CERTIFICATE_DAYS,
+        compare="LessThanOrEqualToThreshold",
+        # ACM tells of a certificate twice a day, and of none that is not in use.
+        missing="breaching",
+    )

@@ -16,7 +16,7 @@ from deploy.aws.cloudformation import policy
 from deploy.aws.cloudformation.data import logical_name
 from deploy.aws.cloudformation.watching import LOG_METRICS, LogMetric
 from panzoto.config import Settings
-from panzoto.operations.resources import QUEUE_ATTRIBUTES
+from panzoto.queues.queue_definition import QUEUE_ATTRIBUTES
 from tests.support.aws import start_moto
 from tests.support.log_patterns import matches
 from tests.support.service import BUCKET, ROOT, Service, aws_client

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from deploy.aws.cloudformation import policy
+from panzoto import object_keys
 from panzoto.config import Settings
 from tests.conftest import PARTLY, is_whole_suite, wait_for_the_others
-from tests.support.aws_calls import RECORD, Permission, recorded
+from tests.support.aws_calls import FOLDERS, RECORD, Permission, recorded
 from tests.support.service import ROOT
 
 SETTINGS = Settings()
@@ -60,6 +61,10 @@ def test_nothing_is_missing_and_nothing_is_left_over(
         assert may - used == set(), "the policy allows what nothing does"
     else:
         record_property(PARTLY, True)
+
+
+def test_the_folders_that_are_recorded_are_those_of_the_service() -> None:
+    assert FOLDERS == object_keys.FOLDERS
 
 
 def test_no_role_beyond_those_of_the_policy_was_used() -> None:

@@ -1,20 +1,29 @@
-"""`flask panzoto backup restore` and `backup drill`: one script for the bad day, and for practising it."""
+"""`flask panzoto backup …`: proof that backups are good, and one script to restore or to practise it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from rich.table import Table
 
 from panzoto.errors import PanzotoError
 from panzoto.models import SweepMemory
 from panzoto.operations.application import services
+from panzoto.operations.backup import SETTLE_SECONDS, Backup, Verdict
+from panzoto.operations.command_group import Commands
+from panzoto.operations.command_output import show
+from panzoto.operations.resources import Resources
 from panzoto.operations.restoring import RESTORED, Outcome, Restoring
+from panzoto.operations.sweep_commands import hold, release
 from panzoto.operations.verification import verify_recordings
 from panzoto.services import Services
 
 HOLD = "restore"
+
+backup = Commands("backup", help="Backups: verify that they bring everything back.")
 
 
 def _moment(_context: click.Context, _parameter: click.Parameter, text: str) -> datetime:
@@ -50,7 +59,39 @@ PASSWORD_FILE = click.option(
 )
 
 
-@click.command()
+@backup.command("verify")
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this one; may be given again.")
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=SETTLE_SECONDS,
+    show_default=True,
+    help="Seconds to wait until the backups have reached what was looked at.",
+)
+def verify_backup(tables: tuple[str, ...], settle: float) -> None:
+    """Restore a copy of each table from its backup, compare it row by row, and delete the copy.
+
+    It is paid for as a restore and three scans of each table. The exit status
+    is 1 when a row of the copy is missing or not as it was.
+    """
+    settings = services().settings
+    known = Resources(settings).table_names
+    if unknown := set(tables) - set(known):
+        raise click.UsageError(
+            f"There is no table {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+        )
+    checker = Backup(settings.region, lambda line: click.echo(line, err=True), settle)
+    verdicts = [checker.verify(table) for table in tables or known]
+    show(_table_of(verdicts))
+    for verdict in verdicts:
+        for key in verdict.named:
+            click.echo(f"not as it was: {verdict.table} {key}")
+    if not all(verdict.is_good for verdict in verdicts):
+        raise SystemExit(1)
+    click.echo("Every row that did not change meanwhile came back as it was.")
+
+
+@backup.command()
 @TO
 @FOLDERS
 @SAMPLE
@@ -63,7 +104,11 @@ def restore(
 ) -> None:
     """Bring tables and folders back to a moment, beside what is there; prints the settings to change to."""
     password = _password(password_file)
+<<<<<<< HEAD:panzoto/operations/restore_commands.py
     _hold_sweeps()
+=======
+    context.invoke(hold, name=HOLD)
+>>>>>>> p-queues:panzoto/operations/backup_commands.py
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     opened = _open_sample(outcome, sample, password)
@@ -75,7 +120,7 @@ def restore(
         raise SystemExit(1)
 
 
-@click.command()
+@backup.command()
 @TO
 @FOLDERS
 @SAMPLE
@@ -88,17 +133,44 @@ def drill(
 ) -> None:
     """Do what `restore` does, and delete the copies again: a restore that was never tried is a hope."""
     password = _password(password_file)
+<<<<<<< HEAD:panzoto/operations/restore_commands.py
     _hold_sweeps()
+=======
+    context.invoke(hold, name=HOLD)
+>>>>>>> p-queues:panzoto/operations/backup_commands.py
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     try:
         opened = _open_sample(outcome, sample, password)
     finally:
         restoring.remove_copies(outcome)
+<<<<<<< HEAD:panzoto/operations/restore_commands.py
     _release_sweeps()
+=======
+    context.invoke(release, name=HOLD)
+>>>>>>> p-queues:panzoto/operations/backup_commands.py
     click.echo("The drill went well." if opened else "The drill failed: what was restored does not open.")
     if not opened:
         raise SystemExit(1)
+
+
+def _table_of(verdicts: Sequence[Verdict]) -> Table:
+    table = Table(
+        "Table",
+        "Restored to (UTC)",
+        "Same",
+        "Changed meanwhile",
+        "Missing",
+        "Different",
+        box=None,
+        pad_edge=False,
+    )
+    for verdict in verdicts:
+        moment = f"{verdict.restored_to:%Y-%m-%d %H:%M:%S}"
+        same = verdict.compared - verdict.missing - verdict.different
+        counts = (same, verdict.changed, verdict.missing, verdict.different)
+        table.add_row(verdict.table, moment, *map(str, counts))
+    return table
 
 
 def _password(file: Path | None) -> str:
@@ -108,6 +180,7 @@ def _password(file: Path | None) -> str:
     return password
 
 
+<<<<<<< HEAD:panzoto/operations/restore_commands.py
 def _hold_sweeps() -> None:
     """Hold the sweeps: what removes things must not work on half of what there was."""
     try:
@@ -125,6 +198,8 @@ def _release_sweeps() -> None:
     click.echo("The sweeps are released.")
 
 
+=======
+>>>>>>> p-queues:panzoto/operations/backup_commands.py
 def _restored(restoring: Restoring, moment: datetime, folders: tuple[str, ...]) -> Outcome:
     suffix = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     try:

@@ -1,0 +1,89 @@
+"""The boundary of every role that the pipeline may make: the most that any of them can do.
+
+It stands in the stack that a person makes, so whoever has got hold of the pipeline cannot widen it. What is
+within it follows from the roles of `policy`, and from what AWS's own services do on the tasks' behalf.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.aws.cloudformation.policy import TABLES, actions, listing, objects
+from deploy.aws.cloudformation.template import Json, allow, document, resource, sub
+from panzoto.config import Settings
+from panzoto.queues.queue_definition import dead_letter_name
+
+NAME = "panzoto-boundary"
+BOUNDARY = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/" + NAME)
+# The roles of the service stack; what only a person or the pipeline runs has none there.
+RUNNING = ("web", "events", "sweep", "rotation")
+# CloudFormation names a role that has no name of its own after its stack.
+BOUNDED = "panzoto-service-*"
+
+
+def boundary(settings: Settings) -> Json:
+    """Return the boundary, as a policy that roles name and nobody is given."""
+    rights = [*_stores(settings), *_tools(), *_for_tasks()]
+    properties = {
+        "ManagedPolicyName": NAME,
+        "Description": "The most that a role of the service can do",
+        "PolicyDocument": document(rights),
+    }
+    return resource("IAM::ManagedPolicy", properties)
+
+
+def _union(*kinds: str) -> list[str]:
+    """Return all that any role may do to resources of these kinds."""
+    return sorted(
+        {
+            name
+            for role in RUNNING
+            for kind, names in actions(role).items()
+            if kind.partition("/")[0] in kinds
+            for name in names
+        }
+    )
+
+
+def _arn(service: str, rest: str) -> Json:
+    return sub("arn:${AWS::Partition}:" + service + ":${AWS::Region}:${AWS::AccountId}:" + rest)
+
+
+def _stores(settings: Settings) -> list[Json]:
+    """Tables, bucket and queues."""
+    names = [getattr(settings, f"{name}_table") for name in TABLES]
+    tables = [_arn("dynamodb", f"table/{name}{index}") for name in names for index in ("", "/index/*")]
+    bucket = sub("arn:${AWS::Partition}:s3:::${BucketName}")
+    queue = settings.events_queue
+    return [
+        allow(_union(*TABLES), tables),
+        allow(_union("bucket"), bucket),
+        *listing(_union("folders"), bucket),
+        allow(_union("object"), objects(bucket)),
+        allow(_union("queue"), _arn("sqs", queue)),
+        allow(_union("dead-letter-queue"), _arn("sqs", dead_letter_name(queue))),
+    ]
+
+
+def _tools() -> list[Json]:
+    """Mail, the secret with its renewal, and traces."""
+    return [
+        allow(_union("mail-identity"), _arn("ses", "identity/*")),
+        allow(_union("secret"), _arn("secretsmanager", "secret:panzoto/secret-key-*")),
+        allow(_union("web-tasks"), _arn("ecs", "service/panzoto/panzoto-web")),
+        allow(["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "*"),
+    ]
+
+
+def _for_tasks() -> list[Json]:
+    """What AWS's own services do: fetch the image, write logs, start the sweeps."""
+    pulls = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    to_tasks: dict[str, Any] = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+    bounded = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:role/" + BOUNDED)
+    return [
+        allow(["ecr:GetAuthorizationToken"], "*"),
+        allow(pulls, _arn("ecr", "repository/panzoto")),
+        allow(["logs:CreateLogStream", "logs:PutLogEvents"], _arn("logs", "log-group:/panzoto/*")),
+        allow(["ecs:RunTask"], _arn("ecs", "task-definition/panzoto-sweep:*")),
+        allow(["iam:PassRole"], bounded, Condition=to_tasks),
+    ]

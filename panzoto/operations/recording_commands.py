@@ -1,0 +1,157 @@
+"""`flask panzoto recordings …`: verify, recount, sweep, and what lies aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from panzoto import object_keys
+from panzoto.errors import ObjectChanged
+from panzoto.lifecycle.sweep import Findings, Parts, Sweep
+from panzoto.models import AudioFile, User
+from panzoto.operations.application import services
+from panzoto.operations.command_group import Commands
+from panzoto.operations.command_output import counting, show
+from panzoto.operations.verification import Finding, verify_recordings
+from panzoto.recordings import ledger
+from panzoto.removal import AT_MOST
+
+recordings = Commands("recordings", help="Recordings: verify that they open.")
+aside = Commands("aside", help="What was moved aside since no table knew of it: list it, bring it back.")
+recordings.add_command(aside)
+
+
+@recordings.command()
+def recount() -> None:
+    """Count every account's recordings anew, and repair counters that have drifted."""
+    drifted = 0
+    with counting("counting accounts") as progress:
+        for number, user in enumerate(User.all_counted(), 1):
+            counted, real = ledger.recount(user)
+            if counted != real:
+                drifted += 1
+                click.echo(f"{user.user_id}: counted {counted}, are {real}")
+            progress(number)
+    click.echo(f"{drifted} accounts had drifted")
+
+
+@recordings.command()
+@click.argument("email")
+def verify(email: str) -> None:
+    """Open every recording of EMAIL's account end to end; nothing is changed.
+
+    The password is asked for. The exit status is 1 when a recording does not open.
+    """
+    password = click.prompt("Password", hide_input=True, err=True)
+    findings = verify_recordings(services(), email.strip().lower(), password, _progress)
+    _print_findings(findings)
+    if any(finding.problem for finding in findings):
+        raise SystemExit(1)
+
+
+@recordings.command("sweep")
+@click.option("--apply", is_flag=True, help="Act on what is found; without it nothing is changed.")
+@click.option(
+    "--at-most",
+    type=click.IntRange(0),
+    default=AT_MOST,
+    show_default=True,
+    help="How much of what no table knows may be moved aside or removed in this night, over all runs of it.",
+)
+def sweep_recordings(apply: bool, at_most: int) -> None:
+    """Find what interrupted uploads and erasures left, and what no table knows of."""
+    built = services()
+    parts = Parts(built.storage, built.removal, built.uploads, built.trash)
+    sweep = Sweep(parts, built.settings.trash_days, apply, at_most)
+    with counting("looking at rows and objects") as progress:
+        findings = sweep.run(progress)
+    _print(findings, apply)
+    if findings.failures:
+        raise SystemExit(1)
+
+
+@aside.command("list")
+def list_() -> None:
+    """Show what lies aside: its key, when it was put, since when it lies there, and its bytes."""
+    table = Table("Key", "Put", "Aside since", "Bytes", box=None, pad_edge=False)
+    for entry in services().storage.entries(object_keys.ASIDE):
+        s3_key = object_keys.original_key(entry.s3_key)
+        if s3_key is not None and entry.upload_id is None and not entry.is_marker:
+            put = datetime.fromtimestamp(object_keys.put_at(entry.s3_key), UTC)
+            table.add_row(
+                _printable(s3_key), f"{put:%Y-%m-%d}", f"{entry.modified_at:%Y-%m-%d}", str(entry.size)
+            )
+    show(table)
+    click.echo(f"{table.row_count} versions lie aside")
+
+
+@aside.command("bring-back")
+@click.argument("key")
+def bring_back(key: str) -> None:
+    """Put the newest version that was moved aside from KEY back to its place."""
+    try:
+        versions = services().removal.bring_back(key)
+    except ObjectChanged as error:
+        raise click.ClickException(f"There is an object under {key}; nothing was changed.") from error
+    if not versions:
+        raise click.ClickException(f"Nothing that was under {key} lies aside.")
+    more = f"; {versions - 1} older versions still lie aside" if versions > 1 else ""
+    click.echo(f"{key} is back in its place{more}")
+
+
+def _progress(rows: list[AudioFile]) -> Iterator[AudioFile]:
+    """Pass `rows` on under a progress bar, where somebody is watching."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("opening"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield from progress.track(rows)
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    table = Table("Recording", "Format", "Plain bytes", "Result", box=None, pad_edge=False)
+    for finding in findings:
+        table.add_row(
+            finding.file_id, finding.format or "-", str(finding.plain_bytes), finding.problem or "opens"
+        )
+    show(table)
+    broken = sum(1 for finding in findings if finding.problem)
+    click.echo(f"{len(findings)} recordings: {len(findings) - broken} open, {broken} do not")
+
+
+def _print(findings: Findings, apply: bool) -> None:
+    table = Table("Found", "How many", box=None, pad_edge=False)
+    for kind, count in sorted(findings.counts.items()):
+        table.add_row(kind, str(count))
+    show(table)
+    for kind, names in sorted(findings.named.items()):
+        for name in names:
+            click.echo(f"{kind}: {_printable(name)}")
+        if (more := findings.counts[kind] - len(names)) > 0:
+            click.echo(f"{kind}: and {more} more")
+    for file_id in findings.without_object:
+        click.echo(f"record without object: {file_id}")
+    for failure, count in findings.failures.items():
+        click.echo(f"not done, {count} times: {failure}")
+    for reason in findings.held:
+        click.echo(f"held back: {reason}")
+    if findings.held:
+        click.echo("Nothing was changed, since the sweeps are held back.")
+    else:
+        click.echo("Done." if apply else "Nothing was changed; --apply acts.")
+
+
+def _printable(name: str) -> str:
+    """Return a key in one line, whatever characters somebody has put into it."""
+    return name if name.isprintable() else json.dumps(name)

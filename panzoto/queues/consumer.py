@@ -1,0 +1,230 @@
+"""The one loop that works on the messages of a queue, whatever they ask for.
+
+A message is held while it is worked on and deleted once that went well. One that fails stays hidden for the
+rest of its time, comes again, and goes to the queue of failures when it has failed too often: by SQS itself,
+or by this loop where the queue has no redrive policy. Any may come twice, so doing a thing twice must change
+nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from panzoto.errors import PanzotoError, Unavailable
+from panzoto.queues.queue import Inbox, Message, Queue
+from panzoto.queues.queue_definition import TRIES_OF_A_DAY, VISIBILITY_SECONDS
+
+PAUSE_SECONDS = 5.0
+# How soon a loop whose hands are all full sees that it shall stop.
+LOOK_SECONDS = 0.5
+# A renewal may fail once before the message comes to somebody else.
+RENEWALS_IN_A_HOLD = 3
+
+log = logging.getLogger(__name__)
+Handle = Callable[[Message], object]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How many messages are worked on at once, each in its own thread, and for how long one is held.
+
+    While it is worked on it is held on, however long that takes. After `tries` the loop itself puts it aside.
+    What is in work at the stop has `finish_seconds` to come to its end; the rest is given back.
+    """
+
+    at_once: int = 4
+    hold_seconds: int = VISIBILITY_SECONDS
+    tries: int = TRIES_OF_A_DAY
+    finish_seconds: float = 20.0
+
+
+class Consumer:
+    """Works on one queue until told to stop: `handle` gets each message, and raises where it failed."""
+
+    def __init__(self, queue: Queue, handle: Handle, rules: Rules | None = None) -> None:
+        self._queue = queue
+        self._handle = handle
+        self._rules = rules or Rules()
+        self._room = threading.Semaphore(self._rules.at_once)
+        self._held = _Held(self._rules.hold_seconds)
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Let `run` come to its end; may be called from any thread."""
+        self._stopping.set()
+
+    def run(self, tell: Tell) -> None:
+        """Work until `stop`, within a poll of which and `finish_seconds` it ends.
+
+        A queue that cannot be reached, for want of credentials too, is asked again every
+        `PAUSE_SECONDS`; `tell` gets a sentence for each time.
+        """
+        renewing = threading.Thread(target=self._held.renew_until_closed, name="renewals", daemon=True)
+        renewing.start()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._work(self._queue.inbox())
+                except PanzotoError as error:
+                    tell(f"{error.sentence}; trying again")
+                    self._stopping.wait(PAUSE_SECONDS)
+        finally:
+            self._held.close(self._rules.finish_seconds)
+            renewing.join()
+
+    def run_until_signalled(self, tell: Tell) -> None:
+        """Work until SIGTERM or SIGINT; a second one ends the process without waiting.
+
+        Only for a process's main thread.
+        """
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self.run(tell)
+            except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
+                failure.append(error)
+
+        def stop(*_: object) -> None:
+            if self._stopping.is_set():
+                raise SystemExit(0)
+            self.stop()
+
+        # In a thread of its own, since a handler may interrupt an event that its own thread is waiting on.
+        working = threading.Thread(target=work, name="consumer", daemon=True)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        working.start()
+        working.join()
+        if failure:
+            raise failure[0]
+
+    def _work(self, inbox: Inbox) -> None:
+        while room := self._wait_for_room():
+            messages: list[Message] = []
+            try:
+                messages = inbox.receive(room, self._rules.hold_seconds)
+            finally:
+                for _ in range(room - len(messages)):
+                    self._room.release()
+            for message in messages:
+                self._take(inbox, message)
+
+    def _wait_for_room(self) -> int:
+        """Take all the room there is, at least one; 0 when it is time to stop."""
+        while not self._stopping.is_set():
+            if self._room.acquire(timeout=LOOK_SECONDS):
+                room = 1
+                while room < self._rules.at_once and self._room.acquire(blocking=False):
+                    room += 1
+                return room
+        return 0
+
+    def _take(self, inbox: Inbox, message: Message) -> None:
+        """Begin to work on a message, for which there is room; give it back when it is time to stop."""
+        if self._stopping.is_set():
+            self._room.release()
+            _give_back(inbox, message)
+            return
+        self._held.add(inbox, message)
+        working = threading.Thread(target=self._finish, args=(inbox, message), daemon=True)
+        working.start()
+
+    def _finish(self, inbox: Inbox, message: Message) -> None:
+        try:
+            self._handle_or_put_aside(inbox, message)
+        except Unavailable as error:
+            log.warning("message_postponed", extra={"message_id": message.message_id, "code": error.code})
+        finally:
+            self._held.let_go(message)
+            self._room.release()
+
+    def _handle_or_put_aside(self, inbox: Inbox, message: Message) -> None:
+        # Who was given out so often without being put aside has ended every process that took it.
+        if not inbox.redrives and message.received > self._rules.tries:
+            self._put_aside(inbox, message)
+            return
+        try:
+            self._handle(message)
+        except Exception as error:  # noqa: BLE001 - one message must not end the loop
+            self._note_failure(message, error)
+            if not inbox.redrives and message.received >= self._rules.tries:
+                self._put_aside(inbox, message)
+            return
+        # From here on nobody renews it: what is deleted cannot be held.
+        self._held.let_go(message)
+        inbox.delete(message)
+
+    def _put_aside(self, inbox: Inbox, message: Message) -> None:
+        self._held.let_go(message)
+        inbox.put_aside(message)
+        log.error("message_put_aside", extra={"message_id": message.message_id, "received": message.received})
+
+    @staticmethod
+    def _note_failure(message: Message, error: Exception) -> None:
+        told = {"message_id": message.message_id, "received": message.received}
+        if isinstance(error, Unavailable):
+            log.warning("message_postponed", extra=told)
+        else:
+            log.error("message_failed", exc_info=error, extra=told)
+
+
+class _Held:
+    """The messages in hand, which stay hidden from others until they are let go."""
+
+    def __init__(self, hold_seconds: int) -> None:
+        self._hold_seconds = hold_seconds
+        self._messages: dict[str, tuple[Inbox, Message]] = {}
+        self._changed = threading.Condition()
+        self._is_closed = threading.Event()
+
+    def add(self, inbox: Inbox, message: Message) -> None:
+        with self._changed:
+            self._messages[message.receipt] = (inbox, message)
+
+    def let_go(self, message: Message) -> None:
+        with self._changed:
+            self._messages.pop(message.receipt, None)
+            self._changed.notify_all()
+
+    def renew_until_closed(self) -> None:
+        while not self._is_closed.wait(self._hold_seconds / RENEWALS_IN_A_HOLD):
+            for inbox, message in self._now():
+                if self._has(message):
+                    _hold(inbox, message, self._hold_seconds)
+
+    def close(self, seconds: float) -> None:
+        """Wait so long until all is let go, renewing meanwhile; then give back what is not."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while self._messages and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+        self._is_closed.set()
+        for inbox, message in self._now():
+            _give_back(inbox, message)
+
+    def _now(self) -> list[tuple[Inbox, Message]]:
+        with self._changed:
+            return list(self._messages.values())
+
+    def _has(self, message: Message) -> bool:
+        with self._changed:
+            return message.receipt in self._messages
+
+
+def _give_back(inbox: Inbox, message: Message) -> None:
+    _hold(inbox, message, 0)
+
+
+def _hold(inbox: Inbox, message: Message, seconds: int) -> None:
+    try:
+        inbox.hold(message, seconds)
+    except Unavailable as error:
+        # Then it comes to somebody else when its time is over, at the worst a second time.
+        log.warning("message_not_held", extra={"message_id": message.message_id, "code": error.code})

@@ -1,0 +1,258 @@
+"""What stands between strangers and the account of AWS: firewall, groups, the pipeline's boundary, folders."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from deploy.aws.cloudformation import policy
+from panzoto.blueprints.guessing import guessable_calls
+from panzoto.config import Settings
+from panzoto.object_keys import FOLDERS
+from tests.support.service import ROOT, Service
+
+FOLDER = ROOT / "deploy" / "aws" / "cloudformation"
+DATA, SERVICE, PIPELINE = (
+    json.loads((FOLDER / f"{name}.json").read_text("utf-8"))["Resources"]
+    for name in ("data", "service", "pipeline")
+)
+STRICT, ALL_CALLS = SERVICE["Firewall"]["Properties"]["Rules"]
+BOUNDARY = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/panzoto-boundary"}
+FILE_ID = "0b7c3a52-0d53-4a26-9f6f-6a8f6d9a1c11"
+
+
+def transformed(text: str, transformations: list[dict[str, Any]]) -> str:
+    """What the firewall compares, as AWS documents each transformation."""
+    for one in sorted(transformations, key=lambda one: int(one["Priority"])):
+        match one["Type"]:
+            case "URL_DECODE":
+                text = unquote(text)
+            case "NORMALIZE_PATH":
+                text = re.sub("^//+", "/", posixpath.normpath(text))
+            case other:
+                assert other == "NONE"
+    return text
+
+
+def is_meant(statement: dict[str, Any], method: str, path: str) -> bool:
+    """Whether the firewall's statement is true of a request."""
+    ((kind, what),) = statement.items()
+    if kind in ("AndStatement", "OrStatement"):
+        true = [is_meant(one, method, path) for one in what["Statements"]]
+        return all(true) if kind == "AndStatement" else any(true)
+    field = method if "Method" in what["FieldToMatch"] else path
+    seen = transformed(field, what["TextTransformations"])
+    if kind == "RegexMatchStatement":
+        return re.search(what["RegexString"], seen) is not None
+    assert (kind, what["PositionalConstraint"]) == ("ByteMatchStatement", "EXACTLY")
+    return bool(seen == what["SearchString"])
+
+
+def counted_strictly(method: str, path: str) -> bool:
+    return is_meant(STRICT["Statement"]["RateBasedStatement"]["ScopeDownStatement"], method, path)
+
+
+class TestFirewall:
+    def test_it_has_every_call_that_takes_something_to_be_guessed(self) -> None:
+        calls = guessable_calls()
+        assert {
+            ("POST", f"/api/{name}")
+            for name in (
+                "audio-file/{file_id}/upgrade",
+                "decrypt-audio",
+                "login",
+                "password/forgot",
+                "password/reset",
+                "recover",
+                "register",
+                "token/refresh",
+                "user/email",
+                "user/password",
+                "user/recovery-key",
+                "verify-email",
+            )
+        } | {("DELETE", "/api/user")} <= set(calls)
+        for method, path in calls:
+            assert counted_strictly(method, path.replace("{file_id}", FILE_ID)), (method, path)
+
+    @pytest.mark.parametrize(
+        "spelling",
+        ["/api/%6cogin", "/%61pi/login", "//api//login", "/api/./login", "/api/user/../login"],
+    )
+    def test_another_spelling_of_a_path_does_not_get_around_it(self, spelling: str) -> None:
+        assert counted_strictly("POST", spelling)
+
+    def test_the_service_too_takes_an_encoded_letter_for_the_letter(self, service: Service) -> None:
+        wrong = {"email": "nobody-at-all@example.com", "password": "wrong password"}
+        assert service.call("POST", "/api/%6cogin", json=wrong).status_code == 401
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/api/user"),
+            ("GET", "/api/user/audio-files"),
+            ("DELETE", "/api/user/sessions/1"),
+            ("POST", "/api/uploads"),
+            ("GET", "/api/playback/ticket"),
+            ("POST", f"/api/audio-file/{FILE_ID}/restore"),
+        ],
+    )
+    def test_what_a_phone_does_all_day_is_not_counted_strictly(self, method: str, path: str) -> None:
+        assert not counted_strictly(method, path)
+        assert "ScopeDownStatement" not in ALL_CALLS["Statement"]["RateBasedStatement"]
+
+
+def groups_of(placed: dict[str, Any]) -> set[str]:
+    configuration = placed["AwsvpcConfiguration"]
+    return {group["Ref"] for group in configuration["SecurityGroups"]}
+
+
+class TestNetwork:
+    def test_the_load_balancer_alone_reaches_the_web_tasks(self) -> None:
+        groups = groups_of(SERVICE["WebService"]["Properties"]["NetworkConfiguration"])
+        rules = [rule for group in groups for rule in SERVICE[group]["Properties"]["SecurityGroupIngress"]]
+        assert rules == [
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 5000,
+                "ToPort": 5000,
+                "SourceSecurityGroupId": {"Ref": "BalancerGroup"},
+            }
+        ]
+
+    def test_nobody_reaches_the_other_tasks(self) -> None:
+        placed = [SERVICE["EventsService"]["Properties"]["NetworkConfiguration"]] + [
+            one["Properties"]["Target"]["EcsParameters"]["NetworkConfiguration"]
+            for one in SERVICE.values()
+            if one["Type"] == "AWS::Scheduler::Schedule"
+        ]
+        assert len(placed) == 3
+        for group in set().union(*map(groups_of, placed)):
+            assert SERVICE[group]["Properties"]["SecurityGroupIngress"] == []
+
+
+def resolved(value: Any) -> str:
+    """An ARN of a template as a text, whatever its account; a reference is its own name."""
+    if isinstance(value, str):
+        return value
+    ((kind, what),) = value.items()
+    if kind == "Fn::ImportValue":
+        name = resolved(what).removeprefix("stack-")
+        return resolved(
+            {
+                "BucketArn": {"Fn::Sub": "arn:aws:s3:::bucket"},
+                "QueueArn": {"Fn::Sub": "arn:aws:sqs:here:account:panzoto-bucket-events"},
+                "DeadLetterQueueArn": {"Fn::Sub": "arn:aws:sqs:here:account:panzoto-bucket-events-dead"},
+            }[name]
+        )
+    if kind == "Ref":
+        return {"SecretKey": "arn:aws:secretsmanager:here:account:secret:panzoto/secret-key-1"}[what]
+    if kind == "Fn::GetAtt":
+        name = what[0]
+        if name.endswith("Logs"):
+            return f"arn:aws:logs:here:account:log-group:/panzoto/{name.removesuffix('Logs').lower()}:*"
+        return f"arn:aws:iam::account:role/panzoto-service-{name}"
+    text, values = what if isinstance(what, list) else (what, {})
+    known = {
+        "AWS::Partition": "aws",
+        "AWS::Region": "here",
+        "AWS::AccountId": "account",
+        "DataStack": "stack",
+        "BucketName": "bucket",
+        "Cluster": "panzoto",
+    } | {name: resolved(one) for name, one in values.items()}
+    return re.sub(r"\$\{([\w:]+)\}", lambda found: known[found[1]], text)
+
+
+def rights(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for statement in document["Statement"]:
+        resources = statement["Resource"]
+        for one in resources if isinstance(resources, list) else [resources]:
+            for action in statement["Action"]:
+                yield action, resolved(one)
+
+
+def documents_of_the_service() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, one in SERVICE.items():
+        if one["Type"] == "AWS::IAM::Role":
+            for given in one["Properties"].get("Policies", []):
+                yield name, given["PolicyDocument"]
+        elif one["Type"] == "AWS::IAM::Policy":
+            yield name, one["Properties"]["PolicyDocument"]
+
+
+class TestBoundary:
+    def test_every_role_of_the_service_has_it_and_lies_within(self) -> None:
+        assert PIPELINE["Boundary"]["Properties"]["ManagedPolicyName"] == "panzoto-boundary"
+        bounds = list(rights(PIPELINE["Boundary"]["Properties"]["PolicyDocument"]))
+        roles = [one["Properties"] for one in SERVICE.values() if one["Type"] == "AWS::IAM::Role"]
+        assert roles
+        assert all(one["PermissionsBoundary"] == BOUNDARY for one in roles)
+        beyond = {
+            (name, action, resource)
+            for name, document in documents_of_the_service()
+            for action, resource in rights(document)
+            if not any(action == right and fnmatchcase(resource, bound) for right, bound in bounds)
+        }
+        assert beyond == set()
+
+    def test_it_is_no_way_to_more(self) -> None:
+        bounds = {action for action, _ in rights(PIPELINE["Boundary"]["Properties"]["PolicyDocument"])}
+        assert not any("*" in action for action in bounds)
+        assert {action for action in bounds if action.startswith(("iam:", "sts:"))} == {"iam:PassRole"}
+
+    def test_the_pipeline_gives_rights_to_bounded_roles_only(self) -> None:
+        (given,) = PIPELINE["BuilderRole"]["Properties"]["Policies"]
+        for statement in given["PolicyDocument"]["Statement"]:
+            for action in statement["Action"]:
+                if not action.startswith("iam:") or action == "iam:CreateServiceLinkedRole":
+                    continue
+                # Not its own role, nor the one that it acts as.
+                assert resolved(statement["Resource"]) == "arn:aws:iam::account:role/panzoto-service-*"
+                if re.match("iam:(Create|Put|Attach|Detach|DeleteRolePolicy)", action):
+                    bounded = {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}
+                    assert statement["Condition"] == bounded, action
+                if action == "iam:PassRole":
+                    assert "iam:PassedToService" in statement["Condition"]["StringEquals"]
+
+    def test_nobody_may_take_it_off_or_change_it(self) -> None:
+        actions = {
+            action
+            for name in ("BuilderRole", "DeployRole")
+            for given in PIPELINE[name]["Properties"]["Policies"]
+            for statement in given["PolicyDocument"]["Statement"]
+            for action in statement["Action"]
+        }
+        assert "iam:*" not in actions
+        for action in actions:
+            assert not re.match(r"iam:(DeleteRolePermissionsBoundary|\w*Policy(Version)?$)", action) or (
+                action.endswith("RolePolicy")
+            ), action
+
+
+class TestFolders:
+    def test_no_policy_names_all_objects_of_the_bucket(self) -> None:
+        documents = [document for _, document in documents_of_the_service()]
+        documents += [SERVICE["S3Endpoint"]["Properties"]["PolicyDocument"]]
+        documents += [PIPELINE["Boundary"]["Properties"]["PolicyDocument"]]
+        documents += [policy.machine_policy([role], Settings(bucket="bucket")) for role in policy.ROLES]
+        named = {
+            resource
+            for document in documents
+            for _, resource in rights(document)
+            if resource.startswith("arn:aws:s3:::bucket/")
+        }
+        assert named == {f"arn:aws:s3:::bucket/{folder}*" for folder in FOLDERS}
+
+    @pytest.mark.parametrize("role", ["web", "events", "sweep", "backup"])
+    def test_versions_are_listed_in_these_folders_only(self, role: str) -> None:
+        document = policy.machine_policy([role], Settings())
+        (listing,) = [one for one in document["Statement"] if "s3:ListBucketVersions" in one["Action"]]
+        assert listing["Condition"] == {"StringLike": {"s3:prefix": [f"{folder}*" for folder in FOLDERS]}}

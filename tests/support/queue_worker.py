@@ -1,0 +1,46 @@
+"""A worker on a queue, in a process of its own: `python -m tests.support.queue_worker QUEUE REGION RULES`.
+
+RULES are `Rules` as JSON. A message is JSON and says what becomes of it: `name` is printed when it is begun
+and when it is done, `until` is a file that is waited for, `failures` how many times it fails first, and with
+`dies` it takes the process with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+from panzoto.queues.consumer import Consumer, Rules
+from panzoto.queues.queue import Message, Queue
+from panzoto.telemetry import logs
+from tests.support.waiting import eventually
+
+
+def main() -> None:
+    """Work until told to stop."""
+    queue, region, rules = sys.argv[1:]
+    logs.init("INFO", production=True)
+    failed: Counter[str] = Counter()
+
+    def handle(message: Message) -> None:
+        told = json.loads(message.body)
+        name = told["name"]
+        print(f"begun {name}", flush=True)
+        if told.get("dies"):
+            os._exit(9)
+        if failed[name] < told.get("failures", 0):
+            failed[name] += 1
+            raise LookupError(message.body)
+        if "until" in told:
+            eventually(Path(told["until"]).exists, "never allowed to end")
+        print(f"done {name}", flush=True)
+
+    consumer = Consumer(Queue(queue, region), handle, Rules(**json.loads(rules)))
+    consumer.run_until_signalled(lambda sentence: print(sentence, flush=True))
+
+
+if __name__ == "__main__":
+    main()
