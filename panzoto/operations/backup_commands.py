@@ -17,7 +17,6 @@ from panzoto.operations.command_group import Commands
 from panzoto.operations.command_output import show
 from panzoto.operations.resources import Resources
 from panzoto.operations.restoring import RESTORED, Outcome, Restoring
-from panzoto.operations.sweep_commands import hold, release
 from panzoto.operations.verification import verify_recordings
 from panzoto.services import Services
 
@@ -104,11 +103,7 @@ def restore(
 ) -> None:
     """Bring tables and folders back to a moment, beside what is there; prints the settings to change to."""
     password = _password(password_file)
-<<<<<<< HEAD:panzoto/operations/restore_commands.py
     _hold_sweeps()
-=======
-    context.invoke(hold, name=HOLD)
->>>>>>> p-queues:panzoto/operations/backup_commands.py
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     opened = _open_sample(outcome, sample, password)
@@ -133,22 +128,14 @@ def drill(
 ) -> None:
     """Do what `restore` does, and delete the copies again: a restore that was never tried is a hope."""
     password = _password(password_file)
-<<<<<<< HEAD:panzoto/operations/restore_commands.py
     _hold_sweeps()
-=======
-    context.invoke(hold, name=HOLD)
->>>>>>> p-queues:panzoto/operations/backup_commands.py
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     try:
         opened = _open_sample(outcome, sample, password)
     finally:
         restoring.remove_copies(outcome)
-<<<<<<< HEAD:panzoto/operations/restore_commands.py
     _release_sweeps()
-=======
-    context.invoke(release, name=HOLD)
->>>>>>> p-queues:panzoto/operations/backup_commands.py
     click.echo("The drill went well." if opened else "The drill failed: what was restored does not open.")
     if not opened:
         raise SystemExit(1)
@@ -180,7 +167,6 @@ def _password(file: Path | None) -> str:
     return password
 
 
-<<<<<<< HEAD:panzoto/operations/restore_commands.py
 def _hold_sweeps() -> None:
     """Hold the sweeps: what removes things must not work on half of what there was."""
     try:
@@ -198,8 +184,6 @@ def _release_sweeps() -> None:
     click.echo("The sweeps are released.")
 
 
-=======
->>>>>>> p-queues:panzoto/operations/backup_commands.py
 def _restored(restoring: Restoring, moment: datetime, folders: tuple[str, ...]) -> Outcome:
     suffix = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     try:
