@@ -35,7 +35,7 @@ def stand_in(kind: str, access_key: str = "testing") -> Iterator[str]:
         with start_moto() as url:
             yield url
     else:
-        with _ministack(access_key) as url:
+        with ministack(AWS_ACCESS_KEY_ID=access_key) as url:
             yield url
 
 
@@ -57,7 +57,8 @@ def client(service: str, url: str, **options: Any) -> Any:
 
 
 @contextmanager
-def _ministack(access_key: str) -> Iterator[str]:
+def ministack(**environment: str) -> Iterator[str]:
+    """Run ministack while the block runs; `environment` is added to its own, such as what moves its clock."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="panzoto-bench-aws-") as folder:
         settings = {
@@ -65,12 +66,13 @@ def _ministack(access_key: str) -> Iterator[str]:
             "BIND_HOST": "127.0.0.1",
             "SFTP_ENABLED": "0",
             "LOG_LEVEL": "ERROR",
-            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "PERSIST_STATE": "1",
             "STATE_DIR": f"{folder}/state",
             "S3_PERSIST": "1",
             "S3_DATA_DIR": f"{folder}/s3",
+            **environment,
         }
         process = subprocess.Popen(
             [str(MINISTACK)],

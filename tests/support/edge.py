@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import shutil
 import signal
 import ssl
 import subprocess
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.suites import need
 from tests.support.aws import free_port
 from tests.support.service import ROOT, START_SECONDS, Service
 
@@ -120,13 +120,6 @@ class Nginx:
         return ssl.create_default_context(cafile=str(self.certificate))
 
 
-def executable(name: str, package: str) -> str:
-    """Return where `name` is installed; fails with what to install where it is not."""
-    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    assert found is not None, f"these tests need {name}: apt-get install {package}"
-    return found
-
-
 def self_signed(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
     """Make a certificate for `name` and its key; return their files."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -186,7 +179,7 @@ def rendered(folder: Path, upstream_port: int, https_port: int, http_port: int, 
 @contextmanager
 def nginx_before(port: int, folder: Path, *more: str) -> Iterator[Nginx]:
     """Run nginx with the project's configuration before what listens at `port`, while the block runs."""
-    program = executable("nginx", "nginx-light")
+    program = need("nginx")
     https_port, http_port = free_port(), free_port()
     configuration = rendered(folder, port, https_port, http_port, *more)
     log = folder / "logs" / "start.log"

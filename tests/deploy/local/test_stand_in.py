@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from deploy.local import stand_in_launch as starting
-from tests.blueprints import test_playback, test_uploads
+from tests.playback import test_opening
+from tests.recordings import test_uploads
 from tests.support.make_run import command_of, started
 from tests.support.service import Service
 from tests.support.stand_in import RunningStandIn
@@ -42,7 +43,7 @@ def variables(pid: int) -> set[str]:
     return {pair.partition("=")[0] for pair in text.split("\0") if pair}
 
 
-@pytest.mark.parametrize("module", [test_uploads, test_playback])
+@pytest.mark.parametrize("module", [test_uploads, test_opening])
 def test_the_tests_of_uploads_and_playback_use_it(
     module: object, service_on_stand_in: Service, stand_in: RunningStandIn
 ) -> None:

@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from panzoto.version import VERSION
+from tests.suites import need
 from tests.support.aws import free_port
-from tests.support.edge import executable
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Answer, Fault
 from tests.support.service import CHEAP_HASHES, ROOT, Service
@@ -355,7 +355,7 @@ class TestWrongUse:
 
 
 def test_the_scripts_are_clean() -> None:
-    command = [executable("shellcheck", "shellcheck"), "-x", *SCRIPTS]
+    command = [need("shellcheck"), "-x", *SCRIPTS]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.stdout + ran.stderr == ""
     for script in SCRIPTS[:2]:
