@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +14,10 @@ import boto3
 
 from bench.support.service import ROOT
 from tests.support.aws import REGION, free_port, start_moto
+from tests.support.waiting import comes_up
 
 BUCKET = "panzoto-audio-dev"
 MINISTACK = Path(os.environ.get("MINISTACK", ROOT / ".venv-aws" / "bin" / "ministack"))
-START_SECONDS = 60
 
 
 @contextmanager
@@ -82,7 +79,8 @@ def ministack(**environment: str) -> Iterator[str]:
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_for(url, process)
+            if not comes_up(process, f"{url}/_ministack/health"):
+                raise RuntimeError("ministack did not start")
             yield url
         finally:
             process.terminate()
@@ -91,14 +89,3 @@ def ministack(**environment: str) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url + "/_ministack/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise RuntimeError("ministack did not start")

@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.suites import need
+from tests.support.waiting import eventually
 
 WAIT_SECONDS = 30.0
 START_SECONDS = 60.0
@@ -127,10 +127,7 @@ class Page:
         self.until(lambda: text in self.text(), self.text)
 
     def until(self, true: Callable[[], Any], told: Callable[[], Any] = lambda: "") -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not true():
-            assert time.monotonic() < deadline, told()
-            time.sleep(0.05)
+        eventually(lambda: bool(true()), told)
 
 
 @contextmanager

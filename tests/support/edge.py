@@ -8,7 +8,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,7 +22,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.suites import need
 from tests.support.aws import free_port
-from tests.support.service import ROOT, START_SECONDS, Service
+from tests.support.service import ROOT, Service, wait_until_healthy
+from tests.support.waiting import comes_up
 
 
 def children(pid: int) -> list[int]:
@@ -69,17 +69,6 @@ def running(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def wait_until_healthy(service: Service) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and service.process.poll() is None:
-        try:
-            if requests.get(service.url + "/api/health", timeout=START_SECONDS).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    raise RuntimeError("the service did not start:\n" + service.log()[-4000:])
 
 
 @dataclass(frozen=True)
@@ -195,7 +184,8 @@ def nginx_before(port: int, folder: Path, *more: str) -> Iterator[Nginx]:
         f"https://localhost:{https_port}", f"http://localhost:{http_port}", certificate, folder, process.pid
     )
     try:
-        _wait_for_nginx(nginx, process, log)
+        if not comes_up(process, nginx.plain_url):
+            raise RuntimeError("nginx did not start:\n" + log.read_text()[-4000:])
         yield nginx
     finally:
         process.send_signal(signal.SIGTERM)
@@ -204,15 +194,3 @@ def nginx_before(port: int, folder: Path, *more: str) -> Iterator[Nginx]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _wait_for_nginx(nginx: Nginx, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            requests.get(nginx.plain_url, timeout=5, allow_redirects=False)
-        except requests.ConnectionError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError("nginx did not start:\n" + log.read_text()[-4000:])

@@ -143,7 +143,8 @@ class TestWhatIsKept:
     def test_a_killed_stand_in_loses_no_more_than_the_last_seconds(self, tmp_path: Path) -> None:
         with started(tmp_path) as run:
             run.record(run.register())
-            time.sleep(3)
+            saved = run.data_dir / "aws" / "state" / "dynamodb.json"
+            eventually(lambda: saved.exists() and "audio-1.3gp" in saved.read_text(), "nothing is saved")
             os.kill(run.children()[0], signal.SIGKILL)
             assert run.ended() == 1
             assert f"the AWS stand-in ended by signal 9; see its log, {run.data_dir}" in run.text()
