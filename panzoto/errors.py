@@ -8,6 +8,7 @@ edge (`panzoto.edge.http`) is the one place that turns these into responses.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 
 class SettingsError(Exception):
@@ -21,6 +22,8 @@ class PanzotoError(Exception):
     `sentence` the text for a person and `retry_after` whole seconds or None.
     """
 
+    # Whether an answer may hold it, so that the description of the calls tells it.
+    met_by_clients: ClassVar[bool] = True
     status = 500
     code = "internal_error"
     sentence = "Something went wrong on our side; please try again"
@@ -100,6 +103,9 @@ class AccountLocked(PanzotoError):
 
 
 class BeingDeleted(PanzotoError):
+    """An operator's command met an account that is going; no call answers it."""
+
+    met_by_clients = False
     status = 409
     code = "being_deleted"
     sentence = "The account is being deleted"

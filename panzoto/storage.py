@@ -42,6 +42,8 @@ PART_BYTES = 8 * 1024 * 1024
 # What is longer is copied in parts: S3 copies at most 5 GiB in one request, and a request must not take long.
 COPY_PART_BYTES = 256 * 1024 * 1024
 MOST_PARTS = 10_000
+# How much is listed at once where only the versions of one key are looked for.
+EXACT_PAGE = 100
 # What S3 keeps beside an object's bytes that a copy in parts has to be told.
 KEPT_WITH_BYTES = (
     "ContentType",
@@ -274,7 +276,7 @@ class Storage:
         Returns how many were removed and how many S3 would not remove.
         """
         try:
-            return self._remove_where(s3_key, lambda key: key == s3_key)
+            return self._remove_where(s3_key, lambda key: key == s3_key, exact=True)
         except REFUSALS as error:
             raise _unavailable(error) from error
 
@@ -412,13 +414,19 @@ class Storage:
                 digest.update(piece)
         return digest.digest()
 
-    def _remove_where(self, prefix: str, wanted: Callable[[str], bool]) -> tuple[int, int]:
+    def _remove_where(
+        self, prefix: str, wanted: Callable[[str], bool], *, exact: bool = False
+    ) -> tuple[int, int]:
+        """Remove what is wanted of all under `prefix`, or with `exact` of the one key that is the prefix.
+
+        S3 lists keys in order, so that one comes first: no more is listed than it has versions.
+        """
         removed = refused = 0
         for kind, name, remove in (
             ("list_multipart_uploads", "UploadId", self._client.abort_multipart_upload),
             ("list_object_versions", "VersionId", self._client.delete_object),
         ):
-            for page in self._client.get_paginator(kind).paginate(Bucket=self.bucket, Prefix=prefix):
+            for page in self._pages(kind, prefix, exact):
                 for entry in (entry for entry in _listed(page) if wanted(entry["Key"])):
                     try:
                         remove(Bucket=self.bucket, Key=entry["Key"], **{name: entry[name]})
@@ -429,6 +437,13 @@ class Storage:
                             raise
                         refused += _code(error) == "AccessDenied"
         return removed, refused
+
+    def _pages(self, kind: str, prefix: str, exact: bool) -> Iterator[dict[str, Any]]:
+        how = {"PaginationConfig": {"PageSize": EXACT_PAGE}} if exact else {}
+        for page in self._client.get_paginator(kind).paginate(Bucket=self.bucket, Prefix=prefix, **how):
+            yield page
+            if exact and any(entry["Key"] != prefix for entry in _listed(page)):
+                return
 
     def _get(self, s3_key: str, **how: str) -> Any:
         try:

@@ -1,7 +1,7 @@
 """Nothing erases what it does not understand: the rule for what no table knows of, in every situation.
 
 All of it runs on the stand-in of `make run`, with versions, by the commands as the timer runs them. Days pass
-by rewriting when something was first seen, and since when it lies aside by a stand-in whose clock is ahead.
+by rewriting when something was first seen; what lies aside is old on a stand-in whose objects look old.
 """
 
 from __future__ import annotations
@@ -362,6 +362,33 @@ def test_the_same_with_moto_which_writes_down_the_rights_that_it_takes() -> None
         open_recorded(service, account, moved[0])
         done(service, "sweep", "recordings", "aside", "bring-back", moved[1])
         assert {*moved} <= keys(service)
+
+
+def test_what_has_lain_aside_for_its_days_goes_unless_somebody_can_claim_it() -> None:
+    """On a stand-in in whose bucket everything looks sixty days old, so what lies aside is due at once."""
+    with start_moto(object_age_days=60) as aws, run_service(aws) as service, commands_of(service):
+        account = service.register("aside@example.com")
+        record(service, account, f"users/{account['user_id']}/1")
+        nobodys = {"users/elsewhere/1", "users/elsewhere/2"}
+        claimed = "users/elsewhere/3"
+        for key in (*nobodys, claimed):
+            service.put_object(key, SOUND)
+        sweep(service, "--apply")
+        days_pass(service, 31)
+        assert sweep(service, "--apply")["removed"] == 3
+        assert lying_aside(service) == sorted([*nobodys, claimed])
+        done(service, "sweep", "sweeps", "hold")
+        assert sweep(service, "--apply")["removed"] == 0
+        assert len(lying_aside(service)) == 3
+        done(service, "sweep", "sweeps", "release")
+        rows.put_file(service, account["user_id"], claimed)
+        told = sweep(service, "--apply", "--at-most", "4")
+        assert told["removed"] == 1
+        assert claimed in keys(service)
+        days_pass(service, 1)
+        assert sweep(service, "--apply")["removed"] == 1
+        assert versions(service, object_keys.ASIDE) == []
+        assert claimed in keys(service)
 
 
 def open_recorded(service: Service, account: dict[str, Any], key: str) -> None:

@@ -43,6 +43,7 @@ from deploy.serving.processes import Child, ChildEnded, MakeWatch, Signals
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
 from panzoto.host import stand_in_address
+from panzoto.host.sandbox import hide_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK_SECONDS = 5.0
@@ -62,6 +63,7 @@ class StopRequested(Exception):
 
 def main() -> int:
     """Run until asked to stop; return 0 after that, 1 if it cannot go on, 2 for a setting that is no good."""
+    hide_memory()
     try:
         settings = Settings.from_environment()
         if settings.production or settings.custom_aws_endpoint:

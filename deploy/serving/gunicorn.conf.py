@@ -82,8 +82,12 @@ from deploy.serving.worker import JsonLogger, Worker  # noqa: E402
 from panzoto.config import Settings  # noqa: E402
 from panzoto.edge import cors  # noqa: E402
 from panzoto.errors import SettingsError  # noqa: E402
+from panzoto.host.sandbox import hide_memory  # noqa: E402
 from panzoto.lifecycle.unfinished_deletions import take_up_soon  # noqa: E402
 from panzoto.telemetry import logs  # noqa: E402
+
+# The workers, forks of this process, inherit it.
+hide_memory()
 
 try:
     settings = Settings.from_environment()

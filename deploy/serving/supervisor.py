@@ -30,6 +30,7 @@ from gunicorn.systemd import sd_notify
 from deploy.serving.processes import end_with_parent
 from panzoto.config import Settings, child_environment
 from panzoto.errors import SettingsError
+from panzoto.host.sandbox import hide_memory
 from panzoto.telemetry import logs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -239,6 +240,7 @@ def main() -> int:
     )
     parser.add_argument("--environment-file", type=Path, help="settings, one NAME=value a line")
     arguments = parser.parse_args()
+    hide_memory()
     try:
         settings = Settings.from_environment(environment_of(arguments.environment_file))
         listener = socket.create_server((arguments.host, settings.port), backlog=BACKLOG)

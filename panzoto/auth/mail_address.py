@@ -22,7 +22,7 @@ IGNORABLE = re.compile(
 )
 UNSEEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")
 # RFC 5321, 4.1.2 and 4.1.3: a name with a dot in it; what mail is sent to by its number is nobody's mailbox.
-LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 DOMAIN = re.compile(rf"({LABEL}\.)+(?![0-9]+$){LABEL}")
 
 INVISIBLE = "The email address holds a character that cannot be seen"

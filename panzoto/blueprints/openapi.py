@@ -125,7 +125,8 @@ def every_error() -> Iterator[type[PanzotoError]]:
     waiting: list[type[PanzotoError]] = [PanzotoError]
     while waiting:
         one = waiting.pop(0)
-        yield one
+        if one.met_by_clients:
+            yield one
         waiting += one.__subclasses__()
 
 

@@ -140,6 +140,7 @@ def restore(file_id: str) -> dict[str, Any]:
     DownloadAnswer,
     "Where the encrypted object is, for a while",
     errors.AudioFileNotFound,
+    errors.NotOpenedYet,
     errors.ObjectNotFound,
 )
 def download(file_id: str) -> dict[str, Any]:

@@ -24,8 +24,6 @@ BLOCK = 16
 COUNTER_MODULUS = 2**32
 LONGEST_IV = 16
 PIECE = 512 * 1024
-# So many candidates are tried in one pass over the object; their work is added, not their reads.
-CANDIDATES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +46,12 @@ def candidates(generations: Iterable[DirectKeys]) -> list[Candidate]:
 
 
 def authenticate(source: ByteSource, among: Sequence[Candidate]) -> Candidate | None:
-    """Read all of `source` and return the candidate whose tag it carries, or None.
+    """Read all of `source` once and return the candidate whose tag it carries, or None.
 
-    Memory is constant; no plain byte leaves this function.
+    All candidates are tried in that pass, however many passwords there were, so
+    their work is added and not their reads. Memory is constant; no plain byte
+    leaves this function.
     """
-    for first in range(0, len(among), CANDIDATES_AT_ONCE):
-        found = _authenticate_in_one_pass(source, among[first : first + CANDIDATES_AT_ONCE])
-        if found is not None:
-            return found
-    return None
-
-
-def _authenticate_in_one_pass(source: ByteSource, among: Sequence[Candidate]) -> Candidate | None:
     possible = [candidate for candidate in among if source.size >= candidate.iv_length + TAG]
     if not possible:
         return None

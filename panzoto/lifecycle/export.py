@@ -47,7 +47,9 @@ def stream(user: User, storage: Storage) -> Iterator[bytes]:
                 missing.append(row.file_id)
                 continue
             yield from _object(archive, sink, row.file_id, stored)
-        archive.writestr(_entry("missing.json"), _pretty({"file_ids": missing, "not_opened_yet": not_opened}))
+        archive.writestr(_entry("missing.json"), _pretty({"file_ids": missing}))
+        if not_opened:
+            archive.writestr(_entry("not_opened_yet.json"), _pretty({"file_ids": not_opened}))
     yield sink.taken()
 
 

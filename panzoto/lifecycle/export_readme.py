@@ -9,6 +9,8 @@ account.json        your account: address, vault, what is kept under the vault
 recordings.jsonl    what is known of each recording, one JSON object a line
 objects/<file_id>   each recording, encrypted, byte for byte as it was stored
 missing.json        recordings whose object was not there
+not_opened_yet.json only if there are any: recordings outside your folders that
+                    have never opened with your keys, whose objects are not here
 
 Unpack this archive, and in its folder run (Python 3.9 or newer):
 

@@ -1,27 +1,35 @@
 """Reads the frame tables of MP4 and 3GP clips with PyAV, in a process of its own.
 
-FFmpeg is a large library that reads what somebody else wrote, so it runs
-without secrets, under limits, and where a crash of it harms nobody.
-`panzoto.media.remux` starts this file as a program; nothing imports it.
+FFmpeg is a large library that reads what somebody else wrote, so it runs in
+a sandbox (`panzoto.host.sandbox`), where it reaches nothing and a crash of it
+harms nobody.  `panzoto.media.remux` starts this file there as a program; nothing
+imports it.  Everything that it imports is loaded before the sandbox closes.
 
 Standard input: for each clip its length (8 bytes, big-endian) and its bytes.
-Standard output: one line of JSON, and then the sizes of all frames, each as
-an `unsigned int` of this machine.  Nothing is written anywhere else.
+Standard output: one line of JSON, which tells how much follows of each, and
+then the template, the sizes of all frames and the runs of their durations,
+both as `unsigned int` of this machine, and the chunks as `unsigned long
+long`.  Nothing is written anywhere else.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
 import json
-import resource
+import logging  # noqa: F401 - as below
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import av
+
+# PyAV imports these when it first needs them, and once the sandbox is closed nothing can be read.
+import av.subtitles.codeccontext
+import av.subtitles.stream
+import av.video.codeccontext
+import av.video.stream
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
@@ -29,8 +37,11 @@ from av.stream import Disposition
 
 MOST_FRAMES = 2_000_000
 MOST_CHUNKS = 50_000
-MEMORY_BYTES = 1024**3
-CPU_SECONDS = 60
+# Of sizes and runs together, as they are answered; a head holds as much.
+MOST_TABLE_BYTES = 12 * 1024 * 1024
+# What a decoder is set up by is a few bytes, or a few KiB where it holds tables of its own.
+MOST_SETUP_BYTES = 64 * 1024
+MOST_TEMPLATE_BYTES = 256 * 1024
 # `mov` alone is asked, so that no other format is recognised: some of them open further files.
 # Edit lists are for players of one clip; here every frame counts.
 HOW: dict[str, Any] = {
@@ -51,10 +62,11 @@ class Tables:
 
     def __init__(self) -> None:
         self.sizes = array("I")
-        # Of each clip its timescale and runs of (how many frames, units each).
-        self._timed: list[tuple[int, list[list[int]]]] = []
-        # (clip, where in it, bytes, frames): frames that lie together.
-        self.chunks: list[list[int]] = []
+        # Of each clip its timescale and runs, which are how many frames and units each, in turn.
+        self._timed: list[tuple[int, array[int]]] = []
+        self._runs = 0
+        # Clip, where in it, bytes, frames, in turn: frames that lie together.
+        self.chunks = array("Q")
         self._template = b""
         self._setup = Setup()
 
@@ -63,6 +75,12 @@ class Tables:
 
         A clip that is a header alone has none, and says nothing of what the others are.
         """
+        # FFmpeg holds its index of a clip while that is open, so the template is made afterwards.
+        if self._read(number, clip) and not self._template:
+            self._template = _template(clip)
+
+    def _read(self, number: int, clip: bytes) -> bool:
+        """Add the frames of a clip; return whether there was any."""
         with av.open(io.BytesIO(clip), **HOW) as container:
             stream = _only_audio(container)
             packets = _packets(container, stream)
@@ -70,14 +88,14 @@ class Tables:
             if first is None:
                 if stream.frames or not _is_whole(clip):
                     raise Refused("unreadable")
-                return
+                return False
             self._setup.join(stream)
-            self._template = self._template or _template(clip)
             base = stream.time_base
             if base is None or base.numerator != 1:
                 raise Refused("unreadable")
-            self._timed.append((base.denominator, []))
+            self._timed.append((base.denominator, array("I")))
             self._add_frames(number, itertools.chain((first,), packets), stream.codec_context.name)
+        return True
 
     def _add_frames(self, number: int, packets: Iterable[Packet[AudioStream]], codec: str) -> None:
         end = -1
@@ -85,61 +103,73 @@ class Tables:
             if packet.pos is None:
                 raise Refused("unreadable")
             if packet.pos != end:
-                self.chunks.append([number, packet.pos, 0, 0])
+                self.chunks.extend((number, packet.pos, 0, 0))
             sizes = _frame_sizes(packet, codec)
             for place, size in enumerate(sizes):
                 begin, stop = (packet.duration or 0) * place, (packet.duration or 0) * (place + 1)
                 self._add_frame(size, stop // len(sizes) - begin // len(sizes))
             end = packet.pos + packet.size
+            self._require_few()
+        self._runs += len(self._timed[-1][1]) // 2
 
     def _add_frame(self, size: int, duration: int) -> None:
         self.sizes.append(size)
-        chunk = self.chunks[-1]
-        chunk[2] += size
-        chunk[3] += 1
-        runs = self._timed[-1][1]
-        if runs and runs[-1][1] == duration:
-            runs[-1][0] += 1
-        else:
-            runs.append([1, duration])
-        if max(len(self.sizes) - MOST_FRAMES, len(self.chunks) - MOST_CHUNKS) > 0:
+        self.chunks[-2] += size
+        self.chunks[-1] += 1
+        _add_run(self._timed[-1][1], duration)
+
+    def _require_few(self) -> None:
+        runs = self._runs + len(self._timed[-1][1]) // 2
+        if (
+            len(self.sizes) > MOST_FRAMES
+            or len(self.chunks) > 4 * MOST_CHUNKS
+            or 4 * len(self.sizes) + 8 * runs > MOST_TABLE_BYTES
+        ):
             raise Refused("too_long")
 
-    def answer(self) -> dict[str, Any]:
-        """Return everything but the sizes. Raises `Refused` when there is no frame."""
+    def answer(self) -> tuple[dict[str, int], list[bytes]]:
+        """Return numbers, and what they are the numbers of. Raises `Refused` when there is no frame."""
         if not self.sizes:
             raise Refused("unreadable")
+        template = self._setup.written_into(self._template)
         timescale, durations = self._in_one_scale()
-        return {
-            "template": self._setup.written_into(self._template).hex(),
+        if 4 * len(self.sizes) + 4 * len(durations) > MOST_TABLE_BYTES:
+            raise Refused("too_long")
+        numbers = {
+            "template": len(template),
             "timescale": timescale,
-            "durations": durations,
-            "chunks": self.chunks,
+            "frames": len(self.sizes),
+            "runs": len(durations) // 2,
+            "chunks": len(self.chunks) // 4,
         }
+        return numbers, [template, *(table.tobytes() for table in (self.sizes, durations, self.chunks))]
 
-    def _in_one_scale(self) -> tuple[int, list[list[int]]]:
+    def _in_one_scale(self) -> tuple[int, array[int]]:
         """Return a timescale and the runs of all clips in it: their own, or the sampling rate for several."""
         scales = {scale for scale, _ in self._timed}
-        if len(scales) == 1:
-            return scales.pop(), [run for _, runs in self._timed for run in runs]
-        wanted = self._setup.rate
-        return wanted, [run for scale, runs in self._timed for run in _scaled(runs, scale, wanted)]
+        wanted = scales.pop() if len(scales) == 1 else self._setup.rate
+        made = array("I")
+        for scale, runs in self._timed:
+            made.extend(runs if scale == wanted else _scaled(runs, scale, wanted))
+        return wanted, made
 
 
-def _scaled(runs: list[list[int]], scale: int, wanted: int) -> list[list[int]]:
+def _add_run(runs: array[int], duration: int) -> None:
+    if runs and runs[-1] == duration:
+        runs[-2] += 1
+    else:
+        runs.extend((1, duration))
+
+
+def _scaled(runs: array[int], scale: int, wanted: int) -> array[int]:
     """Return runs in another scale; it is moments that are rounded, so that no error adds up."""
-    if scale == wanted:
-        return runs
-    made: list[list[int]] = []
+    made = array("I")
     at = reached = 0
-    for count, each in runs:
+    for count, each in zip(runs[::2], runs[1::2], strict=True):
         for _ in range(count):
             at += each
             moment = (2 * at * wanted + scale) // (2 * scale)
-            if made and made[-1][1] == moment - reached:
-                made[-1][0] += 1
-            else:
-                made.append([1, moment - reached])
+            _add_run(made, moment - reached)
             reached = moment
     return made
 
@@ -312,7 +342,10 @@ def _only_audio(container: InputContainer) -> AudioStream:
     pictures = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
     if len(container.streams.audio) != 1 or pictures:
         raise Refused("unreadable")
-    return container.streams.audio[0]
+    stream = container.streams.audio[0]
+    if stream.codec_context.extradata_size > MOST_SETUP_BYTES:
+        raise Refused("unreadable")
+    return stream
 
 
 def _is_whole(clip: bytes) -> bool:
@@ -337,6 +370,8 @@ def _template(clip: bytes) -> bytes:
         with av.open(made, "w", format=kind, options=WRITTEN) as out:
             copy = out.add_stream_from_template(stream)
             out.mux(_first_frame(next(_packets(container, stream)), copy, codec))
+    if len(made.getbuffer()) > MOST_TEMPLATE_BYTES:
+        raise Refused("unreadable")
     return made.getvalue()
 
 
@@ -350,35 +385,24 @@ def _first_frame(packet: Packet[AudioStream], stream: AudioStream, codec: str) -
     return frame
 
 
-def _limit() -> None:
-    for what, most in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, CPU_SECONDS)):
-        # Some systems do not have this limit; the frames are counted all the same.
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(what, (most, most))
-
-
-def _answer(values: dict[str, Any], rest: bytes = b"") -> None:
-    sys.stdout.buffer.write(json.dumps(values).encode("ascii") + b"\n" + rest)
-    sys.stdout.buffer.flush()
+def _answer(values: dict[str, Any], tables: Iterable[bytes] = ()) -> None:
+    sys.stdout.buffer.write(json.dumps(values).encode("ascii") + b"\n")
+    for table in tables:
+        sys.stdout.buffer.write(table)
 
 
 def main() -> None:
     """Read clips to the end of the input and answer once."""
-    _limit()
     tables, number, source = Tables(), 0, sys.stdin.buffer
     try:
         while length := source.read(8):
             tables.add(number, source.read(int.from_bytes(length, "big")))
             number += 1
         number = 0
-        known = tables.answer()
+        numbers, known = tables.answer()
     except Refused as refused:
         _answer({"refused": number, "why": str(refused)})
     except Exception:  # noqa: BLE001 - whatever a clip makes of the library, it cannot be joined
         _answer({"refused": number, "why": "unreadable"})
     else:
-        _answer(known, tables.sizes.tobytes())
-
-
-if __name__ == "__main__":
-    main()
+        _answer(numbers, known)

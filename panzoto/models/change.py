@@ -1,6 +1,6 @@
 """What changed in each user's recordings, in order: one entry for each recording, at its latest change.
 
-Entries are numbered without a gap by a counter on the account that moves in
+Entries are numbered in order by a counter on the account that moves in
 the same transaction, and read strongly consistently, so that nobody who asks
 "what since then?" can miss one that was written at the same moment.
 """

@@ -7,7 +7,6 @@ kept in the service's memory or storage.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
 import time
@@ -34,7 +33,8 @@ from panzoto.errors import (
 from panzoto.media import durations
 from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import BY_ENDING, media_type
-from panzoto.playback.sitting_plan import ClipValues, JoinedRecording
+from panzoto.playback.sitting_plan import JoinedRecording
+from panzoto.playback.tickets import Clip, TicketContent
 from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage, StoredObject
 
@@ -56,9 +56,9 @@ class OpenedRecording:
     preamble: bytes
     version: ObjectVersion
 
-    def to_values(self) -> ClipValues:
-        """Return what opening the recording again needs; for sealed places only, since the key is in it."""
-        return _values(self.version, self.format, self.key, self.preamble)
+    def clip(self) -> Clip:
+        """Return what opening the recording again needs."""
+        return Clip(self.version, self.format, self.key, self.preamble)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +145,19 @@ class Playback:
         clip = Glimpse(opened.recording)
         content_type = media_type(clip, declared, opened.version.s3_key)
         seconds = durations.seconds(clip, duration_ms)
-        return self._ticket({**opened.to_values(), "type": content_type}, seconds, identity)
+        return self._ticket(TicketContent(identity, opened.clip(), content_type), seconds)
 
     def sitting_ticket(
         self, plan: ObjectVersion, key: bytes, preamble: bytes, seconds: float, identity: Identity
     ) -> Ticket:
         """Seal what playing a sitting of `seconds` needs: where its plan is, and that object's file key."""
-        return self._ticket(_values(plan, SITTING, key, preamble), seconds, identity)
+        return self._ticket(TicketContent(identity, Clip(plan, SITTING, key, preamble)), seconds)
 
-    def _ticket(self, values: ClipValues, seconds: float, identity: Identity) -> Ticket:
+    def _ticket(self, content: TicketContent, seconds: float) -> Ticket:
         # To the end of it a player asks for ranges, whenever somebody seeks or its memory runs dry.
         lasting = math.ceil(min(seconds, durations.LONGEST_SECONDS))
         expires_at = int(time.time()) + lasting + self._ttl_seconds
-        bound = {"user": identity.user_id, "session": identity.session_id, "issued": identity.issued_at}
-        return Ticket(self._sealer.seal(bound | values, expires_at), expires_at)
+        return Ticket(self._sealer.seal(content.to_json(), expires_at), expires_at)
 
     def redeem(self, ticket: str) -> Playable:
         """Return what `ticket` is for: one recording, or a sitting, whose plan is read now.
@@ -167,29 +166,28 @@ class Playback:
         that asked has ended or a sweep has removed the plan.
         """
         try:
-            values = self._sealer.open(ticket, time.time())
+            content = TicketContent.from_json(self._sealer.open(ticket, time.time()))
         except NotSealedHere as error:
             raise PlaybackNotFound() from error
         except SealExpired as error:
             raise PlaybackExpired() from error
         try:
-            self._sessions.check(Identity(values["user"], values["issued"], values["session"]))
+            self._sessions.check(content.identity)
         except TokenInvalid as error:
             raise PlaybackExpired() from error
-        if values["format"] == SITTING:
-            return self._sitting(values)
-        version = _version(values)
-        return Playable(
-            self._reopened(values), values["type"], _name(version.s3_key), _etag(version), version
-        )
+        clip = content.clip
+        if clip.format == SITTING:
+            return self._sitting(clip)
+        name, etag = _name(clip.version.s3_key), _etag(clip.version)
+        return Playable(self._reopened(clip), content.content_type, name, etag, clip.version)
 
     def check_unchanged(self, playable: Playable) -> None:
         """Raises what reading would raise first, without reading."""
         if playable.first.size:
             self._storage.check_unchanged(playable.first)
 
-    def _sitting(self, values: ClipValues) -> Playable:
-        version = _version(values)
+    def _sitting(self, plan: Clip) -> Playable:
+        version = plan.version
         try:
             # Unlike a pinned object, this one is read from its beginning, and often has no more than that.
             stored = self._storage.open(version.s3_key)
@@ -197,17 +195,15 @@ class Playback:
             raise PlaybackExpired() from error
         if stored.version != version:
             raise ObjectChanged()
-        plan = SegmentedRecording(_bytes(values["key"]), _bytes(values["preamble"]), version.s3_key, stored)
-        joined = JoinedRecording(plan, self._reopened)
-        return Playable(joined, joined.content_type, SITTING, joined.etag, _version(joined.clips[0]))
+        opened = SegmentedRecording(plan.key, plan.preamble, version.s3_key, stored)
+        joined = JoinedRecording(opened, self._reopened)
+        return Playable(joined, joined.content_type, SITTING, joined.etag, joined.clips[0].version)
 
-    def _reopened(self, values: ClipValues) -> Recording:
-        version = _version(values)
-        source = self._storage.pinned(version)
-        key, preamble = _bytes(values["key"]), _bytes(values["preamble"])
-        if values["format"] == V2:
-            return SegmentedRecording(key, preamble, version.s3_key, source)
-        return SingleShotRecording(key, preamble, source)
+    def _reopened(self, clip: Clip) -> Recording:
+        source = self._storage.pinned(clip.version)
+        if clip.format == V2:
+            return SegmentedRecording(clip.key, clip.preamble, clip.version.s3_key, source)
+        return SingleShotRecording(clip.key, clip.preamble, source)
 
 
 def _open_single_shot(stored: StoredObject, keys: Keys, remembered: str | None) -> OpenedRecording:
@@ -234,21 +230,6 @@ def _open_segmented(stored: StoredObject, file_key: bytes) -> OpenedRecording:
     return OpenedRecording(recording, V2, file_key, preamble, stored.version)
 
 
-def _values(version: ObjectVersion, format_: str, key: bytes, preamble: bytes) -> ClipValues:
-    return {
-        "object": version.s3_key,
-        "etag": version.etag,
-        "size": version.size,
-        "format": format_,
-        "key": _text(key),
-        "preamble": _text(preamble),
-    }
-
-
-def _version(values: ClipValues) -> ObjectVersion:
-    return ObjectVersion(values["object"], values["etag"], values["size"])
-
-
 def _name(s3_key: str) -> str:
     """Return what a file of the recording is called: the last part of its key, without an ending."""
     name = s3_key.rpartition("/")[2]
@@ -260,11 +241,3 @@ def _etag(version: ObjectVersion) -> str:
     """Return the entity tag of a plain recording, as strong as its object's own."""
     digest = hashlib.sha256(f"{version.etag}\n{version.s3_key}".encode()).hexdigest()
     return f'"{digest[:32]}"'
-
-
-def _text(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")
-
-
-def _bytes(value: str) -> bytes:
-    return base64.b64decode(value)

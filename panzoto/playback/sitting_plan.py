@@ -14,25 +14,24 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from panzoto.crypto.source import Recording
 from panzoto.media.parts import Parts
+from panzoto.playback.tickets import Clip
 
 # The length of the JSON, big-endian.
 LENGTH_BYTES = 4
+PIECE_BYTES = 1024 * 1024
 
-# What one clip was opened as, as a ticket holds it.
-ClipValues = dict[str, Any]
-# Opens a clip again from that.
-Reopen = Callable[[ClipValues], Recording]
+# Opens a clip again.
+Reopen = Callable[[Clip], Recording]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the clips of a sitting are joined."""
 
-    clips: list[ClipValues]
+    clips: list[Clip]
     parts: Parts
 
     @property
@@ -41,19 +40,21 @@ class Plan:
         digest = hashlib.sha256(self.parts.head)
         digest.update(json.dumps(self.parts.stretches).encode("ascii"))
         for clip in self.clips:
-            digest.update(f"\n{clip['etag']}\n{clip['object']}".encode())
+            digest.update(f"\n{clip.version.etag}\n{clip.version.s3_key}".encode())
         return f'"{digest.hexdigest()[:32]}"'
 
-    def to_bytes(self) -> bytes:
-        """Return what the plan's object holds."""
+    def pieces(self) -> Iterator[bytes]:
+        """Yield what the plan's object holds; a head may be of twelve MiB, and is not copied as a whole."""
         values = {
-            "clips": self.clips,
+            "clips": [clip.to_json() for clip in self.clips],
             "stretches": self.parts.stretches,
             "etag": self.etag,
             "type": self.parts.content_type,
         }
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-        return len(text).to_bytes(LENGTH_BYTES, "big") + text + self.parts.head
+        yield len(text).to_bytes(LENGTH_BYTES, "big") + text
+        for start in range(0, len(self.parts.head), PIECE_BYTES):
+            yield self.parts.head[start : start + PIECE_BYTES]
 
 
 class JoinedRecording:
@@ -68,7 +69,7 @@ class JoinedRecording:
         size = int.from_bytes(_read(plan, 0, LENGTH_BYTES), "big")
         self._head_at = LENGTH_BYTES + size
         values = json.loads(_read(plan, LENGTH_BYTES, self._head_at))
-        self.clips: list[ClipValues] = values["clips"]
+        self.clips = [Clip.from_json(clip) for clip in values["clips"]]
         self.etag: str = values["etag"]
         self.content_type: str = values["type"]
         self._stretches: list[tuple[int, int, int]] = values["stretches"]

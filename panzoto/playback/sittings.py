@@ -24,6 +24,7 @@ from panzoto.crypto import header, segments
 from panzoto.crypto.keys import Keys
 from panzoto.crypto.source import Recording
 from panzoto.errors import Busy, ClipsNotJoinable, PanzotoError, SittingTooLong
+from panzoto.host.sizing import DEMUXERS
 from panzoto.media.frames import Frames, NotFrames, adts, amr
 from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import ADTS_TYPE, MP4_TYPES, sniffed
@@ -31,7 +32,8 @@ from panzoto.media.parts import Parts
 from panzoto.media.remux import Remux
 from panzoto.models import AudioFile
 from panzoto.playback.opening import OpenedRecording, Playback, Ticket
-from panzoto.playback.sitting_plan import ClipValues, Plan
+from panzoto.playback.sitting_plan import Plan
+from panzoto.playback.tickets import Clip
 from panzoto.storage import Storage
 
 AMR_TYPE, AMR_WIDE_TYPE = "audio/amr", "audio/amr-wb"
@@ -39,7 +41,7 @@ AHEAD = 8
 # As many as the child that reads MP4 takes; a clip of tags between every two frames would have more.
 MOST_STRETCHES = 50_000
 # Sittings that are opened at one time in each process, and how long the next one waits.
-AT_ONCE = 2
+AT_ONCE = DEMUXERS
 WAIT_SECONDS = 5.0
 
 Stretch = tuple[int, int, int]
@@ -77,12 +79,12 @@ class Sittings:
         s3_key = object_keys.plan_key(identity.user_id, str(uuid.uuid4()))
         # The plan is written like a recording of an account whose vault key nobody keeps.
         once = os.urandom(32)
-        sealed = b"".join(segments.encrypt(once, s3_key, [plan.to_bytes()]))
+        sealed = b"".join(segments.encrypt(once, s3_key, plan.pieces()))
         key = header.open_file_key(sealed[: header.HEADER_BYTES], once)
         version = self._storage.put(s3_key, sealed)
         seconds = plan.parts.seconds
         ticket = self._playback.sitting_ticket(version, key, sealed[: segments.PREAMBLE], seconds, identity)
-        return ticket, [clip["format"] for clip in plan.clips]
+        return ticket, [clip.format for clip in plan.clips]
 
     @contextmanager
     def _permit(self) -> Iterator[None]:
@@ -94,7 +96,7 @@ class Sittings:
             self._permits.release()
 
     def _plan(self, rows: Sequence[AudioFile], keys: Keys) -> Plan:
-        clips: list[ClipValues] = []
+        clips: list[Clip] = []
         with ExitStack() as stack:
             joiners: list[Joiner] = []
             coming = stack.enter_context(closing(self._opened(rows, keys)))
@@ -103,7 +105,7 @@ class Sittings:
                     if not joiners:
                         joiners.append(stack.enter_context(joiner_for(opened.recording)))
                     joiners[0].add(opened.recording)
-                clips.append(opened.to_values())
+                clips.append(opened.clip())
             try:
                 return Plan(clips, joiners[0].finish())
             except (ClipsNotJoinable, SittingTooLong) as error:

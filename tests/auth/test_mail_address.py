@@ -62,7 +62,6 @@ def test_an_ordinary_address_has_one_spelling() -> None:
         "me@localhost",
         "me@192.0.2.1",
         "me@[192.0.2.1]",
-        "me@" + "a" * 64 + ".com",
         "me@",
     ],
 )

@@ -16,9 +16,9 @@ SECRET = "f3Qk9-vTz1xRb7Lw2Ns8Hd4Jc6Gm0Yp5"
     ("machine", "size"),
     [
         (Machine(2, 512), Size(1, 32)),
-        (Machine(2, 1024), Size(1, 49)),
-        (Machine(2, 2048), Size(2, 93)),
-        (Machine(8, 4096), Size(7, 36)),
+        (Machine(2, 1024), Size(1, 32)),
+        (Machine(2, 2048), Size(2, 49)),
+        (Machine(8, 4096), Size(5, 34)),
         (Machine(8, 16384), Size(8, 128)),
         (Machine(256, 1024 * 1024), Size(64, 128)),
     ],
@@ -29,11 +29,11 @@ def test_a_worker_for_each_core_while_memory_lasts(machine: Machine, size: Size)
 
 def test_costlier_hashes_leave_room_for_fewer_workers() -> None:
     machine = Machine(8, 8192)
-    assert size_for(machine, hash_mib=512, hashes_at_once=4).workers == 3
+    assert size_for(machine, hash_mib=512, hashes_at_once=4).workers == 2
 
 
 def test_a_chosen_number_of_workers_stays_and_the_threads_follow() -> None:
-    assert size_for(Machine(2, 3072), hash_mib=64, hashes_at_once=2, workers=4) == Size(4, 64)
+    assert size_for(Machine(2, 4096), hash_mib=64, hashes_at_once=2, workers=4) == Size(4, 71)
 
 
 @pytest.mark.parametrize(

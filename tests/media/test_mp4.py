@@ -38,7 +38,7 @@ def fields(data: bytes, kind: bytes) -> bytes:
 
 
 def test_offsets_are_short_as_long_as_they_fit() -> None:
-    frames = FrameTable(8000, array("I", [13, 14, 6]), [(2, 160), (1, 80)], [(2, 27), (1, 6)])
+    frames = FrameTable(8000, array("I", [13, 14, 6]), array("I", [2, 160, 1, 80]), [(2, 27), (1, 6)])
     made = head(TEMPLATE, frames)
     assert fields(made, b"stco") == struct.pack(">IIII", 0, 2, len(made), len(made) + 27)
     assert fields(made, b"stsz") == struct.pack(">IIIIII", 0, 0, 3, 13, 14, 6)
@@ -52,17 +52,18 @@ def test_offsets_are_short_as_long_as_they_fit() -> None:
 
 
 def test_frames_of_one_size_are_told_once() -> None:
-    made = head(TEMPLATE, FrameTable(8000, array("I", [13] * 1000), [(1000, 160)], [(1000, 13000)]))
+    made = head(TEMPLATE, FrameTable(8000, array("I", [13] * 1000), array("I", [1000, 160]), [(1000, 13000)]))
     assert fields(made, b"stsz") == struct.pack(">III", 0, 13, 1000)
 
 
 def test_beyond_four_gibibytes_offsets_and_length_are_wide() -> None:
     chunk = 3 * 2**30
-    made = head(TEMPLATE, FrameTable(8000, array("I", [7, 8]), [(2, 160)], [(1, chunk), (1, chunk)]))
+    frames = FrameTable(8000, array("I", [7, 8]), array("I", [2, 160]), [(1, chunk), (1, chunk)])
+    made = head(TEMPLATE, frames)
     assert fields(made, b"co64") == struct.pack(">IIQQ", 0, 2, len(made), len(made) + chunk)
     assert made[-16:] == struct.pack(">I4sQ", 1, b"mdat", 16 + 2 * chunk)
 
 
 def test_what_a_file_cannot_count_is_too_long() -> None:
     with pytest.raises(SittingTooLong):
-        head(TEMPLATE, FrameTable(8000, array("I", [7]), [(1, 2**32)], [(1, 7)]))
+        head(TEMPLATE, FrameTable(8000, array("I", [7]), array("I", [2, 2**31]), [(1, 7)]))

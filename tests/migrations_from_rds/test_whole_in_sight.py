@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from migrations_from_rds.errors import Status
@@ -95,6 +97,13 @@ class TestRowLevelSecurity:
         assert "The user mover may not read the whole of audio_files: GRANT SELECT" in outcome.err
 
 
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 class TestRemovals:
     """What a delta removes is shown before, and beyond 1 % of a table it takes a word."""
 
@@ -135,6 +144,22 @@ class TestRemovals:
         assert len(migration.recordings()) == FILES - 10
         assert migration.report()["gone"]["audio_files"]["gone"] == 10
         migration.done("verify")
+
+    @pytest.mark.parametrize(("typed", "left"), [("remove", FILES - 10), ("yes", FILES)])
+    def test_at_a_terminal_the_word_is_typed(
+        self,
+        migration: Migration,
+        database: Database,
+        monkeypatch: pytest.MonkeyPatch,
+        typed: str,
+        left: int,
+    ) -> None:
+        self.delete(database, "audio_files", 10)
+        monkeypatch.setattr("sys.stdin", Terminal(typed + "\n"))
+        outcome = migration.run("copy", "--since-last")
+        assert outcome.status == (Status.DONE if typed == "remove" else Status.REFUSED), outcome
+        assert "This removes 10 of 900 audio_files from DynamoDB. Type remove" in outcome.out
+        assert len(migration.recordings()) == left
 
     def test_each_table_has_its_own_percent(self, migration: Migration, database: Database) -> None:
         # Four accounts without recordings are more than 1 % of 300, though less than that of all rows.

@@ -343,3 +343,15 @@ class TestKeysOfEarlierPasswords:
         self.upgrade(service, changed, file_id)
         late = recorded(service, changed, waiting)
         assert hear(service, changed["token"], late, NEW) == PLAIN
+
+
+def test_erasing_lists_no_more_than_the_key_has_versions(service: Service, account: dict[str, Any]) -> None:
+    s3_key = f"users/{account['user_id']}/audio"
+    file_id = store(service, account, s3_key, made_by(account))
+    neighbours = [f"{s3_key}-{number}" for number in range(250)]
+    for neighbour in neighbours:
+        service.put_object(neighbour, b"x")
+    erase(service, account, file_id)
+    assert object_at(service, s3_key) is None
+    found = service.s3().list_objects_v2(Bucket=BUCKET, Prefix=s3_key)
+    assert [entry["Key"] for entry in found["Contents"]] == sorted(neighbours)

@@ -54,7 +54,12 @@ class Database:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        self.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; " + schema)
+        self.execute(
+            "DO $$ DECLARE found text; BEGIN FOR found IN SELECT nspname FROM pg_namespace "
+            "WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema' "
+            "LOOP EXECUTE format('DROP SCHEMA %I CASCADE', found); END LOOP; END $$"
+        )
+        self.execute("CREATE SCHEMA public; " + schema)
 
     def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Insert whole rows, quickly."""

@@ -97,7 +97,9 @@ def rebuilt(data: bytes, timescale: int, together: int = 1) -> bytes:
     frames = clips.packets(data)
     samples = [b"".join(frame for frame, _ in group) for group in _groups(frames, together)]
     moments = [round(at * timescale / _scale(data)) for at in _ends(frames, together)]
-    durations = [(1, stop - start) for start, stop in itertools.pairwise([0, *moments])]
+    durations = array(
+        "I", (n for start, stop in itertools.pairwise([0, *moments]) for n in (1, stop - start))
+    )
     sizes = array("I", map(len, samples))
     table = FrameTable(timescale, sizes, durations, [(len(samples), sum(sizes))])
     return head(data, table) + b"".join(samples)
