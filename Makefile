@@ -8,6 +8,7 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashes
+RUN_TESTS = exec .venv/bin/python -m pytest
 TYPED = panzoto wsgi.py deploy/serving/gunicorn.conf.py $(wildcard migrations_from_rds) \
     deploy/aws/cloudformation/generate.py deploy/aws/removal.py deploy/smoke_test.py deploy/container/base_image.py \
     deploy/container/stand_in_listener.py deploy/local/stand_in_gate.py deploy/serving/supervisor.py \
@@ -24,7 +25,7 @@ STAND_IN := $(if $(OWN_AWS),,.venv-aws/.installed)
 
 .PHONY: help
 help: ## List the targets (this is the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: .venv/.installed .venv-aws/.installed ## Install what the service and its AWS stand-in need, into .venv and .venv-aws
@@ -34,8 +35,27 @@ run: .venv/.installed $(STAND_IN) ## Start all of the service (on PORT, 5000 unl
 	@exec .venv/bin/python -m deploy.local.make_run
 
 .PHONY: test
-test: .venv/.installed-dev .venv-aws/.installed ## Run all tests, in up to four processes; ARGS="-k login -x" goes to pytest, in one
-	@.venv/bin/python -m pytest $(or $(ARGS),@tests/side_by_side)
+test: .venv/.installed-dev .venv-aws/.installed ## Run the tests that need nothing but Python; ARGS="-k login -x" goes to pytest instead
+	@$(RUN_TESTS) $(or $(ARGS),@tests/side_by_side --suite=plain)
+
+.PHONY: test-clients
+test-clients: .venv/.installed-dev .venv-aws/.installed ## Run those of the clients in other languages: Node, a JDK
+	@.venv/bin/python -m tests.suites clients
+	@$(RUN_TESTS) @tests/side_by_side --suite=clients
+
+.PHONY: test-deploy
+test-deploy: .venv/.installed-dev .venv-aws/.installed ## Run those of the deployment: nginx, systemd-analyze, shells and more
+	@.venv/bin/python -m tests.suites deploy
+	@$(RUN_TESTS) @tests/side_by_side --suite=deploy
+
+.PHONY: test-browser
+test-browser: .venv/.installed-dev .venv-aws/.installed ## Run those of the pages, in Chromium
+	@.venv/bin/python -m tests.suites browser
+	@$(RUN_TESTS) --suite=browser
+
+.PHONY: test-all
+test-all: .venv/.installed-dev .venv-aws/.installed ## Run all tests there are, in one run
+	@$(RUN_TESTS) @tests/side_by_side
 
 .PHONY: lint
 lint: .venv/.installed-dev ## Check the style with ruff, the layout of the code included

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.support.report import Target, print_table, print_targets
+from bench.support.stand_in import ministack
 from panzoto import object_keys
 from tests.support import rows
 from tests.support.forked_commands import Commands, forked_commands
-from tests.support.ministack import start_ministack
 from tests.support.service import BUCKET, PASSWORD, Service, run_service
 
 NIGHTS = 132
@@ -260,7 +260,7 @@ def main() -> None:
         clock = Clock(Path(folder))
         moved = clock.environment()
         with (
-            start_ministack(**moved) as aws,
+            ministack(**moved) as aws,
             run_service(aws) as service,
             forked_commands(service, "sweep", moved) as commands,
         ):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import suites
 from tests.support.aws import start_moto
 from tests.support.aws_calls import RECORD
 from tests.support.service import Service, empty_tables, run_service
@@ -33,6 +34,22 @@ PARTLY = "partly"
 LONGEST_SECONDS = 600
 _COLLECTED = pytest.StashKey[set[Path]]()
 _DESELECTED = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--suite",
+        choices=[suites.PLAIN, *suites.SUITES],
+        help=f"run this suite of tests/suites.py alone; {suites.PLAIN} is all that needs nothing but Python",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files of other suites than the chosen one."""
+    chosen = config.getoption("--suite")
+    if chosen is None or collection_path.suffix != ".py":
+        return None
+    return True if suites.suite_of(collection_path) != chosen else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,6 +112,13 @@ def _ended(path: Path) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    chosen = terminalreporter.config.getoption("--suite")
+    if chosen == suites.PLAIN:
+        terminalreporter.section("Not covered here")
+        for name, suite in suites.SUITES.items():
+            lacking = f" ({line})" if (line := suites.lacking([name])) else ""
+            terminalreporter.write_line(f"make test-{name}: {suite.about}{lacking}")
+        terminalreporter.write_line("make test-all: everything in one run")
     judged = [report for report in terminalreporter.getreports("passed") if report.nodeid.startswith(LAST)]
     if any((PARTLY, True) in report.user_properties for report in judged):
         terminalreporter.write_line(

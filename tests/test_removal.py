@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from panzoto import object_keys
+from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.aws import start_moto
 from tests.support.commands import command
 from tests.support.forked_commands import Commands, forked_commands
-from tests.support.ministack import start_ministack
 from tests.support.service import BUCKET, PASSWORD, Service, run_service
+from tests.support.stand_in import start_stand_in
 
 SWEEPS_TABLE = "panzoto-sweeps"
 CLAIMS_TABLE = "panzoto-claims"
@@ -43,9 +44,13 @@ def commands_of(service: Service) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Service]:
-    """A service on the stand-in of `make run`."""
-    with start_ministack() as aws, run_service(aws) as service, commands_of(service):
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service on a stand-in of `make run` of its own: others keep objects that no table knows of."""
+    with (
+        start_stand_in(tmp_path_factory.mktemp("stand-in")) as stand_in,
+        run_service(stand_in.url, **UNLIMITED) as service,
+        commands_of(service),
+    ):
         yield service
 
 

@@ -9,7 +9,6 @@ import select
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from urllib.parse import urlsplit
 
 from bench.support.process import children
 from tests.support.aws import aws_environment, free_port
+from tests.support.waiting import comes_up
 
 ROOT = Path(__file__).resolve().parents[2]
 GUNICORN_SETTINGS = ROOT / "deploy" / "serving" / "gunicorn.conf.py"
 SECRET_KEY = "bench-only-6Zb1vQ0dTq8xYc3LrNw7Jm5Ks2Hf9Pg4"
-START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,8 @@ def running(
                 stderr=output,
             )
         try:
-            _wait_for(port, health, process, log)
+            if not comes_up(process, f"http://127.0.0.1:{port}{health}"):
+                raise RuntimeError("the service did not start:\n" + log.read_text(errors="replace")[-4000:])
             worker = _worker(process.pid)
             yield Service(port, worker, folder / "data", folder / "tmp", log)
         finally:
@@ -160,20 +160,6 @@ def path_of(url: str) -> str:
     """The path and query of an absolute URL, for a connection that is already open."""
     parts = urlsplit(url)
     return parts.path + (f"?{parts.query}" if parts.query else "")
-
-
-def _wait_for(port: int, path: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        client = Client("127.0.0.1", port)
-        try:
-            if client.raw("GET", path)[0] == 200:
-                return
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.05)
-        finally:
-            client.close()
-    raise RuntimeError("the service did not start:\n" + log.read_text(errors="replace")[-4000:])
 
 
 def _worker(master: int) -> int:

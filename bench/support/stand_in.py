@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +14,10 @@ import boto3
 
 from bench.support.service import ROOT
 from tests.support.aws import REGION, free_port, start_moto
+from tests.support.waiting import comes_up
 
 BUCKET = "panzoto-audio-dev"
 MINISTACK = Path(os.environ.get("MINISTACK", ROOT / ".venv-aws" / "bin" / "ministack"))
-START_SECONDS = 60
 
 
 @contextmanager
@@ -35,7 +32,7 @@ def stand_in(kind: str, access_key: str = "testing") -> Iterator[str]:
         with start_moto() as url:
             yield url
     else:
-        with _ministack(access_key) as url:
+        with ministack(AWS_ACCESS_KEY_ID=access_key) as url:
             yield url
 
 
@@ -57,7 +54,8 @@ def client(service: str, url: str, **options: Any) -> Any:
 
 
 @contextmanager
-def _ministack(access_key: str) -> Iterator[str]:
+def ministack(**environment: str) -> Iterator[str]:
+    """Run ministack while the block runs; `environment` is added to its own, such as what moves its clock."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="panzoto-bench-aws-") as folder:
         settings = {
@@ -65,12 +63,13 @@ def _ministack(access_key: str) -> Iterator[str]:
             "BIND_HOST": "127.0.0.1",
             "SFTP_ENABLED": "0",
             "LOG_LEVEL": "ERROR",
-            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "PERSIST_STATE": "1",
             "STATE_DIR": f"{folder}/state",
             "S3_PERSIST": "1",
             "S3_DATA_DIR": f"{folder}/s3",
+            **environment,
         }
         process = subprocess.Popen(
             [str(MINISTACK)],
@@ -80,7 +79,8 @@ def _ministack(access_key: str) -> Iterator[str]:
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_for(url, process)
+            if not comes_up(process, f"{url}/_ministack/health"):
+                raise RuntimeError("ministack did not start")
             yield url
         finally:
             process.terminate()
@@ -89,14 +89,3 @@ def _ministack(access_key: str) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url + "/_ministack/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise RuntimeError("ministack did not start")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import time
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from tests.support import rows
 from tests.support.accounts import fill, interrupted, remains
 from tests.support.recordings import hear, single_shot, store
 from tests.support.service import PASSWORD, Service
+from tests.support.waiting import eventually
 
 
 def test_the_profile_counts_what_is_recorded(service: Service, account: dict[str, Any]) -> None:
@@ -138,10 +138,7 @@ def test_deleting_leaves_nothing(service: Service, new_account: Callable[..., di
     assert service.call("GET", "/api/user", account["token"]).status_code == 401
     sign_in = {"email": email, "password": PASSWORD}
     assert service.call("POST", "/api/login", json=sign_in).status_code == 401
-    deadline = time.monotonic() + 60
-    while remains(service, user_id, email) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert remains(service, user_id, email) == []
+    eventually(lambda: remains(service, user_id, email) == [], lambda: remains(service, user_id, email))
     assert service.register(email)["user_id"] != user_id
     assert hear(service, neighbour["token"], kept, PASSWORD) == plain
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.suites import need
 from tests.support.service import PASSWORD, Service
 
 HERE = Path(__file__).parent
@@ -65,6 +66,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def project(document: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both clients, generated and compiled strictly."""
+    need("node")
+    need("npm")
     folder = tmp_path_factory.mktemp("typescript") / "project"
     shutil.copytree(HERE / "typescript", folder, ignore=shutil.ignore_patterns("node_modules"))
     ran(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)

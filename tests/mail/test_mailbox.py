@@ -23,6 +23,7 @@ from tests.support import mails, rows
 from tests.support.aws import aws_environment, start_moto
 from tests.support.recordings import decrypt, hear, single_shot, store, version_2
 from tests.support.service import PASSWORD, Service, aws_client, run_service
+from tests.support.waiting import eventually
 
 NEW = "another quiet walk"
 SENDER = "no-reply@panzoto.example"
@@ -598,10 +599,7 @@ def test_deleting_an_account_leaves_no_count_of_its_mails(service: Service, acco
     assert (
         service.call("DELETE", "/api/user", account["token"], json={"password": PASSWORD}).status_code == 202
     )
-    deadline = time.monotonic() + 20
-    while counts() != before and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert counts() == before
+    eventually(lambda: counts() == before, lambda: f"{counts()} are left of {before}")
 
 
 def everything(service: Service) -> dict[str, Any]:
@@ -665,20 +663,18 @@ def test_through_ses() -> None:
 def test_what_ses_refuses_breaks_nothing(moto: str) -> None:
     with run_service(moto, MAIL="ses", MAIL_FROM="nobody@unverified.example", **UNLIMITED) as service:
         everything(service)
-        deadline = time.monotonic() + 20
-        while '"reason": "MessageRejected"' not in service.log() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert '"reason": "MessageRejected"' in service.log()
+        eventually(lambda: '"reason": "MessageRejected"' in service.log(), service.log)
         assert "unverified.example" not in service.log()
 
 
 def ses_message(moto: str, address: str) -> Any:
     """Return the message to `address` that moto's SES has taken."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        data = requests.get(f"{moto}/moto-api/data.json", timeout=10).json()
-        for message in data["ses"]["RawMessage"]:
-            if address in message["destinations"]:
-                return mails.read(message["raw_data"].encode())
-        time.sleep(0.1)
-    raise AssertionError(f"SES has taken no message to {address}")
+    found: list[Any] = []
+
+    def taken() -> bool:
+        data = requests.get(f"{moto}/moto-api/data.json", timeout=60).json()
+        found.extend(one for one in data["ses"]["RawMessage"] if address in one["destinations"])
+        return bool(found)
+
+    eventually(taken, f"SES has taken no message to {address}")
+    return mails.read(found[0]["raw_data"].encode())

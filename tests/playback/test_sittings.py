@@ -9,7 +9,6 @@ import os
 import random
 import re
 import struct
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from tests.support import clips, rows
 from tests.support.fault_proxy import Cut, Fault, FaultProxy
 from tests.support.recordings import single_shot, store, version_2
 from tests.support.service import BUCKET, PASSWORD, Service, run_service
+from tests.support.waiting import eventually
 
 Account = dict[str, Any]
 KINDS = {
@@ -423,10 +423,7 @@ class TestAfterwards:
     ) -> None:
         answer = service.call("DELETE", "/api/user", account["token"], json={"password": PASSWORD})
         assert answer.status_code == 202
-        deadline = time.monotonic() + 60
-        while self.plans(service, account) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert self.plans(service, account) == []
+        eventually(lambda: self.plans(service, account) == [], lambda: self.plans(service, account))
         assert requests.get(opened[0], timeout=60).status_code == 410
 
     def plans(self, service: Service, account: Account) -> list[Any]:

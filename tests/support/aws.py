@@ -11,19 +11,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from tests.support.aws_calls import KEY_PREFIX
+from tests.support.waiting import comes_up
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
-START_SECONDS = 60.0
 # Linux takes outgoing connections' ports from 32768 on.
 PORTS = (20_000, 32_000)
 
@@ -81,22 +78,11 @@ def _start(log: IO[bytes], object_age_days: int) -> tuple[subprocess.Popen[bytes
         command = [sys.executable, "-m", "tests.support.serial_moto", str(port), str(object_age_days)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         url = f"http://127.0.0.1:{port}"
-        if _answers(process, url):
+        if comes_up(process, f"{url}/moto-api/data.json"):
             return process, url
         _stop(process)
     log.seek(0)
     raise RuntimeError("moto's server did not start:\n" + log.read().decode(errors="replace")[-4000:])
-
-
-def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url + "/moto-api/data.json", timeout=5):
-                return True
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    return False
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.suites import need
+from tests.support.waiting import eventually
 
 WAIT_SECONDS = 30.0
 START_SECONDS = 60.0
@@ -126,24 +127,20 @@ class Page:
         self.until(lambda: text in self.text(), self.text)
 
     def until(self, true: Callable[[], Any], told: Callable[[], Any] = lambda: "") -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not true():
-            assert time.monotonic() < deadline, told()
-            time.sleep(0.05)
+        eventually(lambda: bool(true()), told)
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Run a browser while the block runs; fails with what to install where there is none."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program is not None, "these tests need a browser: apt-get install chromium"
+    program = need("chromium")
     commands_out, commands_in = os.pipe()
     answers_out, answers_in = os.pipe()
     # The browser reads commands from descriptor 3 and answers on 4.
     shell = f'exec 3<&{commands_out} 4>&{answers_in}; exec "$0" "$@"'
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            ["/bin/bash", "-c", shell, program, *FLAGS, f"--user-data-dir={Path(folder) / 'profile'}"],
+            [need("bash"), "-c", shell, program, *FLAGS, f"--user-data-dir={Path(folder) / 'profile'}"],
             pass_fds=(commands_out, answers_in),
             env={"PATH": os.environ["PATH"], "HOME": folder},
             stdin=subprocess.DEVNULL,

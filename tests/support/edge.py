@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import datetime
 import os
-import shutil
 import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -22,8 +20,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.suites import need
 from tests.support.aws import free_port
-from tests.support.service import ROOT, START_SECONDS, Service
+from tests.support.service import ROOT, Service, wait_until_healthy
+from tests.support.waiting import comes_up
 
 
 def children(pid: int) -> list[int]:
@@ -71,17 +71,6 @@ def running(
         process.wait()
 
 
-def wait_until_healthy(service: Service) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and service.process.poll() is None:
-        try:
-            if requests.get(service.url + "/api/health", timeout=START_SECONDS).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    raise RuntimeError("the service did not start:\n" + service.log()[-4000:])
-
-
 @dataclass(frozen=True)
 class Nginx:
     """A running nginx: its addresses, its certificate, and the folder of all that it writes."""
@@ -118,13 +107,6 @@ class Nginx:
 
     def tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.certificate))
-
-
-def executable(name: str, package: str) -> str:
-    """Return where `name` is installed; fails with what to install where it is not."""
-    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    assert found is not None, f"these tests need {name}: apt-get install {package}"
-    return found
 
 
 def self_signed(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
@@ -186,7 +168,7 @@ def rendered(folder: Path, upstream_port: int, https_port: int, http_port: int, 
 @contextmanager
 def nginx_before(port: int, folder: Path, *more: str) -> Iterator[Nginx]:
     """Run nginx with the project's configuration before what listens at `port`, while the block runs."""
-    program = executable("nginx", "nginx-light")
+    program = need("nginx")
     https_port, http_port = free_port(), free_port()
     configuration = rendered(folder, port, https_port, http_port, *more)
     log = folder / "logs" / "start.log"
@@ -202,7 +184,8 @@ def nginx_before(port: int, folder: Path, *more: str) -> Iterator[Nginx]:
         f"https://localhost:{https_port}", f"http://localhost:{http_port}", certificate, folder, process.pid
     )
     try:
-        _wait_for_nginx(nginx, process, log)
+        if not comes_up(process, nginx.plain_url):
+            raise RuntimeError("nginx did not start:\n" + log.read_text()[-4000:])
         yield nginx
     finally:
         process.send_signal(signal.SIGTERM)
@@ -211,15 +194,3 @@ def nginx_before(port: int, folder: Path, *more: str) -> Iterator[Nginx]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _wait_for_nginx(nginx: Nginx, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            requests.get(nginx.plain_url, timeout=5, allow_redirects=False)
-        except requests.ConnectionError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError("nginx did not start:\n" + log.read_text()[-4000:])

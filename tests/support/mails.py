@@ -5,12 +5,12 @@ from __future__ import annotations
 import email
 import email.policy
 import re
-import time
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 from tests.support.service import Service
+from tests.support.waiting import eventually
 
 WAIT_SECONDS = 20.0
 NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-([a-z-]+)-[0-9a-f]{6}\.eml")
@@ -51,13 +51,12 @@ def text(message: EmailMessage) -> str:
 
 def wait_for(service: Service, address: str, wanted: str, count: int = 1) -> EmailMessage:
     """Return the latest message of kind `wanted` to `address`, once there are `count` of them."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        messages = [message for kind, message in sent(service, address) if kind == wanted]
-        if len(messages) >= count:
-            return messages[-1]
-        assert time.monotonic() < deadline, f"{len(messages)} of {count} {wanted} mails have come"
-        time.sleep(0.02)
+
+    def come() -> list[EmailMessage]:
+        return [message for kind, message in sent(service, address) if kind == wanted]
+
+    eventually(lambda: len(come()) >= count, lambda: f"{len(come())} of {count} {wanted} mails have come")
+    return come()[-1]
 
 
 def code_in(message: EmailMessage) -> str:

@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import requests
 
 from tests.support.aws import free_port
 from tests.support.service import BUCKET, CHEAP_HASHES, PASSWORD, ROOT, aws_client
+from tests.support.waiting import eventually
 
 SUPERVISOR = [sys.executable, "-m", "deploy.local.make_run"]
 BANNER_END = "Accounts and recordings are kept."
@@ -40,15 +40,14 @@ class Run:
         return self.output.read_text("utf-8", errors="replace")
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
-            found = re.search(pattern, self.text())
-            if found:
-                return found
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise AssertionError(f"{pattern!r} was not printed:\n{self.text()}")
+        def over() -> bool:
+            # Whether it runs is asked first: what it printed last would be missed otherwise.
+            return self.process.poll() is not None or re.search(pattern, self.text()) is not None
+
+        eventually(over, lambda: f"{pattern!r} was not printed:\n{self.text()}")
+        found = re.search(pattern, self.text())
+        assert found is not None, f"{pattern!r} was not printed:\n{self.text()}"
+        return found
 
     def ended(self) -> int:
         return self.process.wait(SECONDS)

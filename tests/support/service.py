@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +19,10 @@ from botocore.config import Config
 
 from tests.support import canaries
 from tests.support.aws import REGION, acting_as, aws_environment, free_port
+from tests.support.waiting import comes_up
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "panzoto-audio-dev"
-START_SECONDS = 60
 # OWASP's minimum, so that a test's login costs a tenth of a user's.
 CHEAP_HASHES = {"ARGON2_TIME_COST": "2", "ARGON2_MEMORY_KIB": "19456", "ARGON2_PARALLELISM": "1"}
 PASSWORD = "a quiet Tuesday walk"
@@ -146,7 +145,7 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
             f"http://127.0.0.1:{port}", process, aws_url, log_path, Path(folder) / "data", environment
         )
         try:
-            _wait_until_healthy(service)
+            wait_until_healthy(service)
             yield service
         finally:
             # Not the process of above: a test may have killed that one and started another.
@@ -173,15 +172,10 @@ def _make_resources(environment: dict[str, str]) -> None:
     _made[url] = settings, set(dynamodb.list_tables()["TableNames"])
 
 
-def _wait_until_healthy(service: Service) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and service.process.poll() is None:
-        try:
-            if requests.get(service.url + "/api/health", timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    raise RuntimeError("the service did not start:\n" + service.log()[-4000:])
+def wait_until_healthy(service: Service) -> None:
+    """Raises `RuntimeError` with the end of its log when it does not come up."""
+    if not comes_up(service.process, f"{service.url}/api/health"):
+        raise RuntimeError("the service did not start:\n" + service.log()[-4000:])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

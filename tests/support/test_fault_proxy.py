@@ -44,6 +44,7 @@ from tests.support.fault_proxy import (
     Refuse,
     Repeat,
 )
+from tests.support.waiting import eventually
 
 BUCKET = "recordings"
 TABLE = "things"
@@ -88,9 +89,7 @@ def client(service: str, url: str, **options: Any) -> Any:
 
 def settled(proxy: FaultProxy) -> tuple[Record, ...]:
     """The proxy's records once it is through with all of them."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and not all(record.finished for record in proxy.requests):
-        time.sleep(0.01)
+    eventually(lambda: all(record.finished for record in proxy.requests), lambda: proxy.requests)
     return tuple(proxy.requests)
 
 
@@ -303,8 +302,7 @@ class TestFaults:
         proxy.add(Fault(Hang()))
         with socket.create_connection(("127.0.0.1", proxy.port), 5) as waiting:
             waiting.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            while not proxy.requests:
-                time.sleep(0.01)
+            eventually(lambda: bool(proxy.requests), "nothing came")
             started = time.monotonic()
             proxy.close()
             assert time.monotonic() - started < 4

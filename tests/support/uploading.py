@@ -29,6 +29,7 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.phone import Clip, GaveUp, Keys, Patience, Phone, Refused, bad_weather, sound
 from tests.support.rows import FILES_TABLE, USERS_TABLE
 from tests.support.service import BUCKET, PASSWORD, ROOT, Service, aws_client
+from tests.support.waiting import eventually
 
 CLAIMS_TABLE = "panzoto-claims"
 DAY = 86400
@@ -118,12 +119,12 @@ def persist(phone: Phone, clip: Clip, says_complete: bool = True) -> str:
 
 def _wait_until_stored(service: Service, account: dict[str, Any], file_ids: set[str]) -> None:
     """Give the bucket's events the time to commit what phones did not."""
-    deadline = time.monotonic() + EVENTS_SECONDS
-    while time.monotonic() < deadline:
-        waiting = [one for one in _scan(service, FILES_TABLE) if one.get("status", {}).get("S") == "pending"]
-        if not any(one["file_id"]["S"] in file_ids for one in waiting):
-            return
-        time.sleep(0.3)
+
+    def waiting() -> list[str]:
+        pending = (one for one in _scan(service, FILES_TABLE) if one.get("status", {}).get("S") == "pending")
+        return [one["file_id"]["S"] for one in pending if one["file_id"]["S"] in file_ids]
+
+    eventually(lambda: not waiting(), waiting)
 
 
 def played_wrong(phone: Phone, expected: dict[str, str]) -> int:
@@ -195,13 +196,12 @@ class Machine:
             self.events.wait()
 
     def wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
+        def healthy() -> bool:
             with suppress(requests.RequestException):
-                if requests.get(self.service.url + "/api/health", timeout=5).ok:
-                    return
-            time.sleep(0.1)
-        raise RuntimeError("the service did not come up again:\n" + self.service.log()[-4000:])
+                return requests.get(self.service.url + "/api/health", timeout=5).ok
+            return False
+
+        eventually(healthy, lambda: "the service did not come up again:\n" + self.service.log()[-4000:])
 
 
 @contextmanager

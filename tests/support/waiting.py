@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
 
 DEADLINE_SECONDS = 120
+ANSWER_SECONDS = 20
 
 
 def eventually(
@@ -16,3 +22,24 @@ def eventually(
     while not holds():
         assert time.monotonic() < deadline, explanation() if callable(explanation) else explanation
         time.sleep(0.02)
+
+
+def comes_up(process: subprocess.Popen[Any], url: str, seconds: float = DEADLINE_SECONDS) -> bool:
+    """Return whether `process` answers at `url` without an error, as soon as it is clear."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError, http.client.HTTPException):
+            if _status(url) < 400:
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def _status(url: str) -> int:
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", address.path or "/")
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import re
 import socket
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import requests
 from tests.support.fault_proxy import Answer, Cut, Fault, FaultProxy, Refuse
 from tests.support.recordings import single_shot, version_2
 from tests.support.service import BUCKET, Service, run_service
+from tests.support.waiting import eventually
 
 EMAIL = "canary.of.the.logs@example.com"
 PASSWORD = "canary password of 1 kind"
@@ -211,15 +211,17 @@ def lines(story: Story) -> list[dict[str, Any]]:
 
 def request_lines(story: Story) -> dict[str, list[dict[str, Any]]]:
     """The lines about requests by their id; the last may be written a moment after the answer."""
-    deadline = time.monotonic() + WRITTEN_SECONDS
-    while True:
-        found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
+
+    def all_told() -> bool:
+        found.clear()
         for line in lines(story):
             if line["event"] == "request":
                 found.setdefault(line["request_id"], []).append(line)
-        if set(story.sent) <= set(found) or time.monotonic() > deadline:
-            return found
-        time.sleep(0.05)
+        return set(story.sent) <= set(found)
+
+    eventually(all_told, lambda: f"no line tells of {set(story.sent) - set(found)}")
+    return found
 
 
 class TestLines:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,6 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.conftest import UNLIMITED
 from tests.support.recordings import single_shot
 from tests.support.service import PASSWORD, Service, run_service
+from tests.support.waiting import eventually
 
 PLAIN = b"#!AMR\n" + b"heard and traced " * 9000
 EMAIL = "traced@example.com"
@@ -80,9 +80,10 @@ def secrets(moto: str, receiver: Receiver) -> list[str]:
         account = service.call("POST", "/api/login", json={"email": EMAIL, "password": PASSWORD}).json()
         # The traces of a stranger's choice are not continued.
         service.call("GET", "/api/health", headers={"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"})
-    deadline = time.monotonic() + ARRIVED_SECONDS
-    while "GET /api/health" not in {span.name for span in receiver.spans()} and time.monotonic() < deadline:
-        time.sleep(0.1)
+    eventually(
+        lambda: "GET /api/health" in {span.name for span in receiver.spans()},
+        lambda: [span.name for span in receiver.spans()],
+    )
     return [EMAIL, PASSWORD, url.rpartition("/")[2], account["token"], account["refresh_token"]]
 
 

@@ -28,6 +28,7 @@ import yaml
 
 from panzoto.operations.cli import panzoto as commands
 from tests.deploy.test_smoke import smoke
+from tests.suites import need
 from tests.support.aws import aws_environment, free_port
 from tests.support.service import PASSWORD, ROOT, Service
 from tests.support.waiting import eventually
@@ -201,6 +202,8 @@ class TestDockerfile:
         assert contents(app) == before
 
     def test_nginx_of_the_edge_serves_it_by_tls(self, service: Service, tmp_path: Path) -> None:
+        need("nginx")
+        need("openssl")
         stage = STAGES["edge"]
         app = stage.lay_out(tmp_path / "root")
         assert json.loads(stage.one("CMD")) == ["/app/edge"]

@@ -24,6 +24,7 @@ from botocore.config import Config
 
 from deploy.local.listening import address_in_network
 from tests.deploy.test_smoke import smoke
+from tests.suites import need
 from tests.support import rows
 from tests.support.aws import free_port
 from tests.support.make_run import (
@@ -142,7 +143,8 @@ class TestWhatIsKept:
     def test_a_killed_stand_in_loses_no_more_than_the_last_seconds(self, tmp_path: Path) -> None:
         with started(tmp_path) as run:
             run.record(run.register())
-            time.sleep(3)
+            saved = run.data_dir / "aws" / "state" / "dynamodb.json"
+            eventually(lambda: saved.exists() and "audio-1.3gp" in saved.read_text(), "nothing is saved")
             os.kill(run.children()[0], signal.SIGKILL)
             assert run.ended() == 1
             assert f"the AWS stand-in ended by signal 9; see its log, {run.data_dir}" in run.text()
@@ -232,8 +234,8 @@ class TestSignedAddresses:
             start = (part["part_number"] - 1) * upload["part_size"]
             piece_of_it = tmp_path / "part"
             piece_of_it.write_bytes(content[start : start + upload["part_size"]])
-            command = ["curl", "-sSf", "-T", str(piece_of_it), "-H", "Expect: 100-continue", part["url"]]
-            sent = subprocess.run(command, capture_output=True, check=False)
+            words = ["-sSf", "-T", str(piece_of_it), "-H", "Expect: 100-continue", part["url"]]
+            sent = subprocess.run([need("curl"), *words], capture_output=True, check=False)
             assert sent.returncode == 0, sent.stderr
         path = f"{base}/api/uploads/{announced['file_id']}/complete"
         assert requests.post(path, json={}, headers=bearer(token), timeout=120).status_code == 200

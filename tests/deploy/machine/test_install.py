@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from panzoto.version import VERSION
-from tests.support.edge import executable
+from tests.suites import need
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Answer, Fault
 from tests.support.machine import Machine, await_version, checkout
@@ -285,7 +285,7 @@ class TestWrongUse:
 
 
 def test_the_scripts_are_clean() -> None:
-    command = [executable("shellcheck", "shellcheck"), "-x", *SCRIPTS]
+    command = [need("shellcheck"), "-x", *SCRIPTS]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.stdout + ran.stderr == ""
     for script in SCRIPTS[:2]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy.serving.supervisor import HURRY_SECONDS, STOP_SECONDS
-from tests.support.edge import executable, rendered
+from tests.suites import need
+from tests.support.edge import rendered
 from tests.support.service import ROOT
 
 UNITS = ROOT / "deploy" / "machine" / "systemd"
@@ -19,7 +20,7 @@ EXPOSURE_BOUND = 2.5
 
 
 def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [executable("systemd-analyze", "systemd"), *arguments]
+    command = [need("systemd-analyze"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -74,7 +75,7 @@ def test_no_unit_and_no_script_knows_a_key_of_aws() -> None:
 def test_nginx_finds_nothing_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "edge"
     configuration = rendered(folder, 5000, 8443, 8080, "--ipv6", "--balancer", "10.0.0.0/16")
-    program = executable("nginx", "nginx-light")
+    program = need("nginx")
     command = [program, "-t", "-e", str(folder / "logs" / "start.log"), "-c", str(configuration)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

@@ -133,7 +133,8 @@ class TestClosing:
                     pass
             started = time.monotonic()
             assert requests.get(f"{service.url}/api/health", timeout=30).status_code == 200
-            assert time.monotonic() - started < 1.0
+            # Each of them could hold it up for 2 s.
+            assert time.monotonic() - started < 5
 
     def test_a_client_who_is_still_sending_reads_why_his_body_is_refused(self, service: Service) -> None:
         body = bytes(10_000_000)
@@ -201,32 +202,28 @@ def two_workers(moto: str, metrics_port: int) -> Iterator[Service]:
 class TestWorkers:
     def answered(self, port: int) -> float:
         text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
-        counts = re.findall(r'^panzoto_requests_total\{.*route="/api/health",.*\} (\S+)$', text, re.MULTILINE)
+        counts = re.findall(r'^panzoto_requests_total\{.*route="/reset",.*\} (\S+)$', text, re.MULTILINE)
         return sum(map(float, counts))
 
     def test_metrics_count_what_all_workers_did_and_outlive_a_worker(
         self, two_workers: Service, metrics_port: int
     ) -> None:
-        # Requests are counted when their answer has been sent, perhaps a moment after it has come.
-        time.sleep(1)
-        before = self.answered(metrics_port)
-
+        # A page that nobody else asks for. Requests are counted when their answer has been sent, perhaps a
+        # moment after it has come.
         def are(answered: int) -> None:
-            eventually(
-                lambda: self.answered(metrics_port) == before + answered, lambda: self.answered(metrics_port)
-            )
+            eventually(lambda: self.answered(metrics_port) == answered, lambda: self.answered(metrics_port))
 
         pids = two_workers.worker_pids()
         assert len(pids) == 2
         for _ in range(20):
-            assert requests.get(f"{two_workers.url}/api/health", timeout=20).ok
+            assert requests.get(f"{two_workers.url}/reset", timeout=20).ok
         are(20)
         os.kill(pids[0], signal.SIGKILL)
         eventually(
             lambda: len(set(two_workers.worker_pids()) - {pids[0]}) == 2, "the worker was not replaced"
         )
         for _ in range(5):
-            assert requests.get(f"{two_workers.url}/api/health", timeout=20).ok
+            assert requests.get(f"{two_workers.url}/reset", timeout=20).ok
         are(25)
 
     def test_metrics_are_for_this_machine_only(self, two_workers: Service, metrics_port: int) -> None:

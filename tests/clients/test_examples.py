@@ -1,22 +1,13 @@
-"""The example clients: right on every vector, with each other, and with the live service.
-
-Each client is started as its user would start it. Starting a JVM and deriving keys are slow, so
-every start gets a whole manifest of jobs (docs/clients.md, section 10).
-"""
+"""The example clients, in every language: right on all vectors, with each other, and with the service."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-import time
-import tracemalloc
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,18 +16,28 @@ from typing import Any
 import pytest
 
 from panzoto.crypto import segments
-from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import Answer, Cut, Fault, LoseReply, Refuse
+from tests.suites import BCPROV, need
+from tests.support.example_clients import (
+    ACCOUNT,
+    CASES,
+    EXAMPLES,
+    FIRST_SEGMENT,
+    PYTHON,
+    REASONS,
+    VECTORS,
+    Client,
+    Job,
+    Outcome,
+    account_file,
+    leftovers,
+    own_key,
+    plain_of,
+    python_module,
+)
 from tests.support.service import BUCKET, PASSWORD, Service
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "examples"
-VECTORS = ROOT / "tests" / "vectors"
-GUIDE = ROOT / "docs" / "clients.md"
-BCPROV = Path(os.environ.get("BCPROV_JAR", "/usr/share/java/bcprov.jar"))
 LANGUAGES = ("python", "javascript", "java")
 
-FIRST_SEGMENT = 65480
 SIZES = (0, 1, FIRST_SEGMENT - 1, FIRST_SEGMENT, FIRST_SEGMENT + 1, 131000, 131001, 150001)
 SINGLE_SHOT = ("single-iv12-raw-salt", "single-iv16-raw-salt", "single-iv12-hex-salt", "single-iv16-hex-salt")
 # 1024 bytes, the longest key there is, with characters of two and three bytes and a line separator.
@@ -51,93 +52,10 @@ RANGES = (
     (149990, 999999),
 )
 
-REASONS = {
-    "v2-renamed": "segment",
-    "v2-cut-at-segment": "segment",
-    "v2-cut-inside-segment": "segment",
-    "v2-appended": "segment",
-    "v2-segments-swapped": "stream_header",
-    "v2-flipped-key-id": "key_id",
-    "v2-flipped-wrapped-key": "wrapped_key",
-    "v2-flipped-commitment": "commitment",
-    "v2-flipped-flags": "flags",
-    "v2-flipped-reserved": "reserved",
-    "v2-flipped-stream-header": "stream_header",
-    "v2-flipped-stream-salt": "segment",
-    "v2-flipped-middle": "segment",
-    "v2-flipped-last-tag": "segment",
-    "single-flipped-middle": "tag",
-    "single-cut": "tag",
-    "single-too-short": "tag",
-    "nothing": "tag",
-}
 OPENED_BY = {"single-iv16-counter-wraps": "single-iv16-raw-salt"}
 
 
-ACCOUNT: dict[str, Any] = json.loads((VECTORS / "vectors.json").read_text("utf-8"))
-CASES = {case["name"]: case for case in ACCOUNT["cases"]}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One line of a manifest: verb, object key or variant, input, output and perhaps a range."""
-
-    verb: str
-    second: str
-    source: Path
-    target: Path
-    byte_range: str = ""
-
-    def line(self) -> str:
-        words = [self.verb, self.second, str(self.source), str(self.target)]
-        return "\t".join([*words, self.byte_range] if self.byte_range else words)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a client said about one job: the format it read or wrote, or why it refused."""
-
-    opened: bool
-    word: str
-
-
-@dataclass(frozen=True)
-class Client:
-    """One example client, as the command that starts it."""
-
-    command: tuple[str, ...]
-
-    def run(
-        self, folder: Path, account: Path, password: str, *words: str
-    ) -> subprocess.CompletedProcess[str]:
-        password_file = folder / "password"
-        password_file.write_text(password + "\n", "utf-8")
-        options = ["--account", str(account), "--password-file", str(password_file)]
-        command = [*self.command, words[0], *options, *words[1:]]
-        return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
-
-    def batch(self, folder: Path, account: Path, password: str, jobs: list[Job]) -> list[Outcome]:
-        manifest = folder / "manifest"
-        manifest.write_text("".join(job.line() + "\n" for job in jobs), "utf-8")
-        done = self.run(folder, account, password, "batch", str(manifest))
-        assert done.returncode == 0, done.stderr
-        lines = [line.split("\t") for line in done.stdout.rstrip("\n").split("\n")]
-        assert [line[1] for line in lines] == [str(job.target) for job in jobs]
-        assert {line[0] for line in lines} <= {"ok", "refused"}
-        return [Outcome(line[0] == "ok", line[2]) for line in lines]
-
-
 # ---- The clients, made ready once -----------------------------------------------------------------
-
-
-def need(program: str, package: str) -> str:
-    """Return the path of `program`; a client that cannot be started is a failure, not a skip."""
-    path = shutil.which(program)
-    if path is None:
-        pytest.fail(
-            f"{program} is missing: the example clients cannot be tested without it; install {package}"
-        )
-    return path
 
 
 def build(command: list[str], folder: Path) -> None:
@@ -150,12 +68,12 @@ def build(command: list[str], folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def python_client() -> Client:
-    return Client((sys.executable, str(EXAMPLES / "python" / "panzoto_client.py")))
+    return PYTHON
 
 
 @pytest.fixture(scope="session")
 def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
-    node, npm = need("node", "nodejs, 18 or newer"), need("npm", "npm, which comes with Node or as npm")
+    node, npm = need("node"), need("npm")
     copy = tmp_path_factory.mktemp("client") / "javascript"
     shutil.copytree(EXAMPLES / "javascript", copy, ignore=shutil.ignore_patterns("node_modules"))
     build([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], copy)
@@ -164,15 +82,13 @@ def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
 
 @pytest.fixture(scope="session")
 def java_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
-    java, javac = need("java", "default-jdk-headless"), need("javac", "default-jdk-headless")
-    if not BCPROV.exists():
-        pytest.fail(f"{BCPROV} is missing: install libbcprov-java, or name another bcprov.jar in BCPROV_JAR")
+    java, javac, bcprov = need("java"), need("javac"), need(BCPROV.name)
     # The archive's manifest names neighbours that Debian does not install with it: no warning of ours.
     lint = ["-Xlint:all,-path", "-Werror"]
     classes = tmp_path_factory.mktemp("client") / "classes"
-    build([javac, *lint, "-cp", str(BCPROV), "-d", str(classes), "Panzoto.java"], EXAMPLES / "java")
+    build([javac, *lint, "-cp", bcprov, "-d", str(classes), "Panzoto.java"], EXAMPLES / "java")
     # A small heap proves that long recordings are not held; Argon2id takes 64 MiB of it.
-    return Client((java, "-Xmx112m", "-cp", f"{classes}{os.pathsep}{BCPROV}", "Panzoto"))
+    return Client((java, "-Xmx112m", "-cp", f"{classes}{os.pathsep}{bcprov}", "Panzoto"))
 
 
 @pytest.fixture(scope="session", params=LANGUAGES)
@@ -184,25 +100,7 @@ def client(request: pytest.FixtureRequest) -> Client:
 
 @pytest.fixture(scope="session")
 def example() -> ModuleType:
-    """The Python client as a module, for the values that no command line shows."""
-    path = EXAMPLES / "python" / "panzoto_client.py"
-    spec = importlib.util.spec_from_file_location("panzoto_client", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def plain_of(size: int) -> bytes:
-    """Bytes that differ at every place, and differently for each size."""
-    return hashlib.shake_256(f"recording of {size} bytes".encode()).digest(size)
-
-
-def leftovers(folder: Path) -> list[str]:
-    """Names that a client left behind although it promised whole files or none."""
-    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+    return python_module()
 
 
 # ---- Vectors --------------------------------------------------------------------------------------
@@ -421,100 +319,9 @@ def test_a_long_recording_takes_no_more_memory(client: Client, tmp_path: Path) -
     assert peak < size
 
 
-# ---- The guide ------------------------------------------------------------------------------------
-
-
-def test_the_values_of_the_guide(example: ModuleType) -> None:
-    password = ACCOUNT["password"]
-    vault = example.open_vault(ACCOUNT, password)
-    case = CASES["v2-one-byte"]
-    data = (VECTORS / case["file"]).read_bytes()
-    header = data[:128]
-    file_key = example.open_header(vault, header)
-    key_value = example.hkdf(file_key, b"panzoto/v2/stream")
-    values = {
-        "password as UTF-8": password.encode(),
-        "KEK": example.derive_kek(password, ACCOUNT["vault"]["kdf"]),
-        "vault key": bytes.fromhex(ACCOUNT["vault_key"]),
-        "wrapping key": vault.wrapping_key,
-        "`key_id`": vault.key_id,
-        "direct key, raw salt": example.direct_key(ACCOUNT, password, "raw"),
-        "direct key, hex salt": example.direct_key(ACCOUNT, password, "hex"),
-        "file key": file_key,
-        "commitment": header[82:114],
-        "key value": key_value,
-        "segment key": example.hkdf(key_value, header + case["s3_key"].encode(), data[129:161]),
-        "nonce 0": data[161:168] + bytes(4) + b"\x01",
-    }
-    told = dict(re.findall(r"^\| (\S.*?) \| `([0-9a-f]{20,})` \|$", GUIDE.read_text("utf-8"), re.MULTILINE))
-    assert told == {name: value.hex() for name, value in values.items()}
-
-
-def test_every_section_that_an_example_names_exists() -> None:
-    sections = set(re.findall(r"^##+ (\d(?:\.\d)?|\d\d) ", GUIDE.read_text("utf-8"), re.MULTILINE))
-    named = set()
-    for path in (*EXAMPLES.glob("*/*.py"), *EXAMPLES.glob("*/*.mjs"), *EXAMPLES.glob("*/*.java")):
-        for words in re.findall(r"[Ss]ections? ([\d., and/or]*\d)", path.read_text("utf-8")):
-            named |= set(re.findall(r"\d+(?:\.\d)?", words))
-    assert len(named) > 10
-    assert named <= sections
-
-
-def test_the_guide_names_every_reason() -> None:
-    guide = GUIDE.read_text("utf-8")
-    for name, reason in REASONS.items():
-        assert f"`{name}`" in guide
-        assert f"`{reason}`" in guide
-
-
-def test_the_lock_file_pins_content_and_names_no_registry() -> None:
-    lock = json.loads((EXAMPLES / "javascript" / "package-lock.json").read_text("utf-8"))
-    wanted = json.loads((EXAMPLES / "javascript" / "package.json").read_text("utf-8"))["dependencies"]
-    packages = {name: package for name, package in lock["packages"].items() if name}
-    assert {name.removeprefix("node_modules/"): p["version"] for name, p in packages.items()} == wanted
-    assert all("resolved" not in package for package in packages.values())
-    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
-
-
-def test_python_encrypts_a_pipe_in_constant_memory(example: ModuleType) -> None:
-    vault = example.Vault(bytes(32), bytes(16))
-    size = 16 * 1024 * 1024
-    tracemalloc.start()
-    try:
-        total = sum(len(piece) for piece in example.encrypt_recording(vault, "users/a/b", Pipe(size)))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert total == example.encrypted_size(size)
-    assert peak < 1024 * 1024
-
-
-class Pipe:
-    """A source that cannot be rewound and gives fewer bytes than asked for, as a microphone does."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-
-    def read(self, count: int) -> bytes:
-        piece = bytes(min(count, self._left, 10_007))
-        self._left -= len(piece)
-        return piece
-
-
 # ---- With the live service ------------------------------------------------------------------------
 
-NewAccount = Callable[..., dict[str, Any]]
 LIVE_SIZES = (0, 1, FIRST_SEGMENT, 150001)
-
-
-def account_file(folder: Path, account: dict[str, Any]) -> Path:
-    path = folder / "account.json"
-    path.write_text(json.dumps(account), "utf-8")
-    return path
-
-
-def own_key(account: dict[str, Any], name: str) -> str:
-    return f"users/{account['user_id']}/audio-{name}.3gp"
 
 
 def played(service: Service, account: dict[str, Any], s3_key: str) -> tuple[str, bytes]:
@@ -559,53 +366,6 @@ def test_an_example_opens_what_the_service_writes(
     outcomes = client.batch(tmp_path, account_file(tmp_path, account), PASSWORD, jobs)
     assert outcomes == [Outcome(True, "v2")] * len(SIZES)
     assert [job.target.read_bytes() for job in jobs] == [plain_of(size) for size in SIZES]
-
-
-@dataclass(frozen=True)
-class Shell:
-    """The Python client's command line, as a person would type it."""
-
-    client: Client
-    folder: Path
-    server: str
-    bucket: str
-
-    def say(self, verb: str, *words: str) -> list[dict[str, Any]]:
-        account = self.folder / "me.json"
-        done = self.client.run(self.folder, account, PASSWORD, verb, "--server", self.server, *words)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    def upload(self, source: Path, *words: str) -> dict[str, Any]:
-        (audio_file,) = self.say("upload", "--s3-url", self.bucket, *words, str(source))
-        return audio_file
-
-    def play(self, *words: str) -> bytes:
-        heard = self.folder / "heard"
-        self.say("play", *words, str(heard))
-        return heard.read_bytes()
-
-
-def test_the_python_client_from_registering_to_playing(
-    python_client: Client, service: Service, tmp_path: Path
-) -> None:
-    shell = Shell(python_client, tmp_path, service.url, f"{service.aws_url}/{BUCKET}")
-    plain = plain_of(150001)
-    talk = tmp_path / "talk.3gp"
-    talk.write_bytes(plain)
-    shell.say("register", "--email", "walker@example.com")
-    assert (tmp_path / "me.json").stat().st_mode & 0o077 == 0
-    new = shell.upload(talk)
-    old = shell.upload(talk, "--single-shot")
-    assert shell.play("--file-id", new["file_id"]) == plain
-    assert shell.play("--s3-key", old["s3_key"]) == plain
-    assert shell.play("--file-id", new["file_id"], "--range", "65479-131000") == plain[65479:131001]
-    shell.say("login", "--email", "walker@example.com")
-    listed = shell.say("list")
-    assert [audio_file["file_id"] for audio_file in listed] == [old["file_id"], new["file_id"]]
-    assert [audio_file["format"] for audio_file in listed] == ["single-iv12-raw-salt", "v2"]
-    sizes = [audio_file["file_size"] for audio_file in listed]
-    assert sizes == [len(plain) + 28, 168 + len(plain) + 3 * 16]
 
 
 JAVASCRIPT_TOUR = """
@@ -661,90 +421,3 @@ def test_the_javascript_client_from_registering_to_playing(
         "wrong": [401, "Invalid email or password"],
         "taken": [409, "User already exists"],
     }
-
-
-# ---- What goes wrong on the way ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that the Python client would have waited, in order."""
-    seconds: list[float] = []
-    monkeypatch.setattr(time, "sleep", seconds.append)
-    return seconds
-
-
-def test_a_lost_answer_costs_nothing(
-    service: Service, example: ModuleType, tmp_path: Path, waits: list[float]
-) -> None:
-    plain = plain_of(150001)
-    talk = tmp_path / "talk.3gp"
-    talk.write_bytes(plain)
-    with FaultProxy(service.url) as proxy, FaultProxy(service.aws_url) as bucket:
-        posts = ("/api/register", "/api/audio-file", "/api/decrypt-audio")
-        lost = [proxy.add(Fault(LoseReply(), method="POST", path=path, times=1)) for path in posts]
-        # Refused rather than answered: moto lets nobody without a signature write an object twice.
-        lost.append(bucket.add(Fault(Refuse(), method="PUT", times=1)))
-        lost.append(proxy.add(Fault(Cut(70000), method="GET", path="/api/playback/", times=1)))
-        client = example.Service(proxy.url)
-        account = client.register("patient@example.com", PASSWORD)
-        keys = example.Keys(account, PASSWORD)
-        recorded = example.upload(client, keys, f"{bucket.url}/{BUCKET}", talk)
-        url = client.decrypt_audio(PASSWORD, {"file_id": recorded["file_id"]})["download_url"]
-        assert b"".join(example.download(url, None)) == plain
-        assert [fault.applied for fault in lost] == [1] * 5
-        listed = client.audio_files()
-    assert [audio_file["file_id"] for audio_file in listed] == [recorded["file_id"]]
-    resumed = [record.range for record in proxy.requests if record.range is not None]
-    assert len(resumed) == 1
-    assert 0 < int(resumed[0].removeprefix("bytes=").removesuffix("-")) <= 70000
-    assert len(waits) == 4
-
-
-def test_waiting_as_long_as_told(service: Service, example: ModuleType, waits: list[float]) -> None:
-    busy = b'{"error": "Busy", "code": "busy", "request_id": "r"}'
-    with FaultProxy(service.url) as proxy:
-        for turn, (status, seconds) in enumerate(((429, "7"), (503, "3"))):
-            refusal = Answer(status, busy, "application/json", {"Retry-After": seconds})
-            proxy.add(Fault(refusal, path="/api/health", skip=turn, times=1))
-        assert example.Service(proxy.url).call("GET", "/api/health")["status"] == "healthy"
-        assert len(proxy.requests) == 3
-    assert all(told <= waited <= 1.25 * told for told, waited in zip((7, 3), waits, strict=True))
-
-
-def test_giving_up(service: Service, example: ModuleType, waits: list[float]) -> None:
-    with FaultProxy(service.url) as proxy:
-        proxy.add(Fault(Answer(503, b"<html>", "text/html"), path="/api/health"))
-        with pytest.raises(example.ServiceError) as failure:
-            example.Service(proxy.url).call("GET", "/api/health")
-        assert len(proxy.requests) == 6
-    assert failure.value.status == 503
-    assert waits == sorted(waits)
-
-
-def test_what_repeating_cannot_mend_is_not_repeated(
-    service: Service, example: ModuleType, waits: list[float]
-) -> None:
-    with FaultProxy(service.url) as proxy, pytest.raises(example.ServiceError) as failure:
-        example.Service(proxy.url).login("nobody@example.com", PASSWORD)
-    assert (failure.value.status, failure.value.code) == (401, "invalid_credentials")
-    assert str(failure.value) == "Invalid email or password"
-    assert len(proxy.requests) == 1
-    assert waits == []
-
-
-def test_no_redirect_is_followed(service: Service, example: ModuleType, waits: list[float]) -> None:
-    with FaultProxy(service.url) as elsewhere, FaultProxy(service.url) as proxy:
-        away = {"Location": f"{elsewhere.url}/api/user/audio-files"}
-        proxy.add(Fault(Answer(307, headers=away)))
-        with pytest.raises(example.ServiceError) as failure:
-            example.Service(proxy.url, "a token").audio_files()
-        assert failure.value.status == 307
-        assert elsewhere.requests == ()
-
-
-@pytest.mark.parametrize("address", ["http://voice.example.com", "ftp://127.0.0.1", "file:///etc"])
-def test_no_password_leaves_in_clear(example: ModuleType, address: str) -> None:
-    with pytest.raises(example.ServiceError) as failure:
-        example.Service(address).login("somebody@example.com", PASSWORD)
-    assert failure.value.code == "insecure_address"
