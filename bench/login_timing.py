@@ -20,8 +20,8 @@ from argon2 import PasswordHasher
 from bench.support.report import Target, percentile, print_table, print_targets
 from bench.support.service import Client, create_resources, running
 from bench.support.stand_in import client, default_kind, stand_in
-from panzoto.auth.caller import Client as Caller
-from panzoto.auth.caller import Identity
+from panzoto.auth.caller import Caller, Identity
+from panzoto.auth.caller import Client as Device
 from panzoto.config import Settings
 from panzoto.crypto.segments import encrypt
 from panzoto.errors import PanzotoError
@@ -34,7 +34,7 @@ WRONG = "another walk by another river"
 ACCOUNTS = 10
 DIFFERENCE_BOUND = 0.05
 BARE_EVERY = 10
-HERE = Caller("127.0.0.1", "bench")
+HERE = Device("127.0.0.1", "bench")
 
 
 def main() -> None:
@@ -148,14 +148,14 @@ def _computations(aws: str) -> list[Target]:
 def _openings(services: Services, email: str) -> dict[str, tuple[int, int]]:
     """Count what decrypt-audio computes for version 2, where unwrapping the vault key proves the password."""
     user, grant = services.accounts.sign_in(email, PASSWORD, HERE)
-    identity = Identity(user.user_id, int(time.time()), grant.session_id)
-    vault_key = services.accounts.unlock(user, PASSWORD, identity, HERE).the_vault_key()
+    caller = Caller(Identity(user.user_id, int(time.time()), grant.session_id), HERE)
+    vault_key = services.accounts.unlock(user, PASSWORD, caller).the_vault_key()
     s3_key = f"users/{user.user_id}/audio-1.3gp"
     services.storage.put(s3_key, b"".join(encrypt(vault_key, s3_key, [b"#!AMR\n" * 1000])))
 
     def opening(password: str) -> int:
         def verb() -> None:
-            keys = services.accounts.unlock(user, password, identity, HERE)
+            keys = services.accounts.unlock(user, password, caller)
             opened = services.playback.open(s3_key, keys, None)
             if opened.format != "v2":
                 raise RuntimeError(f"opened as {opened.format}")

@@ -130,6 +130,8 @@ class Settings:
     limit_register: Rate = Rate(5, 60)
     limit_login: Rate = Rate(10, 60)
     limit_decrypt: Rate = Rate(30, 60)
+    limit_session: Rate = Rate(20, 60)
+    limit_letters: Rate = Rate(5, 3600)
     limit_failures: int = 5
     mail: str = "off"
     mail_from: str = DEVELOPMENT_SENDER
@@ -207,6 +209,8 @@ class Settings:
             limit_register=read.rate("LIMIT_REGISTER", Rate(5, 60)),
             limit_login=read.rate("LIMIT_LOGIN", Rate(10, 60)),
             limit_decrypt=read.rate("LIMIT_DECRYPT", Rate(30, 60)),
+            limit_session=read.rate("LIMIT_SESSION", Rate(20, 60)),
+            limit_letters=read.rate("LIMIT_LETTERS", Rate(5, 3600)),
             limit_failures=read.integer("LIMIT_FAILURES", 5, 1, 1_000_000),
             mail=(mail := read.choice("MAIL", "off" if production else "files", ("off", "files", "ses"))),
             mail_from=_mail_from(read, needed=mail == "ses"),

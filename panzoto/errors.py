@@ -94,6 +94,14 @@ class InvalidPassword(PanzotoError):
     sentence = "Invalid password"
 
 
+class InvalidProviderToken(PanzotoError):
+    """What a provider issued does not prove that the account's owner has signed in there just now."""
+
+    status = 401
+    code = "invalid_provider_token"
+    sentence = "Please sign in at your provider again: its token must be of this account and just issued"
+
+
 class AccountLocked(PanzotoError):
     """An operator keeps everybody out; told only to who has proven that the account is theirs."""
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from panzoto.accounts.accounts import Accounts
+from panzoto.accounts.addresses import Addresses
 from panzoto.accounts.openid import OpenIdAccounts
+from panzoto.accounts.proofs import Proofs
+from panzoto.accounts.recovery import Recovery
 from panzoto.accounts.sessions import Sessions
+from panzoto.accounts.signing_out import SigningOut
 from panzoto.accounts.throttle import Throttle
+from panzoto.accounts.vaults import Vaults
 from panzoto.auth.openid import AccessTokenRule, OpenId
 from panzoto.auth.passwords import Passwords
 from panzoto.auth.refresh import RefreshTokens
@@ -19,6 +24,7 @@ from panzoto.cursors import Cursors
 from panzoto.lifecycle.deletion import Deletion
 from panzoto.mail.codes import MailCodes
 from panzoto.mail.letters import Letters
+from panzoto.mail.limit import LetterLimit
 from panzoto.mail.mailbox import Mailbox
 from panzoto.mail.post import post_for
 from panzoto.models import check_reachable
@@ -45,7 +51,11 @@ class Services:
     throttle: Throttle
     sessions: Sessions
     openid: OpenIdAccounts | None
+    vaults: Vaults
     accounts: Accounts
+    recovery: Recovery
+    addresses: Addresses
+    signing_out: SigningOut
     storage: Storage
     removal: Removal
     playback: Playback
@@ -69,11 +79,14 @@ class Services:
             "register": settings.limit_register,
             "login": settings.limit_login,
             "decrypt": settings.limit_decrypt,
+            "session": settings.limit_session,
         }
         throttle = Throttle(rates, settings.limit_failures)
         tokens = Tokens(*secrets, settings.token_ttl)
         sessions = Sessions(tokens, RefreshTokens(*secrets), settings.refresh_ttl)
-        passwords = Passwords(settings.argon2, permits)
+        vaults = Vaults(Passwords(settings.argon2, permits), settings.argon2, permits)
+        proofs = Proofs(vaults, throttle)
+        openid = _openid(settings, sessions)
         storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)
         removal = Removal(storage)
         presigner = Presigner(
@@ -84,14 +97,23 @@ class Services:
         earlier_keys = EarlierKeys(storage)
         trash = Trash(removal, earlier_keys, quota)
         playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
-        mailbox = Mailbox(post_for(settings), MailCodes(*secrets), Letters(settings.public_url))
+        mailbox = Mailbox(
+            post_for(settings),
+            MailCodes(*secrets),
+            Letters(settings.public_url),
+            LetterLimit(settings.limit_letters),
+        )
         return cls(
             settings=settings,
             tokens=tokens,
             throttle=throttle,
             sessions=sessions,
-            openid=_openid(settings, sessions),
-            accounts=Accounts(passwords, settings.argon2, permits, throttle, sessions, mailbox=mailbox),
+            openid=openid,
+            vaults=vaults,
+            accounts=Accounts(vaults, proofs, throttle, sessions, openid, mailbox=mailbox),
+            recovery=Recovery(vaults, proofs, throttle, sessions, mailbox=mailbox),
+            addresses=Addresses(proofs, sessions, mailbox=mailbox),
+            signing_out=SigningOut(sessions),
             storage=storage,
             removal=removal,
             playback=playback,

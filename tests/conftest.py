@@ -24,6 +24,8 @@ UNLIMITED = {
     "LIMIT_REGISTER": "1000000 per minute",
     "LIMIT_LOGIN": "1000000 per minute",
     "LIMIT_DECRYPT": "1000000 per minute",
+    "LIMIT_SESSION": "1000000 per minute",
+    "LIMIT_LETTERS": "1000000 per hour",
 }
 
 # What the whole suite asked of AWS is judged once all of it has been asked.

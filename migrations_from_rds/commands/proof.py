@@ -115,7 +115,7 @@ def _hear(services: Services, email: str, password: str) -> Heard | None:
     if user is None:
         raise _Failed("there is no such account")
     try:
-        keys = services.accounts.look(user, password)
+        keys = services.vaults.look(user, password)
     except InvalidPassword as error:
         raise _Failed("the password is wrong") from error
     newest, _ = AudioFile.page(user.user_id, "uploaded_at", 1, None, (None, None))

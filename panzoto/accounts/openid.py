@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from panzoto.models.throttle import Attempts
 from panzoto.models.user import KEY_SALT_BYTES, new_user_id
 
 REMEMBERED_ACCOUNTS = 20_000
+# So long a token shows that its owner has just signed in at the provider.
+FRESH_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,21 @@ class OpenIdAccounts:
             self._forget(name)
             raise
         return identity
+
+    def has_just_issued(self, token: str, user: User) -> bool:
+        """Whether the provider issued `token` to the owner of `user` within the last five minutes.
+
+        One from before its owner has signed out is none. Raises `Unavailable`.
+        """
+        try:
+            subject = self._provider.verify(token)
+        except TokenInvalid:
+            return False
+        name = Claim.openid_name(subject.issuer, subject.name)
+        fresh = time.time() - subject.issued_at <= FRESH_SECONDS
+        return (
+            fresh and user.value("openid_claim") == name and user.accepts_token_issued_at(subject.issued_at)
+        )
 
     def _account(self, name: str, subject: Subject, client: Client) -> str:
         with self._guard:

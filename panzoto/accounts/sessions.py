@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from panzoto.auth.caller import Client, Identity
+from panzoto.auth.caller import Caller, Client, Identity
 from panzoto.auth.refresh import RefreshClaim, RefreshTokens
 from panzoto.auth.tokens import Tokens
-from panzoto.errors import InvalidRefreshToken, SessionNotFound, TokenInvalid, Unavailable
+from panzoto.errors import Conflict, InvalidRefreshToken, SessionNotFound, TokenInvalid, Unavailable
 from panzoto.models import Event, Session, User
 from panzoto.models.attributes import now
-from panzoto.models.connection import Transaction, transact
+from panzoto.models.connection import ConditionFailed, Transaction, transact
 
 # Tokens of the earlier service name no session; they are told apart by when they were issued.
 ISSUED = "issued-"
@@ -31,6 +31,8 @@ REMEMBERED_SESSIONS = 20_000
 LOCKS = 64
 REUSE_GRACE = timedelta(seconds=10)
 SEEN_EVERY = timedelta(minutes=5)
+# A transaction takes a hundred items: the account, and the claims of an address and those it has left.
+ENDED_AT_ONCE = 80
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,33 @@ class Sessions:
 
         transact(fill, Session)
         return beginning.grant
+
+    def begin_or_conflict(
+        self,
+        user: User,
+        client: Client,
+        event_type: str,
+        also: Callable[[Transaction], None] | None = None,
+        **detail: str,
+    ) -> Grant:
+        """Begin a session of an account whose password has just been set.
+
+        Raises `Conflict` when somebody else has set another since.
+        """
+        try:
+            return self.begin(user, client, event_type, also, **detail)
+        except ConditionFailed as error:
+            raise Conflict() from error
+
+    def continue_or_begin(self, user: User, caller: Caller) -> Grant:
+        """Let the caller's session go on; a token that names none gets one. Raises `Conflict`."""
+        if caller.session_id is None:
+            return self.begin_or_conflict(user, caller.client, "signed_in")
+        return self.go_on(user.user_id, caller.session_id)
+
+    def ending(self, user_id: str, kept_session_id: str | None) -> list[Session]:
+        """Return the sessions that end in one transaction with a change, so that none outlives it."""
+        return self.others(user_id, kept_session_id)[:ENDED_AT_ONCE]
 
     def go_on(self, user_id: str, session_id: str) -> Grant:
         """Return a fresh grant for a session that goes on. Raises `SessionNotFound`."""

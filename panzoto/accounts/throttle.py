@@ -13,30 +13,21 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from panzoto.auth.mail_address import normal_form
 from panzoto.auth.network_address import counted_as
 from panzoto.config import Rate
 from panzoto.errors import Busy, TooManyRequests, Unavailable
+from panzoto.models import windows
 from panzoto.models.throttle import Attempts
+from panzoto.models.windows import Allowance
 
 # Subjects share so many turns; a turn lasts for one computation and a few calls.
 TURNS = 256
 TURN_SECONDS = 10
 REMEMBERED_SECONDS = 1
 REMEMBERED_SUBJECTS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What is left of a window: for the RateLimit headers."""
-
-    name: str
-    rate: Rate
-    remaining: int
-    reset_seconds: int
 
 
 class Throttle:
@@ -51,13 +42,12 @@ class Throttle:
 
     def count_address(self, name: str, address: str) -> Allowance:
         """Count a call of kind `name` from `address`, or its network of IPv6; one write."""
-        rate = self._rates[name]
-        moment = time.time()
-        window = int(moment // rate.seconds)
-        ends = (window + 1) * rate.seconds
-        expires_at = datetime.fromtimestamp(ends + rate.seconds, UTC)
-        count = Attempts.count_one(f"address#{name}#{counted_as(address)}#{window}", expires_at)
-        return Allowance(name, rate, rate.count - count, max(1, math.ceil(ends - moment)))
+        return windows.count(name, f"address#{name}#{counted_as(address)}", self._rates[name])
+
+    def count_account(self, name: str, user_id: str) -> Allowance:
+        """Count a call of kind `name` in any session of an account; one write."""
+        # Its id is not stored: a count may outlive the account by a window.
+        return windows.count(name, f"calls#{name}#{_fingerprint(user_id)}", self._rates[name])
 
     @contextmanager
     def attempt(self, subject: str) -> Iterator[None]:
@@ -122,14 +112,13 @@ class Throttle:
 
 def account_subject(email: str) -> str:
     """Return the subject of attempts at an account from outside; the address itself is not stored."""
-    return f"account#{hashlib.sha256(normal_form(email).encode()).hexdigest()[:32]}"
-
-
-def mail_subject(whose: str) -> str:
-    """Return the subject of requests for mail: to an address from outside, or to a signed-in user."""
-    return f"mail#{hashlib.sha256(normal_form(whose).encode()).hexdigest()[:32]}"
+    return f"account#{_fingerprint(normal_form(email))}"
 
 
 def session_subject(user_id: str, session_id: str | None) -> str:
     """Return the subject of attempts made inside a session."""
     return f"session#{user_id}#{session_id or 'none'}"
+
+
+def _fingerprint(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()[:32]

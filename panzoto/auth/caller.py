@@ -21,3 +21,19 @@ class Identity:
     issued_at: int
     session_id: str | None
     of_provider: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls in a session, and from where."""
+
+    identity: Identity
+    client: Client
+
+    @property
+    def user_id(self) -> str:
+        return self.identity.user_id
+
+    @property
+    def session_id(self) -> str | None:
+        return self.identity.session_id

@@ -11,17 +11,19 @@ from panzoto import errors
 from panzoto.accounts.sessions import Grant
 from panzoto.blueprints.answers import AccountShape, RecoveryKeyAnswer, RefreshAnswer
 from panzoto.blueprints.base import Blueprint
+from panzoto.blueprints.counted import count_call
 from panzoto.blueprints.requests import (
     Credentials,
     PasswordChange,
     PasswordOnly,
     Recovery,
+    RecoveryInside,
     RefreshRequest,
     Registration,
 )
 from panzoto.crypto.derivation import DIRECT_KEY_ITERATIONS
-from panzoto.edge.guard import caller
-from panzoto.edge.http import client, limit_address, services
+from panzoto.edge.guard import caller, calling
+from panzoto.edge.http import client, services
 from panzoto.errors import TokenInvalid, UserNotFound
 from panzoto.models import User
 from panzoto.models.attributes import rfc3339
@@ -36,7 +38,7 @@ blueprint = Blueprint("account", __name__, description="The signed-in user's acc
 @entrance.answers(201, AccountShape, "The account is made", errors.UserExists)
 def register(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
     """Make an account and sign in."""
-    limit_address("register")
+    count_call()
     device = client(wanted.get("device_name"))
     return account(*services().accounts.register(wanted["email"], wanted["password"], device)), 201
 
@@ -54,7 +56,7 @@ def register(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
 )
 def login(wanted: dict[str, str]) -> dict[str, Any]:
     """Sign in with email and password."""
-    limit_address("login")
+    count_call()
     device = client(wanted.get("device_name"))
     return account(*services().accounts.sign_in(wanted["email"], wanted["password"], device))
 
@@ -73,8 +75,8 @@ def login(wanted: dict[str, str]) -> dict[str, Any]:
 )
 def recover(wanted: dict[str, str]) -> dict[str, Any]:
     """Get back in with the recovery key, under a new password."""
-    limit_address("login")
-    return account(*services().accounts.recover(**wanted, client=client()))
+    count_call()
+    return account(*services().recovery.recover(**wanted, client=client()))
 
 
 @entrance.post("/token/refresh")
@@ -106,9 +108,31 @@ def change_password(wanted: dict[str, Any]) -> dict[str, Any]:
 
     Until then, what needs its password answers 409 `password_not_set`.
     """
+    count_call()
     user = signed_in_user()
-    grant = services().accounts.change_password(user, **wanted, identity=caller(), client=client())
-    return account(user, grant)
+    return account(user, services().accounts.change_password(user, **wanted, caller=calling()))
+
+
+@blueprint.post("/user/recover")
+@blueprint.doc(operationId="recoverVault")
+@blueprint.arguments(RecoveryInside)
+@blueprint.answers(
+    200,
+    AccountShape,
+    "The account has its new password; every recording still opens",
+    errors.InvalidRecoveryKey,
+    errors.RecoveryFailed,
+    errors.UserNotFound,
+    errors.Conflict,
+)
+def recover_inside(wanted: dict[str, str]) -> dict[str, Any]:
+    """Set a new password with the recovery key while signed in.
+
+    For who signs in by OpenID and has lost the password of their recordings. Every other session ends.
+    """
+    count_call()
+    user = signed_in_user()
+    return account(user, services().recovery.recover_inside(user, **wanted, caller=calling()))
 
 
 @blueprint.post("/user/recovery-key")
@@ -125,8 +149,8 @@ def change_password(wanted: dict[str, Any]) -> dict[str, Any]:
 )
 def make_recovery_key(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
     """Make a new recovery key; an earlier one is not taken any more."""
-    accounts = services().accounts
-    written, made_at = accounts.make_recovery_key(signed_in_user(), wanted["password"], caller(), client())
+    count_call()
+    written, made_at = services().recovery.make_key(signed_in_user(), wanted["password"], calling())
     return {"recovery_key": written, "created_at": made_at}, 201
 
 

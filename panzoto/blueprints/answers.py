@@ -99,6 +99,11 @@ class UserAnswer(Answer):
 
 class ProfileAnswer(UserShape):
     email_verified = fields.Boolean(required=True)
+    pending_email = fields.Email(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Where the account moves when the code that went there comes back"},
+    )
     recovery_key_set = fields.Boolean(required=True)
     usage = fields.Nested(UsageShape, required=True)
 

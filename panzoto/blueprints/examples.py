@@ -66,7 +66,9 @@ OF_PROPERTIES: dict[str, Any] = {
     "parallelism": 4,
     "part_number": 1,
     "password": "a long walk by the river",
+    "pending_email": None,
     "permanent": False,
+    "provider_token": "a-token-that-the-provider-has-just-issued",
     "quota_bytes": 53687091200,
     "quota_recordings": 100000,
     "recorded_at": "2026-05-01T09:58:12Z",
@@ -127,6 +129,13 @@ OF_REQUESTS: dict[str, dict[str, Any]] = {
         "sitting": {
             "summary": "A sitting, played as one",
             "value": {**_PASSWORD, "file_ids": OF_PROPERTIES["file_ids"]},
+        },
+    },
+    "DeletionProof": {
+        "password": {"summary": "With the password", "value": _PASSWORD},
+        "provider": {
+            "summary": "Of an account that signs in by OpenID, with a token that was just issued",
+            "value": {"provider_token": OF_PROPERTIES["provider_token"]},
         },
     },
     "PasswordReset": {

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from panzoto import errors
-from panzoto.accounts.throttle import mail_subject
 from panzoto.blueprints.account import account, signed_in_user
 from panzoto.blueprints.answers import AccountShape, MailAnswer
 from panzoto.blueprints.base import Blueprint
+from panzoto.blueprints.counted import count_call
 from panzoto.blueprints.requests import CodeOnly, EmailOnly, PasswordReset
-from panzoto.edge.guard import caller
-from panzoto.edge.http import client, limit_address, services
+from panzoto.edge.http import client, services
 
 entrance = Blueprint("mail_entrance", __name__, description="Codes that came by mail")
 blueprint = Blueprint("mail", __name__, description="Mail to the signed-in user")
@@ -23,9 +22,29 @@ ACCEPTED = {"status": "accepted"}
 @entrance.arguments(CodeOnly)
 @entrance.answers(204, None, "The address is confirmed", errors.InvalidCode)
 def verify_email(wanted: dict[str, str]) -> tuple[str, int]:
-    """Confirm an address with the code from the letter."""
-    limit_address("login")
-    services().mailbox.confirm_address(wanted["code"])
+    """Confirm an address with the code from the letter.
+
+    The code of a letter to the address that the account asks for also moves the account there.
+    """
+    count_call()
+    services().addresses.confirm(wanted["code"], client())
+    return "", 204
+
+
+@entrance.post("/email/undo")
+@entrance.doc(operationId="undoEmailChange")
+@entrance.arguments(CodeOnly)
+@entrance.answers(
+    204,
+    None,
+    "The account has its former address again, and every session has ended",
+    errors.InvalidCode,
+    errors.Conflict,
+)
+def undo_email(wanted: dict[str, str]) -> tuple[str, int]:
+    """Take back a change of address with the code from the letter to the former one."""
+    count_call()
+    services().addresses.undo(wanted["code"], client())
     return "", 204
 
 
@@ -36,7 +55,6 @@ def verify_email(wanted: dict[str, str]) -> tuple[str, int]:
 )
 def send_verification() -> tuple[dict[str, str], int]:
     """Send the letter that confirms the address once more."""
-    services().throttle.reserve(mail_subject(caller().user_id))
     services().mailbox.verification_requested(signed_in_user())
     return ACCEPTED, 202
 
@@ -46,9 +64,11 @@ def send_verification() -> tuple[dict[str, str], int]:
 @entrance.arguments(EmailOnly)
 @entrance.answers(202, MailAnswer, "A code is sent, if there is such an account")
 def forgot_password(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
-    """Ask for a letter with which to choose a new password."""
-    limit_address("login")
-    services().throttle.reserve(mail_subject(wanted["email"]))
+    """Ask for a letter with which to choose a new password.
+
+    Beyond so many letters an hour to one mailbox none is sent, and the answer is the same.
+    """
+    count_call()
     services().mailbox.reset_requested(wanted["email"])
     return ACCEPTED, 202
 
@@ -72,6 +92,6 @@ def reset_password(wanted: dict[str, Any]) -> dict[str, Any]:
 
     Without the recovery key, what was recorded before stays listed and never opens again (422).
     """
-    limit_address("login")
+    count_call()
     user = services().mailbox.user_to_reset(wanted.pop("code"))
-    return account(*services().accounts.reset(user, **wanted, client=client()))
+    return account(*services().recovery.reset(user, **wanted, client=client()))

@@ -1,4 +1,4 @@
-"""The pages to which letters lead: `/verify` and `/reset`, with nothing on them from elsewhere.
+"""The pages to which letters lead: `/verify`, `/reset` and `/undo`, with nothing on them from elsewhere.
 
 The code stands in the fragment of a page's address, which browsers do not
 send, so it is in no log; the page's script takes it out of the address.
@@ -30,7 +30,12 @@ def reset() -> Response:
     return _page("reset.html")
 
 
-@blueprint.get("/letters/<any('letters.css', 'letters.js', 'reset.js', 'verify.js'):name>")
+@blueprint.get("/undo")
+def undo() -> Response:
+    return _page("undo.html")
+
+
+@blueprint.get("/letters/<any('letters.css', 'letters.js', 'reset.js', 'undo.js', 'verify.js'):name>")
 def file(name: str) -> Response:
     return send_from_directory(FILES, name)
 

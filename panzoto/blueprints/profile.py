@@ -10,10 +10,11 @@ from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.answers import DeletionAnswer, EventsAnswer, ProfileAnswer, UserAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.requests import EmailChange, PageQuery, PasswordOnly
+from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.requests import DeletionProof, EmailChange, PageQuery
 from panzoto.blueprints.streams import until_failure
-from panzoto.edge.guard import caller
-from panzoto.edge.http import client, services
+from panzoto.edge.guard import caller, calling
+from panzoto.edge.http import services
 from panzoto.lifecycle import export
 from panzoto.models import AudioFile, Event, User
 from panzoto.models.attributes import rfc3339
@@ -37,6 +38,7 @@ def profile() -> dict[str, Any]:
     return {
         **user.to_public(),
         "email_verified": user.has_verified_email,
+        "pending_email": user.value("pending_email"),
         "recovery_key_set": user.recovery_wrap() is not None,
         "usage": usage(user),
     }
@@ -48,7 +50,7 @@ def profile() -> dict[str, Any]:
 @blueprint.answers(
     200,
     UserAnswer,
-    "The account has its new address",
+    "Where letters leave, the new address has been asked for; else the account has it",
     errors.InvalidPassword,
     errors.UserNotFound,
     errors.UserExists,
@@ -57,28 +59,40 @@ def profile() -> dict[str, Any]:
     errors.Conflict,
 )
 def change_email(wanted: dict[str, str]) -> dict[str, Any]:
-    """Move the account to another address."""
+    """Move the account to another address.
+
+    It moves when the code from the letter to that address comes back by `verify-email`; until then the
+    account shows it as `pending_email`. The former address gets a letter by which it can be undone for
+    seven days. Where the service sends no letters it moves at once.
+    """
+    count_call()
     user = signed_in_user()
-    services().accounts.change_email(user, wanted["password"], wanted["email"], caller(), client())
+    services().addresses.change(user, wanted["password"], wanted["email"], calling())
     return {"user": user.to_public()}
 
 
 @blueprint.delete("/user")
 @blueprint.doc(operationId="deleteAccount")
-@blueprint.arguments(PasswordOnly)
+@blueprint.arguments(DeletionProof)
 @blueprint.answers(
     202,
     DeletionAnswer,
     "The deletion has begun; the token is dead",
     errors.InvalidPassword,
+    errors.InvalidProviderToken,
     errors.UserNotFound,
     errors.PasswordNotSet,
 )
-def delete(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
-    """Delete the account and everything in it."""
+def delete(wanted: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Delete the account and everything in it.
+
+    An account that signs in by OpenID may show a token that its provider issued within five minutes
+    instead of the password.
+    """
+    count_call()
     user = signed_in_user()
-    event = services().accounts.confirm_deletion(user, wanted["password"], caller(), client())
-    started_at = services().deletion.begin(user, event)
+    services().accounts.confirm_deletion(user, **wanted, caller=calling())
+    started_at = services().deletion.begin(user, calling())
     return {"deletion": {"status": "in_progress", "started_at": rfc3339(started_at)}}, 202
 
 
@@ -89,9 +103,7 @@ def delete(wanted: dict[str, str]) -> tuple[dict[str, Any], int]:
 def export_all() -> Response:
     """Take everything along as a ZIP file."""
     user = signed_in_user()
-    content = until_failure(export.stream(user, services().storage), "export_aborted")
-    # Its first piece is there, and none has left yet.
-    Event.of(user.user_id, "exported", caller().session_id, client().address).write()
+    content = until_failure(export.stream(user, services().storage, calling()), "export_aborted")
     response = Response(content, content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="panzoto-export.zip"'
     response.headers["X-Accel-Buffering"] = "no"

@@ -9,6 +9,7 @@ from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.answers import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
 from panzoto.blueprints.base import Blueprint
+from panzoto.blueprints.counted import count_call
 from panzoto.blueprints.playback import playback_path
 from panzoto.blueprints.requests import (
     AudioFileEdit,
@@ -20,8 +21,8 @@ from panzoto.blueprints.requests import (
     PasswordOnly,
 )
 from panzoto.crypto.keys import Keys
-from panzoto.edge.guard import caller
-from panzoto.edge.http import client, client_host, limit_address, public_root, services
+from panzoto.edge.guard import caller, calling
+from panzoto.edge.http import client, client_host, public_root, services
 from panzoto.errors import AudioFileNotFound, ForbiddenKey
 from panzoto.models import AudioFile, Event
 from panzoto.models.attributes import rfc3339
@@ -178,9 +179,9 @@ def download(file_id: str) -> dict[str, Any]:
 )
 def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     """Open one recording, or several as one, for playback."""
-    limit_address("decrypt")
+    count_call()
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"], caller(), client())
+    keys = services().accounts.unlock(user, wanted["password"], calling())
     if "file_ids" in wanted:
         return _open_sitting(wanted["file_ids"], keys)
     opening = services().opening
@@ -238,8 +239,9 @@ def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
 )
 def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
     """Rewrite a recording of the earlier apps as version 2."""
+    count_call()
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"], caller(), client())
+    keys = services().accounts.unlock(user, wanted["password"], calling())
     return {"audio_file": services().upgrade.run(owned(file_id), keys).to_public()}
 
 

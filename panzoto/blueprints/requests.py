@@ -8,7 +8,16 @@ import unicodedata
 from datetime import datetime
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates
+from marshmallow import (
+    EXCLUDE,
+    Schema,
+    ValidationError,
+    fields,
+    pre_load,
+    validate,
+    validates,
+    validates_schema,
+)
 
 from panzoto.auth import passwords
 from panzoto.auth.mail_address import LONGEST as LONGEST_EMAIL
@@ -169,6 +178,22 @@ class PasswordOnly(Request):
     password = Text(required=True)
 
 
+class DeletionProof(Request):
+    password = Text(load_default=None)
+    provider_token = Text(
+        load_default=None,
+        metadata={
+            "description": "Instead of the password, of an account that signs in by OpenID: a token that its"
+            " provider has issued within five minutes"
+        },
+    )
+
+    @validates_schema
+    def _one_of_both(self, data: dict[str, Any], **_: Any) -> None:
+        if not (data.get("password") or data.get("provider_token")):
+            raise ValidationError("Password is required", "password")
+
+
 class PasswordChange(Request):
     needed = (("new_password", "New password is required"),)
     password = Text(
@@ -221,6 +246,15 @@ class Recovery(Request):
         ("new_password", "Email, recovery key and new password are required"),
     )
     email = Email(required=True)
+    recovery_key = Text(required=True)
+    new_password = Text(required=True, validate=_check_new_password)
+
+
+class RecoveryInside(Request):
+    needed = (
+        ("recovery_key", "Recovery key and new password are required"),
+        ("new_password", "Recovery key and new password are required"),
+    )
     recovery_key = Text(required=True)
     new_password = Text(required=True, validate=_check_new_password)
 

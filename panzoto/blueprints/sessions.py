@@ -7,8 +7,8 @@ from typing import Any
 from panzoto import errors
 from panzoto.blueprints.answers import SessionsAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.edge.guard import caller
-from panzoto.edge.http import client, services
+from panzoto.edge.guard import caller, calling
+from panzoto.edge.http import services
 from panzoto.models import Session
 
 blueprint = Blueprint("sessions", __name__, description="The devices that are signed in")
@@ -19,7 +19,7 @@ blueprint = Blueprint("sessions", __name__, description="The devices that are si
 @blueprint.answers(204, None, "This session has ended")
 def logout() -> tuple[str, int]:
     """End this session."""
-    services().accounts.sign_out(caller(), client())
+    services().signing_out.this_one(calling())
     return "", 204
 
 
@@ -28,7 +28,7 @@ def logout() -> tuple[str, int]:
 @blueprint.answers(204, None, "Every session but this one has ended")
 def logout_others() -> tuple[str, int]:
     """End every session but this one."""
-    services().accounts.sign_out_others(caller(), client())
+    services().signing_out.the_others(calling())
     return "", 204
 
 
@@ -47,5 +47,5 @@ def sessions() -> dict[str, Any]:
 @blueprint.answers(204, None, "That session has ended", errors.SessionNotFound)
 def end(session_id: str) -> tuple[str, int]:
     """End one session."""
-    services().accounts.end_session(session_id, caller(), client())
+    services().signing_out.named(session_id, calling())
     return "", 204

@@ -14,12 +14,12 @@ from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from panzoto.accounts.throttle import Allowance
 from panzoto.auth.caller import Client
 from panzoto.auth.network_address import parse_address
 from panzoto.config import Settings
 from panzoto.edge import answer_json
 from panzoto.errors import DamagedRecord, PanzotoError, RangeNotSatisfiable, TooManyRequests
+from panzoto.models.windows import Allowance
 from panzoto.services import Services
 from panzoto.telemetry import logs, metrics, tracing
 
@@ -114,8 +114,13 @@ def _is_host(value: str) -> bool:
 def limit_address(name: str) -> None:
     """Count this call against its client's address. Raises `TooManyRequests` and `Unavailable`."""
     g.allowance = services().throttle.count_address(name, client_address())
-    if g.allowance.remaining < 0:
-        raise TooManyRequests(retry_after=g.allowance.reset_seconds)
+    g.allowance.require()
+
+
+def limit_account(name: str, user_id: str) -> None:
+    """Count this call against the account it is made in. Raises `TooManyRequests` and `Unavailable`."""
+    g.allowance = services().throttle.count_account(name, user_id)
+    g.allowance.require()
 
 
 def init_app(app: Flask, settings: Settings) -> None:

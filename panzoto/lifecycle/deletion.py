@@ -13,7 +13,8 @@ import threading
 from datetime import datetime
 
 from panzoto.accounts.sessions import Sessions
-from panzoto.accounts.throttle import account_subject, mail_subject, session_subject
+from panzoto.accounts.throttle import account_subject, session_subject
+from panzoto.auth.caller import Caller
 from panzoto.errors import PanzotoError
 from panzoto.models import AudioFile, Change, Erasure, Event, Session, User, open_deletion
 from panzoto.models.throttle import Attempts
@@ -30,10 +31,10 @@ class Deletion:
         self._removal = removal
         self._sessions = sessions
 
-    def begin(self, user: User, event: Event) -> datetime:
+    def begin(self, user: User, caller: Caller) -> datetime:
         """Mark the account, end its sessions, and go on in the background; return since when."""
         open_deletion.note(user.user_id)
-        started = user.begin_deletion(event.add_to)
+        started = user.begin_deletion(Event.by(caller, "deletion_started").add_to)
         self._sessions.end_others(user.user_id, None)
         threading.Thread(target=self.run_or_log, args=(user,), daemon=True).start()
         return started
@@ -59,10 +60,8 @@ class Deletion:
         Erasure.remove_all(user_id)
         Event.remove_all(user_id)
         Attempts.reset(session_subject(user_id, None))
-        Attempts.reset(mail_subject(user_id))
         if user.email:
             Attempts.reset(account_subject(user.email))
-            Attempts.reset(mail_subject(user.email))
         user.remove()
         # What another process, which still knew a session, wrote while this ran.
         Event.remove_all(user_id)

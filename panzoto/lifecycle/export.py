@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from panzoto.auth.caller import Caller
 from panzoto.errors import ObjectNotFound
 from panzoto.lifecycle import open_recordings
 from panzoto.lifecycle.export_readme import README
-from panzoto.models import AudioFile, User
+from panzoto.models import AudioFile, Event, User
 from panzoto.models.attributes import now
 from panzoto.recordings.ownership import is_proved
 from panzoto.storage import Storage, StoredObject
@@ -26,8 +27,12 @@ PIECE = 512 * 1024
 OPENER = Path(open_recordings.__file__)
 
 
-def stream(user: User, storage: Storage) -> Iterator[bytes]:
-    """Yield the archive. Raises `Unavailable` on the way, which must cut the response off."""
+def stream(user: User, storage: Storage, caller: Caller) -> Iterator[bytes]:
+    """Yield the archive, and note the export when its beginning is there and nothing of it has left.
+
+    Noted at its end, it would not be noted of who stops just before. Raises `Unavailable` on the way, which
+    must cut the response off.
+    """
     sink = _Sink()
     missing: list[str] = []
     not_opened: list[str] = []
@@ -35,6 +40,7 @@ def stream(user: User, storage: Storage) -> Iterator[bytes]:
         archive.writestr(_entry("README.txt"), README)
         archive.writestr(_entry(OPENER.name), OPENER.read_bytes())
         archive.writestr(_entry("account.json"), _pretty(user.to_export()))
+        Event.by(caller, "exported").write()
         yield sink.taken()
         yield from _records(archive, sink, user.user_id)
         for row in AudioFile.everything_there_of(user.user_id):

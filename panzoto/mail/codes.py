@@ -1,9 +1,10 @@
 """Codes that are sent by mail and come back: sealed, expiring, and kept nowhere.
 
 Each is bound to a mark of what it is for, so a change of that makes it void: a
-verification code to the account's address, and a reset code also to its key
-salt, which every change of the password renews. A reset code is thereby good
-for one change, and a refused one has not used it up.
+verification code to the account's address, or the one it is about to move to;
+a reset code also to its key salt, which every change of the password renews;
+and an undo code to one stay of an address among those that are kept. A reset
+code is thereby good for one change, and a refused one has not used it up.
 """
 
 from __future__ import annotations
@@ -11,14 +12,28 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.errors import InvalidCode
 from panzoto.mail.letters import RESET_MINUTES, VERIFICATION_HOURS
 from panzoto.models import User
+from panzoto.models.address import Kept, kept_addresses
 
 MARK_CHARACTERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAddress:
+    """Which address of an account its owner has been shown to read: its own, or the one it moves to.
+
+    `session_id` is the session in which the account asked for that one.
+    """
+
+    user: User
+    is_pending: bool
+    session_id: str | None
 
 
 class MailCodes:
@@ -27,46 +42,78 @@ class MailCodes:
     def __init__(self, secret: str, fallbacks: tuple[str, ...]) -> None:
         self._verifying = Sealer(secret, fallbacks, "verify-email")
         self._resetting = Sealer(secret, fallbacks, "reset")
+        self._undoing = Sealer(secret, fallbacks, "undo-email")
 
     def for_address(self, user: User) -> str:
         """Return the code that shows that mail to the account's address reaches its owner."""
-        return _sealed(self._verifying, user, _address_mark, VERIFICATION_HOURS * 3600)
+        return _sealed(self._verifying, user, _mark(user.email), _in_seconds(VERIFICATION_HOURS * 3600))
+
+    def for_pending(self, user: User, session_id: str | None) -> str:
+        """Return the code that moves the account to the address it asks for in this session."""
+        mark, until = _mark(user.pending_email), _in_seconds(VERIFICATION_HOURS * 3600)
+        return _sealed(self._verifying, user, mark, until, session=session_id)
 
     def for_reset(self, user: User) -> str:
         """Return the code that gives the account a new password."""
-        return _sealed(self._resetting, user, _password_mark, RESET_MINUTES * 60)
+        mark = _mark(user.email, user.key_salt)
+        return _sealed(self._resetting, user, mark, _in_seconds(RESET_MINUTES * 60))
 
-    def user_of_address(self, code: str) -> User:
-        """Return the account whose address `code` confirms. Raises `InvalidCode`."""
-        return _user(self._verifying, code, _address_mark)
+    def for_return(self, user: User, kept: Kept) -> str:
+        """Return the code that gives the account an address back that it has left, as long as it is kept."""
+        return _sealed(self._undoing, user, _kept_mark(kept), kept[1])
+
+    def address_of(self, code: str) -> ShownAddress:
+        """Return the address that `code` confirms. Raises `InvalidCode`."""
+        user, values = _opened(self._verifying, code)
+        if _is_marked(values, user.email):
+            return ShownAddress(user, False, None)
+        if _is_marked(values, user.value("pending_email")):
+            return ShownAddress(user, True, values.get("session"))
+        raise InvalidCode()
 
     def user_to_reset(self, code: str) -> User:
         """Return the account that `code` gives a new password. Raises `InvalidCode`."""
-        return _user(self._resetting, code, _password_mark)
+        user, values = _opened(self._resetting, code)
+        if not _is_marked(values, user.email, user.key_salt):
+            raise InvalidCode()
+        return user
+
+    def address_to_return(self, code: str) -> tuple[User, str]:
+        """Return the account and the address that `code` gives it back. Raises `InvalidCode`."""
+        user, values = _opened(self._undoing, code)
+        for kept in kept_addresses(user):
+            if hmac.compare_digest(_kept_mark(kept), values["mark"]):
+                return user, kept[0]
+        raise InvalidCode()
 
 
-def _sealed(sealer: Sealer, user: User, mark: Callable[[User], str], seconds: int) -> str:
-    return sealer.seal({"user": user.user_id, "mark": mark(user)}, int(time.time()) + seconds)
+def _in_seconds(seconds: int) -> int:
+    return int(time.time()) + seconds
 
 
-def _user(sealer: Sealer, code: str, mark: Callable[[User], str]) -> User:
+def _sealed(sealer: Sealer, user: User, mark: str, until: int, **more: Any) -> str:
+    return sealer.seal({"user": user.user_id, "mark": mark, **more}, until)
+
+
+def _opened(sealer: Sealer, code: str) -> tuple[User, dict[str, Any]]:
     try:
         # Mail programs break long lines, and people copy the breaks.
         values = sealer.open("".join(code.split()), time.time())
     except (NotSealedHere, SealExpired) as error:
         raise InvalidCode() from error
     user = User.find(values["user"])
-    if user is None or user.being_deleted or not hmac.compare_digest(mark(user), values["mark"]):
+    if user is None or user.being_deleted:
         raise InvalidCode()
-    return user
+    return user, values
 
 
-def _address_mark(user: User) -> str:
-    return _mark(user.email)
+def _is_marked(values: dict[str, Any], *parts: str | None) -> bool:
+    known = [part for part in parts if part is not None]
+    return len(known) == len(parts) and hmac.compare_digest(_mark(*known), values["mark"])
 
 
-def _password_mark(user: User) -> str:
-    return _mark(user.email, user.key_salt)
+def _kept_mark(kept: Kept) -> str:
+    return _mark(kept[0], str(kept[1]))
 
 
 def _mark(*parts: str) -> str:

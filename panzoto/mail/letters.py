@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from panzoto.auth.caller import Client
+from panzoto.models.address import KEPT
 
 VERIFICATION_HOURS = 24
 RESET_MINUTES = 60
+RETURN_DAYS = KEPT.days
 LINE_CHARACTERS = 76
 CONFIRM = "To confirm that it is yours,"
 CHOOSE = "To choose a new password,"
+RETURN = "To get your account back to this address,"
 UNCONFIRMED = "do nothing: an address that nobody confirms is not trusted."
 VALID_FOR = f"The code is valid for {VERIFICATION_HOURS} hours."
 NOT_YOU = (
@@ -28,8 +31,9 @@ NOT_YOU = (
 )
 # The vault key stays the same, and a copy of the stored account goes on opening with what opened it then.
 COPIES = (
-    "That keeps them out from then on. It does not take back what they have heard or copied until then, and "
-    "a copy of the stored data that was made before goes on opening with what they know."
+    "That keeps them out from then on. It does not take back what they have heard or copied until then: a "
+    "copy of the stored data that was made before goes on opening with what they know, and with it also "
+    "recordings that are made later, should they come by those."
 )
 
 
@@ -80,8 +84,9 @@ class Letters:
             "signed in with an earlier one was signed out.",
             _circumstances(client, at),
             "If you changed it because somebody knew the former one: they are kept out from now on. It does "
-            "not take back what they have heard or copied until now, and a copy of the stored data that was "
-            "made before goes on opening with the former password.",
+            "not take back what they have heard or copied until now: a copy of the stored data that was made "
+            "before goes on opening with the former password, and with it also recordings that are made "
+            "later, should they come by those.",
             "If this was not you, ask for a new password by mail at once; the code comes to this address.",
         )
 
@@ -134,28 +139,32 @@ class Letters:
             f"{NOT_YOU} Then make a new recovery key; after that this one is not taken any more. {COPIES}",
         )
 
-    def email_left(self, to: str, client: Client, at: datetime) -> Letter:
-        """The notice to the address that is no longer the account's; it does not name the new one."""
-        return self._letter(
-            "email-left",
-            to,
-            "The address of your account was changed",
-            "your account now has another address than this one. This is the last message to this address.",
-            _circumstances(client, at),
-            "If this was not you, somebody knows your password and has taken the account: contact the people "
-            "who run this service.",
-        )
-
-    def email_taken_up(self, to: str, code: str) -> Letter:
-        """The notice to the address that is now the account's, with the code that confirms it."""
+    def move_requested(self, to: str, code: str) -> Letter:
+        """The letter to the address that an account asks for, with the code that moves it there."""
         return self._letter(
             "email-changed",
             to,
             "Confirm your new address",
-            "this is now the address of your account at Panzoto.",
+            "somebody, probably you, wants to move an account at Panzoto to this address. It moves when you "
+            "confirm that the address is yours, and stays where it is until then.",
             *self._way(CONFIRM, "verify", code),
             VALID_FOR,
-            f"If you have no account at Panzoto, {UNCONFIRMED}",
+            "If you have no account at Panzoto, do nothing: nothing happens.",
+        )
+
+    def email_left(self, to: str, client: Client, at: datetime, code: str) -> Letter:
+        """The notice to the address that an account has left; it does not name the new one."""
+        return self._letter(
+            "email-left",
+            to,
+            "The address of your account was changed",
+            "your account now has another address than this one.",
+            _circumstances(client, at),
+            "If this was you, do nothing. If it was not, somebody knows your password. For a while of "
+            f"{RETURN_DAYS} days this address is kept for you, and nobody else can take it.",
+            *self._way(RETURN, "undo", code),
+            "That signs out every device, and whoever moved the account cannot undo it. Then ask for a new "
+            f"password by mail at once; the code comes to this address. {COPIES}",
         )
 
     def reset(self, to: str, code: str, has_recovery_key: bool) -> Letter:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 
 from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
 
 from panzoto.auth.mail_address import normal_form, spellings
-from panzoto.models.attributes import StoredModel
+from panzoto.models.attributes import EpochAttribute, StoredModel, now
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
 
 # DynamoDB allows 2048 bytes for a hash key.
@@ -19,7 +20,8 @@ LONGEST_CLAIM_BYTES = 2048
 class Claim(StoredModel):
     """What may exist only once, owned by a user; one on a key or a phone's name by a recording of the user.
 
-    Its name says what it is on, and is made here alone.
+    Its name says what it is on, and is made here alone. One on an address with `kept_until` is of the user's
+    former address: it keeps others from taking that until then, and leads nobody to the account.
     """
 
     class Meta(BaseMeta):
@@ -28,6 +30,7 @@ class Claim(StoredModel):
     claim = UnicodeAttribute(hash_key=True)
     user_id = UnicodeAttribute()
     file_id = UnicodeAttribute(null=True)
+    kept_until = EpochAttribute(null=True)
     # Of the one item that is no claim; see `open_deletion`.
     user_ids = UnicodeSetAttribute(null=True)
 
@@ -72,7 +75,23 @@ class Claim(StoredModel):
 
     @classmethod
     def on_email(cls, email: str) -> Claim | None:
-        return next(filter(None, map(cls.named, cls._names_of_email(email))), None)
+        """Return the claim of the account whose mailbox it is; one that is only kept leads to nobody."""
+        return next((claim for claim in cls._on_mailbox(email) if claim.value("kept_until") is None), None)
+
+    @classmethod
+    def takes_email(cls, email: str) -> bool:
+        """Whether nobody else may take the mailbox: it is an account's, or still kept for one."""
+        return any(not claim.has_lapsed for claim in cls._on_mailbox(email))
+
+    @classmethod
+    def _on_mailbox(cls, email: str) -> Iterator[Claim]:
+        return filter(None, map(cls.named, cls._names_of_email(email)))
+
+    @property
+    def has_lapsed(self) -> bool:
+        """Whether it was kept for its user for a while that is over."""
+        until = self.value("kept_until")
+        return until is not None and until <= now()
 
     @classmethod
     def on_s3_key(cls, s3_key: str) -> Claim | None:
@@ -123,6 +142,32 @@ class Claim(StoredModel):
         return len(names)
 
     @classmethod
+    def keep_email_in(cls, transaction: Transaction, email: str, user_id: str, until: datetime) -> None:
+        """Keep a mailbox that its account leaves from others until then, as part of `transaction`."""
+        kept = cls(claim=cls.name_of_email(email), user_id=user_id, kept_until=until)
+        for name in cls._names_of_email(email):
+            if name != kept.claim and cls._is_held(name, user_id):
+                cls(claim=name, user_id=user_id).release_in(transaction)
+        transaction.save(kept, condition=cls.claim.does_not_exist() | (cls.user_id == user_id))
+
+    @classmethod
+    def take_back_in(cls, transaction: Transaction, email: str, user_id: str) -> None:
+        """Make a mailbox that was kept for the user theirs again, as part of `transaction`."""
+        transaction.save(cls.for_email(email, user_id), condition=cls.user_id == user_id)
+
+    @classmethod
+    def release_kept_in(cls, transaction: Transaction, email: str, user_id: str) -> int:
+        """Give up a mailbox that was kept for the user, unless it has lapsed and is another's since.
+
+        Returns how many claims these are, as part of `transaction`.
+        """
+        name = cls.name_of_email(email)
+        if not cls._is_held(name, user_id):
+            return 0
+        cls(claim=name, user_id=user_id).release_in(transaction)
+        return 1
+
+    @classmethod
     def _is_held(cls, name: str, user_id: str) -> bool:
         claim = cls.named(name)
         return claim is not None and claim.user_id == user_id
@@ -138,8 +183,9 @@ class Claim(StoredModel):
             self.delete(condition=Claim.file_id == self.file_id)
 
     def add_to(self, transaction: Transaction) -> None:
-        """Take the claim as part of `transaction`, which fails when somebody has it."""
-        transaction.save(self, condition=Claim.claim.does_not_exist())
+        """Take the claim as part of `transaction`, which fails when somebody has it or may have it back."""
+        free = Claim.claim.does_not_exist() | (Claim.kept_until <= now())
+        transaction.save(self, condition=free)
 
     def take_if_free(self) -> bool:
         """Write the claim for a row that has none yet; False when there is one, whoever owns it."""

@@ -93,6 +93,9 @@ class User(StoredModel):
     # The number of the latest change among the recordings.
     change_number = NumberAttribute(null=True)
     email_verified = BooleanAttribute(null=True)
+    # Where the account moves when a code comes back, and the addresses it had of late; see `address`.
+    pending_email = UnicodeAttribute(null=True)
+    kept_emails = JSONAttribute(null=True)
     # Marks of the device names that have signed in, for a notice when another one does.
     known_devices = UnicodeSetAttribute(null=True)
     # The name of the claim on issuer and subject, and the address that the provider has verified.
@@ -143,7 +146,8 @@ class User(StoredModel):
 
     @classmethod
     def email_is_taken(cls, email: str) -> bool:
-        return Claim.on_email(email) is not None or cls._in_index(email) is not None
+        """Whether nobody may register the mailbox: an account has it, or it is kept for one."""
+        return Claim.takes_email(email) or cls._in_index(email) is not None
 
     @classmethod
     def register(
@@ -541,6 +545,8 @@ class User(StoredModel):
                 Attempts.hold_in(transaction, self.openid_claim)
             else:
                 claims = Claim.release_email_in(transaction, self.email, self.user_id)
+                for kept, _ in self.value("kept_emails") or ():
+                    claims += Claim.release_kept_in(transaction, kept, self.user_id)
             row_alone(transaction)
 
         try:
@@ -575,29 +581,6 @@ class User(StoredModel):
         """Yield the accounts whose usage is counted; reads the whole table."""
         with storage_failures():
             yield from cls.scan(cls.claims_complete.exists(), consistent_read=True)
-
-    def change_email(self, email: str) -> None:
-        """Move the account and its claim to another address in one transaction. Raises `UserExists`."""
-        if User.email_is_taken(email):
-            raise UserExists()
-        before = self.email
-
-        def fill(transaction: Transaction) -> None:
-            Claim.release_email_in(transaction, before, self.user_id)
-            Claim.for_email(email, self.user_id).add_to(transaction)
-            transaction.update(
-                self,
-                actions=[User.email.set(email), User.email_verified.set(False)],
-                condition=User.email == before,
-            )
-
-        try:
-            transact(fill, User)
-        except ConditionFailed as error:
-            self.reload()
-            if self.email != email:
-                raise UserExists() from error
-        self.email, self.email_verified = email, False
 
     def accepts_token_issued_at(self, second: int) -> bool:
         """Whether a token that names no session and was issued then is still good."""
@@ -713,6 +696,8 @@ class NewPassword:
             User.vault.set(self.vault.to_public()),
             User.wrapped_direct_keys.set(self.wrapped_direct_keys),
             User.token_epoch.set(int(time.time()) + 1),
+            # Who asked for another address may have known the former password.
+            User.pending_email.remove(),
         ]
 
     def is_stored_in(self, user: User) -> bool:

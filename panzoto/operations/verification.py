@@ -32,7 +32,7 @@ def verify_recordings(services: Services, email: str, password: str, progress: P
     if user is None:
         raise InvalidCredentials()
     try:
-        keys = services.accounts.look(user, password)
+        keys = services.vaults.look(user, password)
     except InvalidPassword as error:
         raise InvalidCredentials() from error
     rows = list(AudioFile.oldest_first(user.user_id))

@@ -16,8 +16,9 @@ import pytest
 
 import panzoto.accounts.throttle
 import panzoto.models.throttle
+import panzoto.models.windows
 from panzoto.accounts.throttle import Throttle, account_subject, session_subject
-from panzoto.auth.caller import Client
+from panzoto.auth.caller import Caller, Client
 from panzoto.config import Argon2Parameters, Rate, Settings
 from panzoto.errors import (
     InvalidCredentials,
@@ -97,6 +98,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(panzoto.accounts.throttle, "time", SimpleNamespace(time=clock.timestamp))
+    monkeypatch.setattr(panzoto.models.windows, "time", SimpleNamespace(time=clock.timestamp))
     monkeypatch.setattr(panzoto.models.throttle, "now", clock.now)
     return clock
 
@@ -250,7 +252,7 @@ class Person:
         self.services = services
         self.email = f"{uuid.uuid4().hex}@example.com"
         self.user, self.grant = services.accounts.register(self.email, PASSWORD, HERE)
-        self.identity = services.tokens.identify(self.grant.token)
+        self.caller = Caller(services.tokens.identify(self.grant.token), HERE)
 
     def computed(self, verb: Callable[[], object], *refusals: type[PanzotoError]) -> int:
         """How many hashes `verb` computes; it must end in one of `refusals` when there are any."""
@@ -299,9 +301,9 @@ class TestHashes:
         accounts = person.services.accounts
         user = User.find(person.user.user_id)
         assert user is not None
-        right = person.computed(lambda: accounts.unlock(user, PASSWORD, person.identity, HERE))
+        right = person.computed(lambda: accounts.unlock(user, PASSWORD, person.caller))
         wrong = person.computed(
-            lambda: accounts.unlock(user, "not my password", person.identity, HERE), InvalidPassword
+            lambda: accounts.unlock(user, "not my password", person.caller), InvalidPassword
         )
         assert (right, wrong) == (1, 1)
 
@@ -317,9 +319,9 @@ class TestHashes:
                 person.services.throttle.reserve(subject)
         held_back = [
             person.computed(lambda: accounts.sign_in(person.email, PASSWORD, HERE), TooManyRequests),
-            person.computed(lambda: accounts.unlock(user, PASSWORD, person.identity, HERE), TooManyRequests),
+            person.computed(lambda: accounts.unlock(user, PASSWORD, person.caller), TooManyRequests),
             person.computed(
-                lambda: accounts.recover(person.email, "0" * 56, "a good new password", HERE),
+                lambda: person.services.recovery.recover(person.email, "0" * 56, "a good new password", HERE),
                 TooManyRequests,
                 PanzotoError,
             ),
@@ -327,14 +329,14 @@ class TestHashes:
         assert held_back == [0, 0, 0]
 
     def test_a_wrong_recovery_key_computes_none(self, person: Person) -> None:
-        accounts = person.services.accounts
+        recovery = person.services.recovery
         user = User.find(person.user.user_id)
         assert user is not None
-        key, _ = accounts.make_recovery_key(user, PASSWORD, person.identity, HERE)
+        key, _ = recovery.make_key(user, PASSWORD, person.caller)
         nobody, without_one = f"{uuid.uuid4().hex}@example.com", Person(person.services).email
         costs = [
-            person.computed(lambda: accounts.recover(nobody, key, "a new one", HERE), RecoveryFailed),
-            person.computed(lambda: accounts.recover(without_one, key, "a new one", HERE), RecoveryFailed),
+            person.computed(lambda: recovery.recover(nobody, key, "a new one", HERE), RecoveryFailed),
+            person.computed(lambda: recovery.recover(without_one, key, "a new one", HERE), RecoveryFailed),
         ]
         assert costs == [0, 0]
 

@@ -942,6 +942,137 @@ def test_a_deleted_account_is_not_brought_back_by_its_last_token(
     assert "password_hash" not in rows.user_row(guarded, newcomer["user_id"])
 
 
+# ---- A password of the vault that is lost ---------------------------------------------------------
+
+
+def recovery_key_of(service: Service, token: str) -> str:
+    made = service.call("POST", "/api/user/recovery-key", token, json={"password": PASSWORD})
+    assert made.status_code == 201, made.text
+    key: str = made.json()["recovery_key"]
+    return key
+
+
+def recover(service: Service, token: str, key: str, new_password: str = NEW) -> requests.Response:
+    body = {"recovery_key": key, "new_password": new_password}
+    return service.call("POST", "/api/user/recover", token, json=body)
+
+
+def test_the_recovery_key_sets_another_while_signed_in(
+    guarded: Service, realm: Provider, subject: str
+) -> None:
+    token = realm.token(subject)
+    account = set_password(guarded, token).json()
+    s3_key = f"users/{account['user_id']}/kept.3gp"
+    plain = b"#!AMR\n" + b"a kept walk " * 900
+    file_id = store(guarded, account, s3_key, version_2(account, PASSWORD, s3_key, plain))
+    key = recovery_key_of(guarded, token)
+    answer = recover(guarded, token, key)
+    assert answer.status_code == 200, answer.text
+    fresh = answer.json()
+    assert fresh["user_id"] == account["user_id"]
+    assert fresh["vault"]["key_id"] == account["vault"]["key_id"]
+    assert fresh["key_salt"] != account["key_salt"]
+    for ended in (token, account["token"]):
+        assert said(guarded.call("GET", "/api/user", ended)) == INVALID
+    for bearer in (fresh["token"], later_token(realm, subject)):
+        assert hear(guarded, bearer, file_id, NEW) == plain
+    told = guarded.call("GET", "/api/user/events", fresh["token"]).json()["events"]
+    assert "recovered" in [event["type"] for event in told]
+    # In a session of ours it is this session that goes on.
+    again = recover(guarded, fresh["token"], key, "a third quiet walk")
+    assert (again.status_code, again.json()["session_id"]) == (200, fresh["session_id"])
+
+
+def test_a_recovery_key_that_is_none_recovers_nothing(
+    guarded: Service, realm: Provider, subject: str
+) -> None:
+    token = realm.token(subject)
+    foreign = recovery_key_of(guarded, set_password(guarded, realm.token(f"{subject}-other")).json()["token"])
+    assert recover(guarded, token, foreign).json()["code"] == "recovery_failed"
+    account = set_password(guarded, token).json()
+    own = recovery_key_of(guarded, account["token"])
+    slip = ("7" if own[0] != "7" else "8") + own[1:]
+    for key, new_password, expected in (
+        (foreign, NEW, (401, "recovery_failed")),
+        (slip, NEW, (400, "invalid_recovery_key")),
+        (own, "short", (400, "invalid_request")),
+        ("", NEW, (400, "invalid_request")),
+    ):
+        answer = recover(guarded, account["token"], key, new_password)
+        assert (answer.status_code, answer.json()["code"]) == expected
+    for _ in range(8):
+        answer = recover(guarded, account["token"], foreign)
+    assert answer.status_code == 429
+
+
+def test_an_account_with_a_password_of_its_own_recovers_inside_too(guarded: Service) -> None:
+    account = guarded.register(f"inside-{time.time_ns()}@example.com")
+    answer = recover(guarded, account["token"], recovery_key_of(guarded, account["token"]))
+    assert (answer.status_code, answer.json()["session_id"]) == (200, account["session_id"])
+
+
+def delete(service: Service, token: str, provider_token: Any) -> requests.Response:
+    return service.call("DELETE", "/api/user", token, json={"provider_token": provider_token})
+
+
+def test_a_token_that_was_just_issued_deletes_the_account(
+    guarded: Service, realm: Provider, subject: str
+) -> None:
+    account = set_password(guarded, realm.token(subject)).json()
+    answer = delete(guarded, account["token"], realm.token(subject, iat=int(time.time()) - 200))
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["deletion"]["status"] == "in_progress"
+    assert said(guarded.call("GET", "/api/user", account["token"])) == INVALID
+
+
+def test_an_account_that_never_set_a_password_is_deleted_by_it(
+    guarded: Service, realm: Provider, subject: str
+) -> None:
+    token = realm.token(subject)
+    assert delete(guarded, token, token).status_code == 202
+
+
+def test_no_other_token_deletes_it(guarded: Service, realm: Provider, subject: str) -> None:
+    account = set_password(guarded, realm.token(subject)).json()
+    stranger = guarded.register(f"stranger-{time.time_ns()}@example.com")
+    moment = int(time.time())
+    refused = [
+        (account, realm.token(subject, iat=moment - 330)),
+        (account, realm.token(f"{subject}-other")),
+        (account, realm.token(subject, aud="another service")),
+        (account, realm.token(subject, iat=moment - 600, exp=moment - 300)),
+        (account, account["token"]),
+        (account, "no token"),
+        (stranger, realm.token(subject)),
+    ]
+    for whose, token in refused:
+        answer = delete(guarded, whose["token"], token)
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_provider_token")
+    for nothing in ("", None, 7):
+        assert delete(guarded, account["token"], nothing).status_code == 400
+    wrong = {"password": "not my password", "provider_token": realm.token(subject)}
+    answer = guarded.call("DELETE", "/api/user", account["token"], json=wrong)
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_password")
+    assert guarded.call("GET", "/api/user", account["token"]).status_code == 200
+
+
+def test_a_token_from_before_its_owner_signed_out_deletes_nothing(
+    guarded: Service, realm: Provider, subject: str
+) -> None:
+    early = realm.token(subject)
+    assert guarded.call("POST", "/api/logout", early).status_code == 204
+    late = later_token(realm, subject)
+    answer = delete(guarded, late, early)
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_provider_token")
+    assert delete(guarded, late, late).status_code == 202
+
+
+def test_without_a_provider_there_is_no_such_token(service: Service, provider: Provider) -> None:
+    account = service.register(f"alone-{time.time_ns()}@example.com")
+    answer = delete(service, account["token"], provider.token("anybody"))
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_provider_token")
+
+
 # ---- Settings -------------------------------------------------------------------------------------
 
 ISSUER = "https://login.example.com/"

@@ -546,6 +546,7 @@ def kinds(service: Service) -> dict[str, str]:
         "cursor": events["next_cursor"],
         "verify-email": codes.for_address(owner),
         "reset": codes.for_reset(owner),
+        "undo-email": codes.for_return(owner, (owner.email, in_an_hour)),
         "recovery key": made.json()["recovery_key"],
         "session id": account["session_id"],
         "user id": account["user_id"],

@@ -16,6 +16,7 @@ import requests
 
 from panzoto.crypto.sealed import Sealer
 from tests.conftest import UNLIMITED
+from tests.support import mails
 from tests.support.fault_proxy import Action, Answer, Fault, FaultProxy, Request
 from tests.support.recordings import decrypt, store, version_2
 from tests.support.service import PASSWORD, Service, run_service
@@ -240,6 +241,8 @@ def story(service: Service) -> Story:
     made = service.call("POST", "/api/user/recovery-key", token, json={"password": PASSWORD})
     body: dict[str, Any] = {"password": PASSWORD, "email": f"{uuid.uuid4().hex}@example.com"}
     assert service.call("POST", "/api/user/email", token, json=body).status_code == 200
+    code = mails.code_in(mails.wait_for(service, body["email"], "email-changed"))
+    assert service.call("POST", "/api/verify-email", json={"code": code}).status_code == 204
     assert service.call("DELETE", f"/api/audio-file/{file_id}", token).status_code == 200
     assert service.call("GET", "/api/user/export", token).status_code == 200
     assert service.call("POST", "/api/logout", second["token"]).status_code == 204

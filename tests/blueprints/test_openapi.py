@@ -198,7 +198,7 @@ class TestDocument:
             return set(described.get("enum") or described["anyOf"][0]["enum"])
 
         written = "".join(path.read_text() for path in (ROOT / "panzoto").rglob("*.py"))
-        types = set(re.findall(r'Event\.of\(\s*[\w.]+,\s*"([a-z_]+)"', written))
+        types = set(re.findall(r'Event\.(?:of|by)\(\s*[\w.]+,\s*"([a-z_]+)"', written))
         assert len(types) > 8
         assert values("Event", "type") >= types
         assert values("AudioFile", "status") == {"pending", "stored", "unknown"}

@@ -10,11 +10,11 @@ import pytest
 from tests.support import mails
 from tests.support.service import PASSWORD, Service
 
-SCRIPTS = ("/letters/letters.js", "/letters/reset.js", "/letters/verify.js")
+SCRIPTS = ("/letters/letters.js", "/letters/reset.js", "/letters/undo.js", "/letters/verify.js")
 
 
 class TestPolicy:
-    @pytest.mark.parametrize("path", ["/verify", "/reset"])
+    @pytest.mark.parametrize("path", ["/verify", "/reset", "/undo"])
     def test_a_page_may_do_little_and_is_never_framed(self, service: Service, path: str) -> None:
         answer = service.call("GET", path)
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")

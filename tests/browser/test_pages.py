@@ -173,6 +173,27 @@ class TestReset:
         assert [text for text in told if "Content Security Policy" in text] == []
 
 
+class TestUndo:
+    def test_a_link_brings_the_account_back_when_the_person_says_so(
+        self, public: Service, account: dict[str, Any], page: Page
+    ) -> None:
+        old, new = account["user"]["email"], f"{uuid.uuid4().hex}@example.com"
+        body = {"password": PASSWORD, "email": new}
+        assert public.call("POST", "/api/user/email", account["token"], json=body).status_code == 200
+        page.go(link_in(public, new, "email-changed"))
+        page.until_shown("Your address is confirmed.")
+        page.go(link_in(public, old, "email-left"))
+        page.until_shown("every device is signed out")
+        assert page.run("location.href") == f"{public.url}/undo"
+        # A program that only looks at links undoes nothing.
+        assert public.call("GET", "/api/user", account["token"]).json()["email"] == new
+        page.click("button", "Get my account back")
+        page.until_shown("Your account has its former address again")
+        assert public.call("GET", "/api/user", account["token"]).status_code == 401
+        login = {"email": old, "password": PASSWORD}
+        assert public.call("POST", "/api/login", json=login).status_code == 200
+
+
 class TestDescription:
     def test_the_page_of_all_calls_begins_with_what_to_do_first(self, public: Service, page: Page) -> None:
         page.go(f"{public.url}/api/docs")

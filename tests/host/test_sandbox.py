@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from panzoto import remux, sandbox
 from panzoto.errors import Busy, ClipsNotJoinable
+from panzoto.host import sandbox
+from panzoto.media import remux
 from panzoto.media.confined import Confined, ProgramFailed
 from panzoto.media.remux import Remux
 from tests.support import crafted, probe

@@ -64,6 +64,13 @@ def profile(service: Service, account: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def move(service: Service, account: dict[str, Any], email: str) -> None:
+    asked = post(service, "/api/user/email", account["token"], password=PASSWORD, email=email)
+    assert asked.status_code == 200, asked.text
+    code = mails.code_in(mails.wait_for(service, email, "email-changed"))
+    assert post(service, "/api/verify-email", code=code).status_code == 204
+
+
 def reset(service: Service, code: str, new_password: str = NEW, **more: Any) -> requests.Response:
     return post(service, "/api/password/reset", code=code, new_password=new_password, **more)
 
@@ -121,28 +128,15 @@ class TestConfirmingTheAddress:
         all_is_sent(service)
         assert mails.kinds(service, email) == ["verification"] * 2
 
-    def test_nobody_has_it_sent_for_ever(self, service: Service, account: dict[str, Any]) -> None:
-        answers = [post(service, "/api/user/verify-email", account["token"]) for _ in range(6)]
-        assert [answer.status_code for answer in answers] == [202] * 5 + [429]
-        assert int(answers[-1].headers["Retry-After"]) >= 1
-
     def test_it_needs_a_token_to_be_sent_again(self, service: Service) -> None:
         assert post(service, "/api/user/verify-email").status_code == 401
 
-    def test_a_change_of_address_is_told_to_both_and_begins_anew(
-        self, service: Service, account: dict[str, Any]
-    ) -> None:
+    def test_a_change_of_address_begins_anew(self, service: Service, account: dict[str, Any]) -> None:
         old, new = account["user"]["email"], f"{uuid.uuid4().hex}@example.com"
         first = verification_code(service, old)
         assert post(service, "/api/verify-email", code=first).status_code == 204
-        moved = post(service, "/api/user/email", account["token"], password=PASSWORD, email=new)
-        assert moved.status_code == 200, moved.text
-        assert profile(service, account)["email_verified"] is False
+        move(service, account, new)
         refused(post(service, "/api/verify-email", code=first), 400, "invalid_code")
-        farewell = mails.text(mails.wait_for(service, old, "email-left"))
-        assert new not in farewell
-        code = mails.code_in(mails.wait_for(service, new, "email-changed"))
-        assert post(service, "/api/verify-email", code=code).status_code == 204
         assert profile(service, account)["email_verified"] is True
 
 
@@ -214,13 +208,10 @@ class TestForgotten:
         mails.wait_for(service, known, "reset")
         assert mails.kinds(service, unknown) == []
 
-    def test_it_is_counted_like_a_login_but_locks_no_login(
-        self, service: Service, account: dict[str, Any]
-    ) -> None:
-        for email in (account["user"]["email"], f"{uuid.uuid4().hex}@example.com"):
-            answers = [post(service, "/api/password/forgot", email=email) for _ in range(6)]
-            assert [answer.status_code for answer in answers] == [202] * 5 + [429]
-            assert int(answers[-1].headers["Retry-After"]) >= 1
+    def test_asking_locks_no_login(self, service: Service, account: dict[str, Any]) -> None:
+        for _ in range(6):
+            answer = post(service, "/api/password/forgot", email=account["user"]["email"])
+            assert answer.status_code == 202
         assert login(service, account["user"]["email"], PASSWORD).status_code == 200
 
     @pytest.mark.parametrize("email", ["", None, "no address", 7])
@@ -293,6 +284,7 @@ class TestReset:
         assert profile(service, fresh) | {"usage": {}} == {
             **account["user"],
             "email_verified": True,
+            "pending_email": None,
             "recovery_key_set": False,
             "usage": {},
         }
@@ -432,8 +424,7 @@ class TestReset:
         moving = new_account()
         code = reset_code(service, moving["user"]["email"])
         address = f"{uuid.uuid4().hex}@example.com"
-        moved = post(service, "/api/user/email", moving["token"], password=PASSWORD, email=address)
-        assert moved.status_code == 200
+        move(service, moving, address)
         refused(reset(service, code), 400, "invalid_code")
 
     def test_of_several_at_once_one_wins_whole(self, service: Service, account: dict[str, Any]) -> None:
@@ -502,8 +493,7 @@ class TestRacesOfAReset:
 
     def test_with_a_change_of_address(self, service: Service, account: dict[str, Any], user: User) -> None:
         address = f"{uuid.uuid4().hex}@example.com"
-        moved = post(service, "/api/user/email", account["token"], password=PASSWORD, email=address)
-        assert moved.status_code == 200
+        move(service, account, address)
         self.expect_conflict(service, user, user.replace_password_by_mail)
 
     def expect_conflict(self, service: Service, user: User, write: Callable[[NewPassword], None]) -> None:
@@ -582,24 +572,6 @@ class TestNotices:
         log = service.log()
         assert '"mail_sent"' in log
         assert not [secret for secret in (email, *codes) if secret in log]
-
-
-def test_deleting_an_account_leaves_no_count_of_its_mails(service: Service, account: dict[str, Any]) -> None:
-    email = account["user"]["email"]
-
-    def counts() -> int:
-        pages = service.dynamodb().get_paginator("scan").paginate(TableName="panzoto-throttle")
-        subjects = [item["subject"]["S"] for page in pages for item in page["Items"]]
-        return len([subject for subject in subjects if subject.startswith("mail#")])
-
-    before = counts()
-    reset_code(service, email)
-    assert post(service, "/api/user/verify-email", account["token"]).status_code == 202
-    assert counts() == before + 2
-    assert (
-        service.call("DELETE", "/api/user", account["token"], json={"password": PASSWORD}).status_code == 202
-    )
-    eventually(lambda: counts() == before, lambda: f"{counts()} are left of {before}")
 
 
 def everything(service: Service) -> dict[str, Any]:

@@ -23,7 +23,7 @@ DATA, SERVICE, PIPELINE = (
     json.loads((FOLDER / f"{name}.json").read_text("utf-8"))["Resources"]
     for name in ("data", "service", "pipeline")
 )
-STRICT, ALL_CALLS = SERVICE["Firewall"]["Properties"]["Rules"]
+STRICT, ALL_CALLS, _CLOSED = SERVICE["Firewall"]["Properties"]["Rules"]
 BOUNDARY = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/panzoto-boundary"}
 FILE_ID = "0b7c3a52-0d53-4a26-9f6f-6a8f6d9a1c11"
 
