@@ -35,6 +35,7 @@ from panzoto.auth.tokens import Tokens
 LIST_BOUND = 1.5
 PLAIN_LIST_BOUND = 0.8
 PLAIN_CREATE_BOUND = 2.0
+READY_BOUND = 3.0
 PLAIN_VIEW = "bench.support.plain_view:app"
 CONNECTIONS = 8
 
@@ -78,6 +79,8 @@ class _OverHttp:
         token = Tokens(SECRET_KEY, (), 86400).mint(USER_ID, SESSION_ID)[0]
         self.service = service
         self.list_request = request_bytes("GET", "/api/user/audio-files?limit=50", service.port, token)
+        self.health_request = request_bytes("GET", "/api/health", service.port, token)
+        self.ready_request = request_bytes("GET", "/api/health/ready", service.port, token)
         body = json.dumps({"s3_key": "users/bench/audio-1.3gp", "file_size": 1024}).encode()
         self.create_request = request_bytes("POST", "/api/audio-file", service.port, token, body)
         peer = RawPeer(service.port)
@@ -121,6 +124,8 @@ class _Contenders:
             "service create, in process": lambda: application.run("create", batch),
             "plain view create, gunicorn": lambda: plain.run(plain.create_request, 201, batch),
             "service create, gunicorn": lambda: http.run(http.create_request, 201, batch),
+            "service health, gunicorn": lambda: http.run(http.health_request, 200, batch),
+            "service ready, gunicorn": lambda: http.run(http.ready_request, 200, batch),
         }
 
 
@@ -181,6 +186,11 @@ def _compare(arguments: argparse.Namespace, contenders: _Contenders) -> None:
                 "create request / plain view (CPU)",
                 ratio(samples, "service create, gunicorn", "plain view create, gunicorn"),
                 PLAIN_CREATE_BOUND,
+            ),
+            Target(
+                "ready / health (CPU)",
+                ratio(samples, "service ready, gunicorn", "service health, gunicorn"),
+                READY_BOUND,
             ),
             Target(
                 "list in process / raw read (CPU)",

@@ -32,6 +32,7 @@ from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
 from panzoto.playback.sittings import Sittings
 from panzoto.playback.upgrade import Upgrade
+from panzoto.readiness import Readiness
 from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.ledger import Quota
 from panzoto.recordings.presigning import Presigner
@@ -39,7 +40,6 @@ from panzoto.recordings.trash import Trash
 from panzoto.recordings.uploads import Uploads
 from panzoto.removal import Removal
 from panzoto.storage import Storage
-from panzoto.telemetry.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("panzoto.media", "panzoto.auth"),
     ("panzoto.crypto",),
     ("panzoto.object_keys",),
-    ("panzoto.config", "panzoto.errors", "panzoto.telemetry", "panzoto.version"),
+    ("panzoto.config", "panzoto.errors", "panzoto.readiness", "panzoto.telemetry", "panzoto.version"),
     ("panzoto.host",),
 )
 # One owner each, and of the SDK one file for each outside service.

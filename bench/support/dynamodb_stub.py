@@ -141,7 +141,10 @@ class _Protocol(asyncio.Protocol):
                 break
             target = _TARGET.search(buffer, 0, end)
             operation = target[1] if target else b""
-            self._transport.write(self._answers.to(operation, buffer[end + 4 : stop]))
+            answer = self._answers.to(operation, buffer[end + 4 : stop])
+            # The bucket is asked by HEAD whether it is there.
+            head = buffer.startswith(b"HEAD ")
+            self._transport.write(answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if head else answer)
             buffer = buffer[stop:]
         self._buffer = buffer
 

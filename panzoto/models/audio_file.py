@@ -381,20 +381,22 @@ class AudioFile(StoredModel):
 
     def to_public(self) -> dict[str, Any]:
         """Return `audio_file` as clients see it."""
+        # PynamoDB's way to an attribute takes longer than everything else here, fifty times a page.
+        value = self.attribute_values.get
         return {
             "file_id": self.file_id,
             "user_id": self.user_id,
             "s3_key": self.s3_key,
-            "file_size": self.file_size,
-            "uploaded_at": rfc3339(self.value("uploaded_at") or self.value("kept_uploaded_at")),
-            "status": self.status or UNKNOWN,
-            "recorded_at": rfc3339(self.recorded_at),
-            "duration_ms": self.duration_ms,
-            "content_type": self.content_type,
-            "format": self.format,
-            "title": self.title,
-            "note": self.note,
-            "deleted_at": rfc3339(self.deleted_at),
+            "file_size": value("file_size"),
+            "uploaded_at": rfc3339(value("uploaded_at") or value("kept_uploaded_at")),
+            "status": value("status") or UNKNOWN,
+            "recorded_at": rfc3339(value("recorded_at")),
+            "duration_ms": value("duration_ms"),
+            "content_type": value("content_type"),
+            "format": value("format"),
+            "title": value("title"),
+            "note": value("note"),
+            "deleted_at": rfc3339(value("deleted_at")),
         }
 
 

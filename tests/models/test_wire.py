@@ -24,12 +24,13 @@ import pynamodb.connection.table
 import pynamodb.models
 import pytest
 from botocore.exceptions import HTTPClientError, ReadTimeoutError
-from pynamodb.attributes import Attribute
+from pynamodb.attributes import Attribute, NumberAttribute
 from pynamodb.constants import BOOLEAN, NUMBER, STRING, STRING_SET
 from pynamodb.models import Model
 
 from panzoto.config import Settings
-from panzoto.models import ALL_MODELS, StoredModel, bind_models, wire
+from panzoto.errors import DamagedRecord
+from panzoto.models import ALL_MODELS, AudioFile, StoredModel, bind_models, wire
 from tests.support.aws import REGION
 
 ITEM = {
@@ -309,3 +310,19 @@ def original(model: type[StoredModel], item: dict[str, Any]) -> Any:
     """The row as PynamoDB's own way builds it."""
     built: Any = Model._instantiate.__func__(model, item)  # type: ignore[attr-defined]
     return built
+
+
+NUMBERS = ("0", "-0", "-5", "1.5", "1760000000", "1E+3", "9" * 38, "-" + "9" * 38, "0.000001")
+
+
+@pytest.mark.parametrize("stored_number", NUMBERS)
+def test_a_number_is_read_as_pynamodb_reads_it(stored_number: str) -> None:
+    theirs = NumberAttribute().deserialize(stored_number)
+    ours = wire._number(stored_number)
+    assert (ours, type(ours)) == (theirs, type(theirs))
+
+
+@pytest.mark.parametrize("damaged", ["", "one", "1,5", "\N{SUPERSCRIPT TWO}"])
+def test_what_is_no_number_is_a_damaged_row(damaged: str) -> None:
+    with pytest.raises(DamagedRecord):
+        AudioFile._instantiate({"file_id": {"S": "1"}, "file_size": {"N": damaged}})

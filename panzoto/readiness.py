@@ -18,8 +18,9 @@ LAST_ANSWER_SECONDS = 2.0
 class Readiness:
     """What `checks`, each of which raises `Unavailable`, said last; safe to use from many threads."""
 
-    def __init__(self, *checks: Callable[[], None]) -> None:
+    def __init__(self, *checks: Callable[[], None], last_answer_seconds: float = LAST_ANSWER_SECONDS) -> None:
         self._checks = checks
+        self._last_answer_seconds = last_answer_seconds
         self._asking = threading.Lock()
         # When it was asked, by the monotonic clock, and whether all was well.
         self._last: tuple[float, bool] | None = None
@@ -28,7 +29,7 @@ class Readiness:
         """Raises `Unavailable` where a check did."""
         well = self._younger_than(REMEMBERED_SECONDS)
         if well is None and self._asking.locked():
-            well = self._younger_than(LAST_ANSWER_SECONDS)
+            well = self._younger_than(self._last_answer_seconds)
         if well is None:
             with self._asking:
                 # Who waited is told what the one before has just heard.
