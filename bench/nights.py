@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.nights
 
-libfaketime (Debian's `faketime`) moves the clock of the command and of the stand-in, the one of `make run`,
+libfaketime (Debian's `faketime`) moves the clock of the command and of ministack,
 by a day a night. Every night the whole bucket is listed and compared with what somebody may still claim.
 """
 

@@ -112,3 +112,21 @@ def test_the_length_of_every_part_is_signed(narrow: Service, person: dict[str, A
         assert len(upload["parts"]) > 1
         for part in upload["parts"]:
             assert "content-length" in part["url"].lower().split("x-amz-signedheaders=")[1].split("&")[0]
+
+
+def test_an_upload_in_parts_that_is_given_up_leaves_none_of_them(narrow: Service) -> None:
+    with run_service(narrow.aws_url, **UNLIMITED, SINGLE_UPLOAD_MAX=str(MIB)) as service:
+        somebody = service.register(f"parts-{next(_serial)}@example.com")
+        made = announce(service, somebody, 40 * MIB).json()
+        first = made["upload"]["parts"][0]
+        sent = requests.put(first["url"], data=bytes(made["upload"]["part_size"]), timeout=60)
+        assert sent.status_code == 200, sent.text
+        assert made["s3_key"] in unfinished(service)
+        path = f"/api/uploads/{made['file_id']}"
+        assert service.call("DELETE", path, somebody["token"]).status_code == 204
+        assert made["s3_key"] not in unfinished(service)
+
+
+def unfinished(service: Service) -> list[str]:
+    listed = service.s3().list_multipart_uploads(Bucket=BUCKET)
+    return [upload["Key"] for upload in listed.get("Uploads", [])]

@@ -16,7 +16,6 @@ from tests.suites import need
 from tests.support.waiting import eventually
 
 WAIT_SECONDS = 30.0
-START_SECONDS = 60.0
 FLAGS = (
     "--headless=new",
     "--no-sandbox",

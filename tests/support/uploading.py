@@ -43,8 +43,6 @@ SETTINGS = {
 }
 # A bad network is one whose phones do not wait a minute for what never comes.
 IMPATIENT = Patience(connect_seconds=2, read_seconds=3, pace=0.1)
-START_SECONDS = 60
-EVENTS_SECONDS = 180
 
 
 @dataclass
