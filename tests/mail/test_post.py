@@ -44,7 +44,7 @@ def all_letters(service_url: str | None = None) -> list[Letter]:
         letters.password_reset(to, CLIENT, AT, started_over=True),
         letters.recovery_key_made(to, CLIENT, AT),
         letters.email_left(to, CLIENT, AT, CODE),
-        letters.email_taken_up(to, CODE),
+        letters.move_requested(to, CODE),
         letters.reset(to, CODE, has_recovery_key=False),
         letters.reset(to, CODE, has_recovery_key=True),
     ]
