@@ -89,7 +89,7 @@ def check(model: type[Model]) -> None:
 
 @cache
 def _impatient(region: str) -> Connection:
-    """Return the connection of `check`; to make its client takes forty times as long as to ask."""
+    """Return the connection of `check`; to make a client takes far longer than to ask."""
     return wire.PreparedConnection(
         wire.speak_plainly,
         region=region,

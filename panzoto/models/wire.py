@@ -152,8 +152,8 @@ def speak_plainly(client: Any) -> None:
     """Let `client` write requests and read answers with nothing but a JSON library, and refuse damaged ones.
 
     botocore walks through every value along the service's model: nine tenths
-    of what reading a page of recordings costs, and a fifth of what recording one
-    does. No attribute of ours is binary, so JSON says all there is.
+    of what reading a page of recordings costs, and on the way out once more what
+    PynamoDB has done. No attribute of ours is binary, so JSON says all there is.
     """
     endpoint = client._endpoint  # noqa: SLF001
     endpoint._response_parser_factory = PlainParserFactory(endpoint._response_parser_factory)  # noqa: SLF001
