@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import suites
+from tests.support import interruption
 from tests.support.aws import start_moto
 from tests.support.aws_calls import RECORD
 from tests.support.service import Service, empty_tables, run_service
@@ -30,6 +30,14 @@ UNLIMITED = {
 
 # What the whole suite asked of AWS is judged once all of it has been asked.
 LAST = "tests/deploy/aws/test_policy.py"
+# What takes longest begins first: a process that begins it when the others are through lets them wait.
+FIRST = (
+    "tests/test_removal.py",
+    "tests/test_faults.py",
+    "tests/accounts/test_sessions.py",
+    "tests/playback/test_sittings.py",
+    "tests/mail/test_mailbox.py",
+)
 # The property of a test that has judged only a part.
 PARTLY = "partly"
 # No module takes longer.
@@ -61,15 +69,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
         os.environ[RECORD] = folder.name
     config.stash[_DESELECTED] = 0
-    # A shell has what it starts in the background ignore SIGINT, and every child would inherit that.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    interruption.heed()
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        config.add_cleanup(interruption.end_descendants)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the judgement over the whole suite behind all of it."""
-    items.sort(key=lambda item: item.nodeid.startswith(LAST))
+    """Put the longest modules before all others, and the judgement over the whole suite behind them."""
+    items.sort(key=lambda item: (item.nodeid.startswith(LAST), not item.nodeid.startswith(FIRST)))
     config.stash[_COLLECTED] = {item.path for item in items if "::" in item.nodeid}
 
 

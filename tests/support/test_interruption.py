@@ -1,0 +1,70 @@
+"""A run of the tests that is interrupted takes along what it started, and what that started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.service import ROOT
+from tests.support.waiting import eventually
+
+CONFTEST = """
+from tests.support import interruption
+
+def pytest_configure(config):
+    interruption.heed()
+    if not hasattr(config, "workerinput"):
+        config.add_cleanup(interruption.end_descendants)
+"""
+# A child in a session of its own, which has a child as well.
+TEST = """
+import subprocess, sys
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+CHILD = '''
+import os, subprocess, sys, time
+grandchild = subprocess.Popen(sys.argv[2:])
+open(sys.argv[1], "w").write(f"{{os.getpid()}} {{grandchild.pid}} ")
+time.sleep(600)
+'''
+
+def test_{number}():
+    child = [sys.executable, "-c", CHILD, "{folder}/pids-{number}", *SLEEP]
+    subprocess.Popen(child, start_new_session=True).wait()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_nothing_is_left(tmp_path: Path, number: signal.Signals, processes: str) -> None:
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    for one in (1, 2):
+        (tmp_path / f"test_{one}.py").write_text(TEST.format(number=one, folder=tmp_path))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--numprocesses={processes}"]
+    with (tmp_path / "output").open("wb") as output:
+        run = subprocess.Popen(
+            [*command, "--dist=loadfile", "-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    wanted = 4 if processes == "2" else 2
+    eventually(lambda: len(started(tmp_path)) == wanted, (tmp_path / "output").read_text)
+    run.send_signal(number)
+    assert run.wait(120) == 2, (tmp_path / "output").read_text()
+    eventually(lambda: not any(map(is_there, started(tmp_path))), lambda: started(tmp_path))
+
+
+def started(folder: Path) -> list[int]:
+    return [int(pid) for file in folder.glob("pids-*") for pid in file.read_text().split()]
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
