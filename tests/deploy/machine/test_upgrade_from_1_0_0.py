@@ -74,7 +74,9 @@ def test_forward_and_back_and_forward_again(machine: Machine, phone: Phone) -> N
     # It would start what 1.0.0 does not have, every five minutes.
     assert f"disable {WATCH}" in machine.calls()
 
-    assert f"Release {VERSION} is served and ready." in machine.done(ROOT, "upgrade", "--to", VERSION)
+    assert f"Release {VERSION} is served and ready." in machine.done(
+        ROOT, "upgrade", "--untried", "--to", VERSION
+    )
     serves(machine, phone, VERSION)
 
 
