@@ -1,4 +1,4 @@
-"""What stands between strangers and the account of AWS: firewall, groups, the pipeline's boundary, folders."""
+"""What stands between strangers and the account of AWS: firewall, groups, boundary, folders."""
 
 from __future__ import annotations
 
