@@ -15,6 +15,8 @@ NO_CREDENTIALS = (
     " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and for another AWS than Amazon's also"
     " AWS_ENDPOINT_URL."
 )
+# By these names botocore says so, and `aws_credentials` at the end of what it says.
+MISSING = ("NoCredentialsError", "PartialCredentialsError")
 
 
 class Commands(AppGroup):
@@ -52,7 +54,7 @@ def told(error: PanzotoError) -> str:
     """Return what to tell an operator, who may have forgotten to say where AWS is."""
     cause: BaseException | None = error
     while cause is not None:
-        if type(cause).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+        if type(cause).__name__ in MISSING or str(cause).endswith(MISSING):
             return NO_CREDENTIALS
         cause = cause.__cause__ or cause.__context__
     return error.sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from panzoto.queues.queue_definition import (
 MOST_AT_ONCE = 10
 # Whoever is told to stop while asking waits for the answer, so that no message is given out to nobody.
 POLL_SECONDS = 5
+
+log = logging.getLogger(__name__)
 
 _MISSING = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
@@ -71,7 +74,7 @@ class Queue:
         url = self._url_of(self.name)
         if url is None:
             raise QueueUnavailable(f"There is no queue {self.name}")
-        return Inbox(self._sqs, url, self.name, self._redrives(url))
+        return Inbox(self._sqs, url, self.name, self._redrives_as_far_as_known(url))
 
     def create(self) -> bool:
         """Make the queue, and the one of its failures, where they are missing; whether it was this one.
@@ -134,6 +137,16 @@ class Queue:
         answer = self._sqs.get_queue_attributes(QueueUrl=self._url_of(name), AttributeNames=["QueueArn"])
         arn: str = answer["Attributes"]["QueueArn"]
         return arn
+
+    def _redrives_as_far_as_known(self, url: str) -> bool:
+        """Whether the queue has a redrive policy; so it is taken to be where the rights are of before."""
+        try:
+            return self._redrives(url)
+        except QueueUnavailable as error:
+            if not error.is_denied:
+                raise
+            log.warning("redrive_policy_unknown", extra={"operation": error.operation})
+            return True
 
     def _redrives(self, url: str) -> bool:
         with _failures():

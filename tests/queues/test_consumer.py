@@ -18,6 +18,7 @@ import boto3
 import pytest
 
 from tests.support.aws import REGION, acting_as, aws_environment
+from tests.support.fault_proxy import Answer, Fault, FaultProxy
 from tests.support.service import ROOT
 from tests.support.stand_in import RunningStandIn
 from tests.support.waiting import eventually
@@ -232,6 +233,26 @@ class TestFailures:
         place.make()
         place.send("late")
         worker.wait_for("done late")
+
+    def test_rights_of_an_earlier_release_are_enough_to_work(self, place: Place) -> None:
+        """Nothing is renewed then and nothing put aside, as it was before; what is handled is deleted."""
+        place.make()
+        with FaultProxy(place.environment["AWS_ENDPOINT_URL"]) as proxy:
+            denied = Answer.dynamodb("AccessDeniedException")
+            faults = [
+                proxy.add(Fault(denied, operation=name))
+                for name in ("GetQueueAttributes", "ChangeMessageVisibility")
+            ]
+            place.environment["AWS_ENDPOINT_URL"] = proxy.url
+            gate = place.folder / "gate"
+            worker = place.worker(hold_seconds=15)
+            place.send("ordinary", until=str(gate))
+            eventually(lambda: faults[1].applied > 0, worker.text)
+            gate.touch()
+            worker.wait_for("done ordinary")
+            place.wait_until_empty(worker)
+            assert worker.end() == 0
+        assert faults[0].applied > 0
 
 
 def test_the_rights_of_the_events_worker_reach_as_far_as_the_loop_does(moto: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from deploy.aws.cloudformation.policy import TABLES
 from deploy.aws.removal import DATA_WORDS, SERVICE_WORDS
 from tests.support.aws import aws_environment, start_moto
 from tests.support.service import BUCKET, ROOT, aws_client
@@ -134,7 +135,7 @@ def test_the_whole_story(deployed: Deployed) -> None:
     left = deployed.cleanup("--list").stdout.splitlines()[1:]
     assert left
     assert all("DATA" in line for line in left)
-    assert len(deployed.tables()) == 9
+    assert len(deployed.tables()) == len(TABLES)
 
     words = ("--confirm", SERVICE_WORDS, "--confirm-data", DATA_WORDS)
     rest = deployed.cleanup("--data", *words)
