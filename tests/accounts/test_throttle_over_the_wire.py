@@ -51,8 +51,8 @@ def fresh_email() -> str:
 
 
 def fresh_address() -> str:
-    """A client's address that no other test has; RFC 3849's block is for documentation."""
-    return f"2001:db8::{next(_serial) + 1:x}"
+    """A client's address in a network that no other test has; RFC 3849's block is for documentation."""
+    return f"2001:db8:0:{next(_serial) + 1:x}::1"
 
 
 def login(service: Service, email: str, password: str = PASSWORD, **how: Any) -> requests.Response:
