@@ -66,12 +66,7 @@ OWNERS: dict[str, set[str]] = {
         "deploy.aws.removal",
         "deploy.aws.writers",
     },
-    "pynamodb": {
-        "panzoto.models",
-        "panzoto.operations.resources",
-        "panzoto.recordings.ledger",
-        "panzoto.recordings.ownership",
-    },
+    "pynamodb": {"panzoto.models", "panzoto.operations.resources"},
     "jwt": {"panzoto.auth"},
     "argon2": {"panzoto.auth.passwords", "panzoto.crypto.derivation"},
     "cryptography": {
