@@ -17,7 +17,11 @@ from migrations_from_rds.target import model_of
 from panzoto.models import Claim
 from panzoto.models.bulk import MOST_KEYS, Item, put_new, text, units
 
-CLAIMED_BY = {USERS: ("email#", "email"), AUDIO_FILES: ("s3key#", "s3_key")}
+# What a row claims, and how that claim is called.
+CLAIMED_BY = {
+    USERS: ("email", Claim.name_of_spelling),
+    AUDIO_FILES: ("s3_key", Claim.name_of_s3_key),
+}
 
 
 def claim_earlier_rows(sender: Sender, threads: int, advance: Callable[[int], None]) -> None:
@@ -40,9 +44,9 @@ def _claim(sender: Sender, table: str, rows: Iterable[Item]) -> None:
 
 def _claim_of(table: str, row: Item) -> Item | None:
     """Return the claim of a row; an account that signs in elsewhere has no address to claim."""
-    prefix, name = CLAIMED_BY[table]
+    name, named = CLAIMED_BY[table]
     value, user_id, file_id = text(row, name), text(row, "user_id"), text(row, "file_id")
     if value is None or user_id is None:
         return None
-    claim: Item = {"claim": {"S": prefix + value}, "user_id": {"S": user_id}}
+    claim: Item = {"claim": {"S": named(value)}, "user_id": {"S": user_id}}
     return claim if file_id is None else claim | {"file_id": {"S": file_id}}

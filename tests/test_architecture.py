@@ -66,12 +66,7 @@ OWNERS: dict[str, set[str]] = {
         "deploy.aws.removal",
         "deploy.aws.writers",
     },
-    "pynamodb": {
-        "panzoto.models",
-        "panzoto.operations.resources",
-        "panzoto.recordings.ledger",
-        "panzoto.recordings.ownership",
-    },
+    "pynamodb": {"panzoto.models", "panzoto.operations.resources"},
     "jwt": {"panzoto.auth"},
     "argon2": {"panzoto.auth.passwords", "panzoto.crypto.derivation"},
     "cryptography": {
@@ -256,6 +251,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # What removes objects in the bucket, by the names of S3's calls and of the storage's own.
 S3_REMOVALS = ("delete_object", "delete_objects", "abort_multipart_upload")
 STORAGE_REMOVALS = ("remove", "remove_folder", "drop", "abort_parts")
+CLAIMS = ("email#", "s3key#", "client#")
 LAYOUT = ("users/", "audio_upload/", "sittings/", "aside/", ".v2")
 VAGUE_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "tools", "stuff"}
 
@@ -308,6 +304,16 @@ class TestRemoval:
             if node.value.startswith(LAYOUT) and " " not in node.value
         }
         assert {name for name, _ in spelling} == {"panzoto.object_keys"}
+
+
+def test_claims_get_their_names_in_one_place() -> None:
+    naming = {
+        name
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(CLAIMS)
+    }
+    assert naming == {"panzoto.models.claim"}
 
 
 def holder(node: ast.expr) -> str:

@@ -28,6 +28,7 @@ from bench.support.stand_in import client
 from panzoto import create_app
 from panzoto.auth.tokens import Tokens
 from panzoto.config import Settings
+from panzoto.models import Claim
 from tests.support.aws import REGION
 
 TABLE = "panzoto-audio-files"
@@ -102,7 +103,7 @@ def boto3_workloads(url: str) -> dict[str, Workload]:
         "ScanIndexForward": False,
     }
     item = recording(0)
-    claim = {"claim": {"S": "s3key#" + item["s3_key"]["S"]}, "user_id": item["user_id"]}
+    claim = {"claim": {"S": Claim.name_of_s3_key(item["s3_key"]["S"])}, "user_id": item["user_id"]}
     change = {"user_id": item["user_id"], "change_number": {"N": "51"}, "file_id": item["file_id"]}
     writes = [
         {

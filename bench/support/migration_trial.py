@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from bench.support.migration_command import Command, Ran, legacy_database
 from bench.support.report import Target, print_table, print_targets
 from bench.support.stand_in import client, stand_in
+from panzoto.models import Claim
 from tests.support.dynamodb_fake import Fake, running_fake
 from tests.support.legacy import Legacy, file_id, key_salt, user_id
 from tests.support.postgres import Database
@@ -83,8 +84,8 @@ def carry_over(source: str, target: str) -> None:
     for table, key, value in (
         ("panzoto-users", "user_id", user_id(LISTENER)),
         ("panzoto-audio-files", "file_id", file_id(LISTENER)),
-        ("panzoto-claims", "claim", "email#listener@example.com"),
-        ("panzoto-claims", "claim", f"s3key#{LISTENER_KEY}"),
+        ("panzoto-claims", "claim", Claim.name_of_email("listener@example.com")),
+        ("panzoto-claims", "claim", Claim.name_of_s3_key(LISTENER_KEY)),
     ):
         item = old.get_item(TableName=table, Key={key: {"S": value}})["Item"]
         new.put_item(TableName=table, Item=item)

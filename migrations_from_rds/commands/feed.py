@@ -17,7 +17,7 @@ from migrations_from_rds.survey import Survey, pages, taken_elsewhere
 from migrations_from_rds.transform import Policy
 from migrations_from_rds.writing import Loader, Task
 from panzoto.models import Claim, User
-from panzoto.models.bulk import Item, text
+from panzoto.models.bulk import Item, claim_name, text
 
 
 def run(
@@ -68,7 +68,7 @@ def _refuse_accounts(users: list[UserRow], state: State, sender: Sender, policy:
     for page in pages(users):
         judged = [(row, *transform.user(row)) for row in page]
         state.refuse_accounts(problem for _, taken, said in judged if taken is None for problem in said)
-        names = {row.user_id: f"email#{taken.email}" for row, taken, _ in judged if taken is not None}
+        names = {row.user_id: claim_name(taken) for row, taken, _ in judged if taken is not None}
         claims = sender.patiently(partial(sender.tables.fetch, Claim, names.values()))
         state.refuse_accounts(
             taken_elsewhere(row, _holder(claims, names[row.user_id]))

@@ -53,7 +53,9 @@ class OpenIdAccounts:
         """
         subject = self._provider.verify(token)
         name = Claim.openid_name(subject.issuer, subject.name)
-        identity = Identity(self._find_or_make(name, subject, client), subject.issued_at, None, of_provider=True)
+        identity = Identity(
+            self._find_or_make(name, subject, client), subject.issued_at, None, of_provider=True
+        )
         try:
             self._sessions.check(identity)
         except TokenInvalid:

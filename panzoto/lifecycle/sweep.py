@@ -208,9 +208,8 @@ class Sweep:
     def _leave_what_is_known(self, found: Sightings) -> None:
         """Leave what a claim names, and objects in the folder of an account as long as there is one."""
         for keys in found.unknown_keys():
-            claims = Claim.those_taken({f"s3key#{s3_key}" for s3_key in keys})
-            for claim in claims:
-                found.forget_key(claim.removeprefix("s3key#"))
+            for s3_key in Claim.on_s3_keys(keys):
+                found.forget_key(s3_key)
         for owners in found.unknown_owners():
             for owner in filter(_has_account, owners):
                 self.findings.in_folders_of_accounts += found.forget_folder(owner)

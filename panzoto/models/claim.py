@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
@@ -17,9 +18,9 @@ LONGEST_CLAIM_BYTES = 2048
 
 
 class Claim(StoredModel):
-    """`email#<address>`, `openid#<issuer>#<subject>` or `s3key#<key>`, owned by a user.
+    """What may exist only once, owned by a user; one on a key or a phone's name by a recording of the user.
 
-    One on a key is owned by a recording of the user. One on an address with `kept_until` is of the user's
+    Its name says what it is on, and is made here alone. One on an address with `kept_until` is of the user's
     former address: it keeps others from taking that until then, and leads nobody to the account.
     """
 
@@ -33,23 +34,24 @@ class Claim(StoredModel):
     # Of the one item that is no claim; see `open_deletion`.
     user_ids = UnicodeSetAttribute(null=True)
 
-    @classmethod
-    def for_email(cls, email: str, user_id: str) -> Claim:
-        return cls(claim=cls.email_name(email), user_id=user_id)
-
     @staticmethod
-    def email_name(email: str) -> str:
+    def name_of_email(email: str) -> str:
         """Return the name of the claim on a mailbox, whichever way its address is spelt."""
-        return f"email#{normal_form(email)}"
+        return Claim.name_of_spelling(normal_form(email))
 
     @staticmethod
-    def _email_names(email: str) -> list[str]:
-        """Return the names under which a mailbox may be claimed: earlier releases claimed each spelling."""
-        return [f"email#{spelling}" for spelling in spellings(email)]
+    def name_of_spelling(email: str) -> str:
+        """Return the name of the claim on an address as it is spelt: what moves and earlier releases took."""
+        return f"email#{email}"
 
-    @classmethod
-    def for_s3_key(cls, s3_key: str, user_id: str, file_id: str) -> Claim:
-        return cls(claim=f"s3key#{s3_key}", user_id=user_id, file_id=file_id)
+    @staticmethod
+    def name_of_s3_key(s3_key: str) -> str:
+        return f"s3key#{s3_key}"
+
+    @staticmethod
+    def name_of_client(user_id: str, client_id: str) -> str:
+        """Return the name of the claim on what a phone calls an upload."""
+        return f"client#{user_id}#{client_id}"
 
     @staticmethod
     def openid_name(issuer: str, subject: str) -> str:
@@ -60,25 +62,16 @@ class Claim(StoredModel):
         return f"openid-hash#{hashlib.sha256(name.encode()).hexdigest()}"
 
     @classmethod
-    def on_openid(cls, name: str) -> Claim | None:
-        return cls._find(name)
+    def for_email(cls, email: str, user_id: str) -> Claim:
+        return cls(claim=cls.name_of_email(email), user_id=user_id)
+
+    @classmethod
+    def for_s3_key(cls, s3_key: str, user_id: str, file_id: str) -> Claim:
+        return cls(claim=cls.name_of_s3_key(s3_key), user_id=user_id, file_id=file_id)
 
     @classmethod
     def for_client_id(cls, user_id: str, client_id: str, file_id: str) -> Claim:
-        return cls(claim=f"client#{user_id}#{client_id}", user_id=user_id, file_id=file_id)
-
-    @classmethod
-    def on_client_id(cls, user_id: str, client_id: str) -> Claim | None:
-        return cls._find(f"client#{user_id}#{client_id}")
-
-    @classmethod
-    def release_client(cls, user_id: str, client_id: str, file_id: str) -> None:
-        """Give up the claim of an upload that is gone, so that the phone may begin anew, unless it has."""
-        try:
-            with storage_failures():
-                cls(f"client#{user_id}#{client_id}").delete(condition=cls.file_id == file_id)
-        except ConditionFailed:
-            return
+        return cls(claim=cls.name_of_client(user_id, client_id), user_id=user_id, file_id=file_id)
 
     @classmethod
     def on_email(cls, email: str) -> Claim | None:
@@ -92,7 +85,7 @@ class Claim(StoredModel):
 
     @classmethod
     def _on_mailbox(cls, email: str) -> Iterator[Claim]:
-        return filter(None, map(cls._find, cls._email_names(email)))
+        return filter(None, map(cls.named, cls._names_of_email(email)))
 
     @property
     def has_lapsed(self) -> bool:
@@ -102,21 +95,21 @@ class Claim(StoredModel):
 
     @classmethod
     def on_s3_key(cls, s3_key: str) -> Claim | None:
-        return cls._find(f"s3key#{s3_key}")
+        return cls.named(cls.name_of_s3_key(s3_key))
 
     @classmethod
-    def on_s3_keys(cls, s3_keys: set[str]) -> dict[str, Claim]:
+    def on_s3_keys(cls, s3_keys: Iterable[str]) -> dict[str, Claim]:
         """Return the claims on those of `s3_keys`, at most 100, that have one, strongly consistent."""
-        taken = cls.those_taken({f"s3key#{s3_key}" for s3_key in s3_keys})
-        return {name.removeprefix("s3key#"): claim for name, claim in taken.items()}
+        names = {cls.name_of_s3_key(s3_key): s3_key for s3_key in s3_keys}
+        return {names[name]: claim for name, claim in cls.those_taken(set(names)).items()}
+
+    @classmethod
+    def on_client_id(cls, user_id: str, client_id: str) -> Claim | None:
+        return cls.named(cls.name_of_client(user_id, client_id))
 
     @classmethod
     def named(cls, claim: str) -> Claim | None:
-        """Return the claim with this whole name."""
-        return cls._find(claim)
-
-    @classmethod
-    def _find(cls, claim: str) -> Claim | None:
+        """Return the claim with this whole name, strongly consistent."""
         with storage_failures():
             try:
                 return cls.get(claim, consistent_read=True)
@@ -129,10 +122,10 @@ class Claim(StoredModel):
         with storage_failures():
             return {found.claim: found for found in cls.batch_get(claims, consistent_read=True)}
 
-    @classmethod
-    def release_in(cls, transaction: Transaction, claim: str, user_id: str) -> None:
-        """Give up `claim` as part of `transaction`, which fails when it is somebody else's."""
-        transaction.delete(cls(claim), condition=cls.claim.does_not_exist() | (cls.user_id == user_id))
+    @staticmethod
+    def _names_of_email(email: str) -> list[str]:
+        """Return the names under which a mailbox may be claimed: earlier releases claimed each spelling."""
+        return [Claim.name_of_spelling(spelling) for spelling in spellings(email)]
 
     @classmethod
     def release_email_in(cls, transaction: Transaction, email: str, user_id: str) -> int:
@@ -141,20 +134,20 @@ class Claim(StoredModel):
         Of several spellings only the account's own go: an earlier release let each have an account.
         Returns how many claims these are.
         """
-        names = cls._email_names(email)
+        names = cls._names_of_email(email)
         if len(names) > 1:
             names = [name for name in names if cls._is_held(name, user_id)]
         for name in names:
-            cls.release_in(transaction, name, user_id)
+            cls(claim=name, user_id=user_id).release_in(transaction)
         return len(names)
 
     @classmethod
     def keep_email_in(cls, transaction: Transaction, email: str, user_id: str, until: datetime) -> None:
         """Keep a mailbox that its account leaves from others until then, as part of `transaction`."""
-        kept = cls(claim=cls.email_name(email), user_id=user_id, kept_until=until)
-        for name in cls._email_names(email):
+        kept = cls(claim=cls.name_of_email(email), user_id=user_id, kept_until=until)
+        for name in cls._names_of_email(email):
             if name != kept.claim and cls._is_held(name, user_id):
-                cls.release_in(transaction, name, user_id)
+                cls(claim=name, user_id=user_id).release_in(transaction)
         transaction.save(kept, condition=cls.claim.does_not_exist() | (cls.user_id == user_id))
 
     @classmethod
@@ -168,25 +161,26 @@ class Claim(StoredModel):
 
         Returns how many claims these are, as part of `transaction`.
         """
-        name = cls.email_name(email)
+        name = cls.name_of_email(email)
         if not cls._is_held(name, user_id):
             return 0
-        cls.release_in(transaction, name, user_id)
+        cls(claim=name, user_id=user_id).release_in(transaction)
         return 1
 
     @classmethod
     def _is_held(cls, name: str, user_id: str) -> bool:
-        claim = cls._find(name)
+        claim = cls.named(name)
         return claim is not None and claim.user_id == user_id
 
-    @classmethod
-    def release(cls, s3_key: str, file_id: str) -> None:
-        """Give up the claim on `s3_key` if it is the recording `file_id`'s."""
-        try:
-            with storage_failures():
-                cls(f"s3key#{s3_key}").delete(condition=cls.file_id == file_id)
-        except ConditionFailed:
-            return
+    def release_in(self, transaction: Transaction) -> None:
+        """Give up the claim as part of `transaction`, which fails when it is somebody else's."""
+        free_or_ours = Claim.claim.does_not_exist() | (Claim.user_id == self.user_id)
+        transaction.delete(self, condition=free_or_ours)
+
+    def release(self) -> None:
+        """Give up the claim if it is this recording's, so that the key or the phone's name is free again."""
+        with suppress(ConditionFailed), storage_failures():
+            self.delete(condition=Claim.file_id == self.file_id)
 
     def add_to(self, transaction: Transaction) -> None:
         """Take the claim as part of `transaction`, which fails when somebody has it or may have it back."""

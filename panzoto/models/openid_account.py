@@ -14,7 +14,7 @@ from panzoto.models.user import User
 
 def find(claim_name: str) -> User | None:
     """Return the account that owns the claim; two strongly consistent reads."""
-    claim = Claim.on_openid(claim_name)
+    claim = Claim.named(claim_name)
     return None if claim is None else User.find(claim.user_id)
 
 
