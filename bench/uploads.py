@@ -29,7 +29,7 @@ from panzoto import create_app
 from panzoto.config import Argon2Parameters, Settings
 from panzoto.crypto import segments
 from panzoto.models import User, connection
-from panzoto.recordings import ledger
+from panzoto.recordings import ledger, settling
 from tests.support import collection, uploading
 from tests.support.aws import start_moto
 from tests.support.aws_calls import KEY_PREFIX
@@ -320,7 +320,7 @@ def _settle(service: Service, user_id: str) -> None:
     user = User.find(user_id)
     if user is None:
         raise RuntimeError("the account was not written")
-    ledger.settle(user)
+    settling.settle(user)
 
 
 def _credentials(email: str) -> dict[str, str]:

@@ -210,7 +210,7 @@ class Writer:
     def let_count_again(self, user_ids: Iterable[str]) -> None:
         """Where the service has counted the recordings of an account, let it count the new ones too."""
         for user_id, item in self._fetch(User, list(user_ids)).items():
-            if "claims_complete" in item:
+            if "used_recordings" in item:
                 self._sender.patiently(partial(self._tables.count_again, user_id))
 
     def count(

@@ -53,7 +53,9 @@ class OpenIdAccounts:
         """
         subject = self._provider.verify(token)
         name = Claim.openid_name(subject.issuer, subject.name)
-        identity = Identity(self._account(name, subject, client), subject.issued_at, None, of_provider=True)
+        identity = Identity(
+            self._find_or_make(name, subject, client), subject.issued_at, None, of_provider=True
+        )
         try:
             self._sessions.check(identity)
         except TokenInvalid:
@@ -77,7 +79,7 @@ class OpenIdAccounts:
             fresh and user.value("openid_claim") == name and user.accepts_token_issued_at(subject.issued_at)
         )
 
-    def _account(self, name: str, subject: Subject, client: Client) -> str:
+    def _find_or_make(self, name: str, subject: Subject, client: Client) -> str:
         with self._guard:
             known = self._known.get(name)
         if known is not None and (not subject.tells_email or subject.email == known.email):

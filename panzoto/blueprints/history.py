@@ -11,7 +11,7 @@ from panzoto.blueprints.requests import ChangesQuery, PageQuery, TimelineQuery
 from panzoto.edge.guard import caller
 from panzoto.edge.http import services
 from panzoto.models import AudioFile, Change, Erasure
-from panzoto.recordings import ledger
+from panzoto.recordings.listing import take_up_and_list_changes
 from panzoto.recordings.timeline import sittings
 
 blueprint = Blueprint("history", __name__, description="Changes, sittings and erasures")
@@ -27,16 +27,11 @@ def changes(query: dict[str, Any]) -> dict[str, Any]:
     """List what changed since the last time, in order."""
     user_id, cursors = caller().user_id, services().cursors
     since = cursors.open(query["since"], user_id, "changes") or 0
-    if not since:
-        ledger.account_of(user_id)
-    found = Change.after(user_id, since, query["limit"] + 1)
-    shown = found[: query["limit"]]
-    rows = AudioFile.rows(change.file_id for change in shown)
-    reached = int(shown[-1].number) if shown else since
+    found = take_up_and_list_changes(user_id, since, query["limit"])
     return {
-        "changes": [_change(change, rows.get(change.file_id)) for change in shown],
-        "next": cursors.seal(user_id, "changes", reached),
-        "more": len(found) > len(shown),
+        "changes": [_change(change, found.rows.get(change.file_id)) for change in found.shown],
+        "next": cursors.seal(user_id, "changes", found.reached),
+        "more": found.more,
     }
 
 
@@ -51,7 +46,6 @@ def timeline(query: dict[str, Any]) -> dict[str, Any]:
     user_id, cursors = caller().user_id, services().cursors
     name = f"timeline {query['gap']}"
     start = cursors.open(query["cursor"], user_id, name)
-    ledger.account_of(user_id)
     found, position = sittings(user_id, query["gap"], query["limit"], start)
     return {
         "sittings": [sitting.to_public() for sitting in found],

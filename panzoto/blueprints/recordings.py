@@ -28,7 +28,7 @@ from panzoto.models import AudioFile, Event
 from panzoto.models.attributes import rfc3339
 from panzoto.object_keys import lies_in_folder_of_another
 from panzoto.playback.opening import Ticket
-from panzoto.recordings import ledger
+from panzoto.recordings import listing
 from panzoto.recordings.ownership import note_all_opened, require_proof
 
 blueprint = Blueprint("recordings", __name__, description="Recordings of the signed-in user")
@@ -67,8 +67,6 @@ def newest(query: dict[str, Any]) -> dict[str, Any]:
     user_id, order = caller().user_id, query["order"]
     between = (query["from_"], query["to"])
     name = f"audio-files {order} {between}"
-    if order == "recorded_at":
-        ledger.account_of(user_id)
     return _page(user_id, order, name, query, between)
 
 
@@ -258,7 +256,7 @@ def _page(
 ) -> dict[str, Any]:
     cursors = services().cursors
     start = cursors.open(query["cursor"], user_id, name)
-    found, position = AudioFile.page(user_id, order, query["limit"], start, between)
+    found, position = listing.page(user_id, order, query["limit"], start, between)
     return {
         "audio_files": [audio_file.to_public() for audio_file in found],
         "next_cursor": None if position is None else cursors.seal(user_id, name, position),

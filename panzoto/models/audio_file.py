@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action as Action  # noqa: PLC0414 - what plans of an edit are made of
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 
 from panzoto import object_keys
@@ -28,6 +29,8 @@ ERASING = "erasing"
 # The status of rows that were recorded by the old call and never looked at has no value.
 UNKNOWN = "unknown"
 BATCH = 100
+# Rows that are read at once in search of those without a number.
+READ_AT_ONCE = 1000
 LONGEST_ID = 64
 
 
@@ -166,6 +169,14 @@ class AudioFile(StoredModel):
         return found if found and found.is_there_for(user_id) else None
 
     @classmethod
+    def require(cls, file_id: str, user_id: str) -> AudioFile:
+        """Do as `owned` does. Raises `AudioFileNotFound`, for somebody else's as well."""
+        found = cls.owned(file_id, user_id)
+        if found is None:
+            raise AudioFileNotFound()
+        return found
+
+    @classmethod
     def all_owned(cls, file_ids: list[str], user_id: str) -> list[AudioFile]:
         """Return the recordings in that order. Raises `AudioFileNotFound`, which names the one missing."""
         found = cls.rows(file_id for file_id in file_ids if 0 < len(file_id) <= LONGEST_ID)
@@ -206,6 +217,9 @@ class AudioFile(StoredModel):
         """Return the rows of `file_ids` that are there, strongly consistent."""
         wanted = list(dict.fromkeys(file_ids))
         found: dict[str, AudioFile] = {}
+        if len(wanted) == 1:
+            row = cls.row(wanted[0])
+            return {} if row is None else {row.file_id: row}
         with storage_failures():
             for start in range(0, len(wanted), BATCH):
                 batch = cls.batch_get(wanted[start : start + BATCH], consistent_read=True)
@@ -213,24 +227,63 @@ class AudioFile(StoredModel):
         return found
 
     @classmethod
-    def owned_by_s3_key(cls, s3_key: str, user_id: str) -> AudioFile | None:
+    def find_and_claim_s3_key(cls, s3_key: str, user_id: str) -> AudioFile | None:
         """Return `user_id`'s recording under `s3_key`: two reads, however many recordings there are.
 
-        A row of the earlier service has no claim yet: it is looked for among its
-        owner's recordings, a page at a time, and the claim is written then.
+        A row of the earlier service may have no claim: `s3-key-index` tells which one names the key, and the
+        claim is written then.
         """
         claim = Claim.on_s3_key(s3_key)
         if claim is not None and claim.user_id == user_id and claim.file_id is not None:
             return cls.owned(claim.file_id, user_id)
-        return cls.of_the_earlier_service(s3_key, user_id)
-
-    @classmethod
-    def of_the_earlier_service(cls, s3_key: str, user_id: str) -> AudioFile | None:
-        """Look for a row without a claim among its owner's, and write the claim."""
-        found = next((row for row in cls.oldest_first(user_id) if row.s3_key == s3_key), None)
-        if found is not None:
+        found = cls._of_the_earlier_service(s3_key, user_id)
+        if found is not None and claim is None:
             found.claim().take_if_free()
         return found
+
+    @classmethod
+    def _of_the_earlier_service(cls, s3_key: str, user_id: str) -> AudioFile | None:
+        """Return the oldest listed row of `user_id` that names `s3_key`, claimed or not.
+
+        Tables without `s3-key-index` are looked through, all that the user has.
+        """
+        try:
+            named = [row.file_id for row in cls._all_named(s3_key) if row.user_id == user_id]
+        except IndexMissing:
+            return next((row for row in cls.oldest_first(user_id) if row.s3_key == s3_key), None)
+        rows = [row for row in cls.rows(named).values() if row.s3_key == s3_key and row.is_listed]
+        return min(rows, key=lambda row: (row.uploaded_at, row.file_id), default=None)
+
+    @classmethod
+    def unnumbered(cls, user_id: str, limit: int, since: datetime | None) -> list[AudioFile]:
+        """Return up to `limit` listed rows without a number, the oldest first, of uploads from `since` on.
+
+        The earlier service wrote them. The index may still tell of one that has a number by now.
+        """
+        with storage_failures():
+            return list(
+                cls.user_files_index.query(
+                    user_id,
+                    _between(cls.uploaded_at, since, None),
+                    filter_condition=cls.change_number.does_not_exist(),
+                    limit=limit,
+                    page_size=READ_AT_ONCE,
+                )
+            )
+
+    @classmethod
+    def newest_first(
+        cls, user_id: str, order: str, page_size: int, between: tuple[datetime | None, datetime | None]
+    ) -> Iterator[AudioFile]:
+        """Yield what `page` would return, newest first by `order`, reading the index a page at a time."""
+        index, name = cls._index_of(order)
+        with storage_failures():
+            yield from index.query(
+                user_id,
+                _between(cls.get_attributes()[name], *between),
+                page_size=page_size,
+                scan_index_forward=False,
+            )
 
     @classmethod
     def is_named_by_another(cls, s3_key: str, user_id: str) -> bool:
@@ -298,11 +351,7 @@ class AudioFile(StoredModel):
         `uploaded_at`, `recorded_at` or `deleted_at` (the trash); `between` the
         first and last moment of that field, each inclusive or None.
         """
-        index, name = {
-            "uploaded_at": (cls.user_files_index, "uploaded_at"),
-            "recorded_at": (cls.user_recorded_index, "listed_at"),
-            "deleted_at": (cls.user_trash_index, "deleted_at"),
-        }[order]
+        index, name = cls._index_of(order)
         with storage_failures():
             found = list(
                 index.query(
@@ -316,6 +365,14 @@ class AudioFile(StoredModel):
         if len(found) <= limit:
             return found, None
         return found[:limit], found[limit - 1].position(name)
+
+    @classmethod
+    def _index_of(cls, order: str) -> tuple[Any, str]:
+        return {
+            "uploaded_at": (cls.user_files_index, "uploaded_at"),
+            "recorded_at": (cls.user_recorded_index, "listed_at"),
+            "deleted_at": (cls.user_trash_index, "deleted_at"),
+        }[order]
 
     def position(self, name: str) -> dict[str, dict[str, str]]:
         """Return where a list in the order of the attribute `name` goes on after this recording."""
@@ -342,6 +399,32 @@ class AudioFile(StoredModel):
     def size_in_bytes(self) -> int:
         """The size as far as it is known; rows of the earlier service may have none."""
         return int(self.value("file_size") or 0)
+
+    @property
+    def listed_by(self) -> datetime:
+        """Where the recording stands in the order of `recorded_at`; without a place there, by its upload."""
+        moment: datetime = self.value("listed_at") or self.uploaded_at
+        return moment
+
+    def save_new_in(self, transaction: Transaction) -> None:
+        """Write the row as part of `transaction`, which fails when there is one."""
+        transaction.save(self, condition=AudioFile.file_id.does_not_exist())
+
+    def change_in(self, transaction: Transaction, number: int, actions: Sequence[Action]) -> None:
+        """Apply `actions` as the change `number`, as part of `transaction`; see `remove_in`."""
+        numbering = AudioFile.change_number.set(number)
+        transaction.update(self, actions=[*actions, numbering], condition=self._unchanged())
+
+    def remove_in(self, transaction: Transaction) -> None:
+        """Remove the row as part of `transaction`, which fails when it was changed since it was read."""
+        transaction.delete(self, condition=self._unchanged())
+
+    def _unchanged(self) -> Condition:
+        number = self.value("change_number")
+        is_numbered_so = AudioFile.change_number == number
+        same = AudioFile.change_number.does_not_exist() if number is None else is_numbered_so
+        condition: Condition = same & AudioFile.file_id.exists()
+        return condition
 
     def claim(self) -> Claim:
         """Return the claim of this recording on its key."""

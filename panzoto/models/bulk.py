@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import secrets
 import threading
 import time
@@ -36,7 +35,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from panzoto.errors import PanzotoError, Unavailable
-from panzoto.models import wire
+from panzoto.models import pauses, wire
 from panzoto.models.attributes import EPOCH, PER_SECOND, EpochAttribute, StoredModel, rfc3339
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.change import Change
@@ -418,8 +417,9 @@ class BulkTables:
         request = {
             "TableName": User.Meta.table_name,
             "Key": {"user_id": {"S": user_id}},
-            "UpdateExpression": "REMOVE claims_complete",
-            "ConditionExpression": "attribute_exists(claims_complete)",
+            # Without counters the service counts what has a number already before it goes on.
+            "UpdateExpression": "REMOVE claims_complete, settled_to, used_recordings, used_bytes",
+            "ConditionExpression": "attribute_exists(used_recordings)",
         }
         try:
             self._call(lambda: self._client.update_item(**request))
@@ -531,8 +531,7 @@ TABLE_NOT_FOUND = "ResourceNotFoundException"
 
 def pause(attempt: int) -> float:
     """Return how long to wait before attempt `attempt` + 1: up to twice as long each time, at random."""
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(attempt, 16))
-    return random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
+    return pauses.seconds(attempt, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
 
 
 def _translated(error: ClientError) -> Exception:

@@ -24,6 +24,8 @@ class Change(StoredModel):
     user_id = UnicodeAttribute(hash_key=True)
     number = NumberAttribute(range_key=True)
     file_id = UnicodeAttribute()
+    # Which transaction wrote it: two that plan on the same state take the same number.
+    mark = UnicodeAttribute(null=True)
 
     def add_to(self, transaction: Transaction, before: int | None) -> None:
         """Write the entry and remove the recording's entry before it, as part of `transaction`."""
@@ -38,13 +40,14 @@ class Change(StoredModel):
             return list(cls.query(user_id, cls.number > number, limit=limit, consistent_read=True))
 
     @classmethod
-    def file_at(cls, user_id: str, number: int) -> str | None:
-        """Return whose change has that number."""
+    def is_marked(cls, user_id: str, number: int, mark: str) -> bool:
+        """Whether the entry of that number is of the transaction that has this mark."""
         with storage_failures():
             try:
-                return cls.get(user_id, number, consistent_read=True).file_id
+                entry = cls.get(user_id, number, consistent_read=True)
             except cls.DoesNotExist:
-                return None
+                return False
+        return entry.mark == mark
 
     @classmethod
     def remove_all(cls, user_id: str) -> None:

@@ -11,8 +11,6 @@
 from __future__ import annotations
 
 import itertools
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +20,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.update import Action
 
 from panzoto.errors import Unavailable
+from panzoto.models import pauses
 from panzoto.models.attributes import EpochAttribute, StoredModel, now
 from panzoto.models.connection import BaseMeta, ConditionFailed, storage_failures
 
@@ -145,7 +144,7 @@ class SweepMemory(StoredModel):
                 except Unavailable:
                     if attempt == ATTEMPTS - 1:
                         raise
-                    time.sleep(random.uniform(0.05, 0.1) * 2 ** min(attempt, 5))  # noqa: S311
+                    pauses.wait(attempt, first=0.1, longest=3.2)
 
     @classmethod
     def take(cls, mark: str) -> bool:

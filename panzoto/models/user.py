@@ -85,13 +85,15 @@ class User(StoredModel):
     # Tokens that name no session and were issued before this second are dead.
     token_epoch = NumberAttribute(null=True)
     spared_issued_at = NumberAttribute(null=True)
-    # How many recordings and bytes there are; kept from the moment at which all claims are complete.
+    # How many recordings and bytes there are among those that have a number.
     used_recordings = NumberAttribute(null=True)
     used_bytes = NumberAttribute(null=True)
     # What was announced and given up while an address for it is good, see `reserving`.
     reservations = JSONAttribute(null=True)
     # The number of the latest change among the recordings.
     change_number = NumberAttribute(null=True)
+    # Of an account that is being taken up: no recording that is listed before it is without a number.
+    settled_to = EpochAttribute(null=True)
     email_verified = BooleanAttribute(null=True)
     # Where the account moves when a code comes back, and the addresses it had of late; see `address`.
     pending_email = UnicodeAttribute(null=True)
@@ -359,27 +361,44 @@ class User(StoredModel):
         """The number of the next change of this account's recordings."""
         return int(self.attribute_values.get("change_number") or 0) + 1
 
-    def add_change_to(
-        self, transaction: Transaction, recordings: int, size: int, reserved_until: datetime | None = None
+    def add_changes_to(
+        self,
+        transaction: Transaction,
+        count: int,
+        recordings: int,
+        size: int,
+        *,
+        reserved: Sequence[tuple[datetime, int, int]] = (),
+        settled_to: datetime | None = None,
     ) -> None:
-        """Take the next change number and count `recordings` and `size` bytes more, as part of `transaction`.
+        """Take `count` change numbers and count `recordings` and `size` bytes more, as part of `transaction`.
 
-        With `reserved_until`, what is given up goes on counting against the quota until then. It fails when
-        another change was faster and for an account that is being deleted.
+        What is `reserved`, until when and how much, goes on counting against the quota. Up to
+        `settled_to` no recording is without a number. It fails when another change was faster, and for an
+        account that is being deleted.
         """
         actions: list[Action] = [
-            User.change_number.add(1),
+            User.change_number.add(count),
             User.used_recordings.add(recordings),
             User.used_bytes.add(size),
         ]
-        if reserved_until is not None:
-            reservations = reserving(self._reservations(), reserved_until, -recordings, -size)
-            actions.append(User.reservations.set(reservations))
+        if reserved:
+            held = self._reservations()
+            for one in reserved:
+                held = reserving(held, *one)
+            actions.append(User.reservations.set(held))
+        if settled_to is not None:
+            actions.append(User.settled_to.set(settled_to))
         transaction.update(
-            User(self.user_id),
-            actions=actions,
-            condition=self._at_this_change() & User.claims_complete.exists(),
+            User(self.user_id), actions=actions, condition=self._at_this_change() & self._counted_as_read()
         )
+
+    def _counted_as_read(self) -> Condition:
+        """The condition that there still are counters, or still none: a move may take them away."""
+        counters = User.used_recordings
+        uncounted = self.value("used_recordings") is None
+        condition: Condition = counters.does_not_exist() if uncounted else counters.exists()
+        return condition
 
     def _reservations(self) -> list[Reservation]:
         """Return those that have not ended: (end in epoch seconds, recordings, bytes)."""
@@ -393,31 +412,19 @@ class User(StoredModel):
         held = self._reservations()
         return recordings + sum(one[1] for one in held), size + sum(one[2] for one in held)
 
-    def add_numbers_to(self, transaction: Transaction, count: int) -> None:
-        """Take `count` change numbers at once for rows that had none, as part of `transaction`."""
-        transaction.update(
-            User(self.user_id), actions=[User.change_number.add(count)], condition=self._at_this_change()
-        )
-
     def _at_this_change(self) -> Condition:
         number = self.attribute_values.get("change_number")
         same = User.change_number.does_not_exist() if number is None else User.change_number == number
         condition: Condition = same & User.user_id.exists() & User.deletion_started_at.does_not_exist()
         return condition
 
-    @classmethod
-    def add_presence_check_to(cls, transaction: Transaction, user_id: str) -> None:
-        """Let `transaction` fail for an account that is gone or being deleted."""
-        present = cls.user_id.exists() & cls.deletion_started_at.does_not_exist()
-        transaction.condition_check(cls, user_id, condition=present)
-
     @property
     def is_counted(self) -> bool:
-        """Whether every recording has its claim and the usage counters are right."""
+        """Whether every recording has its claim and its number and is counted."""
         return bool(self.attribute_values.get("claims_complete"))
 
     def counted_usage(self) -> tuple[int, int]:
-        """Return how many recordings and bytes are counted, see `is_counted`."""
+        """Return how many recordings and bytes are counted: those that have a number, see `is_counted`."""
         values = self.attribute_values
         return int(values.get("used_recordings") or 0), int(values.get("used_bytes") or 0)
 
@@ -661,19 +668,18 @@ class User(StoredModel):
             return False
         return True
 
-    def mark_counted(self, recordings: int, size: int) -> None:
-        """Remember that every recording has its claim and is counted: so many, so many bytes."""
+    def mark_settled(self) -> None:
+        """Remember that every recording has its claim and its number and is counted."""
+        actions: list[Action] = [
+            User.claims_complete.set(True),
+            User.settled_to.remove(),
+            User.used_recordings.add(0),
+            User.used_bytes.add(0),
+        ]
         try:
-            self.change(
-                [
-                    User.claims_complete.set(True),
-                    User.used_recordings.set(recordings),
-                    User.used_bytes.set(size),
-                ],
-                User.claims_complete.does_not_exist(),
-            )
+            self.change(actions, self._counted_as_read() & User.deletion_started_at.does_not_exist())
         except ConditionFailed:
-            # Somebody else was first, and has counted since.
+            # A move has changed recordings meanwhile, or the account is being deleted.
             self.reload()
 
 

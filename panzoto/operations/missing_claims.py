@@ -17,7 +17,7 @@ from panzoto.models.audio_file import AudioFile
 from panzoto.models.claim import Claim
 from panzoto.models.connection import storage_failures
 from panzoto.models.user import User
-from panzoto.recordings.ledger import settle
+from panzoto.recordings.settling import settle
 
 PAGE = 100
 

@@ -19,10 +19,12 @@ part("form").addEventListener("submit", async (event) => {
     say("Your account has its former address again, and every device is signed out. Now ask for a new password in your app.");
     return;
   }
-  say(reason(answer));
   if (answer.body.code === "invalid_code") {
+    say("This link has expired or was used before, or your account was taken back to an earlier address.");
     askForCode();
+    return;
   }
+  say(reason(answer));
 });
 
 if (!code) {

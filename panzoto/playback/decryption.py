@@ -32,7 +32,7 @@ class Opening:
         theirs, and gets a recording.  Whatever else comes of that is `AudioFileNotFound`, so that nobody
         learns what lies under a key of others.
         """
-        row = AudioFile.owned_by_s3_key(s3_key, user_id)
+        row = AudioFile.find_and_claim_s3_key(s3_key, user_id)
         if row is not None:
             return self._noted(row, keys)
         if lies_in_folder_of_another(s3_key, user_id) or not held_by_another(s3_key, user_id):

@@ -23,7 +23,8 @@ from panzoto.errors import AudioFileNotFound, Conflict, DecryptionFailed
 from panzoto.models import AudioFile, Claim, User
 from panzoto.playback.opening import OpenedRecording, Playback
 from panzoto.recordings.earlier_keys import EarlierKeys
-from panzoto.recordings.ledger import Edit, edit
+from panzoto.recordings.edits import Edit
+from panzoto.recordings.ledger import edit
 from panzoto.recordings.ownership import erasable_keys, note_opened
 from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage

@@ -15,15 +15,14 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from pynamodb.expressions.update import Action
-
 from panzoto.crypto.header import V2
 from panzoto.errors import KeyTaken, NotOpenedYet
-from panzoto.models.audio_file import AudioFile
+from panzoto.models.audio_file import Action, AudioFile
 from panzoto.models.claim import Claim
 from panzoto.models.connection import IndexMissing, Transaction
 from panzoto.object_keys import lies_in_folder_of
-from panzoto.recordings.ledger import Edit, add, edit, edit_all
+from panzoto.recordings.edits import Edit
+from panzoto.recordings.ledger import add, edit, edit_all
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +106,7 @@ def note_all_opened(rows: Sequence[AudioFile], names: Sequence[str]) -> list[Aud
     formats = {row.file_id: name for row, name in zip(rows, names, strict=True) if _says_more(row, name)}
     if not formats:
         return list(rows)
-    noted = edit_all(rows[0].user_id, list(formats), lambda current: _noted(current, formats))
+    noted = edit_all(rows[0].user_id, list(formats), lambda current, _: _noted(current, formats))
     return [noted.get(row.file_id, row) for row in rows]
 
 

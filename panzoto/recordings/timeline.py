@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from panzoto.models import AudioFile
 from panzoto.models.attributes import rfc3339
+from panzoto.recordings.ledger import present
+from panzoto.recordings.listing import Placed, newest_recorded_first
 
 PAGE = 200
 NO_TIME = timedelta()
@@ -31,9 +32,10 @@ class Clip:
     position: Any
 
     @classmethod
-    def of(cls, row: AudioFile) -> Clip:
+    def of(cls, placed: Placed) -> Clip:
+        row, position = placed
         lasting = timedelta(milliseconds=int(row.value("duration_ms") or 0))
-        return cls(row.file_id, row.listed_at, row.listed_at + lasting, row.position("listed_at"))
+        return cls(row.file_id, row.listed_by, row.listed_by + lasting, position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,10 @@ class Sitting:
 def sittings(user_id: str, gap_seconds: int, limit: int, start: Any) -> tuple[list[Sitting], Any]:
     """Return up to `limit` sittings, newest first, and where the timeline goes on or None.
 
-    They are whole unless one has more than `MOST_CLIPS`.
+    They are whole unless one has more than `MOST_CLIPS`. Raises `TokenInvalid`.
     """
-    coming = Coming(_newest_first(user_id, start), timedelta(seconds=gap_seconds))
+    newest_first = newest_recorded_first(present(user_id), start, PAGE)
+    coming = Coming(map(Clip.of, newest_first), timedelta(seconds=gap_seconds))
     found: list[Sitting] = []
     shown = 0
     while len(found) < limit and (clips := coming.sitting(MOST_CLIPS)):
@@ -106,11 +109,3 @@ class Coming:
     def _see(self, count: int) -> bool:
         self._seen.extend(itertools.islice(self._clips, max(0, count - len(self._seen))))
         return len(self._seen) >= count
-
-
-def _newest_first(user_id: str, start: Any) -> Iterator[Clip]:
-    while True:
-        page, start = AudioFile.page(user_id, "recorded_at", PAGE, start, (None, None))
-        yield from map(Clip.of, page)
-        if start is None:
-            return

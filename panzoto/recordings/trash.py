@@ -11,7 +11,8 @@ from panzoto.models import AudioFile, Erasure, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING
 from panzoto.recordings.earlier_keys import EarlierKeys
-from panzoto.recordings.ledger import Edit, Quota, edit
+from panzoto.recordings.edits import Edit
+from panzoto.recordings.ledger import Quota, edit
 from panzoto.recordings.ownership import erasable_keys
 from panzoto.removal import Removal
 

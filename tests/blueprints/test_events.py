@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from panzoto.crypto.sealed import Sealer
+from panzoto.models import open_deletion
 from tests.conftest import UNLIMITED
 from tests.support import mails
 from tests.support.fault_proxy import Action, Answer, Fault, FaultProxy, Request
@@ -336,6 +337,15 @@ class TestWhatIsWritten:
 WRITES = ("PutItem", "UpdateItem", "DeleteItem")
 
 
+def touched_by(operation: str, body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What a call reads or writes, with the verb for each."""
+    if "TransactItems" in body:
+        return [next(iter(item.items())) for item in body["TransactItems"]]
+    if "RequestItems" in body:
+        return [(operation, {"TableName": table}) for table in body["RequestItems"]]
+    return [(operation, body)]
+
+
 @dataclass
 class Spy:
     """Every call to DynamoDB with the tables it reads or writes, as one saw it who stands in between."""
@@ -346,8 +356,10 @@ class Spy:
     def see(self, request: Request) -> bool:
         if request.operation is not None:
             body = request.json()
-            items = body.get("TransactItems")
-            touched = [next(iter(item.items())) for item in items] if items else [(request.operation, body)]
+            if body.get("Key") == {"claim": {"S": open_deletion.NAME}}:
+                # A worker looks by itself, now and then, whether deletions were interrupted.
+                return False
+            touched = touched_by(request.operation, body)
             self.calls.append((request.operation, [f"{verb} {what['TableName']}" for verb, what in touched]))
             self.events += [
                 what["Item"]["type"]["S"]
@@ -394,8 +406,9 @@ COSTS = {
     "login, held back": (3, 0),
     "list, first in 20 s": (2, 0),
     "list": (1, 0),
-    "create, the account's first": (8, 0),
+    "create, the account's first": (5, 0),
     "create": (3, 0),
+    "change": (5, 0),
     "create again": (7, 0),
     "decrypt, first time": (11, 1),
     "decrypt": (6, 1),
@@ -444,6 +457,9 @@ def test_what_each_call_costs(service: Service, watched: Service, spy: Spy) -> N
     paid("create")
     assert watched.call("POST", "/api/audio-file", token, json={"s3_key": s3_key}).status_code == 201
     paid("create again")
+    answer = watched.call("PATCH", f"/api/audio-file/{file_id}", token, json={"duration_ms": 5})
+    assert answer.status_code == 200
+    paid("change")
     assert decrypt(watched, token, file_id, PASSWORD).status_code == 200
     paid("decrypt, first time")
     opened = decrypt(watched, token, file_id, PASSWORD)

@@ -139,6 +139,10 @@ class TestCalls:
             plain.close()
             raise
 
+    def test_the_pages_of_letters_are_there(self, edge: Nginx) -> None:
+        for path in ("/verify", "/reset", "/undo", "/letters/undo.js", "/letters/letters.css"):
+            assert edge.call("GET", path).status_code == 200, path
+
     def test_metrics_and_whatever_is_no_call_are_not_there(self, edge: Nginx) -> None:
         for path in ("/metrics", "/", "/.env", "/-/503"):
             is_error(edge.call("GET", path), 404, "not_found")

@@ -1,0 +1,127 @@
+"""Lists of an account's recordings, those of the earlier service among them before they are taken up.
+
+A recording of the earlier service has no place in the order of `recorded_at`
+yet.  While an account has such, its recordings are read in both orders at once
+and put together here, so a list waits for no more of them than it shows.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from panzoto.models.audio_file import AudioFile
+from panzoto.models.change import Change
+from panzoto.models.user import User
+from panzoto.recordings import settling
+from panzoto.recordings.ledger import present
+
+Between = tuple[datetime | None, datetime | None]
+# A recording, and where a list goes on behind it.
+Placed = tuple[AudioFile, Any]
+
+ALL: Between = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed, in order, with the rows as they are now; `reached` is the number of the last one."""
+
+    shown: list[Change]
+    rows: dict[str, AudioFile]
+    reached: int
+    more: bool
+
+
+def take_up_and_list_changes(user_id: str, since: int, limit: int) -> Changes:
+    """Return up to `limit` changes beyond the number `since`; 0 for all.
+
+    Of an account of the earlier service some recordings are taken up when
+    nothing else is left to tell, and there is more as long as there are others.
+    Raises `TokenInvalid`.
+    """
+    user = present(user_id)
+    found = Change.after(user_id, since, limit + 1)
+    settled = user.is_counted
+    if not settled and len(found) < limit:
+        settled = settling.take_up(user)
+        found = Change.after(user_id, since, limit + 1)
+    shown = found[:limit]
+    rows = AudioFile.rows(change.file_id for change in shown)
+    reached = int(shown[-1].number) if shown else since
+    return Changes(shown, rows, reached, more=not settled or len(found) > len(shown))
+
+
+def page(
+    user_id: str, order: str, limit: int, start: Any, between: Between = ALL
+) -> tuple[list[AudioFile], Any]:
+    """Return up to `limit` recordings, newest first by `order`, and where the list goes on or None.
+
+    Orders and `between` are those of `AudioFile.page`. Raises `TokenInvalid`.
+    """
+    if order != "recorded_at":
+        return AudioFile.page(user_id, order, limit, start, between)
+    user = present(user_id)
+    if user.is_counted and not _is_in_both_orders(start):
+        return AudioFile.page(user_id, order, limit, start, between)
+    found = list(islice(_in_both_orders(user_id, start, between, limit + 1), limit + 1))
+    shown = [row for row, _ in found[:limit]]
+    return shown, found[limit - 1][1] if len(found) > limit else None
+
+
+def newest_recorded_first(user: User, start: Any, page_size: int) -> Iterator[Placed]:
+    """Yield the recordings of an account by `recorded_at`, each with where a list goes on behind it."""
+    if not user.is_counted or _is_in_both_orders(start):
+        yield from _in_both_orders(user.user_id, start, ALL, page_size)
+        return
+    while True:
+        rows, start = AudioFile.page(user.user_id, "recorded_at", page_size, start, ALL)
+        yield from ((row, row.position("listed_at")) for row in rows)
+        if start is None:
+            return
+
+
+def _is_in_both_orders(start: Any) -> bool:
+    return start is not None and "until" in start
+
+
+def _in_both_orders(user_id: str, start: Any, between: Between, page_size: int) -> Iterator[Placed]:
+    """Yield what `recorded_at` orders and what it does not order yet, as one list.
+
+    A place in it is a moment and what was told of that moment, since a
+    recording may come into the other order between two pages.
+    """
+    first, last = between
+    moment, told = _reached(start)
+    if moment is not None:
+        last = moment if last is None else min(last, moment)
+    if first is not None and last is not None and first > last:
+        return
+    for row in _merged(user_id, page_size, (first, last)):
+        if row.listed_by != moment:
+            moment, told = row.listed_by, []
+        if row.file_id not in told:
+            told = [*told, row.file_id]
+            yield row, {"until": AudioFile.listed_at.serialize(row.listed_by), "told": told}
+
+
+def _merged(user_id: str, page_size: int, between: Between) -> Iterator[AudioFile]:
+    """Yield the rows of both orders, newest first; one that has just come into the second may come twice."""
+    placed = AudioFile.newest_first(user_id, "recorded_at", page_size, between)
+    uploaded = AudioFile.newest_first(user_id, "uploaded_at", page_size, between)
+    # One that was just given the place of its upload may not be seen there yet.
+    as_uploaded = (row for row in uploaded if row.listed_by == row.uploaded_at)
+    return heapq.merge(placed, as_uploaded, key=lambda row: row.listed_by, reverse=True)
+
+
+def _reached(start: Any) -> tuple[datetime | None, list[str]]:
+    """Return up to when a list was told, and which recordings of that moment were."""
+    if start is None:
+        return None, []
+    if _is_in_both_orders(start):
+        return AudioFile.listed_at.deserialize(start["until"]), start["told"]
+    return AudioFile.listed_at.deserialize(start["listed_at"]["N"]), [start["file_id"]["S"]]
