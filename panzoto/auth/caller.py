@@ -21,3 +21,16 @@ class Identity:
     issued_at: int
     session_id: str | None
     of_provider: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for something, and from where; what a verb needs to write down that it was done."""
+
+    identity: Identity
+    client: Client
+
+    @property
+    def user_id(self) -> str:
+        """The account that asks."""
+        return self.identity.user_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import g, request
 
 from panzoto.auth import openid
-from panzoto.auth.caller import Identity
+from panzoto.auth.caller import Caller, Identity
 from panzoto.auth.tokens import algorithm_of
 from panzoto.edge.http import client, services
 from panzoto.errors import TokenInvalid, TokenMissing
@@ -31,6 +31,11 @@ def caller() -> Identity:
     """Return whom the guard let in."""
     identity: Identity = g.identity
     return identity
+
+
+def asking() -> Caller:
+    """Return whom the guard let in, and from where they call."""
+    return Caller(caller(), client())
 
 
 def _identify(token: str) -> Identity:

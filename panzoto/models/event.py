@@ -8,6 +8,7 @@ from typing import Any
 
 from pynamodb.attributes import JSONAttribute, TTLAttribute, UnicodeAttribute
 
+from panzoto.auth.caller import Caller
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
 
@@ -47,6 +48,12 @@ class Event(StoredModel):
             detail=detail or None,
             expires_at=at + KEPT,
         )
+
+    @classmethod
+    def by(cls, caller: Caller, type_: str, **detail: Any) -> Event:
+        """Return a new event of what `caller` has just done, not yet written."""
+        identity = caller.identity
+        return cls.of(identity.user_id, type_, identity.session_id, caller.client.address, **detail)
 
     def write(self) -> None:
         """Append the event; one write."""
