@@ -109,7 +109,7 @@ class Accounts:
             return self._sign_in(email, password, client, subject)
 
     def _sign_in(self, email: str, password: str, client: Client, subject: str) -> tuple[User, Grant]:
-        found = User.find_by_email(email)
+        found = User.find_and_claim_email(email)
         try:
             user = self._proven(found, password)
         except InvalidPassword as error:
@@ -279,7 +279,7 @@ class Accounts:
         key = _parsed(recovery_key)
         subject = account_subject(email)
         with self._throttle.attempt(subject):
-            user, vault_key = self._recovered(User.find_by_email(email), key, client)
+            user, vault_key = self._recovered(User.find_and_claim_email(email), key, client)
             self._refuse_locked(user, client, subject)
             new = self._new_password(user, Keys(vault_key, ()), new_password, {})
             user.replace_password(new)

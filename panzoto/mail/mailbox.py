@@ -82,7 +82,7 @@ class Mailbox:
         return self._codes.user_to_reset(code)
 
     def _reset_letter(self, email: str) -> Letter | None:
-        user = User.look_up(email)
+        user = User.find_by_email(email)
         if user is None or user.being_deleted or user.is_locked or not user.has_password:
             return None
         return self._letters.reset(email, self._codes.for_reset(user), user.recovery_wrap() is not None)
