@@ -33,7 +33,7 @@ def caller() -> Identity:
     return identity
 
 
-def calling() -> Caller:
+def asking() -> Caller:
     """Return whom the guard let in, and from where they call."""
     return Caller(caller(), client())
 
