@@ -58,7 +58,6 @@ class Services:
     removal: Removal
     playback: Playback
     opening: Opening
-    sittings: Sittings
     upgrade: Upgrade
     presigner: Presigner
     uploads: Uploads
@@ -114,8 +113,7 @@ class Services:
             storage=storage,
             removal=removal,
             playback=playback,
-            opening=Opening(playback),
-            sittings=Sittings(storage, playback),
+            opening=Opening(playback, Sittings(storage, playback)),
             upgrade=Upgrade(storage, playback, removal, earlier_keys),
             presigner=presigner,
             uploads=uploads,

@@ -111,7 +111,7 @@ def prove(services: Services, email: str, password: str, service_url: str | None
 
 
 def _hear(services: Services, email: str, password: str) -> Heard | None:
-    user = User.look_up(email)
+    user = User.find_by_email(email)
     if user is None:
         raise _Failed("there is no such account")
     try:

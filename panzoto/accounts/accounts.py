@@ -82,7 +82,7 @@ class Accounts:
             return self._sign_in(email, password, client, subject)
 
     def _sign_in(self, email: str, password: str, client: Client, subject: str) -> tuple[User, Grant]:
-        found = User.find_by_email(email)
+        found = User.find_and_claim_email(email)
         try:
             user = self._vaults.proven(found, password)
         except InvalidPassword as error:

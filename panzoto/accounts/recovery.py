@@ -56,7 +56,7 @@ class Recovery:
         key = parsed(recovery_key)
         subject = account_subject(email)
         with self._throttle.attempt(subject):
-            user, vault_key = self._proofs.by_recovery_key(User.find_by_email(email), key, client)
+            user, vault_key = self._proofs.by_recovery_key(User.find_and_claim_email(email), key, client)
             self._proofs.refuse_locked(user, client, subject)
             new = self._rewrapped(user, vault_key, new_password, None)
             user.replace_password(new)

@@ -22,14 +22,14 @@ from panzoto.blueprints.requests import (
 )
 from panzoto.crypto.keys import Keys
 from panzoto.edge.guard import asking, caller
-from panzoto.edge.http import client, client_host, public_root, services
-from panzoto.errors import AudioFileNotFound, ForbiddenKey
-from panzoto.models import AudioFile, Event
+from panzoto.edge.http import client_host, public_root, services
+from panzoto.errors import ForbiddenKey
+from panzoto.models import AudioFile
 from panzoto.models.attributes import rfc3339
 from panzoto.object_keys import lies_in_folder_of_another
 from panzoto.playback.opening import Ticket
 from panzoto.recordings import listing
-from panzoto.recordings.ownership import note_all_opened, require_proof
+from panzoto.recordings.ownership import require_proof
 
 blueprint = Blueprint("recordings", __name__, description="Recordings of the signed-in user")
 
@@ -99,7 +99,7 @@ def show(file_id: str) -> dict[str, Any]:
 @blueprint.answers(200, AudioFileAnswer, "The recording as it is now", errors.AudioFileNotFound)
 def change(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
     """Change what is known of a recording."""
-    edited = services().trash.describe(owned(file_id), wanted)
+    edited = services().trash.describe(file_id, caller().user_id, wanted)
     return {"audio_file": edited.to_public()}
 
 
@@ -112,13 +112,9 @@ def change(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
 @blueprint.alt_response(204, description="The recording is erased for good", success=True)
 def delete(query: dict[str, Any], file_id: str) -> Any:
     """Put a recording into the trash, or erase it for good."""
-    audio_file = owned(file_id)
     if not query["permanent"]:
-        binned = services().trash.bin(audio_file)
-        _note("recording_deleted", file_id=file_id, permanent=False)
-        return {"audio_file": binned.to_public()}
-    services().trash.erase(audio_file)
-    _note("recording_deleted", file_id=file_id, permanent=True)
+        return {"audio_file": services().trash.bin(file_id, asking()).to_public()}
+    services().trash.erase_for(file_id, asking())
     return "", 204
 
 
@@ -129,7 +125,7 @@ def delete(query: dict[str, Any], file_id: str) -> Any:
 )
 def restore(file_id: str) -> dict[str, Any]:
     """Take a recording out of the trash."""
-    return {"audio_file": services().trash.restore(owned(file_id)).to_public()}
+    return {"audio_file": services().trash.restore(file_id, caller().user_id).to_public()}
 
 
 @blueprint.get("/audio-file/<file_id>/download")
@@ -183,27 +179,16 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
         return _open_sitting(wanted["file_ids"], keys)
     opening = services().opening
     if "file_id" in wanted:
-        audio_file, opened = opening.by_id(wanted["file_id"], user.user_id, keys)
+        audio_file, ticket = opening.by_id(wanted["file_id"], keys, asking())
     else:
-        audio_file, opened = opening.by_key(wanted["s3_key"], user.user_id, keys)
-    ticket = services().playback.ticket(opened, audio_file.content_type, audio_file.duration_ms, caller())
-    _note("recording_decrypted", file_id=audio_file.file_id)
+        audio_file, ticket = opening.by_key(wanted["s3_key"], keys, asking())
     return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
 
 
 def _open_sitting(file_ids: list[str], keys: Keys) -> dict[str, Any]:
-    user_id = caller().user_id
-    rows = AudioFile.all_owned(file_ids, user_id)
-    ticket, formats = services().sittings.open(rows, keys, caller())
-    shown = [row.to_public() for row in note_all_opened(rows, formats)]
-    _note("recording_decrypted", file_ids=file_ids)
+    rows, ticket = services().opening.sitting(file_ids, keys, asking())
+    shown = [row.to_public() for row in rows]
     return _ready(shown, ticket, "The recordings are decrypted and play as one at download_url.")
-
-
-def _note(event_type: str, **which: Any) -> None:
-    """Write down what has just been done."""
-    identity = caller()
-    Event.of(identity.user_id, event_type, identity.session_id, client().address, **which).write()
 
 
 def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
@@ -244,10 +229,7 @@ def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
 
 def owned(file_id: str) -> AudioFile:
     """Return the caller's recording. Raises `AudioFileNotFound`, for somebody else's as well."""
-    found = AudioFile.owned(file_id, caller().user_id)
-    if found is None:
-        raise AudioFileNotFound()
-    return found
+    return AudioFile.require(file_id, caller().user_id)
 
 
 def _page(

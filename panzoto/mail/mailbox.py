@@ -108,7 +108,7 @@ class Mailbox:
         return self._codes.address_to_return(code)
 
     def _reset_letter(self, email: str) -> Letter | None:
-        user = User.look_up(email)
+        user = User.find_by_email(email)
         if user is None or user.being_deleted or user.is_locked or not user.has_password:
             return None
         if not self._limit.allows("asked", email):

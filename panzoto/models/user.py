@@ -118,7 +118,7 @@ class User(StoredModel):
                 return None
 
     @classmethod
-    def find_by_email(cls, email: str) -> User | None:
+    def find_and_claim_email(cls, email: str) -> User | None:
         """Return the account that claims `email`; costs two reads whether or not there is one.
 
         A row of the earlier service has no claim: the index answers and the claim is written then.
@@ -132,8 +132,8 @@ class User(StoredModel):
         return user
 
     @classmethod
-    def look_up(cls, email: str) -> User | None:
-        """Return the account of `email` as `find_by_email` does, and write nothing."""
+    def find_by_email(cls, email: str) -> User | None:
+        """Return the account of `email` as `find_and_claim_email` does, and write nothing."""
         claim = Claim.on_email(email)
         return cls._in_index(email) if claim is None else cls.find(claim.user_id)
 

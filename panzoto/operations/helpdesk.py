@@ -47,7 +47,7 @@ class Helpdesk:
             user = User.find(who) or User.find(who.lower())
             found = [] if user is None else [user]
         else:
-            user = User.look_up(who)
+            user = User.find_by_email(who)
             found = list(User.all_of_openid_email(who)) if user is None else [user]
         if not found:
             raise UserNotFound()

@@ -28,7 +28,7 @@ def verify_recordings(services: Services, email: str, password: str, progress: P
 
     Raises `InvalidCredentials`, `DamagedRecord` and, when the tables cannot be read, `Unavailable`.
     """
-    user = User.look_up(email)
+    user = User.find_by_email(email)
     if user is None:
         raise InvalidCredentials()
     try:

@@ -4,37 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from panzoto.auth.caller import Caller
 from panzoto.crypto.keys import Keys
 from panzoto.errors import AudioFileNotFound, PanzotoError
-from panzoto.models import AudioFile
+from panzoto.models import AudioFile, Event
 from panzoto.object_keys import lies_in_folder_of_another
-from panzoto.playback.opening import OpenedRecording, Playback
-from panzoto.recordings.ownership import held_by_another, note_opened, take_over
+from panzoto.playback.opening import OpenedRecording, Playback, Ticket
+from panzoto.playback.sittings import Sittings
+from panzoto.recordings.ownership import held_by_another, note_all_opened, note_opened, take_over
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Opens recordings of one bucket for their owners."""
+    """Opens recordings of one bucket for their owners, who then play them by a ticket."""
 
     playback: Playback
+    sittings: Sittings
 
-    def by_id(self, file_id: str, user_id: str, keys: Keys) -> tuple[AudioFile, OpenedRecording]:
-        """Open `user_id`'s recording. Raises `AudioFileNotFound` and what opening raises."""
-        row = AudioFile.owned(file_id, user_id)
-        if row is None:
-            raise AudioFileNotFound()
-        return self._noted(row, keys)
+    def by_id(self, file_id: str, keys: Keys, by: Caller) -> tuple[AudioFile, Ticket]:
+        """Open a recording of `by`. Raises `AudioFileNotFound` and what opening raises."""
+        return self._ready(*self._noted(AudioFile.require(file_id, by.user_id), keys), by)
 
-    def by_key(self, s3_key: str, user_id: str, keys: Keys) -> tuple[AudioFile, OpenedRecording]:
-        """Open `user_id`'s recording under `s3_key`.
+    def by_key(self, s3_key: str, keys: Keys, by: Caller) -> tuple[AudioFile, Ticket]:
+        """Open the recording of `by` under `s3_key`. Raises as `by_id` does.
 
         A key that only another account has recorded is tried as well: an object that opens with these keys is
         theirs, and gets a recording.  Whatever else comes of that is `AudioFileNotFound`, so that nobody
         learns what lies under a key of others.
         """
+        user_id = by.user_id
         row = AudioFile.find_and_claim_s3_key(s3_key, user_id)
         if row is not None:
-            return self._noted(row, keys)
+            return self._ready(*self._noted(row, keys), by)
         if lies_in_folder_of_another(s3_key, user_id) or not held_by_another(s3_key, user_id):
             raise AudioFileNotFound()
         try:
@@ -43,8 +44,21 @@ class Opening:
             if error.status >= 500:
                 raise
             raise AudioFileNotFound() from error
-        return take_over(s3_key, opened.version.size, user_id, opened.format), opened
+        return self._ready(take_over(s3_key, opened.version.size, user_id, opened.format), opened, by)
+
+    def sitting(self, file_ids: list[str], keys: Keys, by: Caller) -> tuple[list[AudioFile], Ticket]:
+        """Open several recordings of `by` as one. Raises what `Sittings.open` raises."""
+        rows = AudioFile.all_owned(file_ids, by.user_id)
+        ticket, formats = self.sittings.open(rows, keys, by.identity)
+        noted = note_all_opened(rows, formats)
+        Event.by(by, "recording_decrypted", file_ids=file_ids).write()
+        return noted, ticket
 
     def _noted(self, row: AudioFile, keys: Keys) -> tuple[AudioFile, OpenedRecording]:
         opened = self.playback.open(row.s3_key, keys, row.format)
         return note_opened(row, opened.format), opened
+
+    def _ready(self, row: AudioFile, opened: OpenedRecording, by: Caller) -> tuple[AudioFile, Ticket]:
+        ticket = self.playback.ticket(opened, row.content_type, row.duration_ms, by.identity)
+        Event.by(by, "recording_decrypted", file_id=row.file_id).write()
+        return row, ticket

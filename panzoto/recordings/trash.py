@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from panzoto.auth.caller import Caller
 from panzoto.crypto.header import V2
 from panzoto.errors import AudioFileNotFound
-from panzoto.models import AudioFile, Erasure, User
+from panzoto.models import AudioFile, Erasure, Event, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING
 from panzoto.recordings.earlier_keys import EarlierKeys
@@ -25,8 +26,8 @@ class Trash:
     earlier_keys: EarlierKeys
     quota: Quota
 
-    def describe(self, audio_file: AudioFile, values: dict[str, Any]) -> AudioFile:
-        """Set what the owner says of a recording; None takes a value away."""
+    def describe(self, file_id: str, user_id: str, values: dict[str, Any]) -> AudioFile:
+        """Set what the owner says of a recording; None takes a value away. Raises `AudioFileNotFound`."""
 
         def plan(row: AudioFile, _: User) -> Edit:
             actions = [
@@ -37,10 +38,13 @@ class Trash:
                 actions.append(AudioFile.listed_at.set(values["recorded_at"] or row.uploaded_at))
             return Edit(actions)
 
-        return edit(audio_file.file_id, audio_file.user_id, plan) if values else audio_file
+        return edit(file_id, user_id, plan) if values else AudioFile.require(file_id, user_id)
 
-    def bin(self, audio_file: AudioFile) -> AudioFile:
-        """Put a recording into the trash, where it does not count; one that is there stays as it is."""
+    def bin(self, file_id: str, by: Caller) -> AudioFile:
+        """Put a recording into the trash, where it does not count; one that is there stays as it is.
+
+        Raises `AudioFileNotFound`.
+        """
 
         def plan(row: AudioFile, _: User) -> Edit | None:
             if row.value("deleted_at") is not None:
@@ -58,10 +62,15 @@ class Trash:
                 size=-row.size_in_bytes,
             )
 
-        return edit(audio_file.file_id, audio_file.user_id, plan)
+        binned = edit(file_id, by.user_id, plan)
+        Event.by(by, "recording_deleted", file_id=file_id, permanent=False).write()
+        return binned
 
-    def restore(self, audio_file: AudioFile) -> AudioFile:
-        """Take a recording out of the trash. Raises `QuotaExceeded`; one that is listed stays as it is."""
+    def restore(self, file_id: str, user_id: str) -> AudioFile:
+        """Take a recording out of the trash; one that is listed stays as it is.
+
+        Raises `AudioFileNotFound` and `QuotaExceeded`.
+        """
 
         def plan(row: AudioFile, user: User) -> Edit | None:
             if row.value("deleted_at") is None:
@@ -80,7 +89,12 @@ class Trash:
                 size=row.size_in_bytes,
             )
 
-        return edit(audio_file.file_id, audio_file.user_id, plan)
+        return edit(file_id, user_id, plan)
+
+    def erase_for(self, file_id: str, by: Caller) -> None:
+        """Erase a recording for good because its owner says so. Raises `AudioFileNotFound`."""
+        self.erase(AudioFile.require(file_id, by.user_id))
+        Event.by(by, "recording_deleted", file_id=file_id, permanent=True).write()
 
     def erase(self, audio_file: AudioFile) -> int:
         """Erase a recording for good: its objects with every version, then row and claims.
@@ -115,7 +129,7 @@ class Trash:
                 also=erasure.add_to,
             )
 
-        return edit(audio_file.file_id, audio_file.user_id, plan)
+        return edit(audio_file.file_id, audio_file.user_id, plan, even_erasing=True)
 
     def finish_erasure(self, row: AudioFile) -> int:
         """Go on with an erasure that has begun; safe to repeat."""

@@ -408,7 +408,7 @@ COSTS = {
     "list": (1, 0),
     "create, the account's first": (5, 0),
     "create": (3, 0),
-    "change": (5, 0),
+    "change": (4, 0),
     "create again": (7, 0),
     "decrypt, first time": (11, 1),
     "decrypt": (6, 1),

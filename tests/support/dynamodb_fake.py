@@ -184,17 +184,18 @@ class Store:
         return {}
 
     def _update_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
-        """Only REMOVE of one attribute, which is all that a migration does."""
+        """Only REMOVE of attributes, which is all that a migration does."""
         self._perhaps_throttle(1)
         name, key = self._place(request, request["Key"])
         item = self.tables[name].get(key)
         if not self._holds(request, item):
             raise Refusal("ConditionalCheckFailedException")
-        removed = re.fullmatch(r"REMOVE (\w+)", request["UpdateExpression"])
+        removed = re.fullmatch(r"REMOVE (\w+(?:, \w+)*)", request["UpdateExpression"])
         if removed is None or item is None:
             raise Refusal("ValidationException")
         self.counts["writes"] += 1
-        item.pop(removed[1], None)
+        for attribute in removed[1].split(", "):
+            item.pop(attribute, None)
         self.tables[name].put(key, item)
         return {}
 
