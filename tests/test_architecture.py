@@ -70,12 +70,7 @@ OWNERS: dict[str, set[str]] = {
         "deploy.aws.removal",
         "deploy.aws.writers",
     },
-    "pynamodb": {
-        "panzoto.models",
-        "panzoto.operations.definitions",
-        "panzoto.recordings.ledger",
-        "panzoto.recordings.ownership",
-    },
+    "pynamodb": {"panzoto.models", "panzoto.operations.definitions"},
     "jwt": {"panzoto.auth"},
     "argon2": {"panzoto.auth.passwords", "panzoto.crypto.derivation"},
     "cryptography": {

@@ -22,7 +22,7 @@ from panzoto.blueprints.requests import (
     Registration,
 )
 from panzoto.crypto.derivation import DIRECT_KEY_ITERATIONS
-from panzoto.edge.guard import caller, calling
+from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import client, services
 from panzoto.errors import TokenInvalid, UserNotFound
 from panzoto.models import User
@@ -110,7 +110,7 @@ def change_password(wanted: dict[str, Any]) -> dict[str, Any]:
     """
     count_call()
     user = signed_in_user()
-    return account(user, services().accounts.change_password(user, **wanted, caller=calling()))
+    return account(user, services().accounts.change_password(user, **wanted, caller=asking()))
 
 
 @blueprint.post("/user/recover")
@@ -132,7 +132,7 @@ def recover_inside(wanted: dict[str, str]) -> dict[str, Any]:
     """
     count_call()
     user = signed_in_user()
-    return account(user, services().recovery.recover_inside(user, **wanted, caller=calling()))
+    return account(user, services().recovery.recover_inside(user, **wanted, caller=asking()))
 
 
 @blueprint.post("/user/recovery-key")
@@ -150,7 +150,7 @@ def recover_inside(wanted: dict[str, str]) -> dict[str, Any]:
 def make_recovery_key(wanted: dict[str, str]) -> tuple[dict[str, str], int]:
     """Make a new recovery key; an earlier one is not taken any more."""
     count_call()
-    written, made_at = services().recovery.make_key(signed_in_user(), wanted["password"], calling())
+    written, made_at = services().recovery.make_key(signed_in_user(), wanted["password"], asking())
     return {"recovery_key": written, "created_at": made_at}, 201
 
 

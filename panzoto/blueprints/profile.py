@@ -13,7 +13,7 @@ from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.counted import count_call
 from panzoto.blueprints.requests import DeletionProof, EmailChange, PageQuery
 from panzoto.blueprints.streams import until_failure
-from panzoto.edge.guard import caller, calling
+from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import services
 from panzoto.lifecycle import export
 from panzoto.models import AudioFile, Event, User
@@ -67,7 +67,7 @@ def change_email(wanted: dict[str, str]) -> dict[str, Any]:
     """
     count_call()
     user = signed_in_user()
-    services().addresses.change(user, wanted["password"], wanted["email"], calling())
+    services().addresses.change(user, wanted["password"], wanted["email"], asking())
     return {"user": user.to_public()}
 
 
@@ -91,8 +91,8 @@ def delete(wanted: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """
     count_call()
     user = signed_in_user()
-    services().accounts.confirm_deletion(user, **wanted, caller=calling())
-    started_at = services().deletion.begin(user, calling())
+    services().accounts.confirm_deletion(user, **wanted, caller=asking())
+    started_at = services().deletion.begin(user, asking())
     return {"deletion": {"status": "in_progress", "started_at": rfc3339(started_at)}}, 202
 
 
@@ -103,7 +103,7 @@ def delete(wanted: dict[str, Any]) -> tuple[dict[str, Any], int]:
 def export_all() -> Response:
     """Take everything along as a ZIP file."""
     user = signed_in_user()
-    content = until_failure(export.stream(user, services().storage, calling()), "export_aborted")
+    content = until_failure(export.stream(user, services().storage, asking()), "export_aborted")
     response = Response(content, content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="panzoto-export.zip"'
     response.headers["X-Accel-Buffering"] = "no"

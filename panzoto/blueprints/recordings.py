@@ -21,7 +21,11 @@ from panzoto.blueprints.requests import (
     PasswordOnly,
 )
 from panzoto.crypto.keys import Keys
+<<<<<<< HEAD
 from panzoto.edge.guard import caller, calling
+=======
+from panzoto.edge.guard import asking, caller
+>>>>>>> p-accounts
 from panzoto.edge.http import client_host, public_root, services
 from panzoto.errors import ForbiddenKey
 from panzoto.models import AudioFile
@@ -175,7 +179,7 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     """Open one recording, or several as one, for playback."""
     count_call()
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"], calling())
+    keys = services().accounts.unlock(user, wanted["password"], asking())
     if "file_ids" in wanted:
         return _open_sitting(wanted["file_ids"], keys)
     opening = services().opening
@@ -224,7 +228,7 @@ def upgrade(wanted: dict[str, str], file_id: str) -> dict[str, Any]:
     """Rewrite a recording of the earlier apps as version 2."""
     count_call()
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"], calling())
+    keys = services().accounts.unlock(user, wanted["password"], asking())
     return {"audio_file": services().upgrade.run(owned(file_id), keys).to_public()}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from panzoto import errors
 from panzoto.blueprints.answers import SessionsAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.edge.guard import caller, calling
+from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import services
 from panzoto.models import Session
 
@@ -19,7 +19,7 @@ blueprint = Blueprint("sessions", __name__, description="The devices that are si
 @blueprint.answers(204, None, "This session has ended")
 def logout() -> tuple[str, int]:
     """End this session."""
-    services().signing_out.this_one(calling())
+    services().signing_out.this_one(asking())
     return "", 204
 
 
@@ -28,7 +28,7 @@ def logout() -> tuple[str, int]:
 @blueprint.answers(204, None, "Every session but this one has ended")
 def logout_others() -> tuple[str, int]:
     """End every session but this one."""
-    services().signing_out.the_others(calling())
+    services().signing_out.the_others(asking())
     return "", 204
 
 
@@ -47,5 +47,5 @@ def sessions() -> dict[str, Any]:
 @blueprint.answers(204, None, "That session has ended", errors.SessionNotFound)
 def end(session_id: str) -> tuple[str, int]:
     """End one session."""
-    services().signing_out.named(session_id, calling())
+    services().signing_out.named(session_id, asking())
     return "", 204
