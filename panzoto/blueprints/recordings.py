@@ -21,11 +21,7 @@ from panzoto.blueprints.requests import (
     PasswordOnly,
 )
 from panzoto.crypto.keys import Keys
-<<<<<<< HEAD
-from panzoto.edge.guard import caller, calling
-=======
 from panzoto.edge.guard import asking, caller
->>>>>>> p-accounts
 from panzoto.edge.http import client_host, public_root, services
 from panzoto.errors import ForbiddenKey
 from panzoto.models import AudioFile
@@ -117,8 +113,8 @@ def change(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
 def delete(query: dict[str, Any], file_id: str) -> Any:
     """Put a recording into the trash, or erase it for good."""
     if not query["permanent"]:
-        return {"audio_file": services().trash.bin(file_id, calling()).to_public()}
-    services().trash.erase_for(file_id, calling())
+        return {"audio_file": services().trash.bin(file_id, asking()).to_public()}
+    services().trash.erase_for(file_id, asking())
     return "", 204
 
 
@@ -184,14 +180,14 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
         return _open_sitting(wanted["file_ids"], keys)
     opening = services().opening
     if "file_id" in wanted:
-        audio_file, ticket = opening.by_id(wanted["file_id"], keys, calling())
+        audio_file, ticket = opening.by_id(wanted["file_id"], keys, asking())
     else:
-        audio_file, ticket = opening.by_key(wanted["s3_key"], keys, calling())
+        audio_file, ticket = opening.by_key(wanted["s3_key"], keys, asking())
     return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
 
 
 def _open_sitting(file_ids: list[str], keys: Keys) -> dict[str, Any]:
-    rows, ticket = services().opening.sitting(file_ids, keys, calling())
+    rows, ticket = services().opening.sitting(file_ids, keys, asking())
     shown = [row.to_public() for row in rows]
     return _ready(shown, ticket, "The recordings are decrypted and play as one at download_url.")
 

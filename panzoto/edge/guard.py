@@ -33,11 +33,7 @@ def caller() -> Identity:
     return identity
 
 
-<<<<<<< HEAD
-def calling() -> Caller:
-=======
 def asking() -> Caller:
->>>>>>> p-accounts
     """Return whom the guard let in, and from where they call."""
     return Caller(caller(), client())
 
