@@ -90,6 +90,9 @@ class DeviceName(Text):
     def __init__(self) -> None:
         what = "By which the person knows this device: its first 64 characters; without one, the User-Agent's"
         super().__init__(metadata={"description": what})
+        # Meant as a text, and nothing else is a reason to refuse the call.
+        del self.metadata["type"]
+        self.metadata["anyOf"] = [{"type": "string"}, {}]
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         try:
@@ -307,7 +310,7 @@ class MediaType(fields.Field["str | None"]):
 
     def __init__(self) -> None:
         what = "A media type (RFC 9110, 8.3.1) of at most 1024 characters; what is none is dropped"
-        super().__init__(metadata={"type": "string", "description": what})
+        super().__init__(metadata={"anyOf": [{"type": "string"}, {}], "description": what})
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str | None:
         found = content_type.read(value)

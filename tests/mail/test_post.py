@@ -24,6 +24,8 @@ from tests.support.service import ROOT, aws_client
 
 SENDER = "Panzoto <no-reply@panzoto.example>"
 CODE = "A-very-long_code" * 10
+# The letters with a code, and the page that takes it.
+PAGES = {"verification": "verify", "email-changed": "verify", "email-left": "undo", "reset": "reset"}
 CLIENT = Client("203.0.113.7", "Ada's telephone")
 AT = datetime(2025, 11, 21, 9, 5, tzinfo=UTC)
 WAIT_SECONDS = 10.0
@@ -115,14 +117,13 @@ class TestTexts:
         lines = written.text.split("\n")
         assert [line for line in lines if len(line) > LINE_CHARACTERS and line != CODE] == []
         assert "http" not in written.text
-        assert lines.count(CODE) == (written.kind in ("verification", "email-changed", "reset"))
+        assert lines.count(CODE) == (written.kind in PAGES)
 
     def test_a_code_comes_with_an_address_to_open_where_the_services_own_is_known(self) -> None:
-        pages = {"verification": "verify", "email-changed": "verify", "reset": "reset"}
         for written in all_letters("https://voice.example.com"):
             lines = written.text.split("\n")
             assert written.text.endswith("\nPanzoto, https://voice.example.com\n")
-            page = pages.get(written.kind)
+            page = PAGES.get(written.kind)
             assert lines.count(f"https://voice.example.com/{page}#code={CODE}") == (page is not None)
             assert lines.count(CODE) == (page is not None)
             assert written.text.count("http") == 1 + (page is not None)
