@@ -48,6 +48,10 @@ DURATION_RULE = "duration_ms must be a whole number of milliseconds, at most a y
 ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
 
 
+# Of a field that is worth no refusal: whatever else is sent counts as not sent.
+MEANT_AS_TEXT: list[dict[str, Any]] = [{"type": "string"}, {}]
+
+
 class Request(Schema):
     """Base of what clients send. Unknown fields are ignored: newer clients talk to older servers."""
 
@@ -71,7 +75,10 @@ class Text(fields.Field[str]):
     def __init__(
         self, sentence: str = NOT_TEXT, metadata: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(metadata={"type": "string"} | (metadata or {}), **kwargs)
+        described = metadata or {}
+        super().__init__(
+            metadata=described if "anyOf" in described else {"type": "string"} | described, **kwargs
+        )
         self._sentence = sentence
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
@@ -89,10 +96,7 @@ class DeviceName(Text):
 
     def __init__(self) -> None:
         what = "By which the person knows this device: its first 64 characters; without one, the User-Agent's"
-        super().__init__(metadata={"description": what})
-        # Meant as a text, and nothing else is a reason to refuse the call.
-        del self.metadata["type"]
-        self.metadata["anyOf"] = [{"type": "string"}, {}]
+        super().__init__(metadata={"anyOf": MEANT_AS_TEXT, "description": what})
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         try:
@@ -310,7 +314,7 @@ class MediaType(fields.Field["str | None"]):
 
     def __init__(self) -> None:
         what = "A media type (RFC 9110, 8.3.1) of at most 1024 characters; what is none is dropped"
-        super().__init__(metadata={"anyOf": [{"type": "string"}, {}], "description": what})
+        super().__init__(metadata={"anyOf": MEANT_AS_TEXT, "description": what})
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str | None:
         found = content_type.read(value)
