@@ -29,7 +29,7 @@ from migrations_from_rds.rows import (
 from panzoto.auth.passwords import ENCODED, digest_seems_cut, flaw_of, is_argon2
 from panzoto.config import Argon2Parameters
 from panzoto.models.bulk import Migrated, MigratedRecording, MigratedUser, claim_name, digest
-from panzoto.models.user import KEY_SALT_BYTES
+from panzoto.models.credentials import KEY_SALT_BYTES
 
 MAX_S3_KEY_BYTES = 1024
 MAX_EMAIL_CHARACTERS = 254

@@ -19,7 +19,7 @@ from panzoto.crypto.vault import Vault
 from panzoto.errors import Conflict, InvalidPassword, PasswordNotSet, Unavailable
 from panzoto.models import User
 from panzoto.models.connection import ConditionFailed
-from panzoto.models.user import KEY_SALT_BYTES, NewPassword
+from panzoto.models.credentials import KEY_SALT_BYTES, NewPassword
 
 VAULT_ATTEMPTS = 3
 

@@ -17,7 +17,7 @@ from panzoto.crypto.sealed import Sealer
 from panzoto.crypto.vault import new_vault_key, wrap
 from panzoto.errors import Conflict
 from panzoto.models import User, bind_models
-from panzoto.models.user import NewPassword
+from panzoto.models.credentials import NewPassword
 from tests.conftest import UNLIMITED
 from tests.support import mails, rows
 from tests.support.aws import aws_environment, start_moto

@@ -1,0 +1,215 @@
+"""What an account is opened with: password hash, vault, direct keys, recovery key, and when tokens end."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pynamodb.expressions.update import Action
+
+from panzoto.crypto.keys import DirectKeys
+from panzoto.crypto.vault import Vault, unwrap_direct_keys, wrap_direct_keys
+from panzoto.errors import DamagedRecord, UserNotFound
+from panzoto.models.account_row import AccountRow
+from panzoto.models.attributes import now, rfc3339
+from panzoto.models.connection import ConditionFailed, Transaction
+from panzoto.models.session import Session
+
+KEY_SALT_BYTES = 32
+
+
+class Credentials(AccountRow):
+    """The verbs of an account's credentials; part of `User`."""
+
+    def salt(self) -> bytes:
+        """Return the 32 bytes of the key salt. Raises `DamagedRecord`."""
+        with self.naming_damage():
+            salt = decoded(self.key_salt)
+            if len(salt) != KEY_SALT_BYTES:
+                raise DamagedRecord()
+        return salt
+
+    def stored_vault(self) -> Vault | None:
+        """Return the vault, or None before the first. Raises `DamagedRecord`."""
+        with self.naming_damage():
+            return None if self.vault is None else Vault.from_stored(self.vault)
+
+    def stored_direct_keys(self, vault_key: bytes) -> list[DirectKeys]:
+        """Return the direct keys of every password they were kept of, the most recent first."""
+        kept = reversed(self.wrapped_direct_keys or [])
+        return [unwrap_direct_keys(vault_key, self.user_id, decoded(entry["keys"])) for entry in kept]
+
+    def with_direct_keys(self, vault_key: bytes, keys: dict[bytes, DirectKeys]) -> list[dict[str, str]]:
+        """Return what is kept, and `keys` (by their key salt) wrapped beside it where they are new."""
+        kept = list(self.wrapped_direct_keys or [])
+        there = {entry["key_salt"] for entry in kept}
+        for key_salt, generation in keys.items():
+            name = encoded(key_salt)
+            if name not in there:
+                wrapped = wrap_direct_keys(vault_key, self.user_id, generation)
+                kept.append({"key_salt": name, "keys": encoded(wrapped)})
+        return kept
+
+    @property
+    def has_earlier_direct_keys(self) -> bool:
+        """Whether direct keys of passwords before today's are kept."""
+        return any(entry["key_salt"] != self.key_salt for entry in self.wrapped_direct_keys or [])
+
+    def forget_earlier_direct_keys(self) -> None:
+        """Give up the direct keys of every password but today's. Raises `Conflict`.
+
+        Today's stay: after a recovery nobody could derive them, and a phone of before still uses them.
+        """
+        kept = [entry for entry in self.wrapped_direct_keys or [] if entry["key_salt"] == self.key_salt]
+        self._change_or_conflict(
+            [AccountRow.wrapped_direct_keys.set(kept)], lambda stored: stored.wrapped_direct_keys == kept
+        )
+
+    def replace_password(self, new: NewPassword) -> None:
+        """Store everything a new password changes in one conditional write. Raises `Conflict`."""
+        self._change_or_conflict(new.actions(), new.is_stored_in, ends=new.ends)
+
+    def replace_password_by_mail(self, new: NewPassword) -> None:
+        """Do the same with a code that came by mail, which confirms the address. Raises `Conflict`."""
+        actions = [*new.actions(), AccountRow.email_verified.set(True)]
+        self._change_or_conflict(actions, new.is_stored_in, self._still_there(), new.ends)
+
+    def start_over(self, new: NewPassword, loses_recordings: bool) -> None:
+        """Do the same with another vault key, for which there is no recovery key any more.
+
+        Unless `loses_recordings`, any change among the recordings meanwhile is a `Conflict` as well.
+        """
+        actions = [*new.actions(), AccountRow.recovery.remove(), AccountRow.email_verified.set(True)]
+        condition = self._still_there()
+        if not loses_recordings:
+            condition &= self._at_this_change()
+        self._change_or_conflict(actions, new.is_stored_in, condition, new.ends)
+
+    def replace_recovery(self, wrapped_key: bytes, direct_keys: list[dict[str, str]]) -> str:
+        """Store a new recovery wrap, which voids the one before, and return when. Raises `Conflict`."""
+        created_at: str = rfc3339(now())
+        recovery = {"wrapped_key": encoded(wrapped_key), "created_at": created_at}
+        self._change_or_conflict(
+            [AccountRow.recovery.set(recovery), AccountRow.wrapped_direct_keys.set(direct_keys)],
+            lambda stored: stored.recovery == recovery,
+        )
+        return created_at
+
+    def recovery_wrap(self) -> bytes | None:
+        """Return the vault key wrapped under the recovery key, if one was made."""
+        return decoded(self.recovery["wrapped_key"]) if self.recovery else None
+
+    def add_check_to(self, transaction: Transaction) -> None:
+        """Let `transaction` fail when the password has changed since this row was read, or nobody may enter.
+
+        A change always brings a new key salt, while a rehash or a first vault leaves it.
+        """
+        unchanged = (
+            (AccountRow.key_salt == self.key_salt)
+            & AccountRow.deletion_started_at.does_not_exist()
+            & AccountRow.locked_at.does_not_exist()
+        )
+        transaction.condition_check(type(self), self.user_id, condition=unchanged)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the account has a password; one that signs in elsewhere may have none."""
+        return self.attribute_values.get("password_hash") is not None
+
+    def end_tokens(self, also: Callable[[Transaction], None]) -> None:
+        """Let every token that names no session be dead and do what `also` adds, at once.
+
+        Raises `UserNotFound`.
+        """
+        actions = [AccountRow.token_epoch.set(int(time.time()) + 1), AccountRow.spared_issued_at.remove()]
+        if not self._changed_with(actions, AccountRow.user_id.exists(), also):
+            raise UserNotFound()
+
+    def accepts_token_issued_at(self, second: int) -> bool:
+        """Whether a token that names no session and was issued then is still good."""
+        young = second >= int(self.value("token_epoch") or 0)
+        closed = self.being_deleted or self.is_locked
+        return not closed and (young or second == self.value("spared_issued_at"))
+
+    def move_token_epoch(self, second: int, spared: int | None = None) -> None:
+        """Let tokens that name no session and were issued before `second` be dead.
+
+        `spared` is the second in which the caller's own token was issued.
+        """
+        keep = (
+            AccountRow.spared_issued_at.remove()
+            if spared is None
+            else AccountRow.spared_issued_at.set(spared)
+        )
+        self.change([AccountRow.token_epoch.set(second), keep], AccountRow.user_id.exists())
+
+    def set_first_password(self, password_hash: str, vault: Vault) -> None:
+        """Store the first password of an account that signs in by OpenID, with its vault. Raises `Conflict`.
+
+        No token ends by it: there was no password that anybody else could have known.
+        """
+        self._change_or_conflict(
+            [AccountRow.password_hash.set(password_hash), AccountRow.vault.set(vault.to_public())],
+            lambda stored: stored.vault == vault.to_public(),
+        )
+
+    def set_first_vault(self, vault: Vault) -> None:
+        """Store the vault made for the password that this row's hash is of. Raises `ConditionFailed`."""
+        self.change(
+            [AccountRow.vault.set(vault.to_public()), AccountRow.version.add(1)],
+            AccountRow.vault.does_not_exist() & (AccountRow.password_hash == self.password_hash),
+        )
+
+    def replace_hash(self, password_hash: str) -> None:
+        """Store a fresh hash of the same password, unless the password has changed meanwhile."""
+        try:
+            self.change(
+                [AccountRow.password_hash.set(password_hash)], AccountRow.password_hash == self.password_hash
+            )
+        except ConditionFailed:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """Everything of an account that depends on its password."""
+
+    password_hash: str
+    key_salt: bytes
+    vault: Vault
+    wrapped_direct_keys: list[dict[str, str]]
+    # The sessions that end with the password before it, as many as a transaction takes.
+    ends: Sequence[Session] = ()
+
+    def actions(self) -> list[Action]:
+        """Return the changes of the account's row."""
+        return [
+            AccountRow.password_hash.set(self.password_hash),
+            AccountRow.key_salt.set(encoded(self.key_salt)),
+            AccountRow.vault.set(self.vault.to_public()),
+            AccountRow.wrapped_direct_keys.set(self.wrapped_direct_keys),
+            AccountRow.token_epoch.set(int(time.time()) + 1),
+            # Who asked for another address may have known the former password.
+            AccountRow.pending_email.remove(),
+        ]
+
+    def is_stored_in(self, user: AccountRow) -> bool:
+        """Whether `user` has this very password: each has a vault of its own."""
+        stored: bool = user.vault == self.vault.to_public()
+        return stored
+
+
+def encoded(value: bytes) -> str:
+    """Return bytes as rows hold them, in base64."""
+    return base64.b64encode(value).decode("ascii")
+
+
+def decoded(value: str) -> bytes:
+    """Raises `DamagedRecord`."""
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DamagedRecord() from error
