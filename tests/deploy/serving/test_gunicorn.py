@@ -210,7 +210,7 @@ class TestWorkers:
     def test_metrics_count_what_all_workers_did_and_outlive_a_worker(
         self, two_workers: Service, metrics_port: int
     ) -> None:
-        # A document that nobody else asks for. Requests are counted when their answer has been sent, perhaps a
+        # Nobody else asks for this document. Requests are counted when their answer has been sent, perhaps a
         # moment after it has come.
         def are(answered: int) -> None:
             eventually(lambda: self.answered(metrics_port) == answered, lambda: self.answered(metrics_port))
