@@ -202,13 +202,15 @@ def two_workers(moto: str, metrics_port: int) -> Iterator[Service]:
 class TestWorkers:
     def answered(self, port: int) -> float:
         text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
-        counts = re.findall(r'^panzoto_requests_total\{.*route="/reset",.*\} (\S+)$', text, re.MULTILINE)
+        counts = re.findall(
+            r'^panzoto_requests_total\{.*route="/api/openapi.json",.*\} (\S+)$', text, re.MULTILINE
+        )
         return sum(map(float, counts))
 
     def test_metrics_count_what_all_workers_did_and_outlive_a_worker(
         self, two_workers: Service, metrics_port: int
     ) -> None:
-        # A page that nobody else asks for. Requests are counted when their answer has been sent, perhaps a
+        # Nobody else asks for this document. Requests are counted when their answer has been sent, perhaps a
         # moment after it has come.
         def are(answered: int) -> None:
             eventually(lambda: self.answered(metrics_port) == answered, lambda: self.answered(metrics_port))
@@ -216,14 +218,14 @@ class TestWorkers:
         pids = two_workers.worker_pids()
         assert len(pids) == 2
         for _ in range(20):
-            assert requests.get(f"{two_workers.url}/reset", timeout=20).ok
+            assert requests.get(f"{two_workers.url}/api/openapi.json", timeout=20).ok
         are(20)
         os.kill(pids[0], signal.SIGKILL)
         eventually(
             lambda: len(set(two_workers.worker_pids()) - {pids[0]}) == 2, "the worker was not replaced"
         )
         for _ in range(5):
-            assert requests.get(f"{two_workers.url}/reset", timeout=20).ok
+            assert requests.get(f"{two_workers.url}/api/openapi.json", timeout=20).ok
         are(25)
 
     def test_metrics_are_for_this_machine_only(self, two_workers: Service, metrics_port: int) -> None:
