@@ -685,13 +685,19 @@ class TestBrokenStreams:
         assert play(url) == (200, talker.plain, True)
 
 
+def sealed(somebody: Person, version: int, plain: bytes) -> bytes:
+    """Return `plain` as the owner would store it in the place of the recording, in its format."""
+    if version == 1:
+        return single_shot(PASSWORD, somebody.account["key_salt"], plain)
+    return version_2(somebody.account, PASSWORD, somebody.s3_key, plain)
+
+
 class TestReplacedObjects:
     @pytest.mark.parametrize("version", [1, 2])
     def test_between_decrypt_and_playback(self, shaky: Service, version: int) -> None:
         somebody = person_with(shaky, os.urandom(100_000), version)
         url = somebody.opened()
-        other = single_shot(PASSWORD, somebody.account["key_salt"], os.urandom(100_000))
-        shaky.put_object(somebody.s3_key, other)
+        shaky.put_object(somebody.s3_key, sealed(somebody, version, os.urandom(100_000)))
         for headers in ({}, {"Range": "bytes=0-0"}, {"Range": "bytes=-1"}):
             answer = requests.get(url, headers=headers, timeout=60)
             assert (answer.status_code, answer.json()["code"]) == (409, "object_changed")
@@ -712,10 +718,7 @@ class TestReplacedObjects:
     ) -> None:
         somebody = person_with(shaky, os.urandom(2 * MEBIBYTE), version)
         url = somebody.opened()
-        if version == 1:
-            other = single_shot(PASSWORD, somebody.account["key_salt"], os.urandom(2 * MEBIBYTE))
-        else:
-            other = version_2(somebody.account, PASSWORD, somebody.s3_key, os.urandom(2 * MEBIBYTE))
+        other = sealed(somebody, version, os.urandom(2 * MEBIBYTE))
         replace = Meanwhile(lambda _: shaky.put_object(somebody.s3_key, other))
         proxy.add(Fault(replace, **of_object(somebody), times=1))
         proxy.add(Fault(Cut(MEBIBYTE), **of_object(somebody), times=1))
@@ -729,7 +732,7 @@ class TestReplacedObjects:
     def test_while_it_is_authenticated(self, proxy: FaultProxy, shaky: Service, version: int) -> None:
         somebody = person_with(shaky, os.urandom(300_000), version)
         plain = os.urandom(300_000)
-        other = single_shot(PASSWORD, somebody.account["key_salt"], plain)
+        other = sealed(somebody, version, plain)
         replace = Meanwhile(lambda _: shaky.put_object(somebody.s3_key, other))
         proxy.add(Fault(replace, **of_object(somebody), times=1))
         answer = somebody.decrypt()
