@@ -43,7 +43,7 @@ ROLES: dict[str, dict[str, str]] = {
         "audio_files/index/user-files-index": "Query",
         "audio_files/index/user-recorded-index": "Query",
         "audio_files/index/user-trash-index": "Query",
-        "claims": "DeleteItem GetItem PutItem UpdateItem",
+        "claims": "BatchGetItem DeleteItem GetItem PutItem UpdateItem",
         "sessions": "DeleteItem GetItem PutItem Query UpdateItem",
         "throttle": "DeleteItem GetItem PutItem UpdateItem",
         "events": "DeleteItem PutItem Query",
