@@ -166,9 +166,10 @@ def when_ready(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Tell a supervisor that there is somebody now who takes requests, and finish what others left."""
-    # The benches serve applications of their own by this file, for comparison.
-    if "panzoto" in worker.wsgi.extensions:
-        take_up_soon(worker.wsgi.extensions["panzoto"].deletion)
+    # Benches and tests serve applications of their own by this file, for comparison.
+    services = getattr(worker.wsgi, "extensions", {}).get("panzoto")
+    if services is not None:
+        take_up_soon(services.deletion)
     descriptor = os.environ.get("PANZOTO_READY_FD")
     if descriptor:
         # A worker that replaces another one finds that nobody reads any longer.

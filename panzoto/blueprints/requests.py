@@ -49,7 +49,10 @@ ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
 
 
 # Of a field that is worth no refusal: whatever else is sent counts as not sent.
-MEANT_AS_TEXT: list[dict[str, Any]] = [{"type": "string"}, {}]
+MEANT_AS_TEXT: list[dict[str, Any]] = [
+    {"type": "string"},
+    {"type": ["array", "boolean", "null", "number", "object"]},
+]
 
 
 class Request(Schema):

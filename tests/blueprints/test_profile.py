@@ -90,10 +90,8 @@ def test_an_export_opens_without_the_service(service: Service, account: dict[str
     assert told["vault"] == account["vault"]
     assert told["key_salt"] == account["key_salt"]
     assert "password_hash" not in told
-    assert json.loads(archive.read("missing.json")) == {
-        "file_ids": [missing["file_id"]],
-        "not_opened_yet": [],
-    }
+    assert json.loads(archive.read("missing.json")) == {"file_ids": [missing["file_id"]]}
+    assert "not_opened_yet.json" not in archive.namelist()
     assert b"panzoto/v2/vault" in archive.read("README.txt")
 
 

@@ -13,7 +13,7 @@ from panzoto.version import VERSION
 from tests.suites import need
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Answer, Fault
-from tests.support.machine import Machine, await_version, checkout
+from tests.support.machine import NEVER_READY, Machine, await_version, checkout
 from tests.support.service import ROOT, Service
 from tests.support.waiting import eventually
 
@@ -66,7 +66,7 @@ def test_install_twice_then_upgrade_then_back(machine: Machine, tmp_path: Path) 
     await_version(url, "9.0.1")
 
     # It comes up and answers, and never becomes ready.
-    failing = checkout(tmp_path / "failing", "9.0.2", **{"    check_reachable()": "    raise ValueError"})
+    failing = checkout(tmp_path / "failing", "9.0.2", **NEVER_READY)
     ran = machine.run(failing, "upgrade", "--wait", "5")
     assert ran.returncode == 1
     assert "release 9.0.2 does not work, and was never served" in ran.stderr

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from panzoto.version import VERSION
-from tests.support.machine import Machine, await_version, checkout
+from tests.support.machine import NEVER_READY, Machine, await_version, checkout
 from tests.support.service import PASSWORD, ROOT
 
 RELEASED = Path(__file__).with_name("release-1.0.0.tar.gz")
@@ -90,7 +90,7 @@ def test_the_script_of_1_0_0_goes_back_too(machine: Machine, phone: Phone) -> No
 
 
 def test_one_that_never_gets_ready_gives_way_to_1_0_0(machine: Machine, phone: Phone, tmp_path: Path) -> None:
-    failing = checkout(tmp_path / "failing", "9.0.0", **{"    check_reachable()": "    raise ValueError"})
+    failing = checkout(tmp_path / "failing", "9.0.0", **NEVER_READY)
     ran = machine.run(failing, "upgrade", "--untried", "--wait", "5")
     assert ran.returncode == 1
     assert "Release 9.0.0 does not work as it is served; going back to 1.0.0." in ran.stderr

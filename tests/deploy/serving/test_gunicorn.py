@@ -290,7 +290,7 @@ def told(**settings: str) -> dict[str, Any]:
     """What a worker of our gunicorn finds out about itself; nobody else could without being root."""
     port = str(free_port())
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "tests.support.told:app"],
+        [sys.executable, "-m", "gunicorn", "-c", "deploy/serving/gunicorn.conf.py", "tests.support.told:app"],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "PORT": port, "METRICS_PORT": "0", "FLASK_ENV": "development"}
         | settings,
