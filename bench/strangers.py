@@ -13,7 +13,11 @@ from tests.support.odd_keys import odd_keys
 from tests.support.service import BUCKET, PASSWORD, Service, run_service
 
 SECRET = b"what somebody said in private" + bytes(200)
-UNLIMITED = {"LIMIT_DECRYPT": "1000000 per minute", "LIMIT_REGISTER": "1000 per minute"}
+UNLIMITED = {
+    "LIMIT_DECRYPT": "1000000 per minute",
+    "LIMIT_REGISTER": "1000 per minute",
+    "LIMIT_SESSION": "1000000 per minute",
+}
 AT_ONCE = 2
 ATTEMPTS = 5
 
