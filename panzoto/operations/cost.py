@@ -28,12 +28,12 @@ ROW_BYTES = 2500
 USER_BYTES = 6000
 PLAY_GETS = 4
 # The nightly sweeps read every account (as an eventually consistent read) and every recording's row in its
-# table alone, and list every version of every object and every unfinished upload of three folders.
+# table alone, and list every version of every object and every unfinished upload of four folders.
 NIGHTS_PER_MONTH = DAYS_PER_MONTH
 USER_ROW_BYTES, FILE_ROW_BYTES = 2000, 350
 READ_UNIT_BYTES = 4096
 LISTED_AT_ONCE = 1000
-LEAST_LISTS = 6
+LEAST_LISTS = 8
 LOG_BYTES_PER_REQUEST = 400
 REQUESTS_PER_UPLOAD, REQUESTS_PER_PLAY, REQUESTS_PER_VISIT = 2, 3, 2
 # Three requests to the queue for each event: it is sent, received and deleted.

@@ -14,6 +14,7 @@ import pytest
 
 from panzoto.config import Settings
 from panzoto.operations.restoring import RESTORED
+from tests.conftest import UNLIMITED
 from tests.support.aws import start_moto
 from tests.support.commands import done
 from tests.support.fault_proxy import FaultProxy
@@ -26,7 +27,7 @@ from tests.support.service import BUCKET, PASSWORD, Service, run_service
 @pytest.fixture(scope="module")
 def house() -> Iterator[Service]:
     """A service with accounts, sessions and a recording in tables of its own."""
-    with start_moto() as url, run_service(url) as service:
+    with start_moto() as url, run_service(url, **UNLIMITED) as service:
         for number in range(3):
             account = service.register(f"kept-{number}@example.com")
         service.call("POST", "/api/audio-file", account["token"], json={"s3_key": "users/kept/audio-1.3gp"})

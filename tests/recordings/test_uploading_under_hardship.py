@@ -298,7 +298,9 @@ class TestSweep:
         for upload in (short, other):
             make_old(service, upload["file_id"])
         assert uploading.sweep(service, "--apply")["failed"] == 0
-        assert [attribute(service, upload["file_id"], "status") for upload in (short, other)] == [None, None]
+        # Their addresses may still be good, so nobody sees the rows and yet they stay.
+        left = [attribute(service, upload["file_id"], "status") for upload in (short, other)]
+        assert left == ["erasing", "erasing"]
         assert usage(phone) == (0, 0)
         prefix = f"users/{phone.account['user_id']}/"
         assert "Versions" not in service.s3().list_object_versions(Bucket=BUCKET, Prefix=prefix)
