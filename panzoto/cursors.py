@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.errors import InvalidCursor
 
 TTL_SECONDS = 30 * 86400
+
+Row = TypeVar("Row")
 
 
 class Cursors:
@@ -33,3 +36,23 @@ class Cursors:
         if (values["user"], values["query"]) != (user_id, query):
             raise InvalidCursor()
         return values["position"]
+
+    def page(
+        self,
+        user_id: str,
+        query: str,
+        cursor: str | None,
+        limit: int,
+        *,
+        read: Callable[[str, int, Any], list[Row]],
+        position: Callable[[Row], Any],
+    ) -> tuple[list[Row], str | None]:
+        """Return up to `limit` rows behind `cursor`, and the cursor behind those, None at the list's end.
+
+        `read` takes the account, how many rows at most and the position behind which they are, and
+        `position` tells that of a row. Raises `InvalidCursor`.
+        """
+        found = read(user_id, limit + 1, self.open(cursor, user_id, query))
+        shown = found[:limit]
+        more = len(found) > len(shown)
+        return shown, self.seal(user_id, query, position(shown[-1])) if more else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from panzoto import errors
@@ -65,15 +66,15 @@ def timeline(query: dict[str, Any]) -> dict[str, Any]:
 )
 def erasures(query: dict[str, Any]) -> dict[str, Any]:
     """List what was erased for good, the latest first."""
-    user_id, cursors = caller().user_id, services().cursors
-    before = cursors.open(query["cursor"], user_id, "erasures")
-    found = Erasure.page(user_id, query["limit"] + 1, before)
-    shown = found[: query["limit"]]
-    more = len(found) > len(shown)
-    return {
-        "erasures": [erasure.to_public() for erasure in shown],
-        "next_cursor": cursors.seal(user_id, "erasures", shown[-1].erasure_id) if more else None,
-    }
+    shown, next_cursor = services().cursors.page(
+        caller().user_id,
+        "erasures",
+        query["cursor"],
+        query["limit"],
+        read=Erasure.page,
+        position=attrgetter("erasure_id"),
+    )
+    return {"erasures": [erasure.to_public() for erasure in shown], "next_cursor": next_cursor}
 
 
 def _change(change: Change, row: AudioFile | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from flask import Response
@@ -122,15 +123,15 @@ def export_all() -> Response:
 )
 def events(query: dict[str, Any]) -> dict[str, Any]:
     """List what happened to the account, the newest first."""
-    user_id, cursors = caller().user_id, services().cursors
-    before = cursors.open(query["cursor"], user_id, "events")
-    found = Event.page(user_id, query["limit"] + 1, before)
-    shown = found[: query["limit"]]
-    more = len(found) > len(shown)
-    return {
-        "events": [event.to_public() for event in shown],
-        "next_cursor": cursors.seal(user_id, "events", shown[-1].event_id) if more else None,
-    }
+    shown, next_cursor = services().cursors.page(
+        caller().user_id,
+        "events",
+        query["cursor"],
+        query["limit"],
+        read=Event.page,
+        position=attrgetter("event_id"),
+    )
+    return {"events": [event.to_public() for event in shown], "next_cursor": next_cursor}
 
 
 def usage(user: User) -> dict[str, int]:
