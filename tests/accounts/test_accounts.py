@@ -612,7 +612,7 @@ class TestBrokenHashes:
             assert "by mail" in answer.json()["error"]
         now = int(time.time())
         claims = {"user_id": user_id, "iat": now, "exp": now + 600}
-        token = jwt.encode(claims, (service.data_dir / "secret_key").read_text().strip(), "HS256")
+        token = jwt.encode(claims, service.secret_key(), "HS256")
         answer = service.call(
             "POST", "/api/decrypt-audio", token, json={"password": PASSWORD, "file_id": "x"}
         )

@@ -273,7 +273,7 @@ class TestUndoing:
         code = undo_code(service, old)
         refused(confirm(service, code), 400, "invalid_code")
         refused(post(service, "/api/password/reset", code=code, new_password=NEW), 400, "invalid_code")
-        secret = (service.data_dir / "secret_key").read_text().strip()
+        secret = service.secret_key()
         sealer, now = Sealer(secret, (), "undo-email"), time.time()
         content = sealer.open(code, now + WEEK - 600)
         refused(undo(service, sealer.seal(content, int(now) - 1)), 400, "invalid_code")

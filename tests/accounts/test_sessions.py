@@ -115,15 +115,11 @@ def types_of(service: Service, user_id: str) -> list[str]:
     return [event["type"]["S"] for event in events_of(service, user_id)]
 
 
-def secret_of(service: Service) -> str:
-    return (service.data_dir / "secret_key").read_text().strip()
-
-
 def minted(service: Service, user_id: str, issued_at: float | None = None, **more: Any) -> str:
     """An access token as the earlier service wrote it, or with `more` claims."""
     moment = int(issued_at or time.time())
     claims = {"user_id": user_id, "iat": moment, "exp": moment + 86400, **more}
-    return jwt.encode(claims, secret_of(service), "HS256")
+    return jwt.encode(claims, service.secret_key(), "HS256")
 
 
 def playing(service: Service, account: Account) -> str:
@@ -151,7 +147,7 @@ def proxy(service: Service) -> Iterator[FaultProxy]:
 @pytest.fixture(scope="module")
 def second(service: Service, proxy: FaultProxy) -> Iterator[Service]:
     """Another process of the same service, with the same secret, whose calls to AWS a test can disturb."""
-    how = UNLIMITED | {"SECRET_KEY": secret_of(service)}
+    how = UNLIMITED | {"SECRET_KEY": service.secret_key()}
     with run_service(proxy.url, create_at=service.aws_url, **how) as running:
         yield running
 
@@ -256,7 +252,7 @@ class TestRefreshing:
         for _ in range(2):
             account = account | refreshed(service, account["refresh_token"])
         first = RefreshClaim(account["user_id"], account["session_id"], 1)
-        replayed = RefreshTokens(secret_of(service), ()).write(first)
+        replayed = RefreshTokens(service.secret_key(), ()).write(first)
         assert told(refresh(service, replayed)) == USED
         assert told(look(service, account["token"])) == INVALID
         assert look(service, other["token"]).status_code == 200
@@ -287,7 +283,7 @@ class TestRefreshing:
     def test_a_token_ahead_of_its_session_is_refused(self, service: Service, account: Account) -> None:
         """As after the table was restored from a copy: genuine, and yet of no refresh that ever was."""
         ahead = RefreshClaim(account["user_id"], account["session_id"], 9)
-        assert told(refresh(service, RefreshTokens(secret_of(service), ()).write(ahead))) == USED
+        assert told(refresh(service, RefreshTokens(service.secret_key(), ()).write(ahead))) == USED
 
     def test_a_token_of_a_session_that_has_ended_is_refused_quietly(
         self, service: Service, account: Account
@@ -669,7 +665,7 @@ class TestAfterAWhile:
 @pytest.fixture(scope="module")
 def brief(service: Service) -> Iterator[Service]:
     """The service with lifetimes that a test can wait for."""
-    how = UNLIMITED | {"TOKEN_TTL": "3", "REFRESH_TTL": "6", "SECRET_KEY": secret_of(service)}
+    how = UNLIMITED | {"TOKEN_TTL": "3", "REFRESH_TTL": "6", "SECRET_KEY": service.secret_key()}
     with run_service(service.aws_url, **how) as running:
         yield running
 

@@ -68,10 +68,6 @@ def recover(service: Service, email: str, recovery_key: str, **how: Any) -> requ
     return service.call("POST", "/api/recover", json=body, **how)
 
 
-def secret_of(service: Service) -> str:
-    return (service.data_dir / "secret_key").read_text().strip()
-
-
 def recording_of(service: Service, account: Account) -> str:
     s3_key = f"users/{account['user_id']}/audio-{uuid.uuid4().hex}.3gp"
     return store(service, account, s3_key, version_2(account, PASSWORD, s3_key, b"#!AMR\nsound" * 99))
@@ -134,7 +130,7 @@ def small(service: Service, proxies: int) -> dict[str, str]:
     """Settings of a service with small limits, for the accounts of `service` and with counters of its own."""
     return {
         **SMALL,
-        "SECRET_KEY": secret_of(service),
+        "SECRET_KEY": service.secret_key(),
         "THROTTLE_TABLE": f"test-throttle-{proxies}",
         "TRUSTED_PROXIES": str(proxies),
     }
@@ -583,7 +579,7 @@ def proxy(service: Service) -> Iterator[FaultProxy]:
 @pytest.fixture(scope="module")
 def behind_proxy(service: Service, proxy: FaultProxy) -> Iterator[Service]:
     """A second process of the same service, whose calls to AWS a test can disturb."""
-    how = UNLIMITED | {"SECRET_KEY": secret_of(service)}
+    how = UNLIMITED | {"SECRET_KEY": service.secret_key()}
     with run_service(proxy.url, create_at=service.aws_url, **how) as running:
         yield running
 

@@ -455,17 +455,13 @@ class TestReading:
             reader().identify(odd)
 
 
-def secret_of(service: Service) -> str:
-    return (service.data_dir / "secret_key").read_text().strip()
-
-
 def sessions_with(service: Service, authorization: str) -> requests.Response:
     return service.call("GET", "/api/user/sessions", headers={"Authorization": authorization})
 
 
 class TestOverTheWire:
     def test_every_attack_is_answered_alike(self, service: Service, account: dict[str, Any]) -> None:
-        target = Target(secret_of(service), account["user_id"], account["session_id"])
+        target = Target(service.secret_key(), account["user_id"], account["session_id"])
         assert sessions_with(service, "Bearer " + good(target)).status_code == 200
         answers = {}
         with requests.Session() as client:
@@ -522,7 +518,7 @@ def kinds(service: Service) -> dict[str, str]:
     opened = decrypt(service, account["token"], file_id, PASSWORD).json()
     made = service.call("POST", "/api/user/recovery-key", account["token"], json={"password": PASSWORD})
     events = service.call("GET", "/api/user/events?limit=1", account["token"]).json()
-    secret = secret_of(service)
+    secret = service.secret_key()
     row = rows.user_row(service, account["user_id"])
     owner = User(account["user_id"], email=row["email"]["S"], key_salt=row["key_salt"]["S"])
     codes = MailCodes(secret, ())

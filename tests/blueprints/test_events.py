@@ -55,10 +55,6 @@ def log_of(service: Service, token: str) -> list[dict[str, Any]]:
     return events[::-1]
 
 
-def secret_of(service: Service) -> str:
-    return (service.data_dir / "secret_key").read_text().strip()
-
-
 def recording_of(service: Service, account: Account) -> str:
     s3_key = f"users/{account['user_id']}/audio-{uuid.uuid4().hex}.3gp"
     return store(service, account, s3_key, version_2(account, PASSWORD, s3_key, b"#!AMR\nsound" * 99))
@@ -189,8 +185,8 @@ class TestCursors:
         values = {"user": account["user_id"], "query": "events", "position": "z"}
         soon, past = int(time.time()) + 60, int(time.time()) - 1
         forged = Sealer("x" * 40, (), "cursor").seal(values, soon)
-        other_purpose = Sealer(secret_of(service), (), "ticket").seal(values, soon)
-        expired = Sealer(secret_of(service), (), "cursor").seal(values, past)
+        other_purpose = Sealer(service.secret_key(), (), "ticket").seal(values, soon)
+        expired = Sealer(service.secret_key(), (), "cursor").seal(values, past)
         for cursor in (forged, other_purpose, expired):
             assert told(ask(service, account["token"], cursor=cursor)) == INVALID_CURSOR
 
@@ -384,7 +380,7 @@ def proxy(service: Service) -> Iterator[FaultProxy]:
 @pytest.fixture(scope="module")
 def watched(service: Service, proxy: FaultProxy) -> Iterator[Service]:
     """A second process of the same service, whose calls to AWS are seen. Mail, which has a thread, is off."""
-    how = UNLIMITED | {"SECRET_KEY": secret_of(service), "MAIL": "off"}
+    how = UNLIMITED | {"SECRET_KEY": service.secret_key(), "MAIL": "off"}
     with run_service(proxy.url, create_at=service.aws_url, **how) as running:
         yield running
 

@@ -684,10 +684,6 @@ class TestMalformedBodies:
                         check_shape(reply)
 
 
-def secret_of(service: Service) -> str:
-    return (service.data_dir / "secret_key").read_text().strip()
-
-
 def encoded(part: Any) -> str:
     content = part if isinstance(part, bytes) else json.dumps(part).encode()
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
@@ -804,7 +800,7 @@ FORGERIES = tuple(forgeries("s" * 40, "nobody"))
 @pytest.fixture(scope="module")
 def forged(service: Service) -> dict[str, str]:
     account = service.register(f"{uuid.uuid4().hex}@example.com")
-    return forgeries(secret_of(service), account["user_id"])
+    return forgeries(service.secret_key(), account["user_id"])
 
 
 LISTING = b"GET /api/user/audio-files HTTP/1.1\r\nHost: x\r\n"
@@ -883,7 +879,7 @@ class TestTokens:
 
     def test_tokens_of_the_earlier_service_work(self, service: Service, account: dict[str, Any]) -> None:
         """They have neither `kid` nor `typ`, and perhaps more claims than ours."""
-        secret = secret_of(service)
+        secret = service.secret_key()
         claims = claims_of(account["user_id"])
         for more in ({}, {"email": "a@example.com"}, {"sub": account["user_id"]}, {"typ": "access"}):
             token = jwt.encode(claims | more, secret, "HS256")
@@ -898,7 +894,7 @@ class TestTokens:
         self, service: Service, account: dict[str, Any]
     ) -> None:
         kid = jwt.get_unverified_header(account["token"])["kid"]
-        secret = secret_of(service)
+        secret = service.secret_key()
         assert kid not in secret
         assert kid not in hashlib.sha256(secret.encode()).hexdigest()
         jwt.decode(account["token"], secret, ["HS256"])
@@ -909,7 +905,7 @@ def rotated(moto: str, service: Service) -> Iterator[Service]:
     """The same service after its secret was rotated: it mints with a new one and knows the old one."""
     new = "N" + uuid.uuid4().hex * 2
     other = "O" + uuid.uuid4().hex * 2
-    fallbacks = f" {other} , {secret_of(service)},"
+    fallbacks = f" {other} , {service.secret_key()},"
     with run_service(
         moto, SECRET_KEY=new, SECRET_KEY_FALLBACKS=fallbacks, TICKET_TTL="1", **LIMITS
     ) as running:
@@ -938,7 +934,7 @@ def recorded_and_opened(service: Service, account: dict[str, Any]) -> str:
 class TestRotation:
     def test_nobody_is_logged_out(self, service: Service, rotated: Service, account: dict[str, Any]) -> None:
         assert rotated.call("GET", "/api/user/audio-files", account["token"]).status_code == 200
-        earlier = jwt.encode(claims_of(account["user_id"]), secret_of(service), "HS256")
+        earlier = jwt.encode(claims_of(account["user_id"]), service.secret_key(), "HS256")
         assert rotated.call("GET", "/api/user/audio-files", earlier).status_code == 200
 
     def test_playback_goes_on(self, service: Service, rotated: Service, account: dict[str, Any]) -> None:

@@ -168,7 +168,7 @@ class TestCodes:
 
     def test_they_expire(self, service: Service, account: dict[str, Any]) -> None:
         email = account["user"]["email"]
-        secret = (service.data_dir / "secret_key").read_text().strip()
+        secret = service.secret_key()
         for purpose, code, path, lifetime in (
             ("verify-email", verification_code(service, email), "/api/verify-email", 24 * 3600),
             ("reset", reset_code(service, email), "/api/password/reset", 3600),

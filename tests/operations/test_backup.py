@@ -157,7 +157,7 @@ class TestRestore:
         done(house, "sweep", "sweeps", "release", "restore")
         copies = dict(re.findall(r"^([A-Z_]+_TABLE)=(.+)$", printed, re.MULTILINE))
         assert set(copies) == {name.upper() for name in RESTORED}
-        secret = (house.data_dir / "secret_key").read_text().strip()
+        secret = house.secret_key()
         with run_service(house.aws_url, SECRET_KEY=secret, **copies) as restored:
             listed = restored.call("GET", "/api/user/audio-files", account["token"]).json()["audio_files"]
             assert {one["file_id"] for one in listed} == set(file_ids)

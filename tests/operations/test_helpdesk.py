@@ -63,7 +63,7 @@ def provider() -> Iterator[Provider]:
 @pytest.fixture(scope="module")
 def elsewhere(service: Service, provider: Provider) -> Iterator[Service]:
     """Another process of the same service, which also takes a provider's tokens and writes letters."""
-    secret = (service.data_dir / "secret_key").read_text().strip()
+    secret = service.secret_key()
     more = {"SECRET_KEY": secret, "OIDC_ISSUER": provider.issuer, "OIDC_AUDIENCE": AUDIENCE}
     with run_service(service.aws_url, **UNLIMITED, **more) as running:
         yield running

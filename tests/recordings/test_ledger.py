@@ -659,7 +659,7 @@ class TestDecryptRefusals:
             assert answer.status_code in (400, 404), (name, answer.text)
 
     def test_an_account_that_is_gone_is_404(self, service: Service) -> None:
-        secret = (service.data_dir / "secret_key").read_text().strip()
+        secret = service.secret_key()
         now = int(time.time())
         claims = {"user_id": str(uuid.uuid4()), "iat": now, "exp": now + 60}
         token = jwt.encode(claims, secret, "HS256")

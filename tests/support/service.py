@@ -44,6 +44,10 @@ class Service:
     def log(self) -> str:
         return self.log_path.read_text("utf-8", errors="replace")
 
+    def secret_key(self) -> str:
+        """Return what the service has made for itself, and signs and seals with."""
+        return (self.data_dir / "secret_key").read_text().strip()
+
     def worker_pids(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
