@@ -15,6 +15,7 @@ from tests import suites
 from tests.support import interruption
 from tests.support.aws import start_moto
 from tests.support.aws_calls import RECORD
+from tests.support.fault_proxy import FaultProxy
 from tests.support.service import Service, empty_tables, run_service
 from tests.support.stand_in import RunningStandIn, start_stand_in
 from tests.support.waiting import eventually
@@ -160,6 +161,21 @@ def _nothing_from_others() -> Iterator[None]:
 def service(moto: str) -> Iterator[Service]:
     """The running service, with cheap hashes."""
     with run_service(moto, **UNLIMITED) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def proxy(service: Service) -> Iterator[FaultProxy]:
+    """What stands between AWS and `second`, and does to its calls what a test wants."""
+    with FaultProxy(service.aws_url) as between:
+        yield between
+
+
+@pytest.fixture(scope="module")
+def second(service: Service, proxy: FaultProxy) -> Iterator[Service]:
+    """Another process of the same service, with the same secret, whose calls to AWS a test can disturb."""
+    how = UNLIMITED | {"SECRET_KEY": service.secret_key()}
+    with run_service(proxy.url, create_at=service.aws_url, **how) as running:
         yield running
 
 

@@ -138,20 +138,6 @@ def plays(address: str) -> tuple[int, str]:
     return (200, "") if answer.status_code == 200 else told(answer)
 
 
-@pytest.fixture(scope="module")
-def proxy(service: Service) -> Iterator[FaultProxy]:
-    with FaultProxy(service.aws_url) as between:
-        yield between
-
-
-@pytest.fixture(scope="module")
-def second(service: Service, proxy: FaultProxy) -> Iterator[Service]:
-    """Another process of the same service, with the same secret, whose calls to AWS a test can disturb."""
-    how = UNLIMITED | {"SECRET_KEY": service.secret_key()}
-    with run_service(proxy.url, create_at=service.aws_url, **how) as running:
-        yield running
-
-
 class TestWhatTheyReturn:
     def test_register_login_and_refresh_give_a_session(
         self, service: Service, new_account: NewAccount

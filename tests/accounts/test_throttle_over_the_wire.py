@@ -20,7 +20,6 @@ import pytest
 import requests
 
 from panzoto.accounts.throttle import account_subject, session_subject
-from tests.conftest import UNLIMITED
 from tests.support.fault_proxy import Answer, Fault, FaultProxy, Refuse, Request
 from tests.support.recordings import decrypt, hear, store, version_2
 from tests.support.service import PASSWORD, Service, run_service
@@ -570,20 +569,6 @@ def names_throttle(request: Request) -> bool:
     return b"panzoto-throttle" in request.body
 
 
-@pytest.fixture(scope="module")
-def proxy(service: Service) -> Iterator[FaultProxy]:
-    with FaultProxy(service.aws_url) as between:
-        yield between
-
-
-@pytest.fixture(scope="module")
-def behind_proxy(service: Service, proxy: FaultProxy) -> Iterator[Service]:
-    """A second process of the same service, whose calls to AWS a test can disturb."""
-    how = UNLIMITED | {"SECRET_KEY": service.secret_key()}
-    with run_service(proxy.url, create_at=service.aws_url, **how) as running:
-        yield running
-
-
 class TestWithoutTheTable:
     """What guards passwords fails closed, and everything that needs none goes on."""
 
@@ -603,62 +588,62 @@ class TestWithoutTheTable:
         ids=["throttled", "no such table", "broken", "unreachable"],
     )
     def test_passwords_wait_and_reads_go_on(
-        self, service: Service, behind_proxy: Service, proxy: FaultProxy, account: Account, fault: Any
+        self, service: Service, second: Service, proxy: FaultProxy, account: Account, fault: Any
     ) -> None:
         token, email = account["token"], account["user"]["email"]
         file_id = recording_of(service, account)
         opened = decrypt(service, token, file_id, PASSWORD).json()
-        address = opened["download_url"].replace(service.url, behind_proxy.url)
+        address = opened["download_url"].replace(service.url, second.url)
         key = recovery_key_of(service, account)
         before = Counter(event["type"]["S"] for event in events_of(service, account["user_id"]))
         proxy.add(Fault(fault, where=names_throttle))
         closed = [
-            login(behind_proxy, email),
-            login(behind_proxy, email, WRONG),
-            login(behind_proxy, fresh_email()),
-            register(behind_proxy),
-            recover(behind_proxy, email, key),
-            decrypt(behind_proxy, token, file_id, PASSWORD),
-            *(ask() for ask in wrong_inside(behind_proxy, account, file_id).values()),
+            login(second, email),
+            login(second, email, WRONG),
+            login(second, fresh_email()),
+            register(second),
+            recover(second, email, key),
+            decrypt(second, token, file_id, PASSWORD),
+            *(ask() for ask in wrong_inside(second, account, file_id).values()),
         ]
         assert {told(answer) for answer in closed} == {(503, "unavailable")}
         assert all(int(answer.headers["Retry-After"]) >= 1 for answer in closed)
         body = {"s3_key": f"users/{uuid.uuid4().hex}/audio-1.3gp"}
         refreshed = {"refresh_token": account["refresh_token"]}
-        assert behind_proxy.call("GET", "/api/user/audio-files", token).status_code == 200
-        assert behind_proxy.call("GET", "/api/user/sessions", token).status_code == 200
-        assert behind_proxy.call("POST", "/api/audio-file", token, json=body).status_code == 201
-        assert behind_proxy.call("POST", "/api/token/refresh", json=refreshed).status_code == 200
+        assert second.call("GET", "/api/user/audio-files", token).status_code == 200
+        assert second.call("GET", "/api/user/sessions", token).status_code == 200
+        assert second.call("POST", "/api/audio-file", token, json=body).status_code == 201
+        assert second.call("POST", "/api/token/refresh", json=refreshed).status_code == 200
         assert requests.get(address, timeout=30).status_code == 200
-        assert behind_proxy.call("GET", "/api/health/ready").status_code == 200
+        assert second.call("GET", "/api/health/ready").status_code == 200
         after = Counter(event["type"]["S"] for event in events_of(service, account["user_id"]))
         assert after == before
         proxy.clear()
-        assert login(behind_proxy, email).status_code == 200
+        assert login(second, email).status_code == 200
 
 
-def test_processes_count_together(service: Service, behind_proxy: Service, account: Account) -> None:
+def test_processes_count_together(service: Service, second: Service, account: Account) -> None:
     email, file_id = account["user"]["email"], recording_of(service, account)
     ways: dict[str, Callable[[Service], requests.Response]] = {
         account_subject(email): lambda where: login(where, email, WRONG),
         subject_of(account): lambda where: decrypt(where, account["token"], file_id, WRONG),
     }
     for subject, ask in ways.items():
-        statuses = [ask(where).status_code for where in (service, behind_proxy) * 2 + (service,)]
+        statuses = [ask(where).status_code for where in (service, second) * 2 + (service,)]
         assert statuses == [401] * 5
         hold(service, subject, 50)
         assert told(ask(service)) == HELD_BACK
-        assert told(ask(behind_proxy)) == HELD_BACK
+        assert told(ask(second)) == HELD_BACK
 
 
 def test_logins_in_each_others_way_are_no_failures(
-    behind_proxy: Service, proxy: FaultProxy, account: Account
+    second: Service, proxy: FaultProxy, account: Account
 ) -> None:
     """DynamoDB refuses a write to a row that another login's transaction is about to reset."""
     conflict = Answer.dynamodb("TransactionConflictException")
     met = proxy.add(Fault(conflict, where=lambda request: b"account#" in request.body, times=1))
     try:
-        assert told(login(behind_proxy, account["user"]["email"])) == (200, "")
+        assert told(login(second, account["user"]["email"])) == (200, "")
     finally:
         proxy.clear()
     assert met.applied == 1

@@ -372,12 +372,6 @@ class Spy:
 
 
 @pytest.fixture(scope="module")
-def proxy(service: Service) -> Iterator[FaultProxy]:
-    with FaultProxy(service.aws_url) as between:
-        yield between
-
-
-@pytest.fixture(scope="module")
 def watched(service: Service, proxy: FaultProxy) -> Iterator[Service]:
     """A second process of the same service, whose calls to AWS are seen. Mail, which has a thread, is off."""
     how = UNLIMITED | {"SECRET_KEY": service.secret_key(), "MAIL": "off"}
