@@ -8,26 +8,22 @@ second it answers.
 
 from __future__ import annotations
 
-import asyncio
-import json
-import multiprocessing
 import re
 import socket
 import time
 import uuid
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from typing import Any
+
+from tests.support.dynamodb_http import Reply, rendered, serve
+from tests.support.server_process import serving
 
 USER_ID = "3f0c5a52-6c1e-4a57-9d0b-6f3a4f0f1c11"
 SESSION_ID = "5d0f3f1e-0b0e-4a55-8a53-0d7f4a2f7c21"
 RECORDINGS = 50
 FIRST_UPLOAD = 1_760_000_000
 
-_TARGET = re.compile(rb"x-amz-target:\s*DynamoDB_20120810\.(\w+)", re.IGNORECASE)
-_LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 _TABLE = re.compile(rb'"TableName":\s*"([^"]+)"')
 
 
@@ -85,95 +81,39 @@ def session() -> dict[str, dict[str, str]]:
     }
 
 
-def _rendered(body: dict[str, Any]) -> bytes:
-    content = json.dumps(body).encode()
-    head = (
-        "HTTP/1.1 200 OK\r\nServer: Server\r\nContent-Type: application/x-amz-json-1.0\r\n"
-        f"Content-Length: {len(content)}\r\nConnection: keep-alive\r\n"
-        f"x-amzn-RequestId: {'A' * 52}\r\nx-amz-crc32: {zlib.crc32(content)}\r\n\r\n"
-    )
-    return head.encode() + content
-
-
 class Answers:
     """Every answer the stub gives, prepared as the bytes that go to the wire."""
 
     def __init__(self) -> None:
         items = [recording(number) for number in range(RECORDINGS)]
-        self.page = _rendered({"Items": items, "Count": RECORDINGS, "ScannedCount": RECORDINGS})
-        self.nobodys = _rendered({"Items": [], "Count": 0, "ScannedCount": 0})
-        self.written = _rendered({})
+        self.page = rendered(200, {"Items": items, "Count": RECORDINGS, "ScannedCount": RECORDINGS})
+        self.nobodys = rendered(200, {"Items": [], "Count": 0, "ScannedCount": 0})
+        self.written = rendered(200, {})
         self.found = {
-            b"users": _rendered({"Item": account()}),
-            b"audio-files": _rendered({"Item": items[0]}),
-            b"sessions": _rendered({"Item": session()}),
+            b"users": rendered(200, {"Item": account()}),
+            b"audio-files": rendered(200, {"Item": items[0]}),
+            b"sessions": rendered(200, {"Item": session()}),
         }
 
-    def to(self, operation: bytes, body: bytes) -> bytes:
-        if operation == b"Query":
+    def to(self, operation: str, body: bytes) -> bytes:
+        if operation == "Query":
             return self.nobodys if b'"s3-key-index"' in body else self.page
-        if operation == b"GetItem":
+        if operation == "GetItem":
             table = _TABLE.search(body)
             suffix = table[1].rpartition(b"panzoto-")[2] if table else b""
             return self.found.get(suffix, self.written)
         return self.written
 
 
-class _Protocol(asyncio.Protocol):
-    """Just enough HTTP: Content-Length bodies, keep-alive and pipelining."""
-
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
-        self._buffer = b""
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        assert self._transport is not None
-        buffer = self._buffer + data if self._buffer else data
-        while (end := buffer.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(buffer, 0, end)
-            stop = end + 4 + (int(length[1]) if length else 0)
-            if len(buffer) < stop:
-                break
-            target = _TARGET.search(buffer, 0, end)
-            operation = target[1] if target else b""
-            answer = self._answers.to(operation, buffer[end + 4 : stop])
-            # The bucket is asked by HEAD whether it is there.
-            head = buffer.startswith(b"HEAD ")
-            self._transport.write(answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if head else answer)
-            buffer = buffer[stop:]
-        self._buffer = buffer
-
-
-def _serve(ready: Connection) -> None:
-    async def run() -> None:
-        answers = Answers()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: _Protocol(answers), "127.0.0.1", 0, backlog=512
-        )
-        ready.send(server.sockets[0].getsockname()[1])
-        async with server:
-            await server.serve_forever()
-
-    asyncio.run(run())
+def _replies() -> Reply:
+    return Answers().to
 
 
 @contextmanager
 def running_stub() -> Iterator[str]:
     """Run the stub in a process of its own while the block runs; gives its URL."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}"
-    finally:
-        process.terminate()
-        process.join(5)
+    with serving(serve, _replies) as url:
+        yield url
 
 
 def most_per_second(url: str, operation: str = "Query", seconds: float = 1.0, connections: int = 8) -> float:

@@ -8,7 +8,6 @@ service itself can do, and lets many players read one long recording at once.
 from __future__ import annotations
 
 import http.server
-import multiprocessing
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from tests.support import server_process
 
 ETAG = '"5f2b3c0d9e8a47616e2d1c0b3a495867-64"'
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -70,12 +71,5 @@ def _serve(ready: Connection, path: Path) -> None:
 @contextmanager
 def serving(path: Path) -> Iterator[str]:
     """Serve the file under every key of every bucket while the block runs; gives the URL."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, path), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}"
-    finally:
-        process.terminate()
-        process.join(5)
+    with server_process.serving(_serve, path) as url:
+        yield url

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from bench.support.process import children
 from tests.support.aws import aws_environment, free_port
+from tests.support.server_process import end
 from tests.support.waiting import comes_up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,12 +137,7 @@ def running(
             worker = _worker(process.pid)
             yield Service(port, worker, folder / "data", folder / "tmp", log)
         finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process, 30)
 
 
 def create_resources(aws_url: str) -> None:

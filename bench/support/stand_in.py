@@ -14,6 +14,7 @@ import boto3
 
 from bench.support.service import ROOT
 from tests.support.aws import REGION, free_port, start_moto
+from tests.support.server_process import end
 from tests.support.waiting import comes_up
 
 BUCKET = "panzoto-audio-dev"
@@ -83,9 +84,4 @@ def ministack(**environment: str) -> Iterator[str]:
                 raise RuntimeError("ministack did not start")
             yield url
         finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process, 30)

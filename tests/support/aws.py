@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.support.aws_calls import KEY_PREFIX
+from tests.support.server_process import end
 from tests.support.waiting import comes_up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +69,7 @@ def start_moto(object_age_days: int = 0) -> Iterator[str]:
         try:
             yield url
         finally:
-            _stop(process)
+            end(process, 10)
 
 
 def _start(log: IO[bytes], object_age_days: int) -> tuple[subprocess.Popen[bytes], str]:
@@ -80,15 +81,6 @@ def _start(log: IO[bytes], object_age_days: int) -> tuple[subprocess.Popen[bytes
         url = f"http://127.0.0.1:{port}"
         if comes_up(process, f"{url}/moto-api/data.json"):
             return process, url
-        _stop(process)
+        end(process, 10)
     log.seek(0)
     raise RuntimeError("moto's server did not start:\n" + log.read().decode(errors="replace")[-4000:])
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

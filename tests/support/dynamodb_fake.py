@@ -9,9 +9,7 @@ It runs in a process of its own: `with running_fake() as fake: fake.reset(thrott
 
 from __future__ import annotations
 
-import asyncio
 import json
-import multiprocessing
 import random
 import re
 import urllib.request
@@ -21,8 +19,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from typing import Any
+
+from tests.support.dynamodb_http import Reply, rendered, serve
+from tests.support.server_process import serving
 
 Item = dict[str, dict[str, Any]]
 
@@ -43,8 +43,6 @@ MOST_ACTIONS = 100
 MOST_KEYS = 100
 MOST_REMEMBERED_TOKENS = 100_000
 
-_TARGET = re.compile(rb"x-amz-target:\s*(\w+)\.(\w+)", re.IGNORECASE)
-_LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 _TERM = re.compile(r"(attribute_exists|attribute_not_exists)\(([#\w]+)\)|([#\w]+) = (:\w+)")
 
 
@@ -294,61 +292,28 @@ def key_in(table: str, item: Item) -> str:
     return str(item[TABLES[table]]["S"])
 
 
-class _Protocol(asyncio.Protocol):
-    """Just enough HTTP: Content-Length bodies and keep-alive."""
-
-    store = Store()
+class _Replies:
+    """What the store answers, and what a test wants of the store itself."""
 
     def __init__(self) -> None:
-        self._buffer = b""
-        self._transport: asyncio.Transport | None = None
+        self.store = Store()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        assert self._transport is not None
-        buffer = self._buffer + data
-        while (end := buffer.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(buffer, 0, end)
-            stop = end + 4 + (int(length[1]) if length else 0)
-            if len(buffer) < stop:
-                break
-            target = _TARGET.search(buffer, 0, end)
-            reply = self._reply(target[2].decode() if target else "", buffer[end + 4 : stop])
-            buffer = buffer[stop:]
-            if reply is None:
-                self._transport.abort()
-                return
-            self._transport.write(reply)
-        self._buffer = buffer
-
-    def _reply(self, operation: str, body: bytes) -> bytes | None:
+    def to(self, operation: str, body: bytes) -> bytes | None:
         if operation == "Reset":
-            _Protocol.store = Store(**json.loads(body))
-            return _rendered(200, {})
+            self.store = Store(**json.loads(body))
+            return rendered(200, {})
         if operation == "RefuseAfter":
             more = json.loads(body)["writes"]
             self.store.refused_after = None if more is None else self.store.counts["writes"] + more
-            return _rendered(200, {})
+            return rendered(200, {})
         if operation == "Counts":
-            return _rendered(200, dict(self.store.counts))
+            return rendered(200, dict(self.store.counts))
         try:
             answer = self.store.answer(operation, body)
         except Refusal as refusal:
             name = f"com.amazonaws.dynamodb.v20120810#{refusal.code}"
-            return _rendered(400, {"__type": name, "message": refusal.code, **refusal.more})
-        return None if answer is None else _rendered(200, answer)
-
-
-def _rendered(status: int, body: dict[str, Any]) -> bytes:
-    content = json.dumps(body, separators=(",", ":")).encode()
-    head = (
-        f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\nConnection: keep-alive\r\n"
-        f"Content-Length: {len(content)}\r\nx-amz-crc32: {zlib.crc32(content)}\r\n\r\n"
-    )
-    return head.encode() + content
+            return rendered(400, {"__type": name, "message": refusal.code, **refusal.more})
+        return None if answer is None else rendered(200, answer)
 
 
 @dataclass(frozen=True)
@@ -377,26 +342,12 @@ class Fake:
             return json.load(answer)
 
 
-def _serve(ready: Connection) -> None:
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(_Protocol, "127.0.0.1", 0, backlog=512)
-        ready.send(server.sockets[0].getsockname()[1])
-        async with server:
-            await server.serve_forever()
-
-    asyncio.run(run())
+def _replies() -> Reply:
+    return _Replies().to
 
 
 @contextmanager
 def running_fake() -> Iterator[Fake]:
     """Run a fake with empty tables while the block runs."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield Fake(f"http://127.0.0.1:{ours.recv()}")
-    finally:
-        process.terminate()
-        process.join(5)
+    with serving(serve, _replies) as url:
+        yield Fake(url)
