@@ -70,7 +70,7 @@ def flaky(arguments: argparse.Namespace) -> Iterator[Target]:
             share=arguments.share,
             long_ones=arguments.long_ones,
         )
-        swept = uploading.sweep_after_two_days(service)
+        swept = uploading.sweep_in_two_nights(service)
         phone = Phone(account, PASSWORD, service.url)
         shown = uploading.listed(phone)
         usage = phone.call("GET", "/api/user")["usage"]
@@ -90,7 +90,7 @@ def flaky(arguments: argparse.Namespace) -> Iterator[Target]:
         yield Target("others in the list", len(set(shown) - set(delivered.expected)), 0)
         yield Target("recordings counted wrong", abs(usage["recordings"] - delivered.uploads), 0)
         yield Target("bytes counted wrong", abs(usage["bytes"] - delivered.object_bytes), 0)
-        yield Target("failures of the sweep", swept["failed"], 0)
+        yield Target("failures of the sweeps", sum(night["failed"] for night in swept), 0)
         yield from _nothing_left(service)
 
 
@@ -104,8 +104,9 @@ def kills(arguments: argparse.Namespace) -> Iterator[Target]:
         _print_counts("What phones did meanwhile", lives.did)
         _print_counts("What they met", lives.met + lives.refused)
         _print_counts("Found before the sweep", uploading.discrepancies(service))
-        swept = uploading.sweep_after_two_days(service)
-        print(swept["printed"].partition("\n")[2])
+        swept = uploading.sweep_in_two_nights(service)
+        for night in swept:
+            print(night["printed"].partition("\n")[2])
         phone = Phone(account, PASSWORD, service.url)
         shown = uploading.listed(phone)
         wrong = uploading.played_wrong(phone, lives.kept)
@@ -114,7 +115,7 @@ def kills(arguments: argparse.Namespace) -> Iterator[Target]:
         yield Target("given up or erased and still in the list", len(lives.gone & set(shown)), 0)
         yield Target("recordings in the list twice", len(shown) - len(set(shown)), 0)
         yield Target("answers 500", sum(count for name, count in lives.refused.items() if ": 500" in name), 0)
-        yield Target("failures of the sweep", swept["failed"], 0)
+        yield Target("failures of the sweeps", sum(night["failed"] for night in swept), 0)
         again = uploading.sweep(service)
         yield Target("found by a second sweep", again["found"] - again["first_seen"] - again["waiting"], 0)
         yield from _nothing_left(service)

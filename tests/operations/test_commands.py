@@ -326,6 +326,21 @@ def test_the_resources_commands() -> None:
         assert requests.get(url, timeout=10).ok
 
 
+def test_an_account_whose_counters_a_move_took_away_is_counted_by_optimize(old: Service) -> None:
+    account = old.register("counters@example.com")
+    for number in range(3):
+        store(old, account, f"users/{account['user_id']}/audio-{number}.3gp", b"sound" * 10)
+    counters = ("claims_complete", "used_recordings", "used_bytes")
+    old.dynamodb().update_item(
+        TableName=rows.USERS_TABLE,
+        Key={"user_id": {"S": account["user_id"]}},
+        UpdateExpression=f"REMOVE {', '.join(counters)}",
+    )
+    done(old, "deploy", "resources", "optimize")
+    user = rows.user_row(old, account["user_id"])
+    assert [user[name] for name in counters] == [{"BOOL": True}, {"N": "3"}, {"N": "150"}]
+
+
 def indexes(table: dict[str, Any]) -> set[str]:
     return {index["IndexName"] for index in table.get("GlobalSecondaryIndexes", [])}
 

@@ -6,6 +6,7 @@ belong into the tables of accounts and claims, and with codes into the letters t
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -29,7 +30,12 @@ _addresses: set[str] = set()
 
 
 def note(sent: Any, received: Any) -> None:
-    """Remember what a request that succeeded sent and received, two decoded JSON values."""
+    """Remember what a request that succeeded sent and received, two decoded JSON values.
+
+    An OpenAPI document has none but those of its examples, which everybody may read.
+    """
+    if isinstance(received, dict) and "openapi" in received:
+        return
     for body in (sent, received):
         for name, value in _fields(body):
             if name in SECRET_FIELDS:
@@ -52,6 +58,9 @@ def _note_secret(name: str, value: str) -> None:
 def _fields(body: Any) -> Iterator[tuple[str, str]]:
     if isinstance(body, dict):
         for name, value in body.items():
+            if name == "code" and "error" in body:
+                # Of an error's code it is known what it is: the contract lists them.
+                continue
             if isinstance(value, str):
                 yield name, value
             else:
@@ -82,7 +91,12 @@ def check_files(log: str, data_dir: Path) -> None:
 
 def check_table(name: str, items: list[dict[str, Any]]) -> None:
     """Fail when a secret is in a table, or an address in one where none belongs."""
-    text = json.dumps(items, default=repr, ensure_ascii=False)
-    assert secrets_in(text) == [], f"in {name}"
-    if name not in ADDRESS_TABLES:
-        assert addresses_in(text) == [], f"in {name}"
+    found = list(itertools.chain.from_iterable(_found_in(name, item) for item in items))
+    assert not found, f"in {name}: {found[:20]}"
+
+
+def _found_in(table: str, item: dict[str, Any]) -> Iterator[str]:
+    for attribute, value in item.items():
+        text = json.dumps(value, default=repr, ensure_ascii=False)
+        found = secrets_in(text) + ([] if table in ADDRESS_TABLES else addresses_in(text))
+        yield from (f"{kind} in {attribute}" for kind in found)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,15 +99,18 @@ def aws_client(name: str, url: str) -> Any:
 
 
 def empty_tables(url: str) -> None:
-    """Delete all items of all tables of the stand-in at `url`, which may hold no secret."""
+    """Delete all items of all tables of the stand-in at `url`; then fail when a secret was among them."""
     dynamodb = aws_client("dynamodb", url)
+    were = defaultdict(list)
     for name in dynamodb.list_tables()["TableNames"]:
         keys = [key["AttributeName"] for key in dynamodb.describe_table(TableName=name)["Table"]["KeySchema"]]
         for page in dynamodb.get_paginator("scan").paginate(TableName=name):
-            canaries.check_table(name, page["Items"])
+            were[name] += page["Items"]
             deletes = [{"DeleteRequest": {"Key": {key: item[key] for key in keys}}} for item in page["Items"]]
             for start in range(0, len(deletes), 25):
                 dynamodb.batch_write_item(RequestItems={name: deletes[start : start + 25]})
+    for name, items in were.items():
+        canaries.check_table(name, items)
 
 
 @contextmanager

@@ -49,3 +49,10 @@ def test_where_they_belong(tmp_path: Path) -> None:
     canaries.check_files('{"event": "request", "status": 200}', tmp_path)
     canaries.check_table("panzoto-users", [{"email": {"S": ADDRESS}}])
     canaries.check_table("panzoto-claims", [{"claim": {"S": f"email#{ADDRESS}"}}])
+
+
+def test_what_everybody_may_read_is_no_secret() -> None:
+    example = {"error": "No such thing.", "code": f"code_{uuid.uuid4().hex}"}
+    canaries.note(None, {"results": [example]})
+    canaries.note(None, {"openapi": "3.1.0", "example": {"token": (shown := uuid.uuid4().hex)}})
+    assert canaries.secrets_in(f"{example['code']} {shown}") == []

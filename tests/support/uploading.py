@@ -328,23 +328,32 @@ def _patiently(act: Callable[[], Any]) -> Any:
             return act()
 
 
-def sweep_after_two_days(service: Service) -> dict[str, Any]:
-    """Make every announcement two days old, sweep with `--apply`, and return what the log line tells.
+def sweep_in_two_nights(service: Service) -> list[dict[str, Any]]:
+    """Sweep with `--apply` twice, each time two days after all that has happened; return what each told.
 
-    The stand-in's objects must look as old already. The sweep's own rule, a day, is what decides.
+    What the first gives up the second removes: no address that was given out is
+    good any more. The stand-in's objects must look as old already: the sweep's own
+    rule, a day, is what decides.
     """
+    told = []
+    for _ in range(2):
+        _let_two_days_pass(service)
+        told.append(sweep(service, "--apply"))
+    return told
+
+
+def _let_two_days_pass(service: Service) -> None:
+    """Make every announcement two days older, and let what an address holds back end two days earlier."""
     dynamodb = aws_client("dynamodb", service.aws_url)
     for item in _scan(service, FILES_TABLE):
-        if "announced_at" in item:
-            earlier = {"N": str(float(item["announced_at"]["N"]) - 2 * DAY)}
+        for name in {"announced_at", "erase_after"} & item.keys():
             dynamodb.update_item(
                 TableName=FILES_TABLE,
                 Key={"file_id": item["file_id"]},
-                UpdateExpression="SET announced_at = :earlier",
+                UpdateExpression=f"SET {name} = :earlier",
                 ConditionExpression="attribute_exists(file_id)",
-                ExpressionAttributeValues={":earlier": earlier},
+                ExpressionAttributeValues={":earlier": {"N": str(float(item[name]["N"]) - 2 * DAY)}},
             )
-    return sweep(service, "--apply")
 
 
 def sweep(service: Service, *words: str) -> dict[str, Any]:

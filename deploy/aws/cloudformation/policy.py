@@ -126,7 +126,7 @@ ROLES: dict[str, dict[str, str]] = {
     "backup": {
         **dict.fromkeys(TABLES, "DescribeTable RestoreTableToPointInTime Scan"),
         "sweeps": "DeleteItem DescribeTable PutItem Query RestoreTableToPointInTime Scan",
-        "copies": "BatchWriteItem ConditionCheckItem DeleteItem DeleteTable DescribeContinuousBackups"
+        "copies": "BatchWriteItem DeleteItem DeleteTable DescribeContinuousBackups"
         " DescribeTable DescribeTimeToLive GetItem PutItem Query Scan UpdateContinuousBackups UpdateItem"
         " UpdateTable UpdateTimeToLive",
         "folders": "ListBucketVersions",
