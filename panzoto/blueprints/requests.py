@@ -6,7 +6,7 @@ import base64
 import re
 import unicodedata
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import (
     EXCLUDE,
@@ -48,13 +48,6 @@ DURATION_RULE = "duration_ms must be a whole number of milliseconds, at most a y
 ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
 
 
-# Of a field that is worth no refusal: whatever else is sent counts as not sent.
-MEANT_AS_TEXT: list[dict[str, Any]] = [
-    {"type": "string"},
-    {"type": ["array", "boolean", "null", "number", "object"]},
-]
-
-
 class Request(Schema):
     """Base of what clients send. Unknown fields are ignored: newer clients talk to older servers."""
 
@@ -75,13 +68,12 @@ class Request(Schema):
 class Text(fields.Field[str]):
     """A string that UTF-8 can hold; a lone surrogate, which JSON can carry, is none."""
 
+    described_as: ClassVar[dict[str, Any]] = {"type": "string"}
+
     def __init__(
         self, sentence: str = NOT_TEXT, metadata: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        described = metadata or {}
-        super().__init__(
-            metadata=described if "anyOf" in described else {"type": "string"} | described, **kwargs
-        )
+        super().__init__(metadata=self.described_as | (metadata or {}), **kwargs)
         self._sentence = sentence
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
@@ -97,9 +89,11 @@ class Text(fields.Field[str]):
 class DeviceName(Text):
     """What a device calls itself. A name is never worth a sign-in: what is no text counts as not sent."""
 
-    def __init__(self) -> None:
-        what = "By which the person knows this device: its first 64 characters; without one, the User-Agent's"
-        super().__init__(metadata={"anyOf": MEANT_AS_TEXT, "description": what})
+    # Without a type: whatever is sent is taken.
+    described_as: ClassVar[dict[str, Any]] = {
+        "description": "A text by which the person knows this device: its first 64 characters; without one,"
+        " or if it is no text, the User-Agent's"
+    }
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         try:
@@ -316,8 +310,9 @@ class MediaType(fields.Field["str | None"]):
     """What the recording is. One that cannot be read is dropped: no recording is worth less for it."""
 
     def __init__(self) -> None:
-        what = "A media type (RFC 9110, 8.3.1) of at most 1024 characters; what is none is dropped"
-        super().__init__(metadata={"anyOf": MEANT_AS_TEXT, "description": what})
+        # Without a type: whatever is sent is taken.
+        what = "A media type (RFC 9110, 8.3.1), a text of at most 1024 characters; what is none is dropped"
+        super().__init__(metadata={"description": what})
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str | None:
         found = content_type.read(value)
