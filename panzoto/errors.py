@@ -58,6 +58,21 @@ class InvalidRequest(PanzotoError):
         return {"fields": self.fields} if self.fields else {}
 
 
+class NeedsPassword(InvalidRequest):
+    """A recording of the earlier formats has no key of its own that a client could send."""
+
+    sentence = "This recording is of an earlier format: it opens with the password, not with a file key"
+
+    def __init__(self, file_id: str | None = None) -> None:
+        """`file_id` names the clip of a sitting."""
+        named = (
+            {"file_key": self.sentence}
+            if file_id is None
+            else {"file_keys": self.sentence, file_id: self.sentence}
+        )
+        super().__init__(None, named)
+
+
 class InvalidJson(PanzotoError):
     status = 400
     code = "invalid_json"

@@ -20,6 +20,7 @@ from panzoto.auth.tokens import Tokens
 from panzoto.config import Settings
 from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.sealed import Sealer
+from panzoto.crypto.transcripts import Voucher
 from panzoto.cursors import Cursors
 from panzoto.lifecycle.deletion import Deletion
 from panzoto.mail.codes import MailCodes
@@ -83,7 +84,7 @@ class Services:
         throttle = Throttle(rates, settings.limit_failures)
         tokens = Tokens(*secrets, settings.token_ttl)
         sessions = Sessions(tokens, RefreshTokens(*secrets), settings.refresh_ttl)
-        vaults = Vaults(Passwords(settings.argon2, permits), settings.argon2, permits)
+        vaults = Vaults(Passwords(settings.argon2, permits), settings.argon2, permits, Voucher(*secrets))
         proofs = Proofs(vaults, throttle)
         openid = _openid(settings, sessions)
         storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 
 from panzoto.auth.passwords import Passwords, opens_to_nobody
 from panzoto.config import Argon2Parameters
@@ -15,11 +16,12 @@ from panzoto.crypto import vault as vaults
 from panzoto.crypto.derivation import direct_keys
 from panzoto.crypto.keys import DirectKeys, Keys
 from panzoto.crypto.permits import HashPermits
+from panzoto.crypto.transcripts import Voucher
 from panzoto.crypto.vault import Vault
-from panzoto.errors import Conflict, InvalidPassword, PasswordNotSet, Unavailable
+from panzoto.errors import Busy, Conflict, InvalidPassword, PasswordNotSet, Unavailable
 from panzoto.models import User
 from panzoto.models.connection import ConditionFailed
-from panzoto.models.credentials import KEY_SALT_BYTES, NewPassword
+from panzoto.models.credentials import KEY_SALT_BYTES, NewPassword, encoded
 
 VAULT_ATTEMPTS = 3
 
@@ -29,8 +31,11 @@ log = logging.getLogger(__name__)
 class Vaults:
     """The computations of one process, with their parameters and permits."""
 
-    def __init__(self, passwords: Passwords, parameters: Argon2Parameters, permits: HashPermits) -> None:
+    def __init__(
+        self, passwords: Passwords, parameters: Argon2Parameters, permits: HashPermits, voucher: Voucher
+    ) -> None:
         self._passwords = passwords
+        self._voucher = voucher
         self._parameters = parameters
         self._permits = permits
 
@@ -57,13 +62,16 @@ class Vaults:
         return user
 
     def keep_up(self, user: User, password: str) -> None:
-        """Give a proven account its vault if it has none, and a hash of today's parameters.
+        """Give a proven account what it lacks of vault, public key and a hash of today's parameters.
 
         One computation for each that is missing.
         """
-        # The vault first, so that a table that hangs costs one wait; a login can do without the rehash.
-        if user.stored_vault() is None:
+        # The vault first, so that a table that hangs costs one wait; a login can do without the rest.
+        stored = user.stored_vault()
+        if stored is None:
             self._make_vault(user, password)
+        elif not self._voucher.knows(user.user_id, stored.key_id, stored.transcripts):
+            self._try_to_set_transcripts_key(user, stored, password)
         self._refresh_hash(user, password)
 
     def open(self, user: User, password: str) -> Keys:
@@ -73,7 +81,9 @@ class Vaults:
         """
         stored = user.stored_vault()
         if stored is not None:
-            return _keys(user, password, self._unwrap(stored, user, password))
+            vault_key = self._unwrap(stored, user, password)
+            self._set_transcripts_key(user, stored, vault_key)
+            return _keys(user, password, vault_key)
         self._verify(user, password)
         return _keys(user, password, self._make_vault(user, password))
 
@@ -134,6 +144,23 @@ class Vaults:
             self._verify(user, password)
         raise Conflict()
 
+    def _try_to_set_transcripts_key(self, user: User, stored: Vault, password: str) -> None:
+        """Take the public key from the vault; a login does not fail because that is not possible now."""
+        try:
+            self._set_transcripts_key(user, stored, self._unwrap(stored, user, password))
+        except (Busy, Unavailable, InvalidPassword) as error:
+            # The earlier service may have changed the password, of which the vault knows nothing.
+            log.warning("transcripts_key_postponed", extra={"user_id": user.user_id, "code": error.code})
+
+    def _set_transcripts_key(self, user: User, stored: Vault, vault_key: bytes) -> None:
+        """Make the row's public key that of the vault, whatever it was."""
+        if self._voucher.knows(user.user_id, stored.key_id, stored.transcripts):
+            return
+        key = self._voucher.vouch(user.user_id, stored.key_id, vault_key)
+        if user.value("transcripts_public_key") not in (None, encoded(key.public_key)):
+            log.error("transcripts_key_differed", extra={"user_id": user.user_id})
+        user.set_transcripts_key(key)
+
     def _refresh_hash(self, user: User, password: str) -> None:
         """Rehash with today's parameters; a login does not fail because that could not be written."""
         if self._passwords.needs_rehash(user.password_hash):
@@ -150,7 +177,8 @@ class Vaults:
         return vaults.unwrap(vault, user.user_id, password, self._permits)
 
     def _wrap(self, vault_key: bytes, user_id: str, password: str) -> Vault:
-        return vaults.wrap(vault_key, user_id, password, self._parameters, self._permits)
+        vault = vaults.wrap(vault_key, user_id, password, self._parameters, self._permits)
+        return replace(vault, transcripts=self._voucher.vouch(user_id, vault.key_id, vault_key))
 
 
 def is_broken(user: User) -> bool:

@@ -168,14 +168,13 @@ def signed_in_user() -> User:
 def account(user: User, grant: Grant) -> dict[str, Any]:
     """Return what register and login give: tokens, and what the phone derives its keys from."""
     g.user_id = user.user_id
-    vault = user.stored_vault()
     return {
         **tokens_of(grant),
         "user_id": user.user_id,
         "key_salt": user.salt().hex(),
         "user": user.to_public(),
         "key_derivation": {"algorithm": "pbkdf2-hmac-sha256", "iterations": DIRECT_KEY_ITERATIONS},
-        "vault": vault.to_public() if vault else None,
+        "vault": user.public_vault(),
     }
 
 

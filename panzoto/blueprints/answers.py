@@ -145,6 +145,11 @@ class VaultShape(Answer):
     key_id = fields.String(required=True, metadata={"description": "32 hex digits"})
     kdf = fields.Nested(Argon2Shape, required=True)
     wrapped_key = fields.String(required=True, metadata={"description": "base64"})
+    transcripts_public_key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "X25519, base64: what transcripts are sealed to; null until it is made"},
+    )
 
 
 class KeyDerivationShape(Answer):

@@ -41,6 +41,7 @@ def profile() -> dict[str, Any]:
         "email_verified": user.has_verified_email,
         "pending_email": user.value("pending_email"),
         "recovery_key_set": user.recovery_wrap() is not None,
+        "vault": user.public_vault(),
         "usage": usage(user),
     }
 

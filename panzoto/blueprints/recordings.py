@@ -20,11 +20,11 @@ from panzoto.blueprints.requests import (
     PageQuery,
     PasswordOnly,
 )
-from panzoto.crypto.keys import Keys
+from panzoto.crypto.keys import FileKey
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import client_host, public_root, services
 from panzoto.errors import ForbiddenKey
-from panzoto.models import AudioFile
+from panzoto.models import AudioFile, User
 from panzoto.models.attributes import rfc3339
 from panzoto.object_keys import lies_in_folder_of_another
 from panzoto.playback.opening import Ticket
@@ -175,10 +175,12 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     """Open one recording, or several as one, for playback."""
     count_call()
     user = signed_in_user()
-    keys = services().accounts.unlock(user, wanted["password"], asking())
-    if "file_ids" in wanted:
-        return _open_sitting(wanted["file_ids"], keys)
+    keys = keys_shown(user, wanted)
     opening = services().opening
+    if "file_ids" in wanted:
+        rows, ticket = opening.sitting(wanted["file_ids"], keys, asking())
+        shown = [row.to_public() for row in rows]
+        return _ready(shown, ticket, "The recordings are decrypted and play as one at download_url.")
     if "file_id" in wanted:
         audio_file, ticket = opening.by_id(wanted["file_id"], keys, asking())
     else:
@@ -186,10 +188,14 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
 
 
-def _open_sitting(file_ids: list[str], keys: Keys) -> dict[str, Any]:
-    rows, ticket = services().opening.sitting(file_ids, keys, asking())
-    shown = [row.to_public() for row in rows]
-    return _ready(shown, ticket, "The recordings are decrypted and play as one at download_url.")
+def keys_shown(user: User, wanted: dict[str, Any]) -> Any:
+    """Return what opens the recordings: a password's keys, one file key, or one of each by its file_id."""
+    if "password" in wanted:
+        return services().accounts.unlock(user, wanted["password"], asking())
+    key_id = user.vault_key_id()
+    if "file_key" in wanted:
+        return FileKey(wanted["file_key"], key_id)
+    return {file_id: FileKey(key, key_id) for file_id, key in wanted["file_keys"].items()}
 
 
 def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from panzoto.auth import passwords
 from panzoto.auth.mail_address import LONGEST as LONGEST_EMAIL
 from panzoto.auth.mail_address import NoMailbox, require_mailbox
 from panzoto.blueprints import moments
+from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_keys_of_all, check_pairing
 from panzoto.media import content_type
 
 MAX_FILE_SIZE = 5 * 1024**4
@@ -390,23 +391,31 @@ class FileIds(fields.Field[list[str]]):
 
 
 class DecryptAudio(Request):
-    """One of the last three is needed, and no other beside `file_ids`."""
+    """A password or file keys; and of `file_id`, `s3_key` and `file_ids` one, and none beside `file_ids`."""
 
-    password = Text(required=True)
+    password = Text()
     file_id = Text(metadata={"format": "uuid"})
     s3_key = Text()
     file_ids = FileIds()
+    file_key = FileKeyField()
+    file_keys = FileKeysField()
 
     @pre_load
     def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        if data.get("password") in (None, ""):
+        sent = {name: value for name, value in data.items() if value not in (None, "")}
+        keys = [name for name in ("file_key", "file_keys") if name in sent]
+        if not keys and "password" not in sent:
             raise ValidationError({"password": ["Password required for decryption"]})
-        of_one = any(data.get(name) not in (None, "") for name in ("file_id", "s3_key"))
-        if not of_one and data.get("file_ids") in (None, ""):
+        if not sent.keys() & {"file_id", "s3_key", "file_ids"}:
             raise ValidationError({"file_id": ["file_id or s3_key required"]})
-        if of_one and data.get("file_ids") not in (None, ""):
+        if "file_ids" in sent and sent.keys() & {"file_id", "s3_key"}:
             raise ValidationError({"file_ids": [EITHER_RULE]})
-        return {name: value for name, value in data.items() if value not in (None, "")}
+        check_pairing(sent)
+        return sent
+
+    @validates_schema
+    def _a_key_for_each(self, data: dict[str, Any], **_: Any) -> None:
+        check_keys_of_all(data)
 
 
 class EmailChange(Request):

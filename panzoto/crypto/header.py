@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from panzoto.crypto.derivation import hkdf
+from panzoto.crypto.keys import FileKey
 from panzoto.crypto.vault import key_id_of
 from panzoto.errors import DecryptionFailed, UnsupportedFormat
 
@@ -54,19 +55,35 @@ def open_file_key(head: bytes, vault_key: bytes) -> bytes:
     Raises `UnsupportedFormat` for an unknown suite, flags or reserved bytes and
     `DecryptionFailed` for everything else that is wrong.
     """
-    if len(head) != HEADER_BYTES or not looks_like(head):
-        raise DecryptionFailed()
-    if head[4:6] != SUITE_AND_FLAGS or head[114:] != RESERVED:
-        raise UnsupportedFormat()
+    _check_form(head)
     if head[6:22] != key_id_of(vault_key):
         raise DecryptionFailed()
     try:
         file_key = AESGCM(hkdf(vault_key, WRAP_INFO)).decrypt(head[22:34], head[34:82], head[:22])
     except InvalidTag as error:
         raise DecryptionFailed() from error
+    _check_commitment(head, file_key)
+    return file_key
+
+
+def prove_file_key(head: bytes, file_key: FileKey) -> None:
+    """Check the header against the file key that a client has unwrapped by itself. Raises as above."""
+    _check_form(head)
+    if file_key.key_id is not None and head[6:22] != file_key.key_id:
+        raise DecryptionFailed()
+    _check_commitment(head, file_key.key)
+
+
+def _check_form(head: bytes) -> None:
+    if len(head) != HEADER_BYTES or not looks_like(head):
+        raise DecryptionFailed()
+    if head[4:6] != SUITE_AND_FLAGS or head[114:] != RESERVED:
+        raise UnsupportedFormat()
+
+
+def _check_commitment(head: bytes, file_key: bytes) -> None:
     if not hmac.compare_digest(head[82:114], _commitment(file_key, head[:82])):
         raise DecryptionFailed()
-    return file_key
 
 
 def _commitment(file_key: bytes, opening: bytes) -> bytes:

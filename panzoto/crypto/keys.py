@@ -1,4 +1,4 @@
-"""What a password opens, as values that may be handed on: the vault key and the direct keys of recordings."""
+"""What opens recordings, as values to be handed on: all that a password opens, or one recording's key."""
 
 from __future__ import annotations
 
@@ -39,3 +39,18 @@ class Keys:
         if self.vault_key is None:
             raise DamagedRecord()
         return self.vault_key
+
+
+@dataclass(frozen=True, slots=True)
+class FileKey:
+    """The key of one version 2 recording, which its client has unwrapped by itself.
+
+    `key_id` names the vault whose recording it must be; None where it is known already whose it is.
+    """
+
+    key: bytes = field(repr=False)
+    key_id: bytes | None = None
+
+
+# What a client may show to open a recording.
+AnyKeys = Keys | FileKey

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -19,6 +19,7 @@ from panzoto.config import Argon2Parameters
 from panzoto.crypto.derivation import argon2id, hkdf
 from panzoto.crypto.keys import KEY_BYTES, DirectKeys
 from panzoto.crypto.permits import HashPermits
+from panzoto.crypto.transcripts import VouchedKey
 from panzoto.errors import DamagedRecord, InvalidPassword
 
 VERSION = 1
@@ -33,15 +34,25 @@ DIRECT_INFO = b"panzoto/v2/direct"
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """A vault key as it is stored: wrapped under the KEK of one password."""
+    """A vault key as it is stored: wrapped under the KEK of one password.
+
+    `transcripts` is the public key that goes with it, which rows hold beside it.
+    """
 
     key_id: bytes
     parameters: Argon2Parameters
     salt: bytes
     wrapped_key: bytes
+    transcripts: VouchedKey | None = field(default=None, compare=False)
 
     def to_public(self) -> dict[str, Any]:
-        """Return the JSON object that register and login give to clients, also the stored form."""
+        """Return the JSON object that clients get."""
+        known = self.transcripts
+        public_key = None if known is None else base64.b64encode(known.public_key).decode("ascii")
+        return {**self.to_stored(), "transcripts_public_key": public_key}
+
+    def to_stored(self) -> dict[str, Any]:
+        """Return the JSON object that rows hold."""
         return {
             "version": VERSION,
             "key_id": self.key_id.hex(),
@@ -57,7 +68,7 @@ class Vault:
         }
 
     @classmethod
-    def from_stored(cls, stored: Any) -> Vault:
+    def from_stored(cls, stored: Any, transcripts: VouchedKey | None = None) -> Vault:
         """Read the stored form. Raises `DamagedRecord` for parameters beyond reason."""
         try:
             kdf = stored["kdf"]
@@ -69,6 +80,7 @@ class Vault:
                 parameters=parameters,
                 salt=bytes.fromhex(kdf["salt"]),
                 wrapped_key=base64.b64decode(stored["wrapped_key"], validate=True),
+                transcripts=transcripts,
             )
             known = stored["version"] == VERSION and kdf["algorithm"] == "argon2id" and kdf["version"] == 19
         except (KeyError, TypeError, ValueError, ArithmeticError, binascii.Error) as error:

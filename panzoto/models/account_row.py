@@ -38,6 +38,9 @@ class AccountRow(StoredModel):
     vault = JSONAttribute(null=True)
     wrapped_direct_keys = JSONAttribute(null=True)
     recovery = JSONAttribute(null=True)
+    # What transcripts are sealed to, and the mark by which the service knows it as its own; both base64.
+    transcripts_public_key = UnicodeAttribute(null=True)
+    transcripts_key_mark = UnicodeAttribute(null=True)
     version = NumberAttribute(null=True)
     claims_complete = BooleanAttribute(null=True)
     # Tokens that name no session and were issued before this second are dead.

@@ -7,11 +7,13 @@ import binascii
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pynamodb.expressions.update import Action
 
-from panzoto.crypto.keys import DirectKeys
-from panzoto.crypto.vault import Vault, unwrap_direct_keys, wrap_direct_keys
+from panzoto.crypto.keys import KEY_BYTES, DirectKeys
+from panzoto.crypto.transcripts import VouchedKey
+from panzoto.crypto.vault import KEY_ID_BYTES, Vault, unwrap_direct_keys, wrap_direct_keys
 from panzoto.errors import DamagedRecord, UserNotFound
 from panzoto.models.account_row import AccountRow
 from panzoto.models.attributes import now, rfc3339
@@ -35,7 +37,17 @@ class Credentials(AccountRow):
     def stored_vault(self) -> Vault | None:
         """Return the vault, or None before the first. Raises `DamagedRecord`."""
         with self.naming_damage():
-            return None if self.vault is None else Vault.from_stored(self.vault)
+            return None if self.vault is None else Vault.from_stored(self.vault, self._transcripts_key())
+
+    def _transcripts_key(self) -> VouchedKey | None:
+        """Return the public key of the row; one that cannot be one is as good as none."""
+        try:
+            public_key, mark = (
+                decoded(self.value(name) or "") for name in ("transcripts_public_key", "transcripts_key_mark")
+            )
+        except DamagedRecord:
+            return None
+        return VouchedKey(public_key, mark) if len(public_key) == KEY_BYTES else None
 
     def stored_direct_keys(self, vault_key: bytes) -> list[DirectKeys]:
         """Return the direct keys of every password they were kept of, the most recent first."""
@@ -152,16 +164,33 @@ class Credentials(AccountRow):
         No token ends by it: there was no password that anybody else could have known.
         """
         self._change_or_conflict(
-            [AccountRow.password_hash.set(password_hash), AccountRow.vault.set(vault.to_public())],
-            lambda stored: stored.vault == vault.to_public(),
+            [AccountRow.password_hash.set(password_hash), *_storing(vault_attributes(vault))],
+            lambda stored: stored.vault == vault.to_stored(),
         )
 
     def set_first_vault(self, vault: Vault) -> None:
         """Store the vault made for the password that this row's hash is of. Raises `ConditionFailed`."""
         self.change(
-            [AccountRow.vault.set(vault.to_public()), AccountRow.version.add(1)],
+            [*_storing(vault_attributes(vault)), AccountRow.version.add(1)],
             AccountRow.vault.does_not_exist() & (AccountRow.password_hash == self.password_hash),
         )
+
+    def vault_key_id(self) -> bytes:
+        """Return the id by which recordings name the vault; zeros, which none has, before the first."""
+        stored = self.stored_vault()
+        return bytes(KEY_ID_BYTES) if stored is None else stored.key_id
+
+    def public_vault(self) -> dict[str, Any] | None:
+        """Return `vault` as clients see it, None before the first. Raises `DamagedRecord`."""
+        stored = self.stored_vault()
+        return None if stored is None else stored.to_public()
+
+    def set_transcripts_key(self, key: VouchedKey) -> None:
+        """Store the public key of the vault that was read, unless there is another vault by now."""
+        try:
+            self.change(_storing(_key_attributes(key)), AccountRow.vault == self.vault)
+        except ConditionFailed:
+            self.reload()
 
     def replace_hash(self, password_hash: str) -> None:
         """Store a fresh hash of the same password, unless the password has changed meanwhile."""
@@ -189,7 +218,7 @@ class NewPassword:
         return [
             AccountRow.password_hash.set(self.password_hash),
             AccountRow.key_salt.set(encoded(self.key_salt)),
-            AccountRow.vault.set(self.vault.to_public()),
+            *_storing(vault_attributes(self.vault)),
             AccountRow.wrapped_direct_keys.set(self.wrapped_direct_keys),
             AccountRow.token_epoch.set(int(time.time()) + 1),
             # Who asked for another address may have known the former password.
@@ -198,8 +227,22 @@ class NewPassword:
 
     def is_stored_in(self, user: AccountRow) -> bool:
         """Whether `user` has this very password: each has a vault of its own."""
-        stored: bool = user.vault == self.vault.to_public()
+        stored: bool = user.vault == self.vault.to_stored()
         return stored
+
+
+def vault_attributes(vault: Vault) -> dict[str, Any]:
+    """Return what a row holds of a vault: itself, and the public key that goes with it."""
+    key = vault.transcripts
+    return {"vault": vault.to_stored(), **({} if key is None else _key_attributes(key))}
+
+
+def _key_attributes(key: VouchedKey) -> dict[str, str]:
+    return {"transcripts_public_key": encoded(key.public_key), "transcripts_key_mark": encoded(key.mark)}
+
+
+def _storing(attributes: dict[str, Any]) -> list[Action]:
+    return [getattr(AccountRow, name).set(value) for name, value in attributes.items()]
 
 
 def encoded(value: bytes) -> str:

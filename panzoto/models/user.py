@@ -22,7 +22,7 @@ from panzoto.errors import InvalidCode, UserExists
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
-from panzoto.models.credentials import Credentials, encoded
+from panzoto.models.credentials import Credentials, encoded, vault_attributes
 from panzoto.models.throttle import Attempts
 from panzoto.models.usage import Usage
 
@@ -115,7 +115,7 @@ class User(Credentials, Usage):
             key_salt=encoded(key_salt),
             created_at=created,
             created_at_iso=rfc3339(created),
-            vault=vault.to_public(),
+            **vault_attributes(vault),
             known_devices={_device_mark(device_name)},
             version=1,
         )
@@ -161,7 +161,7 @@ class User(Credentials, Usage):
         return {
             **self.to_public(),
             "key_salt": self.salt().hex(),
-            "vault": self.vault,
+            "vault": self.public_vault(),
             "recovery": self.recovery,
             "earlier_direct_keys": self.wrapped_direct_keys or [],
         }

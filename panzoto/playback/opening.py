@@ -16,13 +16,14 @@ from panzoto.accounts.sessions import Sessions
 from panzoto.auth.caller import Identity
 from panzoto.crypto import header, single_shot
 from panzoto.crypto.header import V2
-from panzoto.crypto.keys import Keys
+from panzoto.crypto.keys import AnyKeys, FileKey, Keys
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.crypto.segments import PREAMBLE, SegmentedRecording
 from panzoto.crypto.single_shot import SingleShotRecording
 from panzoto.crypto.source import Recording
 from panzoto.errors import (
     DecryptionFailed,
+    NeedsPassword,
     ObjectChanged,
     ObjectNotFound,
     PlaybackExpired,
@@ -95,14 +96,17 @@ class Playback:
         self._sealer = sealer
         self._ttl_seconds = ttl_seconds
 
-    def open(self, s3_key: str, keys: Keys, remembered_format: str | None) -> OpenedRecording:
+    def open(self, s3_key: str, keys: AnyKeys, remembered_format: str | None) -> OpenedRecording:
         """Authenticate the object with `keys`.
 
         What is known as version 2 opens as nothing else, whoever put something
         older in its place. Raises `ObjectNotFound`, `DecryptionFailed`,
-        `UnsupportedFormat`, `ObjectChanged` and `Unavailable`.
+        `UnsupportedFormat`, `ObjectChanged` and `Unavailable`; with a file key
+        also `NeedsPassword`.
         """
         stored = self._opened(s3_key)
+        if isinstance(keys, FileKey):
+            return _open_with_file_key(stored, keys, remembered_format)
         if keys.vault_key is None or not header.looks_like(stored.head):
             if remembered_format == V2:
                 raise DecryptionFailed()
@@ -217,6 +221,15 @@ def _open_single_shot(stored: StoredObject, keys: Keys, remembered: str | None) 
     iv = stored.head[: accepted.iv_length]
     recording = SingleShotRecording(accepted.key, iv, stored)
     return OpenedRecording(recording, accepted.name, accepted.key, iv, stored.version)
+
+
+def _open_with_file_key(
+    stored: StoredObject, file_key: FileKey, remembered_format: str | None
+) -> OpenedRecording:
+    if not header.looks_like(stored.head):
+        raise DecryptionFailed() if remembered_format == V2 else NeedsPassword()
+    header.prove_file_key(stored.head[: header.HEADER_BYTES], file_key)
+    return _open_segmented(stored, file_key.key)
 
 
 def _open_segmented(stored: StoredObject, file_key: bytes) -> OpenedRecording:

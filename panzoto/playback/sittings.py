@@ -21,9 +21,9 @@ from typing import Protocol
 from panzoto import object_keys
 from panzoto.auth.caller import Identity
 from panzoto.crypto import header, segments
-from panzoto.crypto.keys import Keys
+from panzoto.crypto.keys import AnyKeys
 from panzoto.crypto.source import Recording
-from panzoto.errors import Busy, ClipsNotJoinable, PanzotoError, SittingTooLong
+from panzoto.errors import Busy, ClipsNotJoinable, NeedsPassword, PanzotoError, SittingTooLong
 from panzoto.host.sizing import DEMUXERS
 from panzoto.media.frames import Frames, NotFrames, adts, amr
 from panzoto.media.glimpse import Glimpse
@@ -45,6 +45,8 @@ AT_ONCE = DEMUXERS
 WAIT_SECONDS = 5.0
 
 Stretch = tuple[int, int, int]
+# What opens a recording; with a file key each has its own.
+KeysOf = Callable[[AudioFile], AnyKeys]
 
 
 class Joiner(Protocol):
@@ -68,14 +70,16 @@ class Sittings:
         self._playback = playback
         self._permits = threading.BoundedSemaphore(AT_ONCE)
 
-    def open(self, rows: Sequence[AudioFile], keys: Keys, identity: Identity) -> tuple[Ticket, list[str]]:
+    def open(
+        self, rows: Sequence[AudioFile], keys_of: KeysOf, identity: Identity
+    ) -> tuple[Ticket, list[str]]:
         """Authenticate the clips of `rows`; return a ticket for all of them and the format of each.
 
         Raises what opening one raises, `ClipsNotJoinable`, `SittingTooLong`
         and `Busy`; `file_id` of the error names the clip that is the reason.
         """
         with self._permit():
-            plan = self._plan(rows, keys)
+            plan = self._plan(rows, keys_of)
         s3_key = object_keys.plan_key(identity.user_id, str(uuid.uuid4()))
         # The plan is written like a recording of an account whose vault key nobody keeps.
         once = os.urandom(32)
@@ -95,11 +99,11 @@ class Sittings:
         finally:
             self._permits.release()
 
-    def _plan(self, rows: Sequence[AudioFile], keys: Keys) -> Plan:
+    def _plan(self, rows: Sequence[AudioFile], keys_of: KeysOf) -> Plan:
         clips: list[Clip] = []
         with ExitStack() as stack:
             joiners: list[Joiner] = []
-            coming = stack.enter_context(closing(self._opened(rows, keys)))
+            coming = stack.enter_context(closing(self._opened(rows, keys_of)))
             for row, opened in zip(rows, coming, strict=True):
                 with naming(row):
                     if not joiners:
@@ -113,12 +117,12 @@ class Sittings:
                     error.file_id = rows[error.clip].file_id
                 raise
 
-    def _opened(self, rows: Sequence[AudioFile], keys: Keys) -> Generator[OpenedRecording]:
+    def _opened(self, rows: Sequence[AudioFile], keys_of: KeysOf) -> Generator[OpenedRecording]:
         """Yield the clips opened, in order, `AHEAD` of them being opened at one time."""
 
         def open_one(row: AudioFile) -> OpenedRecording:
             with naming(row):
-                return self._playback.open(row.s3_key, keys, row.format)
+                return self._playback.open(row.s3_key, keys_of(row), row.format)
 
         waiting = iter(rows)
         pool = ThreadPoolExecutor(AHEAD)
@@ -187,6 +191,8 @@ def naming(row: AudioFile) -> Iterator[None]:
     """Let an error say which recording is the reason; none is, when the storage is out of reach."""
     try:
         yield
+    except NeedsPassword as error:
+        raise NeedsPassword(row.file_id) from error
     except PanzotoError as error:
         if error.status < 500:
             error.file_id = row.file_id

@@ -88,7 +88,7 @@ def test_the_vault_opens_with_the_password_and_no_other() -> None:
     permits = HashPermits(1, 1)
     stored = vault.Vault.from_stored(ACCOUNT["vault"])
     assert vault.unwrap(stored, USER_ID, PASSWORD, permits) == VAULT_KEY
-    assert stored.to_public() == ACCOUNT["vault"]
+    assert stored.to_stored() == ACCOUNT["vault"]
     for user_id, password in ((USER_ID, PASSWORD + " "), (USER_ID.replace("3", "4"), PASSWORD)):
         with pytest.raises(PanzotoError):
             vault.unwrap(stored, user_id, password, permits)
