@@ -102,6 +102,22 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscriptionSettings:
+    """The engine that turns sound into words, none without an address, and the workers that ask it."""
+
+    url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    model: str = "whisper-1"
+    max_bytes: int = 25_000_000
+    timeout_seconds: int = 600
+    attempts: int = 3
+    at_once: int = 1
+    per_user: int = 2
+    queue: str = "panzoto-transcriptions"
+    allow_languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an operator can choose; see the table in README.md for what each does."""
 
@@ -116,6 +132,8 @@ class Settings:
     changes_table: str = "panzoto-changes"
     erasures_table: str = "panzoto-erasures"
     sweeps_table: str = "panzoto-sweeps"
+    transcripts_table: str = "panzoto-transcripts"
+    transcriptions_table: str = "panzoto-transcriptions"
     bucket: str = "panzoto-audio-dev"
     secret_key: str = field(default="", repr=False)
     secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)
@@ -132,6 +150,7 @@ class Settings:
     limit_decrypt: Rate = Rate(30, 60)
     limit_session: Rate = Rate(20, 60)
     limit_letters: Rate = Rate(5, 3600)
+    limit_transcribe: Rate = Rate(60, 3600)
     limit_failures: int = 5
     mail: str = "off"
     mail_from: str = DEVELOPMENT_SENDER
@@ -142,6 +161,7 @@ class Settings:
     oidc_accept_id_tokens: bool = False
     public_url: str | None = None
     otlp_endpoint: str | None = None
+    transcription: TranscriptionSettings = TranscriptionSettings()
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
     auto_create_resources: bool = False
@@ -196,6 +216,8 @@ class Settings:
             changes_table=read.text("CHANGES_TABLE", "panzoto-changes"),
             erasures_table=read.text("ERASURES_TABLE", "panzoto-erasures"),
             sweeps_table=read.text("SWEEPS_TABLE", "panzoto-sweeps"),
+            transcripts_table=read.text("TRANSCRIPTS_TABLE", "panzoto-transcripts"),
+            transcriptions_table=read.text("TRANSCRIPTIONS_TABLE", "panzoto-transcriptions"),
             bucket=read.text("S3_BUCKET", "panzoto-audio-dev"),
             secret_key=_secret_key(read, production, data_dir),
             secret_key_fallbacks=_fallbacks(read, production),
@@ -211,6 +233,8 @@ class Settings:
             limit_decrypt=read.rate("LIMIT_DECRYPT", Rate(30, 60)),
             limit_session=read.rate("LIMIT_SESSION", Rate(20, 60)),
             limit_letters=read.rate("LIMIT_LETTERS", Rate(5, 3600)),
+            limit_transcribe=read.rate("LIMIT_TRANSCRIBE", Rate(60, 3600)),
+            transcription=_transcription(read),
             limit_failures=read.integer("LIMIT_FAILURES", 5, 1, 1_000_000),
             mail=(mail := read.choice("MAIL", "off" if production else "files", ("off", "files", "ses"))),
             mail_from=_mail_from(read, needed=mail == "ses"),
@@ -380,6 +404,26 @@ def _openid(read: _Reader, production: bool) -> _OpenIdSettings:
         "oidc_token_types": _token_types(read),
         "oidc_accept_id_tokens": read.flag("OIDC_ACCEPT_ID_TOKENS", default=False),
     }
+
+
+def _transcription(read: _Reader) -> TranscriptionSettings:
+    url = read.url("TRANSCRIPTION_URL")
+    if url is not None and urlsplit(url).username is not None:
+        raise SettingsError(
+            "TRANSCRIPTION_URL must hold no user name: the key goes into TRANSCRIPTION_API_KEY"
+        )
+    return TranscriptionSettings(
+        url=url,
+        api_key=read.text("TRANSCRIPTION_API_KEY", "") or None,
+        model=read.text("TRANSCRIPTION_MODEL", "whisper-1"),
+        max_bytes=read.integer("TRANSCRIPTION_MAX_BYTES", 25_000_000, 10_000, 10**9),
+        timeout_seconds=read.integer("TRANSCRIPTION_TIMEOUT", 600, 1, 86_400),
+        attempts=read.integer("TRANSCRIPTION_ATTEMPTS", 3, 1, 100),
+        at_once=read.integer("TRANSCRIPTIONS_AT_ONCE", 1, 1, 64),
+        per_user=read.integer("TRANSCRIPTIONS_PER_USER", 2, 1, 1000),
+        queue=read.text("TRANSCRIPTIONS_QUEUE", "panzoto-transcriptions"),
+        allow_languages=tuple(word.lower() for word in read.words("TRANSCRIPTION_ALLOW_LANGUAGES")),
+    )
 
 
 def _token_types(read: _Reader) -> tuple[str, ...]:

@@ -246,6 +246,80 @@ class ObjectNotFound(PanzotoError):
     sentence = "The recording's object is not in the bucket"
 
 
+class TranscriptNotFound(PanzotoError):
+    status = 404
+    code = "transcript_not_found"
+    sentence = "This recording has no transcript"
+
+
+class TranscriptionNotFound(PanzotoError):
+    status = 404
+    code = "transcription_not_found"
+    sentence = "There is no such transcription"
+
+
+class TranscriptionUnavailable(PanzotoError):
+    """No engine is set; `retry_after` is the hour that the contract names."""
+
+    status = 503
+    code = "transcription_unavailable"
+    sentence = "This service has nothing that could make transcripts"
+
+
+class TranscriptionRunning(PanzotoError):
+    """A recording is in one job at a time."""
+
+    status = 409
+    code = "transcription_running"
+    sentence = "This recording is being transcribed already"
+
+    def __init__(self, transcription_id: str, file_id: str) -> None:
+        super().__init__()
+        self.transcription_id = transcription_id
+        self.file_id = file_id
+
+    def details(self) -> dict[str, object]:
+        return {"transcription_id": self.transcription_id, "file_id": self.file_id}
+
+
+class TranscriptExists(PanzotoError):
+    status = 409
+    code = "transcript_exists"
+    sentence = "This recording has a transcript; ask with replace to have another one made"
+
+
+class Finished(PanzotoError):
+    status = 409
+    code = "finished"
+    sentence = "This transcription is over"
+
+
+class VaultNeeded(PanzotoError):
+    """There is no key yet to which transcripts could be sealed, and no password that could make it."""
+
+    status = 409
+    code = "vault_needed"
+    sentence = "Please sign in with the password once, or send it: it makes the key for transcripts"
+
+
+class InvalidTicket(PanzotoError):
+    """A ticket for transcripts is broken, another session's or over; the token is not the reason."""
+
+    status = 401
+    code = "invalid_ticket"
+    sentence = "This ticket is not valid any more; please unlock the transcripts again"
+
+
+class PayloadTooLarge(PanzotoError):
+    """A request's body is longer than its call takes; what is left of it is not read."""
+
+    status = 413
+    code = "payload_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request body is larger than {_size(limit_bytes)}")
+
+
 class NotOpenedYet(PanzotoError):
     """The recording names an object outside its owner's folders that has not opened with the owner's keys."""
 
@@ -423,3 +497,7 @@ class Busy(PanzotoError):
     code = "busy"
     sentence = "The service is busy; please try again in a moment"
     retry_after = 1
+
+
+def _size(count: int) -> str:
+    return f"{count // 1024**2} MiB" if count >= 1024**2 else f"{count // 1024} KiB"

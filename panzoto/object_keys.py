@@ -5,6 +5,7 @@
 | `users/<user_id>/` | what phones upload, and version 2 copies of recordings |
 | `audio_upload/<user_id>/` | what phones of the earlier service upload |
 | `sittings/<user_id>/` | plans of sittings, which the service alone writes |
+| `transcripts/<user_id>/` | sealed transcripts that are too large for a row, which the service alone writes |
 | `aside/` | what no table knew of for thirty days, under its whole key and a mark of its version |
 
 A folder that is not named here is nobody's business: nothing in it is listed, moved or removed.
@@ -18,16 +19,18 @@ import re
 UPLOADS = "users/"
 EARLIER_UPLOADS = "audio_upload/"
 PLANS = "sittings/"
+TRANSCRIPTS = "transcripts/"
 ASIDE = "aside/"
 # Where phones put recordings, recorded here or not.
 RECORDINGS = (UPLOADS, EARLIER_UPLOADS)
-FOLDERS = (*RECORDINGS, PLANS, ASIDE)
+FOLDERS = (*RECORDINGS, PLANS, TRANSCRIPTS, ASIDE)
 # S3's own limit (User Guide, "Naming Amazon S3 objects").
 LONGEST_KEY_BYTES = 1024
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UUID_SEGMENT = re.compile(_UUID, re.IGNORECASE)
 _PLAN = re.compile(f"{PLANS}{_UUID}/{_UUID}")
+_TRANSCRIPT = re.compile(f"{TRANSCRIPTS}({_UUID})/({_UUID})/[A-Za-z0-9_-]{{16}}")
 _ASIDE = re.compile(f"{ASIDE}(.+)/@([0-9]{{11}})[01]-[0-9a-f]{{32}}", re.DOTALL)
 
 
@@ -46,15 +49,26 @@ def plan_key(user_id: str, name: str) -> str:
     return f"{PLANS}{user_id}/{name}"
 
 
+def transcript_key(user_id: str, file_id: str, revision: str) -> str:
+    """Return the key of a large transcript of a recording, as it was written as `revision`."""
+    return f"{TRANSCRIPTS}{user_id}/{file_id}/{revision}"
+
+
+def transcript_of(s3_key: str) -> tuple[str, str] | None:
+    """Return (user_id, file_id) of a key that `transcript_key` makes, None for any other."""
+    found = _TRANSCRIPT.fullmatch(s3_key)
+    return None if found is None else (found[1], found[2])
+
+
 def recording_folders(user_id: str) -> tuple[str, ...]:
     """Return the folders into which the account's phones put recordings."""
     return tuple(f"{folder}{user_id}/" for folder in RECORDINGS)
 
 
 def folders_of(user_id: str) -> tuple[str, ...]:
-    """Return every folder that goes with the account: phones' folders, plans, and what of them lies aside."""
-    phones = recording_folders(user_id)
-    return (*phones, f"{PLANS}{user_id}/", *(ASIDE + folder for folder in phones))
+    """Return every folder that goes with the account, and what of them lies aside."""
+    phones, own = recording_folders(user_id), f"{TRANSCRIPTS}{user_id}/"
+    return (*phones, f"{PLANS}{user_id}/", own, *(ASIDE + folder for folder in (*phones, own)))
 
 
 def is_plan(s3_key: str) -> bool:

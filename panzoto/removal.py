@@ -144,6 +144,15 @@ class Removal:
         """Remove what was uploaded under a key of the service's own and is given up, or is wrong."""
         self._storage.remove(s3_key)
 
+    def of_transcripts(self, user_id: str, file_id: str, s3_key: str | None) -> None:
+        """Remove the object of a transcript that was replaced, deleted or erased with its recording.
+
+        `s3_key` is where the row said it lies; None where the row held it, and a key that is not of this
+        recording's transcripts is left alone.
+        """
+        if s3_key is not None and object_keys.transcript_of(s3_key) == (user_id, file_id):
+            self._storage.remove(s3_key)
+
     def of_parts(self, s3_key: str, upload_id: str) -> None:
         """Drop a multipart upload that this process began and nobody was told of."""
         self._storage.abort_parts(s3_key, upload_id)

@@ -41,6 +41,8 @@ from panzoto.recordings.trash import Trash
 from panzoto.recordings.uploads import Uploads
 from panzoto.removal import Removal
 from panzoto.storage import Storage
+from panzoto.transcripts.records import Transcripts
+from panzoto.transcripts.tickets import TranscriptsTickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Services:
     presigner: Presigner
     uploads: Uploads
     trash: Trash
+    transcripts: Transcripts
+    transcripts_tickets: TranscriptsTickets
     deletion: Deletion
     mailbox: Mailbox
     cursors: Cursors
@@ -122,6 +126,8 @@ class Services:
             presigner=presigner,
             uploads=uploads,
             trash=trash,
+            transcripts=Transcripts(storage, removal),
+            transcripts_tickets=TranscriptsTickets(Sealer(*secrets, "transcripts"), settings.ticket_ttl),
             deletion=Deletion(removal, sessions),
             cursors=Cursors(Sealer(*secrets, "cursor")),
             mailbox=mailbox,

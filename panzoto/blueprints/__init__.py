@@ -23,6 +23,7 @@ from panzoto.blueprints import (
     profile,
     recordings,
     sessions,
+    transcripts,
     uploads,
 )
 from panzoto.blueprints.answers import Error
@@ -48,6 +49,7 @@ TABLE: tuple[tuple[flask.Blueprint, str, Guard], ...] = (
     (recordings.blueprint, "/api", bearer),
     (uploads.blueprint, "/api", bearer),
     (history.blueprint, "/api", bearer),
+    (transcripts.blueprint, "/api", bearer),
 )
 
 BEARER = {

@@ -25,6 +25,9 @@ EVENT_TYPES = (
     "account_locked",
     "account_unlocked",
     "sessions_ended",
+    "transcription_started",
+    "transcripts_unlocked",
+    "transcript_written",
 )
 # What opened a recording.
 FORMATS = (
@@ -105,6 +108,7 @@ class ProfileAnswer(UserShape):
         metadata={"description": "Where the account moves when the code that went there comes back"},
     )
     recovery_key_set = fields.Boolean(required=True)
+    vault = fields.Nested(lambda: VaultShape(), required=True, allow_none=True)
     usage = fields.Nested(UsageShape, required=True)
 
 
@@ -195,6 +199,17 @@ class RecoveryKeyAnswer(Answer):
     created_at = fields.DateTime(required=True)
 
 
+class TranscriptState(Answer):
+    """`revision` says whether there is something to read; `status` is that of the last job."""
+
+    status = fields.String(required=True, validate=validate.OneOf(("queued", "succeeded", "failed")))
+    transcription_id = fields.String(required=True, allow_none=True)
+    revision = fields.String(required=True, allow_none=True)
+    language = fields.String(required=True, allow_none=True)
+    created_at = fields.DateTime(required=True, allow_none=True)
+    source = fields.String(required=True, allow_none=True)
+
+
 class AudioFileShape(Answer):
     file_id = fields.UUID(required=True)
     user_id = fields.UUID(required=True)
@@ -216,6 +231,7 @@ class AudioFileShape(Answer):
     note = fields.String(required=True, allow_none=True)
     deleted_at = fields.DateTime(required=True, allow_none=True)
     format = Known(FORMATS, "What opened the recording, once something has", required=True, allow_none=True)
+    transcript = fields.Nested(TranscriptState, required=True, allow_none=True)
 
 
 class AudioFileAnswer(Answer):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
-from flask import Request, request
+from flask import Request, current_app, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
@@ -14,9 +16,26 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from panzoto.blueprints.openapi import BINARY, JSON_TYPE, failures
 from panzoto.edge.http import MAX_BODY_BYTES
-from panzoto.errors import InvalidJson, InvalidRequest, PanzotoError, UnsupportedMediaType
+from panzoto.errors import (
+    Busy,
+    InvalidJson,
+    InvalidRequest,
+    PanzotoError,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
 
 View = TypeVar("View", bound=Callable[..., Any])
+
+
+# How many bodies that may be longer than this are read at once, and how long the next one waits.
+LONG_BODY_BYTES = 1024 * 1024
+LONG_BODIES = 8
+LONG_BODY_WAIT_SECONDS = 5.0
+# The attribute of a view that says how long its body may be.
+TAKES = "takes_bytes"
+
+_long_bodies = threading.BoundedSemaphore(LONG_BODIES)
 
 
 class BodyParser(FlaskParser):
@@ -63,6 +82,16 @@ class Blueprint(SmorestBlueprint):
 
         return document
 
+    @staticmethod
+    def takes(limit_bytes: int) -> Callable[[View], View]:
+        """Let the body of a view's request be so long, in place of `MAX_BODY_BYTES`; below `arguments`."""
+
+        def mark(view: View) -> View:
+            setattr(view, TAKES, limit_bytes)
+            return view
+
+        return mark
+
     def failures(self, *declared: type[PanzotoError] | int) -> Callable[[View], View]:
         """Document the failures that are this view's own; `answers` does it too."""
 
@@ -96,11 +125,9 @@ class Blueprint(SmorestBlueprint):
 def json_object(req: Request = request) -> dict[str, Any]:
     """Return the request's JSON object; an empty body is an empty object.
 
-    Raises `InvalidJson`, `UnsupportedMediaType` and Werkzeug's 413.
+    Raises `InvalidJson`, `UnsupportedMediaType`, `PayloadTooLarge` and, where many long ones come, `Busy`.
     """
-    body = req.get_data() if (req.content_length or 0) <= MAX_BODY_BYTES else None
-    if body is None or len(body) > MAX_BODY_BYTES:
-        raise RequestEntityTooLarge()
+    body = _body(req)
     if not body:
         return {}
     if req.mimetype != JSON_TYPE or req.headers.get("Content-Encoding", "identity") != "identity":
@@ -112,6 +139,37 @@ def json_object(req: Request = request) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidJson()
     return value
+
+
+def _body(req: Request) -> bytes:
+    limit = getattr(current_app.view_functions.get(req.endpoint or ""), TAKES, MAX_BODY_BYTES)
+    length = req.content_length or 0
+    if length > limit:
+        raise PayloadTooLarge(limit)
+    # Werkzeug cuts a body of unknown length silently at the limit; the one byte more tells that it went on.
+    req.max_content_length = limit + 1
+    with _room_for(limit):
+        try:
+            body = req.get_data()
+        except RequestEntityTooLarge as error:
+            raise PayloadTooLarge(limit) from error
+    if len(body) > limit:
+        raise PayloadTooLarge(limit)
+    return body
+
+
+@contextmanager
+def _room_for(limit: int) -> Iterator[None]:
+    """Let few long bodies be read at a time, whatever they turn out to be. Raises `Busy`."""
+    if limit <= LONG_BODY_BYTES:
+        yield
+        return
+    if not _long_bodies.acquire(timeout=LONG_BODY_WAIT_SECONDS):
+        raise Busy()
+    try:
+        yield
+    finally:
+        _long_bodies.release()
 
 
 def _not_json(name: str) -> NoReturn:

@@ -37,6 +37,10 @@ CALLS: dict[tuple[str, str], Counted] = {
     ("POST", "/api/password/forgot"): OPEN,
     ("POST", "/api/password/reset"): OPEN,
     ("POST", "/api/decrypt-audio"): Counted("decrypt", "address"),
+    ("POST", "/api/transcripts/unlock"): Counted("decrypt", "address"),
+    # These two count where they take a password; a ticket cannot be guessed.
+    ("POST", "/api/audio-file/<file_id>/transcript"): Counted("decrypt", "address"),
+    ("POST", "/api/search"): Counted("decrypt", "address"),
     ("POST", "/api/user/password"): INSIDE,
     ("POST", "/api/user/email"): INSIDE,
     ("POST", "/api/user/recovery-key"): INSIDE,

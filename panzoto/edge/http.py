@@ -18,7 +18,7 @@ from panzoto.auth.caller import Client
 from panzoto.auth.network_address import parse_address
 from panzoto.config import Settings
 from panzoto.edge import answer_json
-from panzoto.errors import DamagedRecord, PanzotoError, RangeNotSatisfiable, TooManyRequests
+from panzoto.errors import DamagedRecord, PanzotoError, PayloadTooLarge, RangeNotSatisfiable, TooManyRequests
 from panzoto.models.windows import Allowance
 from panzoto.services import Services
 from panzoto.telemetry import logs, metrics, tracing
@@ -212,6 +212,9 @@ def _answer_error(error: PanzotoError) -> Response:
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, RangeNotSatisfiable):
         response.headers["Content-Range"] = f"bytes */{error.length}"
+    if isinstance(error, PayloadTooLarge):
+        # What is left of the body will not be read, so the connection cannot be used again.
+        response.headers["Connection"] = "close"
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -16,7 +16,18 @@ from panzoto.accounts.sessions import Sessions
 from panzoto.accounts.throttle import account_subject, session_subject
 from panzoto.auth.caller import Caller
 from panzoto.errors import PanzotoError
-from panzoto.models import AudioFile, Change, Erasure, Event, Session, User, open_deletion
+from panzoto.models import (
+    AudioFile,
+    Change,
+    Erasure,
+    Event,
+    Session,
+    Transcript,
+    Transcription,
+    User,
+    open_deletion,
+)
+from panzoto.models.change import transcripts_of
 from panzoto.models.throttle import Attempts
 from panzoto.recordings.ownership import erasable_keys
 from panzoto.removal import Removal
@@ -57,6 +68,9 @@ class Deletion:
         self._remove_recordings(user_id)
         self._remove_sessions(user_id)
         Change.remove_all(user_id)
+        Change.remove_all(transcripts_of(user_id))
+        Transcript.remove_all(user_id)
+        Transcription.remove_all(user_id)
         Erasure.remove_all(user_id)
         Event.remove_all(user_id)
         Attempts.reset(session_subject(user_id, None))

@@ -21,13 +21,14 @@ from panzoto.models import AudioFile, Event, User
 from panzoto.models.attributes import now
 from panzoto.recordings.ownership import is_proved
 from panzoto.storage import Storage, StoredObject
+from panzoto.transcripts.records import Transcripts
 
 PIECE = 512 * 1024
 # Nothing here calls it: it travels along as the file it is.
 OPENER = Path(open_recordings.__file__)
 
 
-def stream(user: User, storage: Storage, caller: Caller) -> Iterator[bytes]:
+def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Caller) -> Iterator[bytes]:
     """Yield the archive, and note the export when its beginning is there and nothing of it has left.
 
     Noted at its end, it would not be noted of who stops just before. Raises `Unavailable` on the way, which
@@ -53,6 +54,9 @@ def stream(user: User, storage: Storage, caller: Caller) -> Iterator[bytes]:
                 missing.append(row.file_id)
                 continue
             yield from _object(archive, sink, row.file_id, stored)
+        for transcript in transcripts.everything_of(user.user_id):
+            archive.writestr(_entry(f"transcripts/{transcript.row.file_id}.hpke"), transcript.sealed)
+            yield sink.taken()
         archive.writestr(_entry("missing.json"), _pretty({"file_ids": missing}))
         if not_opened:
             archive.writestr(_entry("not_opened_yet.json"), _pretty({"file_ids": not_opened}))

@@ -8,6 +8,7 @@ open_recordings.py  opens everything: see the next lines
 account.json        your account: address, vault, what is kept under the vault
 recordings.jsonl    what is known of each recording, one JSON object a line
 objects/<file_id>   each recording, encrypted, byte for byte as it was stored
+transcripts/        what was said, sealed, of each recording that has a transcript
 missing.json        recordings whose object was not there
 not_opened_yet.json only if there are any: recordings outside your folders that
                     have never opened with your keys, whose objects are not here
@@ -90,4 +91,23 @@ are hex digits.
    keys = nonce (12) || AES-GCM(HKDF(vault key, "panzoto/v2/direct"), nonce,
          two keys), associated data = "panzoto/v2/direct" || user_id as text
    The first 32 bytes are the key of the raw salt, the others of the hex digits.
+
+6. Transcripts
+   transcripts/<file_id>.hpke is HPKE (RFC 9180) in base mode, single shot, with
+   DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM: the encapsulated
+   key (32 bytes) || ciphertext, no associated data.
+   private key = HKDF(vault key, "panzoto/v2/transcripts"), as X25519 takes it
+   info        = "panzoto/v2/transcript" || 00 || user_id || 00 || file_id
+   What opens is one byte and then JSON: 00 as it is, 01 in raw DEFLATE. For
+   example, with Python's cryptography (48 or newer):
+     suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256,
+                        hpke.AEAD.AES_256_GCM)
+     opened = suite.decrypt(sealed,
+         X25519PrivateKey.from_private_bytes(private_key), info)
+
+7. Titles and notes
+   Where an app has written them in the common form, title and note are base64
+   of nonce (12) || AES-GCM(HKDF(vault key, "panzoto/v2/names"), nonce, text as
+   UTF-8), associated data = "panzoto/v2/title" or "panzoto/v2/note" || 00 ||
+   file_id
 """

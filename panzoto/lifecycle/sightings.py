@@ -65,7 +65,8 @@ class Sightings:
 
     def add_row(self, row: AudioFile) -> None:
         """Note which keys a row names."""
-        for s3_key in {row.s3_key, row.value("superseded_key") or row.s3_key}:
+        of_transcript = known_of(row).get("object")
+        for s3_key in {row.s3_key, row.value("superseded_key") or row.s3_key, of_transcript or row.s3_key}:
             listed = row.is_listed and s3_key == row.s3_key
             values = (s3_key, row.file_id, row.value("upload_id"), listed)
             self._database.execute("INSERT INTO named VALUES (?, ?, ?, ?)", values)

@@ -26,7 +26,7 @@ from panzoto.errors import (
     UploadIncomplete,
 )
 from panzoto.lifecycle.sightings import LiesAside, Sightings, sightings
-from panzoto.models import AudioFile, Claim, SweepMemory, User
+from panzoto.models import AudioFile, Claim, SweepMemory, Transcript, User
 from panzoto.models.attributes import now
 from panzoto.models.audio_file import PENDING
 from panzoto.models.connection import storage_failures
@@ -140,7 +140,7 @@ class Sweep:
             self._look_at_row(row)
             progress(seen)
         for look, folders in (
-            (self._look_at_object, object_keys.RECORDINGS),
+            (self._look_at_object, (*object_keys.RECORDINGS, object_keys.TRANSCRIPTS)),
             (self._look_at_plan, (object_keys.PLANS,)),
             (self._look_at_aside, (object_keys.ASIDE,)),
         ):
@@ -337,6 +337,10 @@ def _has_account(user_id: str) -> bool:
 
 def _is_named(s3_key: str) -> bool:
     """Whether a table names the key at this moment; rows of the earlier service may have no claim."""
+    of_transcript = object_keys.transcript_of(s3_key)
+    if of_transcript is not None:
+        transcript = Transcript.of(*of_transcript)
+        return transcript is not None and transcript.value("s3_key") == s3_key
     return Claim.on_s3_key(s3_key) is not None or AudioFile.is_named_by_another(s3_key, "")
 
 

@@ -16,6 +16,8 @@ from panzoto.models.event import Event
 from panzoto.models.session import Session
 from panzoto.models.sweep_memory import SweepMemory
 from panzoto.models.throttle import Attempts
+from panzoto.models.transcript import Transcript
+from panzoto.models.transcription import Transcription
 from panzoto.models.user import User
 
 ALL_MODELS: tuple[type[StoredModel], ...] = (
@@ -28,6 +30,8 @@ ALL_MODELS: tuple[type[StoredModel], ...] = (
     Change,
     Erasure,
     SweepMemory,
+    Transcript,
+    Transcription,
 )
 
 __all__ = [
@@ -40,6 +44,8 @@ __all__ = [
     "Session",
     "StoredModel",
     "SweepMemory",
+    "Transcript",
+    "Transcription",
     "User",
     "bind_models",
     "check_reachable",
@@ -59,6 +65,8 @@ def bind_models(settings: Settings) -> None:
         (Change, settings.changes_table),
         (Erasure, settings.erasures_table),
         (SweepMemory, settings.sweeps_table),
+        (Transcript, settings.transcripts_table),
+        (Transcription, settings.transcriptions_table),
     )
     connection.bind(tables, settings.region, settings.threads)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from pynamodb.attributes import Attribute
-from pynamodb.constants import NUMBER
+from pynamodb.constants import BINARY, NUMBER
 
 from panzoto.models.wire import ReadPlainly
 
@@ -34,6 +35,18 @@ class EpochAttribute(Attribute[datetime]):
         if whole.isdigit() and (not fraction or fraction.isdigit()):
             return EPOCH + timedelta(seconds=int(whole), microseconds=int((fraction + "000000")[:6]))
         return EPOCH + timedelta(microseconds=int(Decimal(value) * PER_SECOND))
+
+
+class BytesAttribute(Attribute[bytes]):
+    """Bytes as B, in the base64 that stands on the wire: requests and answers are JSON, see `wire`."""
+
+    attr_type = BINARY
+
+    def serialize(self, value: bytes) -> str:
+        return base64.b64encode(value).decode("ascii")
+
+    def deserialize(self, value: str) -> bytes:
+        return base64.b64decode(value, validate=True)
 
 
 class StoredModel(ReadPlainly):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, JSONAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action as Action  # noqa: PLC0414 - what plans of an edit are made of
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
@@ -28,6 +30,7 @@ STORED = "stored"
 ERASING = "erasing"
 # The status of rows that were recorded by the old call and never looked at has no value.
 UNKNOWN = "unknown"
+TRANSCRIPT_FIELDS = ("status", "transcription_id", "revision", "language", "created_at", "source")
 BATCH = 100
 # Rows that are read at once in search of those without a number.
 READ_AT_ONCE = 1000
@@ -112,6 +115,10 @@ class AudioFile(StoredModel):
     # What `uploaded_at` was, while the recording is in the trash.
     kept_uploaded_at = EpochAttribute(null=True)
     change_number = NumberAttribute(null=True)
+    # What is known of its transcript, see `panzoto.recordings.transcript_state`.
+    transcript = JSONAttribute(null=True)
+    # How long it is, sealed, in bytes; where there is none the row has no such attribute.
+    transcript_size = NumberAttribute(null=True)
     # Of an upload: when it was announced, what it must be, and where its parts go.
     announced_at = EpochAttribute(null=True)
     sha256 = UnicodeAttribute(null=True)
@@ -284,6 +291,36 @@ class AudioFile(StoredModel):
                 page_size=page_size,
                 scan_index_forward=False,
             )
+
+    @classmethod
+    def with_transcript(
+        cls, user_id: str, page_size: int, between: tuple[datetime | None, datetime | None]
+    ) -> Iterator[AudioFile]:
+        """Yield the listed recordings that have a transcript, newest first, of one moment by their ids.
+
+        The order is that of `recorded_at`; whoever has a transcript has its place there.
+        """
+        with storage_failures():
+            found = cls.user_recorded_index.query(
+                user_id,
+                _between(cls.listed_at, *between),
+                filter_condition=cls.transcript_size.exists(),
+                page_size=page_size,
+                scan_index_forward=False,
+            )
+            for _, of_one_moment in itertools.groupby(found, key=attrgetter("listed_at")):
+                yield from sorted(of_one_moment, key=attrgetter("file_id"))
+
+    @classmethod
+    def count_with_transcript(
+        cls, user_id: str, between: tuple[datetime | None, datetime | None]
+    ) -> int:
+        """Return how many `with_transcript` would yield."""
+        with storage_failures():
+            count: int = cls.user_recorded_index.count(
+                user_id, _between(cls.listed_at, *between), filter_condition=cls.transcript_size.exists()
+            )
+        return count
 
     @classmethod
     def is_named_by_another(cls, s3_key: str, user_id: str) -> bool:
@@ -480,7 +517,15 @@ class AudioFile(StoredModel):
             "title": value("title"),
             "note": value("note"),
             "deleted_at": rfc3339(value("deleted_at")),
+            "transcript": transcript_to_public(value("transcript")),
         }
+
+
+def transcript_to_public(known: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return `transcript` of a recording as clients see it; None where there is neither one nor a job."""
+    if known is None or known.get("status") is None:
+        return None
+    return {name: known.get(name) for name in TRANSCRIPT_FIELDS}
 
 
 def _between(attribute: Any, first: datetime | None, last: datetime | None) -> Condition | None:

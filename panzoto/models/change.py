@@ -15,6 +15,14 @@ from panzoto.models.attributes import StoredModel
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
 
 
+def transcripts_of(user_id: str) -> str:
+    """Return the name of the list of an account's transcripts, in place of its id.
+
+    It is a list of its own, numbered by the same counter: who follows it need not read what else changes.
+    """
+    return f"{user_id}#transcripts"
+
+
 class Change(StoredModel):
     """The latest change of one recording; a recording that is gone keeps its last entry."""
 

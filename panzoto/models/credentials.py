@@ -175,6 +175,11 @@ class Credentials(AccountRow):
             AccountRow.vault.does_not_exist() & (AccountRow.password_hash == self.password_hash),
         )
 
+    def transcripts_key(self) -> bytes | None:
+        """Return the public key that transcripts are sealed to, None where it is not made yet."""
+        known = self._transcripts_key()
+        return None if known is None else known.public_key
+
     def vault_key_id(self) -> bytes:
         """Return the id by which recordings name the vault; zeros, which none has, before the first."""
         stored = self.stored_vault()

@@ -153,7 +153,8 @@ def speak_plainly(client: Any) -> None:
 
     botocore walks through every value along the service's model: nine tenths
     of what reading a page of recordings costs, and on the way out once more what
-    PynamoDB has done. No attribute of ours is binary, so JSON says all there is.
+    PynamoDB has done. A binary attribute is base64 in JSON, and our own type of
+    it says so, so JSON says all there is.
     """
     endpoint = client._endpoint  # noqa: SLF001
     endpoint._response_parser_factory = PlainParserFactory(endpoint._response_parser_factory)  # noqa: SLF001
@@ -289,7 +290,7 @@ class PlainSerializer:
         try:
             body = orjson.dumps(parameters, option=orjson.OPT_PASSTHROUGH_DATETIME)
         except TypeError:
-            # A binary value, or a string that is no Unicode: botocore says what is wrong with it.
+            # A string that is no Unicode: botocore says what is wrong with it.
             whole: dict[str, Any] = self._original.serialize_to_request(parameters, operation_model)
             return whole
         # Everything but the body: method, path, and the headers that name the operation.

@@ -15,6 +15,7 @@ from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, edit
 from panzoto.recordings.ownership import erasable_keys
+from panzoto.recordings.transcript_state import gone_with, known_of, together
 from panzoto.removal import Removal
 
 
@@ -113,7 +114,7 @@ class Trash:
     def begin_erasure(audio_file: AudioFile, erasure: Erasure) -> AudioFile:
         """Let the row say that it is being erased, and note the erasure; nobody sees the row from then on."""
 
-        def plan(row: AudioFile, _: User) -> Edit | None:
+        def plan(row: AudioFile, user: User) -> Edit | None:
             if row.status == ERASING:
                 return None
             return Edit(
@@ -126,7 +127,7 @@ class Trash:
                 ],
                 recordings=-1 if row.counts else 0,
                 size=-row.size_in_bytes if row.counts else 0,
-                also=erasure.add_to,
+                also=together(erasure.add_to, gone_with(row, user.next_change_number)),
             )
 
         return edit(audio_file.file_id, audio_file.user_id, plan, even_erasing=True)
@@ -139,6 +140,7 @@ class Trash:
             done, refused = self.removal.of_a_recording(s3_key)
             removed, waiting = removed + done, waiting + refused
         if not waiting:
+            self.removal.of_transcripts(row.user_id, row.file_id, known_of(row).get("object"))
             row.remove()
         if row.erasure_id is not None:
             Erasure.note(row.user_id, row.erasure_id, removed, waiting)

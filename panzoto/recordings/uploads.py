@@ -30,6 +30,7 @@ from panzoto.models.connection import Transaction
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, add, edit, record
 from panzoto.recordings.presigning import Presigner, SignedRequest
+from panzoto.recordings.transcript_state import gone_with, known_of, together
 from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage, StoredPart
 
@@ -212,10 +213,11 @@ class Uploads:
             raise UploadComplete()
         until = self.presigner.expires_at()
 
-        def plan(current: AudioFile, _: User) -> Edit:
+        def plan(current: AudioFile, user: User) -> Edit:
             if current.status != PENDING:
                 raise UploadComplete()
-            given_up = Edit(recordings=-1, size=-current.size_in_bytes, also=current.add_release_to)
+            also = together(current.add_release_to, gone_with(current, user.next_change_number))
+            given_up = Edit(recordings=-1, size=-current.size_in_bytes, also=also)
             if current.upload_id:
                 # The parts of an upload that is dropped have no address any more.
                 return replace(given_up, remove=True)
@@ -224,6 +226,7 @@ class Uploads:
 
         edit(row.file_id, row.user_id, plan)
         self.removal.of_an_upload(row.s3_key)
+        self.removal.of_transcripts(row.user_id, row.file_id, known_of(row).get("object"))
 
     def record(self, row: AudioFile) -> AudioFile:
         """Record what a phone says is in the bucket, or return its owner's record that has the key.

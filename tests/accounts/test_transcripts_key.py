@@ -1,4 +1,4 @@
-"""The key that transcripts are sealed to: in every vault, made where it lacks, put right where it is another."""
+"""The key that transcripts are sealed to: in every vault, made where it lacks, put right where another is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One recording's own key opens it in place of the password; nothing else does, and nothing else opens by it."""
+"""A recording's own key opens it in place of the password; nothing else does, or opens by it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,181 @@
+"""What comes in about transcripts: asking for them, writing, opening and searching them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from marshmallow import ValidationError, fields, pre_load, validate, validates_schema
+
+from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_keys_of_all, check_pairing
+from panzoto.blueprints.requests import (
+    EITHER_RULE,
+    FileIds,
+    Flag,
+    Moment,
+    PageQuery,
+    Request,
+    Text,
+    WholeNumber,
+)
+from panzoto.crypto.keys import KEY_BYTES
+from panzoto.models.transcription import STATUSES
+
+LONGEST_LANGUAGE = 35
+LONGEST_QUERY = 1000
+MOST_NAMES, LONGEST_NAME = 50, 100
+FORMATS = ("json", "text", "srt", "vtt")
+KEY_RULE = "Send the password, or a ticket of /api/transcripts/unlock"
+UNLOCK_RULE = "Send the password or transcripts_key"
+NOT_BOTH_RULE = "Send one of them, not both"
+TRANSCRIPTS_KEY_RULE = "transcripts_key must be base64 of 32 bytes"
+SEALED_RULE = "sealed must be base64"
+QUERY_RULE = "query must be 1 to 1000 characters and hold a word that is wanted"
+VOCABULARY_RULE = "vocabulary must be up to 50 names of up to 100 characters each"
+LANGUAGE_RULE = "language must be two letters of ISO 639-1"
+STATUS_RULE = f"status must be one of {', '.join(STATUSES)}"
+NO_WAY_RULE = "Send the password, file_key or file_keys"
+
+
+def one_of(data: dict[str, Any], names: tuple[str, str], neither: str) -> dict[str, Any]:
+    """Return what was sent, in which exactly one of two names must be. Raises `ValidationError`."""
+    sent = {name: value for name, value in data.items() if value not in (None, "")}
+    there = [name for name in names if name in sent]
+    if len(there) != 1:
+        raise ValidationError({names[0]: [NOT_BOTH_RULE if there else neither]})
+    return sent
+
+
+class Bytes(fields.Field[bytes]):
+    """Bytes in padded standard base64."""
+
+    def __init__(self, sentence: str, length: int | None = None, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": "string", "description": "base64"}, **kwargs)
+        self._sentence = sentence
+        self._length = length
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bytes:
+        try:
+            found = base64.b64decode(value, validate=True) if isinstance(value, str) else None
+        except ValueError as error:
+            raise ValidationError(self._sentence) from error
+        if found is None or self._length not in (None, len(found)):
+            raise ValidationError(self._sentence)
+        return found
+
+
+class OpenedBy(Request):
+    """A ticket that opens transcripts, or the password."""
+
+    ticket = Text()
+    password = Text()
+
+    @pre_load
+    def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return one_of(data, ("ticket", "password"), KEY_RULE)
+
+
+class ReadTranscript(OpenedBy):
+    format = Text(
+        load_default="json",
+        validate=validate.OneOf(FORMATS, error=f"format must be one of {', '.join(FORMATS)}"),
+    )
+
+
+class UnlockTranscripts(Request):
+    password = Text()
+    transcripts_key = Bytes(TRANSCRIPTS_KEY_RULE, KEY_BYTES)
+
+    @pre_load
+    def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return one_of(data, ("password", "transcripts_key"), UNLOCK_RULE)
+
+
+class WriteTranscript(Request):
+    needed = (("sealed", SEALED_RULE),)
+    sealed = Bytes(SEALED_RULE, required=True)
+    language = Text(
+        load_default=None, validate=validate.Length(max=LONGEST_LANGUAGE, error="language is too long")
+    )
+    revision = Text(load_default=None)
+
+
+class Search(OpenedBy):
+    query = Text(required=True, validate=validate.Length(1, LONGEST_QUERY, error=QUERY_RULE))
+    limit = WholeNumber(1, 100, "limit must be a whole number from 1 to 100", load_default=20)
+    cursor = Text(load_default=None)
+    from_ = Moment(data_key="from", load_default=None)
+    to = Moment(load_default=None)
+
+    @pre_load
+    def _query_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if data.get("query") in (None, ""):
+            raise ValidationError({"query": [QUERY_RULE]})
+        return data
+
+
+class Vocabulary(fields.Field[list[str]]):
+    """Names that the engine is told of, so that it writes them as their owner does."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        described = {
+            "type": "array",
+            "maxItems": MOST_NAMES,
+            "items": {"type": "string", "maxLength": LONGEST_NAME},
+            "description": "Names that may be heard; kept nowhere in the clear",
+        }
+        super().__init__(metadata=described, **kwargs)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
+        right = isinstance(value, list) and len(value) <= MOST_NAMES
+        if not right or not all(isinstance(name, str) and len(name) <= LONGEST_NAME for name in value):
+            raise ValidationError(VOCABULARY_RULE)
+        try:
+            "".join(value).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValidationError(VOCABULARY_RULE) from error
+        return [name.strip() for name in value if name.strip()]
+
+
+class Wishes(Request):
+    """What may be wished for of a transcript: its language, and names that are heard."""
+
+    language = Text(load_default=None)
+    vocabulary = Vocabulary(load_default=list)
+
+
+class NewTranscription(Wishes):
+    """A password or file keys; and `file_id`, or the `file_ids` of one conversation, the oldest first."""
+
+    password = Text()
+    file_id = Text(metadata={"format": "uuid"})
+    file_ids = FileIds()
+    file_key = FileKeyField()
+    file_keys = FileKeysField()
+    replace = Flag("replace must be true or false", load_default=False)
+
+    @pre_load
+    def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        sent = {name: value for name, value in data.items() if value not in (None, "")}
+        if not sent.keys() & {"password", "file_key", "file_keys"}:
+            raise ValidationError({"password": [NO_WAY_RULE]})
+        if not sent.keys() & {"file_id", "file_ids"}:
+            raise ValidationError({"file_id": ["file_id or file_ids required"]})
+        if {"file_id", "file_ids"} <= sent.keys():
+            raise ValidationError({"file_ids": [EITHER_RULE]})
+        check_pairing(sent)
+        return sent
+
+    @validates_schema
+    def _a_key_for_each(self, data: dict[str, Any], **_: Any) -> None:
+        check_keys_of_all(data)
+
+
+class TranscriptionsQuery(PageQuery):
+    status = Text(load_default=None, validate=validate.OneOf(STATUSES, error=STATUS_RULE))
+
+
+class TranscribeOnceStored(Wishes):
+    """`transcribe` of a recording that is just being stored."""
+
+    file_key = FileKeyField(required=True)

@@ -1,0 +1,88 @@
+"""Transcripts as they are sealed: one row for each recording that has one.
+
+A row holds nothing that the service could read. What is too large for a row lies in the bucket, and the row
+says where. That a recording has a transcript, and which, stands on its own row too, changed in the same
+transaction: `panzoto.transcripts.shelf` is the one place that writes both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+
+from panzoto.models.attributes import BytesAttribute, EpochAttribute, StoredModel, rfc3339
+from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+
+BATCH = 100
+
+
+class Transcript(StoredModel):
+    """The transcript of one recording."""
+
+    class Meta(BaseMeta):
+        table_name = "panzoto-transcripts"
+
+    user_id = UnicodeAttribute(hash_key=True)
+    file_id = UnicodeAttribute(range_key=True)
+    # One of both: the sealed bytes, or the key of the object that they are.
+    sealed = BytesAttribute(null=True)
+    s3_key = UnicodeAttribute(null=True)
+    size = NumberAttribute()
+    revision = UnicodeAttribute()
+    language = UnicodeAttribute(null=True)
+    created_at = EpochAttribute()
+    source = UnicodeAttribute()
+
+    @classmethod
+    def of(cls, user_id: str, file_id: str) -> Transcript | None:
+        """Return the transcript of a recording, strongly consistent."""
+        with storage_failures():
+            try:
+                return cls.get(user_id, file_id, consistent_read=True)
+            except cls.DoesNotExist:
+                return None
+
+    @classmethod
+    def all_of(cls, user_id: str, file_ids: Iterable[str]) -> dict[str, Transcript]:
+        """Return the transcripts of these recordings, by file_id, strongly consistent."""
+        wanted = [(user_id, file_id) for file_id in dict.fromkeys(file_ids)]
+        found: dict[str, Transcript] = {}
+        with storage_failures():
+            for start in range(0, len(wanted), BATCH):
+                batch = cls.batch_get(wanted[start : start + BATCH], consistent_read=True)
+                found |= {row.file_id: row for row in batch}
+        return found
+
+    @classmethod
+    def everything_of(cls, user_id: str) -> Iterator[Transcript]:
+        """Yield every transcript of an account."""
+        with storage_failures():
+            yield from cls.query(user_id, consistent_read=True)
+
+    @classmethod
+    def remove_all(cls, user_id: str) -> None:
+        """Remove every row of an account that is deleted; the objects go with its folder."""
+        with storage_failures():
+            for row in cls.query(user_id, consistent_read=True, attributes_to_get=["user_id", "file_id"]):
+                row.delete()
+
+    def add_to(self, transaction: Transaction) -> None:
+        """Write the row, whatever was there, as part of `transaction`."""
+        transaction.save(self)
+
+    @classmethod
+    def remove_in(cls, transaction: Transaction, user_id: str, file_id: str) -> None:
+        """Remove the row, if there is one, as part of `transaction`."""
+        transaction.delete(cls(user_id, file_id))
+
+    def to_public(self) -> dict[str, Any]:
+        """Return what clients see of it beside the sealed bytes."""
+        return {
+            "file_id": self.file_id,
+            "revision": self.revision,
+            "language": self.value("language"),
+            "created_at": rfc3339(self.created_at),
+            "source": self.source,
+        }

@@ -1,0 +1,111 @@
+"""Finding words in the transcripts of an account: opened in memory, one after the other, and forgotten again.
+
+Nothing about words is kept: there is no index, so the cost grows with what is looked through, and a call looks
+through so much at most. A cursor says where the next one goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from panzoto.crypto.transcripts import open_sealed
+from panzoto.errors import DecryptionFailed, InvalidRequest
+from panzoto.models import AudioFile
+from panzoto.transcripts.document import DamagedTranscript, Document, read
+from panzoto.transcripts.records import Sealed, Transcripts
+from panzoto.transcripts.search import InvalidQuery, Match, Query, parse_query
+
+MOST_TRANSCRIPTS = 2000
+MOST_BYTES = 64 * 1024 * 1024
+PAGE = 100
+QUERY_RULE = "The query must hold a word or phrase that is wanted"
+
+Between = tuple[datetime | None, datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A recording in whose transcript everything that is wanted occurs."""
+
+    row: AudioFile
+    matches: list[Match]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one call found; `position` is where the next goes on, None at the end."""
+
+    hits: list[Hit]
+    position: dict[str, Any] | None
+    searched: int
+    total: int
+
+
+def parsed(query: str) -> Query:
+    """Return what a query means. Raises `InvalidRequest`."""
+    try:
+        return parse_query(query)
+    except InvalidQuery as error:
+        raise InvalidRequest(QUERY_RULE, {"query": QUERY_RULE}) from error
+
+
+def opened(found: Sealed, private_key: bytes) -> Document:
+    """Return what a sealed transcript says. Raises `DecryptionFailed`."""
+    plain = open_sealed(found.sealed, private_key, found.row.user_id, found.row.file_id)
+    try:
+        return read(plain)
+    except DamagedTranscript as error:
+        raise DecryptionFailed() from error
+
+
+def find(
+    transcripts: Transcripts,
+    user_id: str,
+    private_key: bytes,
+    query: Query,
+    limit: int,
+    position: dict[str, Any] | None,
+    between: Between,
+) -> Found:
+    """Look for `query` in an account's transcripts, newest first, until `limit` hits or a call's measure."""
+    total = position["total"] if position else AudioFile.count_with_transcript(user_id, between)
+    hits: list[Hit] = []
+    searched = size = 0
+    last: AudioFile | None = None
+    for row, sealed in transcripts.of_rows(user_id, _behind(user_id, position, between)):
+        size += int(row.transcript_size)
+        if searched and (len(hits) == limit or searched == MOST_TRANSCRIPTS or size > MOST_BYTES):
+            return Found(hits, _position(last, total), searched, total)
+        searched, last = searched + 1, row
+        matches = _matches(sealed, private_key, query)
+        if matches:
+            hits.append(Hit(row, matches))
+    return Found(hits, None, searched, total)
+
+
+def _matches(sealed: Sealed | None, private_key: bytes, query: Query) -> list[Match]:
+    """Return where the query occurs; nowhere in what is damaged, or was removed meanwhile."""
+    try:
+        return query.matches(opened(sealed, private_key)) if sealed is not None else []
+    except DecryptionFailed:
+        return []
+
+
+def _behind(user_id: str, position: dict[str, Any] | None, between: Between) -> Iterator[AudioFile]:
+    """Yield the recordings behind a position, which is a moment and an id."""
+    if position is None:
+        yield from AudioFile.with_transcript(user_id, PAGE, between)
+        return
+    moment = AudioFile.listed_at.deserialize(position["at"])
+    for row in AudioFile.with_transcript(user_id, PAGE, (between[0], moment)):
+        if row.listed_by < moment or row.file_id > position["file_id"]:
+            yield row
+
+
+def _position(last: AudioFile | None, total: int) -> dict[str, Any] | None:
+    if last is None:
+        return None
+    return {"at": AudioFile.listed_at.serialize(last.listed_by), "file_id": last.file_id, "total": total}
