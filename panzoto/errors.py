@@ -134,6 +134,39 @@ class BeingDeleted(PanzotoError):
     sentence = "The account is being deleted"
 
 
+class EngineRefused(PanzotoError):
+    """The speech engine will not take this sound, now or later; `reason` is for the log and quotes nothing.
+
+    No call answers it: it ends a transcription.
+    """
+
+    met_by_clients = False
+    status = 502
+    code = "engine_refused"
+    sentence = "The speech engine refused this recording"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class EngineUnavailable(PanzotoError):
+    """The speech engine cannot be reached, is busy, or answers what cannot be read; another attempt may do.
+
+    `reason` is for the log and quotes nothing; `retry_after` is what the engine asks for, in seconds. No
+    call answers it: it ends a transcription when all attempts are used up.
+    """
+
+    met_by_clients = False
+    status = 503
+    code = "engine_unavailable"
+    sentence = "The speech engine cannot be reached or gives no usable answer"
+
+    def __init__(self, reason: str, retry_after: int | None = None) -> None:
+        super().__init__(retry_after=retry_after)
+        self.reason = reason
+
+
 class AccountNeedsRecovery(PanzotoError):
     """The stored hash is broken, so that no password can be right; a reset by mail keeps the key salt."""
 

@@ -31,6 +31,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("panzoto.services", "panzoto.operations"),
     ("panzoto.lifecycle",),
     ("panzoto.playback",),
+    ("panzoto.transcripts",),
     ("panzoto.recordings",),
     ("panzoto.accounts",),
     ("panzoto.mail",),

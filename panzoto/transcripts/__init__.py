@@ -1,0 +1,1 @@
+"""What was said: speech engines and their answers, and transcripts: documents, sealed ones, search."""
