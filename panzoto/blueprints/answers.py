@@ -108,7 +108,7 @@ class ProfileAnswer(UserShape):
         metadata={"description": "Where the account moves when the code that went there comes back"},
     )
     recovery_key_set = fields.Boolean(required=True)
-    vault = fields.Nested(lambda: VaultShape(), required=True, allow_none=True)
+    vault = fields.Nested("VaultShape", required=True, allow_none=True)
     usage = fields.Nested(UsageShape, required=True)
 
 

@@ -105,7 +105,9 @@ def delete(wanted: dict[str, Any]) -> tuple[dict[str, Any], int]:
 def export_all() -> Response:
     """Take everything along as a ZIP file."""
     user = signed_in_user()
-    content = until_failure(export.stream(user, services().storage, services().transcripts, asking()), "export_aborted")
+    content = until_failure(
+        export.stream(user, services().storage, services().transcripts, asking()), "export_aborted"
+    )
     response = Response(content, content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="panzoto-export.zip"'
     response.headers["X-Accel-Buffering"] = "no"

@@ -182,9 +182,8 @@ def search(wanted: dict[str, Any]) -> dict[str, Any]:
     name = "search " + hashlib.sha256(repr((wanted["query"], between)).encode("utf-8")).hexdigest()
     position = cursors.open(wanted["cursor"], user_id, name)
     private_key = _key_shown(wanted)
-    found = finding.find(
-        services().transcripts, user_id, private_key, query, wanted["limit"], position, between
-    )
+    looked_for = finding.Wanted(query, between, wanted["limit"], position)
+    found = finding.find(services().transcripts, user_id, private_key, looked_for)
     return {
         "hits": [_hit(hit) for hit in found.hits],
         "next_cursor": None if found.position is None else cursors.seal(user_id, name, found.position),

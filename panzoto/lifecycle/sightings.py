@@ -18,6 +18,7 @@ from pathlib import Path
 from panzoto import object_keys
 from panzoto.models import AudioFile
 from panzoto.models.attributes import EPOCH
+from panzoto.recordings.transcript_state import known_of
 from panzoto.removal import mark_of
 from panzoto.storage import ListedEntry
 

@@ -312,9 +312,7 @@ class AudioFile(StoredModel):
                 yield from sorted(of_one_moment, key=attrgetter("file_id"))
 
     @classmethod
-    def count_with_transcript(
-        cls, user_id: str, between: tuple[datetime | None, datetime | None]
-    ) -> int:
+    def count_with_transcript(cls, user_id: str, between: tuple[datetime | None, datetime | None]) -> int:
         """Return how many `with_transcript` would yield."""
         with storage_failures():
             count: int = cls.user_recorded_index.count(

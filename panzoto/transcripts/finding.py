@@ -1,7 +1,7 @@
-"""Finding words in the transcripts of an account: opened in memory, one after the other, and forgotten again.
+"""Finding words in the transcripts of an account, which are opened in memory and forgotten again.
 
-Nothing about words is kept: there is no index, so the cost grows with what is looked through, and a call looks
-through so much at most. A cursor says where the next one goes on.
+Nothing about words is kept: there is no index, so the cost grows with what is looked through, and a call
+looks through so much at most. A cursor says where the next one goes on.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from panzoto.crypto.transcripts import open_sealed
 from panzoto.errors import DecryptionFailed, InvalidRequest
 from panzoto.models import AudioFile
 from panzoto.transcripts.document import DamagedTranscript, Document, read
+from panzoto.transcripts.places import Match
 from panzoto.transcripts.records import Sealed, Transcripts
-from panzoto.transcripts.search import InvalidQuery, Match, Query, parse_query
+from panzoto.transcripts.search import InvalidQuery, Query, parse_query
 
 MOST_TRANSCRIPTS = 2000
 MOST_BYTES = 64 * 1024 * 1024
@@ -61,26 +62,29 @@ def opened(found: Sealed, private_key: bytes) -> Document:
         raise DecryptionFailed() from error
 
 
-def find(
-    transcripts: Transcripts,
-    user_id: str,
-    private_key: bytes,
-    query: Query,
-    limit: int,
-    position: dict[str, Any] | None,
-    between: Between,
-) -> Found:
-    """Look for `query` in an account's transcripts, newest first, until `limit` hits or a call's measure."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for in which recordings: up to `limit` of them, behind `position` if there is one."""
+
+    query: Query
+    between: Between
+    limit: int
+    position: dict[str, Any] | None
+
+
+def find(transcripts: Transcripts, user_id: str, private_key: bytes, wanted: Wanted) -> Found:
+    """Look through an account's transcripts, newest first, until there are enough hits or it was enough."""
+    between, position = wanted.between, wanted.position
     total = position["total"] if position else AudioFile.count_with_transcript(user_id, between)
     hits: list[Hit] = []
     searched = size = 0
     last: AudioFile | None = None
     for row, sealed in transcripts.of_rows(user_id, _behind(user_id, position, between)):
         size += int(row.transcript_size)
-        if searched and (len(hits) == limit or searched == MOST_TRANSCRIPTS or size > MOST_BYTES):
+        if searched and (len(hits) == wanted.limit or searched == MOST_TRANSCRIPTS or size > MOST_BYTES):
             return Found(hits, _position(last, total), searched, total)
         searched, last = searched + 1, row
-        matches = _matches(sealed, private_key, query)
+        matches = _matches(sealed, private_key, wanted.query)
         if matches:
             hits.append(Hit(row, matches))
     return Found(hits, None, searched, total)

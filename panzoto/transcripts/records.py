@@ -172,10 +172,8 @@ class Transcripts:
             reached = int(change.number)
         return Page(entries, reached, more=len(changes) > limit)
 
-    def of_rows(
-        self, user_id: str, rows: Iterable[AudioFile]
-    ) -> Iterator[tuple[AudioFile, Sealed | None]]:
-        """Yield each recording with its transcript, None where there is none any more; reads some at a time."""
+    def of_rows(self, user_id: str, rows: Iterable[AudioFile]) -> Iterator[tuple[AudioFile, Sealed | None]]:
+        """Yield each recording with its transcript, None where there is none any more; some at a time."""
         coming = iter(rows)
         while some := list(islice(coming, AT_ONCE)):
             found = Transcript.all_of(user_id, [row.file_id for row in some])
