@@ -87,8 +87,9 @@ def read_answer(body: bytes, duration_ms: int) -> Answer:
     drafts = _drafts(said, duration_ms)
     beside = [] if any(draft.words for draft in drafts) else _words(said.get("words"), duration_ms)
     _place(drafts, beside)
-    kept = [draft for draft in drafts if draft.is_speech and draft.text]
-    return Answer(code_of(said.get("language")), tuple(map(_segment, kept)))
+    kept = [_segment(draft) for draft in drafts if draft.is_speech and draft.text]
+    kept.sort(key=lambda segment: segment.start_ms)
+    return Answer(code_of(said.get("language")), tuple(kept))
 
 
 def clean(text: str) -> str:
@@ -121,6 +122,7 @@ def _drafts(said: dict[str, object], duration_ms: int) -> list[_Draft]:
     if all(draft.start_ms is None and draft.end_ms is None for draft in drafts):
         return [_joined([draft for draft in drafts if draft.is_speech], duration_ms)]
     _fill(drafts, 0, duration_ms)
+    # In this order the segment of a word is found; its words may still have it begin earlier.
     return sorted(drafts, key=lambda draft: draft.start)
 
 
