@@ -408,10 +408,6 @@ def _openid(read: _Reader, production: bool) -> _OpenIdSettings:
 
 def _transcription(read: _Reader) -> TranscriptionSettings:
     url = read.url("TRANSCRIPTION_URL")
-    if url is not None and urlsplit(url).username is not None:
-        raise SettingsError(
-            "TRANSCRIPTION_URL must hold no user name: the key goes into TRANSCRIPTION_API_KEY"
-        )
     return TranscriptionSettings(
         url=url,
         api_key=read.text("TRANSCRIPTION_API_KEY", "") or None,

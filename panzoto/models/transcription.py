@@ -58,6 +58,9 @@ class Transcription(StoredModel):
     holder = UnicodeAttribute(null=True)
     held_until = EpochAttribute(null=True)
     writing = BooleanAttribute(null=True)
+    # Whether the queue has its message, and how often the engine has failed it.
+    is_sent = BooleanAttribute(null=True)
+    failures = NumberAttribute(null=True)
     expires_at = TTLAttribute()
 
     @classmethod
@@ -140,6 +143,19 @@ class Transcription(StoredModel):
         return self.is_active and now() - self.created_at >= LONGEST
 
     @property
+    def sent(self) -> bool:
+        """Whether the queue has had its message."""
+        return bool(self.value("is_sent"))
+
+    def note_sent(self) -> None:
+        """Remember that the queue has its message; a job that is gone needs none."""
+        self._change([Transcription.is_sent.set(True)], Transcription.status.exists())
+
+    def seconds_left(self) -> float:
+        """Return for how long the job may still go on."""
+        return (self.created_at + LONGEST - now()).total_seconds()
+
+    @property
     def is_held(self) -> bool:
         """Whether a worker is working on it, as far as that can be known."""
         until = self.value("held_until")
@@ -159,6 +175,15 @@ class Transcription(StoredModel):
             *_holding(holder, seconds),
         ]
         return self._change(actions, free)
+
+    def begin_again(self, holder: str, seconds: float) -> bool:
+        """Count one more attempt after the engine has failed; False when it is over or somebody else's."""
+        actions: list[Action] = [
+            Transcription.attempts.add(1),
+            Transcription.failures.add(1),
+            *_holding(holder, seconds),
+        ]
+        return self._change(actions, self._mine(holder))
 
     def go_on(self, holder: str, seconds: float, progress: float | None = None) -> bool:
         """Hold the job on, and tell how far it is; False when it is over or somebody else's."""

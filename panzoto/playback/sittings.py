@@ -103,7 +103,7 @@ class Sittings:
         clips: list[Clip] = []
         with ExitStack() as stack:
             joiners: list[Joiner] = []
-            coming = stack.enter_context(closing(self._opened(rows, keys_of)))
+            coming = stack.enter_context(closing(opened_in_order(self._playback, rows, keys_of)))
             for row, opened in zip(rows, coming, strict=True):
                 with naming(row):
                     if not joiners:
@@ -117,24 +117,30 @@ class Sittings:
                     error.file_id = rows[error.clip].file_id
                 raise
 
-    def _opened(self, rows: Sequence[AudioFile], keys_of: KeysOf) -> Generator[OpenedRecording]:
-        """Yield the clips opened, in order, `AHEAD` of them being opened at one time."""
 
-        def open_one(row: AudioFile) -> OpenedRecording:
-            with naming(row):
-                return self._playback.open(row.s3_key, keys_of(row), row.format)
+def opened_in_order(
+    playback: Playback, rows: Sequence[AudioFile], keys_of: KeysOf
+) -> Generator[OpenedRecording]:
+    """Yield the recordings opened, in order, `AHEAD` of them being opened at one time.
 
-        waiting = iter(rows)
-        pool = ThreadPoolExecutor(AHEAD)
-        try:
-            under_way: deque[Future[OpenedRecording]] = deque()
-            under_way.extend(pool.submit(open_one, row) for row in itertools.islice(waiting, AHEAD))
-            while under_way:
-                opened = under_way.popleft().result()
-                under_way.extend(pool.submit(open_one, row) for row in itertools.islice(waiting, 1))
-                yield opened
-        finally:
-            pool.shutdown(cancel_futures=True)
+    `file_id` of an error names the one that is the reason.
+    """
+
+    def open_one(row: AudioFile) -> OpenedRecording:
+        with naming(row):
+            return playback.open(row.s3_key, keys_of(row), row.format)
+
+    waiting = iter(rows)
+    pool = ThreadPoolExecutor(AHEAD)
+    try:
+        under_way: deque[Future[OpenedRecording]] = deque()
+        under_way.extend(pool.submit(open_one, row) for row in itertools.islice(waiting, AHEAD))
+        while under_way:
+            opened = under_way.popleft().result()
+            under_way.extend(pool.submit(open_one, row) for row in itertools.islice(waiting, 1))
+            yield opened
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _FramesJoiner:

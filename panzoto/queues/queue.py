@@ -76,6 +76,23 @@ class Queue:
             raise QueueUnavailable(f"There is no queue {self.name}")
         return Inbox(self._sqs, url, self.name, self._redrives_as_far_as_known(url))
 
+    def send(self, body: str, group: str) -> None:
+        """Send a message; SQS lets none of the groups wait for the many messages of another (fair queues).
+
+        Raises `QueueUnavailable`.
+        """
+        with _failures():
+            url = self._url_of(self.name)
+            if url is None:
+                raise QueueUnavailable(f"There is no queue {self.name}")
+            try:
+                self._sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId=group)
+            except ClientError as error:
+                # A stand-in may know groups of FIFO queues only.
+                if _code(error) != "InvalidParameterValue":
+                    raise
+                self._sqs.send_message(QueueUrl=url, MessageBody=body)
+
     def create(self) -> bool:
         """Make the queue, and the one of its failures, where they are missing; whether it was this one.
 

@@ -1,0 +1,237 @@
+"""Asking for transcripts: what is refused and why, the job's row, the recordings' rows, and the message.
+
+The job and the first recordings' rows are written in one transaction, which also sees to it that nobody else
+asks at the same moment; the message is sent last. A job whose message was never sent, since the process died
+in between, is sent again when it is asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from panzoto.auth.caller import Caller
+from panzoto.crypto.keys import FileKey, Keys
+from panzoto.errors import (
+    AudioFileNotFound,
+    Finished,
+    NotAudio,
+    PanzotoError,
+    TranscriptExists,
+    TranscriptionNotFound,
+    TranscriptionRunning,
+    TranscriptionUnavailable,
+    Unavailable,
+    VaultNeeded,
+)
+from panzoto.media.glimpse import Glimpse
+from panzoto.media.media_type import sniffed
+from panzoto.models import AudioFile, Event, Transcription, User
+from panzoto.models.credentials import encoded
+from panzoto.models.transcription import CANCELED, overlapping
+from panzoto.playback.decryption import keys_of
+from panzoto.playback.opening import Playback
+from panzoto.playback.sittings import naming, opened_in_order
+from panzoto.queues.queue import Queue
+from panzoto.recordings.edits import Edit
+from panzoto.recordings.ledger import CHANGED_PER_TRANSACTION, edit_all
+from panzoto.recordings.ownership import note_all_opened
+from panzoto.recordings.transcript_state import known_of, setting
+from panzoto.transcripts.job_states import expire, expire_all, put_back, queued
+from panzoto.transcripts.messages import ClipKey, Messages
+
+HOUR = 3600
+
+ShownKeys = Keys | FileKey | Mapping[str, FileKey]
+# Counts a job and returns what takes that back.
+Count = Callable[[], Callable[[], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks for; `file_ids` in the order of the conversation."""
+
+    file_ids: list[str]
+    language: str | None = None
+    vocabulary: Sequence[str] = field(default=(), repr=False)
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What somebody shows to open the recordings; `needs_key`, where that cannot make the account's key."""
+
+    needs_key: bool
+    keys: Callable[[], ShownKeys]
+
+
+class _AskedMeanwhile(Exception):
+    """Somebody has just asked for the very same."""
+
+    def __init__(self, job: Transcription) -> None:
+        super().__init__()
+        self.job = job
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Which engine would listen: its host and model, as clients are told before they ask."""
+
+    host: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The jobs of all accounts. Without an `engine` none is taken."""
+
+    engine: Engine | None
+    playback: Playback
+    messages: Messages
+    queue: Queue
+
+    def ask(
+        self, user: User, wish: Wish, shown: Shown, count: Count, by: Caller
+    ) -> tuple[Transcription, bool]:
+        """Return the job of these recordings, and whether it is a new one.
+
+        What opens the recordings is asked for late, since a password costs time and counts; `count` counts
+        the job and returns what takes that back. Raises, in this order, `AudioFileNotFound`,
+        `TranscriptionUnavailable`, `TranscriptionRunning`, `TranscriptExists`, `VaultNeeded`,
+        `TooManyRequests`, what showing keys raises, `ObjectNotFound`, `DecryptionFailed`, `NotAudio`.
+        """
+        rows = AudioFile.all_owned(wish.file_ids, user.user_id)
+        if self.engine is None:
+            raise TranscriptionUnavailable(retry_after=HOUR)
+        there = _same_or_refused(user.user_id, wish, rows)
+        if there is not None and there.sent:
+            return there, False
+        if shown.needs_key and user.transcripts_key() is None:
+            raise VaultNeeded()
+        uncount = count() if there is None else _nothing
+        try:
+            clips = self._opened(rows, shown.keys())
+            job = there or self._begun(user, wish)
+        except _AskedMeanwhile as other:
+            uncount()
+            return other.job, False
+        except PanzotoError:
+            uncount()
+            raise
+        self._send(job, clips, wish.vocabulary)
+        if there is None:
+            self._note(job, by)
+        return job, there is None
+
+    def find(self, user_id: str, transcription_id: str) -> Transcription:
+        """Return a job. Raises `TranscriptionNotFound`."""
+        job = Transcription.of(user_id, transcription_id)
+        if job is None:
+            raise TranscriptionNotFound()
+        return expire(job)
+
+    def page(self, user_id: str, limit: int, before: str | None, status: str | None) -> list[Transcription]:
+        """Return up to `limit` jobs, newest first, behind the job `before`."""
+        return expire_all(Transcription.page(user_id, limit, before, status))
+
+    def cancel(self, user_id: str, transcription_id: str) -> None:
+        """Let a job be over before it has written anything; one that was canceled before stays so.
+
+        Raises `TranscriptionNotFound` and `Finished`.
+        """
+        job = self.find(user_id, transcription_id)
+        if job.is_active:
+            job.end(CANCELED)
+            job = self.find(user_id, transcription_id)
+        if job.status != CANCELED:
+            raise Finished()
+        put_back(job)
+
+    def _opened(self, rows: Sequence[AudioFile], keys: ShownKeys) -> list[ClipKey]:
+        """Open the recordings, a few ahead of the one that is looked at, and return what opens them again."""
+        clips: list[ClipKey] = []
+        keys_for_row = keys_of(_by_file_id(rows, keys))
+        with closing(opened_in_order(self.playback, rows, keys_for_row)) as coming:
+            for row, opened in zip(rows, coming, strict=True):
+                with naming(row):
+                    if sniffed(Glimpse(opened.recording)) is None:
+                        raise NotAudio()
+                clips.append(ClipKey(row.file_id, opened.version.etag, opened.format, opened.key))
+        note_all_opened(rows, [clip.format for clip in clips])
+        return clips
+
+    def _begun(self, user: User, wish: Wish) -> Transcription:
+        """Write the job and let the recordings' rows say that they wait for it.
+
+        Raises what `_same_or_refused` raises, for who asked at the same moment.
+        """
+        user.reload()
+        public_key = user.transcripts_key()
+        if public_key is None or self.engine is None:
+            raise VaultNeeded()
+        how = {"language": wish.language, "engine": self.engine.host, "model": self.engine.model}
+        job = Transcription.new(user.user_id, wish.file_ids, encoded(public_key), **how)
+        started = False
+
+        def plan(rows: list[AudioFile], _: User) -> dict[str, Edit]:
+            states = {row.file_id: [setting(queued(known_of(row), job.transcription_id))] for row in rows}
+            if started:
+                return {file_id: Edit(actions) for file_id, actions in states.items()}
+            other = _same_or_refused(user.user_id, wish, rows)
+            if other is not None:
+                raise _AskedMeanwhile(other)
+            first = next(iter(states))
+            return {
+                file_id: Edit(actions, also=job.add_to if file_id == first else None)
+                for file_id, actions in states.items()
+            }
+
+        for start in range(0, len(wish.file_ids), CHANGED_PER_TRANSACTION):
+            some = wish.file_ids[start : start + CHANGED_PER_TRANSACTION]
+            if not edit_all(user.user_id, some, plan) and not started:
+                raise AudioFileNotFound()
+            started = True
+        return job
+
+    def _send(self, job: Transcription, clips: Sequence[ClipKey], vocabulary: Sequence[str]) -> None:
+        """Send the message; a job of which nobody can be told is undone."""
+        body = self.messages.write(job, clips, vocabulary, job.seconds_left())
+        try:
+            self.queue.send(body, job.user_id)
+        except Unavailable:
+            if job.end(CANCELED):
+                put_back(job)
+            raise
+        job.note_sent()
+
+    def _note(self, job: Transcription, by: Caller) -> None:
+        Event.by(by, "transcription_started", file_ids=job.file_ids, engine=job.engine).write()
+
+
+def _same_or_refused(user_id: str, wish: Wish, rows: Sequence[AudioFile]) -> Transcription | None:
+    """Return the job of the very same recordings that is not over, if there is one.
+
+    Raises `TranscriptionRunning` and `TranscriptExists`.
+    """
+    active = expire_all(Transcription.active_of(user_id))
+    other = overlapping([job for job in active if job.is_active], wish.file_ids)
+    if other is not None:
+        if set(other.file_ids) == set(wish.file_ids):
+            return other
+        shared = next(file_id for file_id in wish.file_ids if file_id in other.file_ids)
+        raise TranscriptionRunning(other.transcription_id, shared)
+    for row in rows:
+        if known_of(row).get("revision") is not None and not wish.replace:
+            exists = TranscriptExists()
+            exists.file_id = row.file_id
+            raise exists
+    return None
+
+
+def _by_file_id(rows: Sequence[AudioFile], keys: ShownKeys) -> Keys | Mapping[str, FileKey]:
+    return {rows[0].file_id: keys} if isinstance(keys, FileKey) else keys
+
+
+def _nothing() -> None:
+    """There was nothing to take back."""
