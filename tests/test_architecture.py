@@ -30,7 +30,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("panzoto.edge",),
     ("panzoto.services", "panzoto.operations"),
     ("panzoto.lifecycle",),
-    ("panzoto.playback",),
+    ("panzoto.playback", "panzoto.transcripts"),
     ("panzoto.recordings",),
     ("panzoto.accounts",),
     ("panzoto.mail",),
@@ -96,7 +96,8 @@ OWNERS: dict[str, set[str]] = {
     "flask": {"panzoto", "panzoto.blueprints", "panzoto.edge", "panzoto.operations"},
     "werkzeug": {"panzoto.blueprints", "panzoto.edge"},
     "webargs": {"panzoto.blueprints"},
-    "orjson": {"panzoto.models.wire", "panzoto.edge.answer_json"},
+    "orjson": {"panzoto.models.wire", "panzoto.edge.answer_json", "panzoto.transcripts.document"},
+    "regex": {"panzoto.transcripts.words"},
 }
 
 
