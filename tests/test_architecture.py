@@ -30,8 +30,8 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("panzoto.edge",),
     ("panzoto.services", "panzoto.operations"),
     ("panzoto.lifecycle",),
-    ("panzoto.playback",),
     ("panzoto.transcripts",),
+    ("panzoto.playback",),
     ("panzoto.recordings",),
     ("panzoto.accounts",),
     ("panzoto.mail",),
@@ -97,7 +97,8 @@ OWNERS: dict[str, set[str]] = {
     "flask": {"panzoto", "panzoto.blueprints", "panzoto.edge", "panzoto.operations"},
     "werkzeug": {"panzoto.blueprints", "panzoto.edge"},
     "webargs": {"panzoto.blueprints"},
-    "orjson": {"panzoto.models.wire", "panzoto.edge.answer_json"},
+    "orjson": {"panzoto.models.wire", "panzoto.edge.answer_json", "panzoto.transcripts.document"},
+    "regex": {"panzoto.transcripts.words"},
 }
 
 

@@ -1,0 +1,109 @@
+"""Words of any script: how they are folded for comparison, and where they begin and end.
+
+Borders are those of the default rules of Unicode's annex 29 (https://www.unicode.org/reports/tr29/), without
+any dictionary, so that a browser finds the same. They are found in the folded text: what is equal once folded
+is then divided alike, however it was written (5㎏ and 5kg). Of the pieces between borders those
+are words that hold a letter or a number, which are the characters of categories L and N.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+# It knows Unicode's properties, where Python's own `re` and `unicodedata` do not. Its `\b` is not annex 29's:
+# it finds no border behind half a flag.
+import regex
+
+# Real texts get by with a few thousand; whoever writes every character of Unicode shall not fill the memory.
+_MOST_REMEMBERED = 16_384
+
+
+def folded(text: str) -> str:
+    """Return `text` for comparison: NFKD, full case folding, NFKD again, and nothing of category M.
+
+    Each character is folded by itself. That gives the same, since the order of marks is all that a neighbour
+    could change, and it keeps a text of marks alone from being sorted, which takes the square of its length.
+    """
+    return text.lower() if text.isascii() else text.translate(_FOLDINGS)
+
+
+def folded_lengths(text: str) -> list[int]:
+    """Return how many characters each character of `text` becomes, 0 for a mark."""
+    return [len(folding) for folding in map(_FOLDINGS.__getitem__, map(ord, text))]
+
+
+def borders(folded_text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the words of a folded text lie, as pairs of start and end."""
+    for found in _PIECE.finditer(folded_text.translate(_KINDS)):
+        start, end = found.span()
+        # A connector alone is no word, nor is a letter in a box, which Unicode counts among the symbols.
+        if folded_text[start].isalnum() or _LETTER_OR_NUMBER.search(folded_text, start, end):
+            yield start, end
+
+
+def words(folded_text: str) -> list[str]:
+    """Return the words of a folded text in order."""
+    return [folded_text[start:end] for start, end in borders(folded_text)]
+
+
+class _Foldings(dict[int, str]):
+    """What each character becomes; worked out when it is met first."""
+
+    def __missing__(self, code_point: int) -> str:
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()
+        decomposed = unicodedata.normalize("NFKD", chr(code_point))
+        lowered = unicodedata.normalize("NFKD", decomposed.casefold())
+        kept = "".join(each for each in lowered if unicodedata.category(each)[0] != "M")
+        return self.setdefault(code_point, kept)
+
+
+class _Kinds(dict[int, int]):
+    """The letter under which `_PIECE` knows a character; worked out when it is met first."""
+
+    def __missing__(self, code_point: int) -> int:
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()
+        found = _KIND.match(chr(code_point))
+        return self.setdefault(code_point, ord((found and found.lastgroup) or "."))
+
+
+_FOLDINGS = _Foldings()
+_KINDS = _Kinds()
+
+# Annex 29's Word_Break property, a letter a value. `O` are letters and numbers of which it says nothing: the
+# scripts that are written without spaces, where each character is a word.
+_KIND = regex.compile(
+    r"""(?V1x)
+      (?<Z>\p{WB=ZWJ}) | (?<E>[\p{WB=Extend}\p{WB=Format}])
+    | (?<H>\p{WB=Hebrew_Letter}) | (?<A>\p{WB=ALetter}) | (?<N>\p{WB=Numeric}) | (?<K>\p{WB=Katakana})
+    | (?<X>\p{WB=ExtendNumLet})
+    | (?<l>\p{WB=MidLetter}) | (?<n>\p{WB=MidNum}) | (?<b>\p{WB=MidNumLet})
+    | (?<q>\p{WB=Single_Quote}) | (?<d>\p{WB=Double_Quote})
+    | (?<P>\p{Extended_Pictographic}) | (?<O>[\p{L}\p{N}])
+    """
+)
+
+
+def _piece() -> re.Pattern[str]:
+    """The rules of annex 29 as one pattern over kinds, possessive throughout: nothing is tried twice."""
+    extended = "[EZ]*+"  # WB4
+    letters_numbers = (
+        rf"(?:A++{extended}(?:[lbq]{extended}(?=[AH]))?+"  # WB5, WB6, WB7, WB9
+        rf"|N++{extended}(?:[nbq]{extended}(?=N))?+"  # WB8, WB10, WB11, WB12
+        rf"|H{extended}(?:[lbq]{extended}(?=[AH])|d{extended}(?=H)|(?!q)))"  # WB7b, WB7c
+    )
+    quoted = rf"H{extended}q{extended}"  # WB7a: the quote belongs to the letter, and nothing follows it.
+    run = rf"(?:{letters_numbers}++|(?:K{extended})++)"  # WB13
+    connectors = rf"(?:X{extended})++"  # WB13a, WB13b
+    picture = rf"(?:(?<=Z)P{extended})?+"  # WB3c
+    return re.compile(
+        rf"(?=[ANHKX])(?:{connectors})?+(?:{run}{connectors})*+(?:{letters_numbers}*+{quoted}|{run})?+{picture}"
+        rf"|O{extended}{picture}"
+    )
+
+
+_PIECE = _piece()
+_LETTER_OR_NUMBER = regex.compile(r"(?V1)[\p{L}\p{N}]")
