@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import accumulate
 from operator import mul
-from typing import Any
+from typing import Any, cast
 
 import av
 
@@ -40,6 +40,7 @@ import av.subtitles.codeccontext
 import av.subtitles.stream
 import av.video.codeccontext
 import av.video.stream
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -62,6 +63,8 @@ DECODERS = (
     "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le", "pcm_s24be", "pcm_s24le", "pcm_s32be",
     "pcm_s32le", "pcm_s8", "pcm_u8", "speex", "vorbis", "wavpack",
 )  # fmt: skip
+# FFmpeg's own decoders of AMR refuse the frames that stand for silence.
+BETTER = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 # Edit lists, and what encoders put before the sound, are obeyed, as in Chromium, which reads with the same
 # library. So a time here is a time there.
 HOW: dict[str, Any] = {
@@ -207,10 +210,11 @@ class Decoding:
 
     def of(self, container: InputContainer) -> Iterator[bytes]:
         stream = _track(container)
+        decoder = _decoder(stream)
         for packet in _packets(container, stream):
             self._has_met = self._has_met or packet.size > 0
             try:
-                frames = packet.decode()
+                frames = decoder.decode(packet)
             except av.FFmpegError:
                 yield _silence(packet)
                 continue
@@ -241,13 +245,23 @@ def _track(container: InputContainer) -> AudioStream:
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
-    # No thread can be made here.
-    stream.codec_context.thread_type = "NONE"
-    stream.codec_context.thread_count = 1
     return stream
 
 
-def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+def _decoder(stream: AudioStream) -> AudioCodecContext:
+    decoder = stream.codec_context
+    better = BETTER.get(decoder.name)
+    if better:
+        rate = decoder.sample_rate
+        decoder = cast("AudioCodecContext", av.CodecContext.create(better, "r"))
+        decoder.sample_rate, decoder.layout = rate, "mono"
+    # No thread can be made here.
+    decoder.thread_type = "NONE"
+    decoder.thread_count = 1
+    return decoder
+
+
+def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[Any]]:
     """Yield what can be read, and in the end an empty packet, which makes the decoder give what it holds."""
     failures = 0
     while failures < MOST_FAILURES:
@@ -259,12 +273,10 @@ def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[
             failures += 1
         else:
             return
-    last: Packet[Any] = Packet()
-    last.stream = stream
-    yield last
+    yield Packet()
 
 
-def _silence(packet: Packet[AudioStream]) -> bytes:
+def _silence(packet: Packet[Any]) -> bytes:
     seconds = (packet.duration or 0) * (packet.time_base or 0)
     return bytes(SAMPLE_BYTES * int(RATE * max(0, min(seconds, LONGEST_SILENCE_SECONDS))))
 
