@@ -409,6 +409,15 @@ class UnsupportedFormat(PanzotoError):
     sentence = "The recording is in a format this service does not know"
 
 
+class NotAudio(PanzotoError):
+    """`clip` is the number of the recording that is the reason, where that is known."""
+
+    status = 422
+    code = "not_audio"
+    sentence = "There is no sound in this recording that could be heard"
+    clip: int | None = None
+
+
 class ClipsNotJoinable(PanzotoError):
     """`clip` is the number of the recording that is the reason, where that is known."""
 

@@ -1,6 +1,6 @@
 """Runs a program that reads what strangers wrote, where it reaches its own memory and two pipes alone.
 
-    python -I -B sandbox.py PROGRAM
+    python -I -B sandbox.py PROGRAM [SECONDS]
 
 loads the file PROGRAM with all that it imports, gives up what the kernel lets a process give up, and only
 then calls the program's `main`, which so far has read nothing.  What holds it, from the weakest to the
@@ -31,7 +31,8 @@ from pathlib import Path
 FILTERED, LIMITED = b"+", b"-"
 # What a program may take beyond what it has when it is loaded.
 MEMORY_BYTES = 224 * 1024 * 1024
-# Processor time at most. A parent that can set the limit of a child allows less (`panzoto.media.confined`).
+# Processor time at most, where no other is told. A parent that can set the limit of a child allows less
+# (`panzoto.media.confined`).
 CPU_SECONDS = 60
 # Standard input, output and error, and no other.
 DESCRIPTORS = 3
@@ -154,13 +155,13 @@ def _prctl(option: int, *values: object) -> bool:
     return bool(ctypes.CDLL(None, use_errno=True).prctl(option, *given[:4]) == 0)
 
 
-def confine() -> bool:
+def confine(cpu_seconds: int) -> bool:
     """Give up what this process does not need; return whether the kernel filters its calls from now on."""
     _be_first_to_be_killed()
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     hide_memory()
     os.closerange(DESCRIPTORS, max(DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
-    _limit()
+    _limit(cpu_seconds)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
     return _filter()
 
@@ -171,7 +172,7 @@ def _be_first_to_be_killed() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _limit() -> None:
+def _limit(cpu_seconds: int) -> None:
     limits = {
         "RLIMIT_AS": _address_space() + MEMORY_BYTES,
         "RLIMIT_NPROC": 0,
@@ -181,7 +182,7 @@ def _limit() -> None:
         "RLIMIT_NOFILE": DESCRIPTORS,
     }
     if not hasattr(resource, "prlimit"):
-        limits["RLIMIT_CPU"] = CPU_SECONDS
+        limits["RLIMIT_CPU"] = cpu_seconds
     for name, most in limits.items():
         # Some systems do not have all of these.
         with contextlib.suppress(AttributeError, ValueError, OSError):
@@ -216,10 +217,10 @@ def _loaded(file: str) -> Callable[[], None]:
     return main
 
 
-def run(file: str) -> None:
+def run(file: str, cpu_seconds: str = str(CPU_SECONDS)) -> None:
     """Load the program in `file`, confine this process, say how far, and call its `main`."""
     main = _loaded(file)
-    sys.stdout.buffer.write(FILTERED if confine() else LIMITED)
+    sys.stdout.buffer.write(FILTERED if confine(int(cpu_seconds)) else LIMITED)
     sys.stdout.buffer.flush()
     main()
     sys.stdout.buffer.flush()
@@ -228,4 +229,4 @@ def run(file: str) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1])
+    run(*sys.argv[1:])

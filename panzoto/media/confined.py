@@ -1,7 +1,8 @@
 """A program in the sandbox (`panzoto.host.sandbox`) as the process that feeds it sees it.
 
 The program reads what strangers wrote, so it is believed nothing: it is read from in amounts that its
-parent chose, may compute the longer the more it was given, and cannot keep its parent waiting.
+parent chose, may compute the longer the more it was given, and cannot keep its parent waiting.  One that
+answers on and on is granted more by its parent, time for time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from panzoto.host import sandbox
 
 # `-I`: neither a folder nor the environment decides what the program imports.
 COMMAND = (sys.executable, "-I", "-B", sandbox.__file__)
-# Processor time to load it and for a mebibyte of what it reads; it has `sandbox.CPU_SECONDS` at most.
+# Processor time to load it and for a mebibyte of what it reads.
 LOADING_SECONDS = 15
 SECONDS_PER_MIB = 3
 MIB = 1024 * 1024
@@ -47,12 +48,17 @@ class ProgramFailed(Exception):
 class Confined:
     """A running program. Use it as a context; leaving it ends the program."""
 
-    def __init__(self, program: Path, seconds: float = DEADLINE_SECONDS) -> None:
-        """Start the file `program`, which has so many seconds. Raises `Busy` when there is no room for it."""
+    def __init__(
+        self, program: Path, seconds: float = DEADLINE_SECONDS, cpu_seconds: int = sandbox.CPU_SECONDS
+    ) -> None:
+        """Start the file `program`, which has so many seconds, and so much processor time at most.
+
+        Raises `Busy` when there is no room for it.
+        """
         sandbox.hide_memory()
         try:
             self._child = subprocess.Popen(  # noqa: S603 - a fixed command
-                (*COMMAND, str(program)),
+                (*COMMAND, str(program), str(cpu_seconds)),
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -62,8 +68,11 @@ class Confined:
             )
         except OSError as error:
             raise Busy() from error
+        self._seconds = seconds
         self._until = time.monotonic() + seconds
+        self._cpu_seconds = cpu_seconds
         self._given = 0
+        self._granted = 0.0
         self._begun = False
         for pipe in (self._input, self._output):
             os.set_blocking(pipe.fileno(), False)
@@ -96,6 +105,13 @@ class Confined:
             except BrokenPipeError:
                 return False
         return True
+
+    def go_on(self, cpu_seconds: float = 0.0) -> None:
+        """Begin the program's seconds anew, and grant it so much processor time more."""
+        self._until = time.monotonic() + self._seconds
+        if cpu_seconds:
+            self._granted += cpu_seconds
+            self._allow_time()
 
     def end_input(self) -> None:
         """Let the program read to the end of what it was sent."""
@@ -162,9 +178,9 @@ class Confined:
             raise Busy()
 
     def _allow_time(self) -> None:
-        allowed = LOADING_SECONDS + SECONDS_PER_MIB * self._given // MIB
+        allowed = LOADING_SECONDS + SECONDS_PER_MIB * self._given // MIB + int(self._granted)
         # At the second of these it would be killed, and look as if memory had been short.
-        limits = (min(allowed, sandbox.CPU_SECONDS), sandbox.CPU_SECONDS + 1)
+        limits = (min(allowed, self._cpu_seconds), self._cpu_seconds + 1)
         # Not every system can limit another process, and one that has ended has no limits.
         with contextlib.suppress(AttributeError, ValueError, OSError):
             resource.prlimit(self._child.pid, resource.RLIMIT_CPU, limits)
