@@ -128,13 +128,8 @@ class _Line:
         return [(self._clips[home], part) for home, part in zip(order, parts, strict=True)]
 
     def _home(self, start: int, end: int) -> int:
-        """The recording that has most of it; in a gap the nearest; of equals the one in which it begins."""
-
-        def claim(number: int) -> tuple[int, bool]:
-            clip = self._clips[number]
-            return _common(clip, start, end), clip.start <= start < clip.end
-
-        return max(self._around(start, end), key=claim)
+        """The recording that has most of it; in a gap the nearest; of equals the first."""
+        return max(self._around(start, end), key=lambda number: _common(self._clips[number], start, end))
 
     def _around(self, start: int, end: int) -> range:
         """The recordings from the last that has begun at `start` to the first that begins after `end`."""
@@ -229,5 +224,8 @@ def _told_segment(clip: _Clip, segment: Segment) -> dict[str, Any]:
 
 
 def _told(clip: _Clip, spoken: Segment | Word) -> dict[str, Any]:
-    start = clip.within(spoken.start_ms)
-    return {"start_ms": start, "end_ms": max(start, clip.within(spoken.end_ms)), "text": spoken.text}
+    return {
+        "start_ms": clip.within(spoken.start_ms),
+        "end_ms": clip.within(spoken.end_ms),
+        "text": spoken.text,
+    }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from panzoto.transcripts.answer import Answer, Segment, Word, clean, read_answer
 
 PIECE_MS = 10_000
+# How long an example takes is the machine's business.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(**said: object) -> tuple[Segment, ...]:
@@ -228,6 +230,7 @@ segments = st.fixed_dictionaries(
 )
 
 
+@UNHURRIED
 @given(
     said=st.fixed_dictionaries(
         {"text": st.text(max_size=20), "segments": st.none() | st.lists(segments, max_size=5)},

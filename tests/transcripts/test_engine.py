@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import traceback
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -188,8 +189,17 @@ class TestRefusals:
         assert len(bomb) < MIB
         assert isinstance(failure(sends(bomb, Content_Encoding="gzip")), EngineRefused)
 
+    def test_one_that_unpacks_to_more_takes_no_more_memory(self) -> None:
+        bomb = sends(gzip.compress(b" " * (70 * MIB)), Content_Encoding="gzip")
+        tracemalloc.start()
+        try:
+            assert isinstance(failure(bomb, max_answer_bytes=MIB), EngineRefused)
+            assert tracemalloc.get_traced_memory()[1] < 8 * MIB
+        finally:
+            tracemalloc.stop()
+
     def test_a_refusal_before_the_sound_was_read_is_heard(self) -> None:
-        """An engine that has read the head alone refuses and closes."""
+        """An engine that refuses by the head alone and closes breaks the connection that still sends."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
 
             def refuse() -> None:
@@ -197,9 +207,6 @@ class TestRefusals:
                 with connection:
                     connection.recv(64)
                     connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(MIB):
-                        pass
 
             thread = threading.Thread(target=refuse)
             thread.start()

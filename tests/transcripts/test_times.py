@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from panzoto.transcripts.answer import Answer, Segment, Word
 from panzoto.transcripts.times import Heard, Origin, Stretch, detected, documents, without_words
 
+# How long an example takes is the machine's business.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # A second each, half a second apart.
 TWO_CLIPS = [(0, 1000), (1500, 1000)]
 ORIGIN = Origin("api.example", "whisper-1", "2026-11-28T12:00:00Z")
@@ -205,6 +207,7 @@ def segments(draw: st.DrawFn, most: int) -> Segment:
 names = st.uuids().map(str)
 
 
+@UNHURRIED
 @given(conversations())
 def test_nothing_is_lost_and_all_is_in_order_and_within(
     conversation: tuple[list[Heard], list[tuple[int, int]]],
@@ -230,6 +233,7 @@ def test_nothing_is_lost_and_all_is_in_order_and_within(
                 assert one["text"] == one["text"].strip() != ""
 
 
+@UNHURRIED
 @given(conversations())
 def test_each_word_is_where_most_of_it_was_said(
     conversation: tuple[list[Heard], list[tuple[int, int]]],
