@@ -17,7 +17,7 @@ from panzoto.auth.openid import AccessTokenRule, OpenId
 from panzoto.auth.passwords import Passwords
 from panzoto.auth.refresh import RefreshTokens
 from panzoto.auth.tokens import Tokens
-from panzoto.config import Settings
+from panzoto.config import Settings, TranscriptionSettings
 from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.sealed import Sealer
 from panzoto.crypto.transcripts import Voucher
@@ -33,6 +33,7 @@ from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
 from panzoto.playback.sittings import Sittings
 from panzoto.playback.upgrade import Upgrade
+from panzoto.queues.queue import LazyQueue
 from panzoto.readiness import Readiness
 from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.ledger import Quota
@@ -41,6 +42,9 @@ from panzoto.recordings.trash import Trash
 from panzoto.recordings.uploads import Uploads
 from panzoto.removal import Removal
 from panzoto.storage import Storage
+from panzoto.transcripts import engine_address
+from panzoto.transcripts.jobs import Engine, Jobs
+from panzoto.transcripts.messages import LONGEST_ERRAND, Messages
 from panzoto.transcripts.records import Transcripts
 from panzoto.transcripts.tickets import TranscriptsTickets
 
@@ -69,6 +73,7 @@ class Services:
     trash: Trash
     transcripts: Transcripts
     transcripts_tickets: TranscriptsTickets
+    jobs: Jobs
     deletion: Deletion
     mailbox: Mailbox
     cursors: Cursors
@@ -84,6 +89,7 @@ class Services:
             "login": settings.limit_login,
             "decrypt": settings.limit_decrypt,
             "session": settings.limit_session,
+            "transcribe": settings.limit_transcribe,
         }
         throttle = Throttle(rates, settings.limit_failures)
         tokens = Tokens(*secrets, settings.token_ttl)
@@ -128,12 +134,25 @@ class Services:
             trash=trash,
             transcripts=Transcripts(storage, removal),
             transcripts_tickets=TranscriptsTickets(Sealer(*secrets, "transcripts"), settings.ticket_ttl),
+            jobs=Jobs(
+                _engine(settings.transcription),
+                playback,
+                Messages(Sealer(*secrets, "transcription", LONGEST_ERRAND)),
+                LazyQueue(settings.transcription.queue, settings.region),
+            ),
             deletion=Deletion(removal, sessions),
             cursors=Cursors(Sealer(*secrets, "cursor")),
             mailbox=mailbox,
             permits=permits,
             readiness=Readiness(check_reachable, storage.check),
         )
+
+
+def _engine(settings: TranscriptionSettings) -> Engine | None:
+    if settings.url is None:
+        return None
+    host, is_local = engine_address.host(settings.url), engine_address.is_local(settings.url)
+    return Engine(host, settings.model, is_local)
 
 
 def _openid(settings: Settings, sessions: Sessions) -> OpenIdAccounts | None:

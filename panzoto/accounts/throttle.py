@@ -46,8 +46,12 @@ class Throttle:
 
     def count_account(self, name: str, user_id: str) -> Allowance:
         """Count a call of kind `name` in any session of an account; one write."""
-        # Its id is not stored: a count may outlive the account by a window.
-        return windows.count(name, f"calls#{name}#{_fingerprint(user_id)}", self._rates[name])
+        return windows.count(name, _calls(name, user_id), self._rates[name])
+
+    def uncount_account(self, name: str, user_id: str) -> None:
+        """Take back a call that was counted and came to nothing; what cannot be taken back stays counted."""
+        with suppress(Unavailable):
+            windows.uncount(_calls(name, user_id), self._rates[name])
 
     @contextmanager
     def attempt(self, subject: str) -> Iterator[None]:
@@ -118,6 +122,11 @@ def account_subject(email: str) -> str:
 def session_subject(user_id: str, session_id: str | None) -> str:
     """Return the subject of attempts made inside a session."""
     return f"session#{user_id}#{session_id or 'none'}"
+
+
+def _calls(name: str, user_id: str) -> str:
+    # Its id is not stored: a count may outlive the account by a window.
+    return f"calls#{name}#{_fingerprint(user_id)}"
 
 
 def _fingerprint(value: str) -> str:

@@ -23,6 +23,7 @@ from panzoto.blueprints import (
     profile,
     recordings,
     sessions,
+    transcriptions,
     transcripts,
     uploads,
 )
@@ -49,6 +50,7 @@ TABLE: tuple[tuple[flask.Blueprint, str, Guard], ...] = (
     (recordings.blueprint, "/api", bearer),
     (uploads.blueprint, "/api", bearer),
     (history.blueprint, "/api", bearer),
+    (transcriptions.blueprint, "/api", bearer),
     (transcripts.blueprint, "/api", bearer),
 )
 

@@ -100,6 +100,13 @@ class UserAnswer(Answer):
     user = fields.Nested(UserShape, required=True)
 
 
+class EngineShape(Answer):
+    available = fields.Boolean(required=True)
+    engine = fields.String(required=True, allow_none=True, metadata={"description": "Where the sound goes"})
+    model = fields.String(required=True, allow_none=True)
+    local = fields.Boolean(required=True, metadata={"description": "It stays on the service's own network"})
+
+
 class ProfileAnswer(UserShape):
     email_verified = fields.Boolean(required=True)
     pending_email = fields.Email(
@@ -109,6 +116,7 @@ class ProfileAnswer(UserShape):
     )
     recovery_key_set = fields.Boolean(required=True)
     vault = fields.Nested("VaultShape", required=True, allow_none=True)
+    transcription = fields.Nested(EngineShape, required=True)
     usage = fields.Nested(UsageShape, required=True)
 
 

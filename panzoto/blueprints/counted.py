@@ -38,7 +38,8 @@ CALLS: dict[tuple[str, str], Counted] = {
     ("POST", "/api/password/reset"): OPEN,
     ("POST", "/api/decrypt-audio"): Counted("decrypt", "address"),
     ("POST", "/api/transcripts/unlock"): Counted("decrypt", "address"),
-    # These two count where they take a password; a ticket cannot be guessed.
+    # These count where they take a password; neither a ticket nor a file key can be guessed.
+    ("POST", "/api/transcriptions"): Counted("decrypt", "address"),
     ("POST", "/api/audio-file/<file_id>/transcript"): Counted("decrypt", "address"),
     ("POST", "/api/search"): Counted("decrypt", "address"),
     ("POST", "/api/user/password"): INSIDE,

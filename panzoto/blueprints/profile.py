@@ -42,6 +42,7 @@ def profile() -> dict[str, Any]:
         "pending_email": user.value("pending_email"),
         "recovery_key_set": user.recovery_wrap() is not None,
         "vault": user.public_vault(),
+        "transcription": services().jobs.told(),
         "usage": usage(user),
     }
 

@@ -20,11 +20,12 @@ from panzoto.blueprints.requests import (
     PageQuery,
     PasswordOnly,
 )
-from panzoto.crypto.keys import FileKey
+from panzoto.blueprints.transcribing import asked_once_stored, checked, keys_shown
+from panzoto.blueprints.transcript_answers import StoredAnswer
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import client_host, public_root, services
 from panzoto.errors import ForbiddenKey
-from panzoto.models import AudioFile, User
+from panzoto.models import AudioFile
 from panzoto.models.attributes import rfc3339
 from panzoto.object_keys import lies_in_folder_of_another
 from panzoto.playback.opening import Ticket
@@ -39,7 +40,7 @@ blueprint = Blueprint("recordings", __name__, description="Recordings of the sig
 @blueprint.arguments(NewAudioFile)
 @blueprint.answers(
     201,
-    AudioFileAnswer,
+    StoredAnswer,
     "Recorded; repeating it gives the same record",
     errors.ForbiddenKey,
     errors.KeyTaken,
@@ -52,8 +53,9 @@ def record(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
     user_id = caller().user_id
     if lies_in_folder_of_another(new["s3_key"], user_id):
         raise ForbiddenKey()
+    wish = checked(new.pop("transcribe"))
     recorded = services().uploads.record(AudioFile.new(user_id, **new))
-    return {"audio_file": recorded.to_public()}, 201
+    return asked_once_stored(recorded, wish), 201
 
 
 @blueprint.get("/user/audio-files")
@@ -186,16 +188,6 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     else:
         audio_file, ticket = opening.by_key(wanted["s3_key"], keys, asking())
     return _ready(audio_file.to_public(), ticket, "The recording is decrypted and ready at download_url.")
-
-
-def keys_shown(user: User, wanted: dict[str, Any]) -> Any:
-    """Return what opens the recordings: a password's keys, one file key, or one of each by its file_id."""
-    if "password" in wanted:
-        return services().accounts.unlock(user, wanted["password"], asking())
-    key_id = user.vault_key_id()
-    if "file_key" in wanted:
-        return FileKey(wanted["file_key"], key_id)
-    return {file_id: FileKey(key, key_id) for file_id, key in wanted["file_keys"].items()}
 
 
 def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from panzoto.auth.mail_address import LONGEST as LONGEST_EMAIL
 from panzoto.auth.mail_address import NoMailbox, require_mailbox
 from panzoto.blueprints import moments
 from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_keys_of_all, check_pairing
+from panzoto.blueprints.vocabulary import Vocabulary
 from panzoto.media import content_type
 
 MAX_FILE_SIZE = 5 * 1024**4
@@ -328,8 +329,26 @@ class Described(Request):
     duration_ms = WholeNumber(0, MAX_DURATION_MS, DURATION_RULE)
 
 
+class Wishes(Request):
+    """What may be wished for of a transcript: its language, and names that are heard."""
+
+    language = Text(load_default=None)
+    vocabulary = Vocabulary(load_default=list)
+
+
+class TranscribeOnceStored(Wishes):
+    """`transcribe` of a recording that is just being stored."""
+
+    file_key = FileKeyField(required=True)
+
+
+class CompleteUpload(Request):
+    transcribe = fields.Nested(TranscribeOnceStored, load_default=None)
+
+
 class NewAudioFile(Described):
     needed = (("s3_key", "s3_key is required"),)
+    transcribe = fields.Nested(TranscribeOnceStored, load_default=None)
     s3_key = Text(S3_KEY_RULE, required=True)
     file_size = WholeNumber(0, MAX_FILE_SIZE, SIZE_RULE, load_default=None, allow_none=True)
 
@@ -348,10 +367,6 @@ class NewUpload(Described):
         load_default=None,
         validate=validate.Length(min=1, max=128, error="client_id must be 1 to 128 characters"),
     )
-
-
-class EmptyBody(Request):
-    """Nothing is asked for, whatever is sent."""
 
 
 class AudioFileEdit(Schema):

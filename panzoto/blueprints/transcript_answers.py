@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields, validate
 
-from panzoto.blueprints.answers import Answer, Known
+from panzoto.blueprints.answers import Answer, AudioFileAnswer, Known
 from panzoto.models.transcription import STATUSES
 
 SOURCES = ("engine", "client")
@@ -106,3 +106,15 @@ class TranscriptionAnswer(Answer):
 class TranscriptionsAnswer(Answer):
     transcriptions = fields.List(fields.Nested(TranscriptionShape), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
+
+
+class RefusedTranscribe(Answer):
+    code = fields.String(required=True)
+    error = fields.String(required=True)
+
+
+class StoredAnswer(AudioFileAnswer):
+    """Where `transcribe` was sent, with what came of it; the recording is stored whatever that is."""
+
+    transcription = fields.Nested(TranscriptionShape, allow_none=True)
+    transcribe_error = fields.Nested(RefusedTranscribe)

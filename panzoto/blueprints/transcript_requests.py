@@ -17,13 +17,13 @@ from panzoto.blueprints.requests import (
     Request,
     Text,
     WholeNumber,
+    Wishes,
 )
 from panzoto.crypto.keys import KEY_BYTES
 from panzoto.models.transcription import STATUSES
 
 LONGEST_LANGUAGE = 35
 LONGEST_QUERY = 1000
-MOST_NAMES, LONGEST_NAME = 50, 100
 FORMATS = ("json", "text", "srt", "vtt")
 KEY_RULE = "Send the password, or a ticket of /api/transcripts/unlock"
 UNLOCK_RULE = "Send the password or transcripts_key"
@@ -31,8 +31,6 @@ NOT_BOTH_RULE = "Send one of them, not both"
 TRANSCRIPTS_KEY_RULE = "transcripts_key must be base64 of 32 bytes"
 SEALED_RULE = "sealed must be base64"
 QUERY_RULE = "query must be 1 to 1000 characters and hold a word that is wanted"
-VOCABULARY_RULE = "vocabulary must be up to 50 names of up to 100 characters each"
-LANGUAGE_RULE = "language must be two letters of ISO 639-1"
 STATUS_RULE = f"status must be one of {', '.join(STATUSES)}"
 NO_WAY_RULE = "Send the password, file_key or file_keys"
 
@@ -114,36 +112,6 @@ class Search(OpenedBy):
         return data
 
 
-class Vocabulary(fields.Field[list[str]]):
-    """Names that the engine is told of, so that it writes them as their owner does."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        described = {
-            "type": "array",
-            "maxItems": MOST_NAMES,
-            "items": {"type": "string", "maxLength": LONGEST_NAME},
-            "description": "Names that may be heard; kept nowhere in the clear",
-        }
-        super().__init__(metadata=described, **kwargs)
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
-        right = isinstance(value, list) and len(value) <= MOST_NAMES
-        if not right or not all(isinstance(name, str) and len(name) <= LONGEST_NAME for name in value):
-            raise ValidationError(VOCABULARY_RULE)
-        try:
-            "".join(value).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValidationError(VOCABULARY_RULE) from error
-        return [name.strip() for name in value if name.strip()]
-
-
-class Wishes(Request):
-    """What may be wished for of a transcript: its language, and names that are heard."""
-
-    language = Text(load_default=None)
-    vocabulary = Vocabulary(load_default=list)
-
-
 class NewTranscription(Wishes):
     """A password or file keys; and `file_id`, or the `file_ids` of one conversation, the oldest first."""
 
@@ -173,9 +141,3 @@ class NewTranscription(Wishes):
 
 class TranscriptionsQuery(PageQuery):
     status = Text(load_default=None, validate=validate.OneOf(STATUSES, error=STATUS_RULE))
-
-
-class TranscribeOnceStored(Wishes):
-    """`transcribe` of a recording that is just being stored."""
-
-    file_key = FileKeyField(required=True)

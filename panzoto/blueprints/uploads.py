@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from panzoto import errors
-from panzoto.blueprints.answers import AudioFileAnswer, UploadAnswer, UploadState
+from panzoto.blueprints.answers import UploadAnswer, UploadState
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.recordings import owned
-from panzoto.blueprints.requests import EmptyBody, NewUpload
+from panzoto.blueprints.requests import CompleteUpload, NewUpload
+from panzoto.blueprints.transcribing import asked_once_stored, checked
+from panzoto.blueprints.transcript_answers import StoredAnswer
 from panzoto.edge.guard import caller
 from panzoto.edge.http import client_host, services
 from panzoto.models import AudioFile
@@ -47,19 +49,20 @@ def state(file_id: str) -> dict[str, Any]:
 
 @blueprint.post("/uploads/<file_id>/complete")
 @blueprint.doc(operationId="completeUpload")
-@blueprint.arguments(EmptyBody)
+@blueprint.arguments(CompleteUpload)
 @blueprint.answers(
     200,
-    AudioFileAnswer,
+    StoredAnswer,
     "The recording is listed",
     errors.AudioFileNotFound,
     errors.UploadIncomplete,
     errors.SizeMismatch,
     errors.ChecksumMismatch,
 )
-def complete(_: dict[str, Any], file_id: str) -> dict[str, Any]:
+def complete(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
     """List an uploaded recording."""
-    return {"audio_file": services().uploads.complete(owned(file_id)).to_public()}
+    wish = checked(wanted["transcribe"])
+    return asked_once_stored(services().uploads.complete(owned(file_id)), wish)
 
 
 @blueprint.delete("/uploads/<file_id>")

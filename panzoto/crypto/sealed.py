@@ -36,7 +36,8 @@ class SealExpired(Exception):
 class Sealer:
     """Seals with the newest secret and opens what any of the secrets sealed."""
 
-    def __init__(self, secret: str, fallbacks: tuple[str, ...], purpose: str) -> None:
+    def __init__(self, secret: str, fallbacks: tuple[str, ...], purpose: str, longest: int = LONGEST) -> None:
+        self._longest = longest
         secrets = (secret, *fallbacks)
         info = b"panzoto/v1/sealed/" + purpose.encode("ascii")
         keys = [hkdf(value.encode("utf-8", "surrogateescape"), info) for value in secrets]
@@ -54,7 +55,7 @@ class Sealer:
     def open(self, value: str, now: float) -> dict[str, Any]:
         """Return what was sealed. Raises `NotSealedHere` or, past its expiry, `SealExpired`."""
         try:
-            raw = _decode(value)
+            raw = _decode(value, self._longest)
             secret_id = raw[:SECRET_ID_BYTES]
             nonce = raw[SECRET_ID_BYTES:][:NONCE_BYTES]
             content = AESGCM(self._keys[secret_id]).decrypt(
@@ -72,8 +73,8 @@ def _secret_id(key: bytes) -> bytes:
     return hashlib.sha256(b"panzoto/v1/secret-id" + key).digest()[:SECRET_ID_BYTES]
 
 
-def _decode(value: str) -> bytes:
-    if len(value) > LONGEST or not value.isascii():
+def _decode(value: str, longest: int) -> bytes:
+    if len(value) > longest or not value.isascii():
         raise ValueError("not base64url")
     raw = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
     # A second spelling of the same bytes is refused, so that one ticket has one address.

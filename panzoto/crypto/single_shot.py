@@ -45,6 +45,11 @@ def candidates(generations: Iterable[DirectKeys]) -> list[Candidate]:
     ]
 
 
+def iv_length_of(name: str) -> int:
+    """Return how many bytes of IV a recording begins with that was opened as the candidate of this name."""
+    return int(name.removeprefix("single-iv")[:2])
+
+
 def authenticate(source: ByteSource, among: Sequence[Candidate]) -> Candidate | None:
     """Read all of `source` once and return the candidate whose tag it carries, or None.
 

@@ -116,10 +116,10 @@ class Transcription(StoredModel):
             )
 
     @classmethod
-    def all_active(cls) -> Iterator[Transcription]:
-        """Yield every job of anybody that is not over; reads the whole table, for operators."""
+    def all_of_status(cls, status: str | None) -> Iterator[Transcription]:
+        """Yield every job of anybody, of one status if one is named; reads the whole table, for operators."""
         with storage_failures():
-            yield from cls.scan(cls.status.is_in(*ACTIVE), consistent_read=True)
+            yield from cls.scan(None if status is None else cls.status == status)
 
     @classmethod
     def remove_all(cls, user_id: str) -> None:
@@ -200,6 +200,17 @@ class Transcription(StoredModel):
             Transcription.held_until.remove(),
         ]
         return self._change(actions, self._mine(holder))
+
+    def wait_again(self) -> bool:
+        """Let a job that failed wait once more; False when it did not fail."""
+        actions: list[Action] = [
+            Transcription.status.set(QUEUED),
+            Transcription.failures.remove(),
+            Transcription.error.remove(),
+            Transcription.finished_at.remove(),
+            Transcription.writing.remove(),
+        ]
+        return self._change(actions, Transcription.status == FAILED)
 
     def begin_writing(self, holder: str, seconds: float) -> bool:
         """From here on the job cannot be canceled."""

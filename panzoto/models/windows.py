@@ -27,6 +27,11 @@ class Allowance:
             raise TooManyRequests(retry_after=self.reset_seconds, allowance=self)
 
 
+def uncount(subject: str, rate: Rate) -> None:
+    """Count one less of `subject` in the present window: what was counted has come to nothing."""
+    Attempts.give_back(f"{subject}#{int(time.time() // rate.seconds)}")
+
+
 def count(name: str, subject: str, rate: Rate) -> Allowance:
     """Count one more of `subject` in the present window of the limit `name`; one write."""
     moment = time.time()

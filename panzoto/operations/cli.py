@@ -12,9 +12,10 @@ from panzoto.operations.event_commands import events
 from panzoto.operations.recording_commands import recordings
 from panzoto.operations.resource_commands import resources
 from panzoto.operations.sweep_commands import sweeps
+from panzoto.operations.transcription_commands import transcriptions
 
 panzoto = Commands("panzoto", help="Operate the service: tables, bucket and recordings.")
-for command in (accounts, backup, cost, events, recordings, resources, sweeps):
+for command in (accounts, backup, cost, events, recordings, resources, sweeps, transcriptions):
     panzoto.add_command(command)
 
 

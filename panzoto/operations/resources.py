@@ -40,6 +40,7 @@ class Resources:
         self._tables = Tables(settings.region, report)
         self._bucket = Bucket(settings, report)
         self._queue = Queue(settings.events_queue, settings.region)
+        self._transcriptions = self._queue.sibling(settings.transcription.queue)
 
     @property
     def table_names(self) -> list[str]:
@@ -64,6 +65,7 @@ class Resources:
             for definition in self._tables.definitions:
                 self._tables.prepare(definition, outcome)
             self._prepare_queue(outcome)
+            self._prepare_transcriptions(outcome)
         return outcome
 
     def optimize(self) -> None:
@@ -86,6 +88,7 @@ class Resources:
             yield from self._tables.states()
             yield self._bucket.state()
         yield self._queue_state()
+        yield self._transcriptions_state()
 
     def delete(self) -> None:
         """Delete every table, and the bucket only if it is empty. The caller has asked for confirmation."""
@@ -103,6 +106,15 @@ class Resources:
                 self._make_queue()
                 outcome.made.append(f"queue {queue}")
 
+    def _prepare_transcriptions(self, outcome: Prepared) -> None:
+        name = self._transcriptions.name
+        with noting_refusals(outcome.unseen, f"queue {name}"):
+            if self._transcriptions.is_there() and self._dead_transcriptions.is_there():
+                return
+            with noting_refusals(outcome.refused, f"queue {name}"):
+                self._make_transcriptions_queue()
+                outcome.made.append(f"queue {name}")
+
     def _create_queue(self) -> None:
         """Make the queue of the bucket's events and let the bucket write to it.
 
@@ -116,6 +128,11 @@ class Resources:
                 f"queue {self._queue.name}: cannot be made ({_reason(error)});"
                 " uploads are committed by phones only"
             )
+        try:
+            self._make_transcriptions_queue()
+        except NO_QUEUE as error:
+            name = self._transcriptions.name
+            self._report(f"queue {name}: cannot be made ({_reason(error)}); nothing is transcribed")
 
     def _make_queue(self) -> None:
         queue = self._queue.name
@@ -127,6 +144,24 @@ class Resources:
             self._bucket.notify(self._queue.accept_from(self._settings.bucket))
             self._report(f"queue {queue}: gets the bucket's events")
 
+    def _make_transcriptions_queue(self) -> None:
+        """Make the queue of transcriptions and that of the failed ones, into which the worker moves them."""
+        for queue in (self._transcriptions, self._dead_transcriptions):
+            if queue.create():
+                self._report(f"queue {queue.name}: created")
+
+    @property
+    def _dead_transcriptions(self) -> Queue:
+        return self._transcriptions.sibling(dead_letter_name(self._transcriptions.name))
+
+    def _transcriptions_state(self) -> State:
+        queue = self._transcriptions
+        try:
+            there = queue.is_there() and self._dead_transcriptions.is_there()
+        except NO_QUEUE:
+            return State(queue.name, "queue", "unreachable")
+        return State(queue.name, "queue", "active" if there else "missing", {})
+
     def _queue_state(self) -> State:
         queue = self._queue.name
         try:
@@ -137,11 +172,12 @@ class Resources:
         return State(queue, "queue", "active" if there else "missing", facts)
 
     def _delete_queue(self) -> None:
-        try:
-            for name in self._queue.delete():
-                self._report(f"queue {name}: deleted")
-        except NO_QUEUE as error:
-            self._report(f"queue {self._queue.name}: kept ({_reason(error)})")
+        for queue in (self._queue, self._transcriptions):
+            try:
+                for name in queue.delete():
+                    self._report(f"queue {name}: deleted")
+            except NO_QUEUE as error:
+                self._report(f"queue {queue.name}: kept ({_reason(error)})")
 
 
 def _reason(error: Exception) -> str:

@@ -125,6 +125,22 @@ class Playback:
             raise
         return _open_segmented(stored, file_key)
 
+    def reopen(self, s3_key: str, etag: str, name: str, key: bytes) -> Recording:
+        """Return a recording that was opened before, as `name` and with its own key; nothing else will do.
+
+        Raises `ObjectChanged` where another object is there, or none, and `Unavailable`.
+        """
+        try:
+            stored = self._storage.open(s3_key)
+        except ObjectNotFound as error:
+            raise ObjectChanged() from error
+        if stored.version.etag != etag:
+            raise ObjectChanged()
+        if name == V2:
+            header.prove_file_key(stored.head[: header.HEADER_BYTES], FileKey(key))
+            return SegmentedRecording(key, stored.head[:PREAMBLE], s3_key, stored)
+        return SingleShotRecording(key, stored.head[: single_shot.iv_length_of(name)], stored)
+
     def _opened(self, s3_key: str) -> StoredObject:
         """Open the object; one that was moved aside before it was recorded is brought back first."""
         try:

@@ -9,6 +9,7 @@ nothing.
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 import time
@@ -28,6 +29,18 @@ RENEWALS_IN_A_HOLD = 3
 log = logging.getLogger(__name__)
 Handle = Callable[[Message], object]
 Tell = Callable[[str], None]
+
+
+class Later(Exception):
+    """What `handle` raises to have the message again after so many seconds, from whoever takes it then."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class PutAside(Exception):
+    """What `handle` raises where the message has come to nothing and goes to the queue of failures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +66,12 @@ class Consumer:
         self._rules = rules or Rules()
         self._room = threading.Semaphore(self._rules.at_once)
         self._held = _Held(self._rules.hold_seconds)
-        self._stopping = threading.Event()
+        # Set once the loop shall stop: what takes long looks at it.
+        self.stopping = threading.Event()
 
     def stop(self) -> None:
         """Let `run` come to its end; may be called from any thread."""
-        self._stopping.set()
+        self.stopping.set()
 
     def run(self, tell: Tell) -> None:
         """Work until `stop`, within a poll of which and `finish_seconds` it ends.
@@ -68,12 +82,12 @@ class Consumer:
         renewing = threading.Thread(target=self._held.renew_until_closed, name="renewals", daemon=True)
         renewing.start()
         try:
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 try:
                     self._work(self._queue.inbox())
                 except PanzotoError as error:
                     tell(f"{error.sentence}; trying again")
-                    self._stopping.wait(PAUSE_SECONDS)
+                    self.stopping.wait(PAUSE_SECONDS)
         finally:
             self._held.close(self._rules.finish_seconds)
             renewing.join()
@@ -92,7 +106,7 @@ class Consumer:
                 failure.append(error)
 
         def stop(*_: object) -> None:
-            if self._stopping.is_set():
+            if self.stopping.is_set():
                 raise SystemExit(0)
             self.stop()
 
@@ -118,7 +132,7 @@ class Consumer:
 
     def _wait_for_room(self) -> int:
         """Take all the room there is, at least one; 0 when it is time to stop."""
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             if self._room.acquire(timeout=LOOK_SECONDS):
                 room = 1
                 while room < self._rules.at_once and self._room.acquire(blocking=False):
@@ -128,7 +142,7 @@ class Consumer:
 
     def _take(self, inbox: Inbox, message: Message) -> None:
         """Begin to work on a message, for which there is room; give it back when it is time to stop."""
-        if self._stopping.is_set():
+        if self.stopping.is_set():
             self._room.release()
             _give_back(inbox, message)
             return
@@ -152,6 +166,13 @@ class Consumer:
             return
         try:
             self._handle(message)
+        except Later as later:
+            self._held.let_go(message)
+            _hold(inbox, message, math.ceil(later.seconds))
+            return
+        except PutAside:
+            self._put_aside(inbox, message)
+            return
         except Exception as error:  # noqa: BLE001 - one message must not end the loop
             self._note_failure(message, error)
             if not inbox.redrives and message.received >= self._rules.tries:

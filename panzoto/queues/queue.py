@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,6 +66,12 @@ class Queue:
         config = Config(connect_timeout=2, read_timeout=POLL_SECONDS + 10, retries={"total_max_attempts": 2})
         self.name = name
         self._sqs = boto3.client("sqs", region_name=region, config=config)
+
+    def sibling(self, name: str) -> Queue:
+        """Return another queue of the same region, reached by the same client."""
+        other = copy.copy(self)
+        other.name = name
+        return other
 
     def is_there(self) -> bool:
         """Raises `QueueUnavailable` where nobody can tell."""
@@ -169,6 +177,22 @@ class Queue:
         with _failures():
             answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
         return bool(answer.get("Attributes", {}).get("RedrivePolicy"))
+
+
+class LazyQueue:
+    """A queue for who only sends to it, now and then; its client is made when the first message is."""
+
+    def __init__(self, name: str, region: str) -> None:
+        self._which = (name, region)
+        self._guard = threading.Lock()
+        self._queue: Queue | None = None
+
+    def send(self, body: str, group: str) -> None:
+        """Send a message as `Queue.send` does. Raises `QueueUnavailable`."""
+        # botocore cannot make clients in several threads at once.
+        with self._guard:
+            self._queue = self._queue or Queue(*self._which)
+        self._queue.send(body, group)
 
 
 class Inbox:

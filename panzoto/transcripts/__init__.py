@@ -1,4 +1,4 @@
-"""What was said in a recording: jobs and their worker, the speech engine, sealed transcripts, and finding words.
+"""What was said in a recording: jobs and their worker, the speech engine, sealed transcripts, search.
 
 A transcript is sealed to its account the moment it exists; nothing here keeps a word in the clear. Documents,
 rendering, times, words and search are plain values and functions: no keys, no tables, no network. A client

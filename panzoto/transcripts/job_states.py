@@ -20,8 +20,6 @@ from panzoto.recordings.transcript_state import known_of, setting
 EXPIRED = {"code": "expired", "error": "The transcription was not finished within a day"}
 
 log = logging.getLogger(__name__)
-# What a row is to say of its transcript, or None where nothing changes.
-NewState = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 def queued(known: dict[str, Any], transcription_id: str) -> dict[str, Any]:
@@ -54,6 +52,11 @@ def put_back(job: Transcription) -> None:
     _mark(job, before)
 
 
+def mark_queued(job: Transcription) -> None:
+    """Let the rows wait again for a job that failed and is tried once more."""
+    _mark(job, lambda known: {**known, "status": QUEUED}, FAILED)
+
+
 def expire(job: Transcription) -> Transcription:
     """End a job that should be over by now; return it as it is then."""
     if not job.is_too_old:
@@ -73,13 +76,15 @@ def _without_before(known: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if name != "before"}
 
 
-def _mark(job: Transcription, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def _mark(
+    job: Transcription, change: Callable[[dict[str, Any]], dict[str, Any]], status: str = QUEUED
+) -> None:
     def plan(rows: list[AudioFile], _: User) -> dict[str, Edit]:
         known = {row.file_id: known_of(row) for row in rows}
         return {
             file_id: Edit([setting(change(state))])
             for file_id, state in known.items()
-            if state.get("status") == QUEUED and state.get("transcription_id") == job.transcription_id
+            if state.get("status") == status and state.get("transcription_id") == job.transcription_id
         }
 
     try:

@@ -29,11 +29,11 @@ from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import sniffed
 from panzoto.models import AudioFile, Event, Transcription, User
 from panzoto.models.credentials import encoded
-from panzoto.models.transcription import CANCELED, overlapping
+from panzoto.models.transcription import CANCELED, FAILED, overlapping
 from panzoto.playback.decryption import keys_of
 from panzoto.playback.opening import Playback
 from panzoto.playback.sittings import naming, opened_in_order
-from panzoto.queues.queue import Queue
+from panzoto.queues.queue import LazyQueue
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import CHANGED_PER_TRANSACTION, edit_all
 from panzoto.recordings.ownership import note_all_opened
@@ -76,10 +76,11 @@ class _AskedMeanwhile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Which engine would listen: its host and model, as clients are told before they ask."""
+    """Which engine would listen, as clients are told before they ask; `is_local`, on a network of ours."""
 
     host: str
     model: str
+    is_local: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Jobs:
     engine: Engine | None
     playback: Playback
     messages: Messages
-    queue: Queue
+    queue: LazyQueue
 
     def ask(
         self, user: User, wish: Wish, shown: Shown, count: Count, by: Caller
@@ -123,6 +124,23 @@ class Jobs:
         if there is None:
             self._note(job, by)
         return job, there is None
+
+    def ask_unless_there(
+        self, row: AudioFile, user: User, wish: Wish, shown: Shown, how: tuple[Count, Caller]
+    ) -> Transcription | None:
+        """Ask as `ask` does, but where a transcript or a job is there; return the job, if there is one."""
+        known = known_of(row)
+        if known.get("status") not in (FAILED, None):
+            there = known.get("transcription_id")
+            return None if there is None else Transcription.of(user.user_id, there)
+        return self.ask(user, wish, shown, *how)[0]
+
+    def told(self) -> dict[str, object]:
+        """Return what a client can say of where the sound will go, before it asks."""
+        engine = self.engine
+        if engine is None:
+            return {"available": False, "engine": None, "model": None, "local": False}
+        return {"available": True, "engine": engine.host, "model": engine.model, "local": engine.is_local}
 
     def find(self, user_id: str, transcription_id: str) -> Transcription:
         """Return a job. Raises `TranscriptionNotFound`."""

@@ -15,6 +15,9 @@ from typing import Any
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.models.transcription import Transcription
 
+# SQS takes 256 KiB; the keys of 500 recordings are about 90.
+LONGEST_ERRAND = 240 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class ClipKey:

@@ -1,0 +1,84 @@
+"""What the views share that ask for transcripts: what opens the recordings, which language, and counting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from panzoto.blueprints.account import signed_in_user
+from panzoto.blueprints.counted import count_call
+from panzoto.crypto.keys import FileKey
+from panzoto.edge.guard import asking
+from panzoto.edge.http import limit_account, services
+from panzoto.errors import InvalidRequest, PanzotoError
+from panzoto.models import AudioFile, User
+from panzoto.transcripts.jobs import Count, Shown, Wish
+from panzoto.transcripts.languages import CODES
+
+LANGUAGE_RULE = "language must be two letters of ISO 639-1, of those that this service allows"
+
+
+def keys_shown(user: User, wanted: dict[str, Any]) -> Any:
+    """Return what opens the recordings: a password's keys, one file key, or one of each by its file_id."""
+    if "password" in wanted:
+        return services().accounts.unlock(user, wanted["password"], asking())
+    key_id = user.vault_key_id()
+    if "file_key" in wanted:
+        return FileKey(wanted["file_key"], key_id)
+    return {file_id: FileKey(key, key_id) for file_id, key in wanted["file_keys"].items()}
+
+
+def keys_shown_late(user: User, wanted: dict[str, Any]) -> Shown:
+    """Return the same for when it is asked for, when a password counts."""
+
+    def keys() -> Any:
+        if "password" in wanted:
+            count_call()
+        return keys_shown(user, wanted)
+
+    return Shown("password" not in wanted, keys)
+
+
+def asked_once_stored(row: AudioFile, wanted: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what an answer about a stored recording says of the transcript that was asked for with it.
+
+    Whatever that comes to, the recording is stored.
+    """
+    if wanted is None:
+        return {"audio_file": row.to_public()}
+    try:
+        user = signed_in_user()
+        wish = Wish([row.file_id], wanted["language"], wanted["vocabulary"])
+        how = (counting(user), asking())
+        job = services().jobs.ask_unless_there(row, user, wish, keys_shown_late(user, wanted), how)
+    except PanzotoError as error:
+        refused = {"code": error.code, "error": error.sentence}
+        return {"audio_file": row.to_public(), "transcription": None, "transcribe_error": refused}
+    now = AudioFile.owned(row.file_id, row.user_id) or row
+    return {"audio_file": now.to_public(), "transcription": None if job is None else job.to_public()}
+
+
+def checked(wanted: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return `transcribe` with its language looked at. Raises `InvalidRequest`."""
+    return None if wanted is None else {**wanted, "language": language_of(wanted)}
+
+
+def language_of(wanted: dict[str, Any]) -> str | None:
+    """Return the language that was asked for. Raises `InvalidRequest` for one that is not to be had."""
+    if not wanted["language"]:
+        return None
+    language: str = wanted["language"].strip().lower()
+    allowed = services().settings.transcription.allow_languages or CODES
+    if language not in allowed:
+        raise InvalidRequest(LANGUAGE_RULE, {"language": LANGUAGE_RULE})
+    return language
+
+
+def counting(user: User) -> Count:
+    """Return what counts a job of the account, and then what takes that back. Raises `TooManyRequests`."""
+
+    def count() -> Callable[[], None]:
+        limit_account("transcribe", user.user_id)
+        return lambda: services().throttle.uncount_account("transcribe", user.user_id)
+
+    return count

@@ -1,0 +1,73 @@
+"""Trying a failed job once more: its message, with the keys, waits in the queue of failures for a while."""
+
+from __future__ import annotations
+
+from panzoto.errors import PanzotoError, TranscriptionNotFound
+from panzoto.models import Transcription
+from panzoto.models.transcription import FAILED
+from panzoto.queues.queue import Inbox, Message, Queue
+from panzoto.queues.queue_definition import dead_letter_name
+from panzoto.transcripts.job_states import mark_queued
+from panzoto.transcripts.messages import NoErrand, address_of
+
+# How long what is looked through stays hidden, and how often nothing may come before it was all.
+LOOKING_SECONDS = 60
+EMPTY_ANSWERS = 2
+
+
+class CannotRetry(PanzotoError):
+    """There is no way to try the job again; the sentence says why."""
+
+    met_by_clients = False
+    status = 409
+    code = "cannot_retry"
+
+
+def retry(queue: Queue, transcription_id: str) -> Transcription:
+    """Let a job that failed wait once more. Raises `CannotRetry`, `TranscriptionNotFound`, `Unavailable`."""
+    dead = queue.sibling(dead_letter_name(queue.name)).inbox()
+    message = _found(dead, transcription_id)
+    if message is None:
+        raise CannotRetry(
+            "Its message is not in the queue of failures (any more), and with it the keys of the recordings: "
+            "its owner can ask for the transcript again"
+        )
+    address = address_of(message.body)
+    job = Transcription.of(address.user_id, address.transcription_id)
+    if job is None:
+        dead.delete(message)
+        raise TranscriptionNotFound()
+    if job.seconds_left() <= 0:
+        raise CannotRetry("It was asked for more than a day ago: its owner can ask for the transcript again")
+    if job.status == FAILED:
+        mark_queued(job)
+        job.wait_again()
+    queue.send(message.body, job.user_id)
+    dead.delete(message)
+    return job
+
+
+def _found(dead: Inbox, transcription_id: str) -> Message | None:
+    """Look through the queue of failures, and leave in it what is not looked for."""
+    others: list[Message] = []
+    empty = 0
+    try:
+        while empty < EMPTY_ANSWERS:
+            messages = dead.receive(10, LOOKING_SECONDS)
+            empty = 0 if messages else empty + 1
+            for message in messages:
+                if _is_about(message, transcription_id):
+                    others += [one for one in messages if one is not message]
+                    return message
+            others += messages
+    finally:
+        for other in others:
+            dead.hold(other, 0)
+    return None
+
+
+def _is_about(message: Message, transcription_id: str) -> bool:
+    try:
+        return address_of(message.body).transcription_id == transcription_id
+    except NoErrand:
+        return False
