@@ -79,7 +79,7 @@ OWNERS: dict[str, set[str]] = {
         "panzoto.lifecycle.open_recordings",
         "deploy.smoke_test",
     },
-    "av": {"panzoto.media.demuxing", "panzoto.media.cutting"},
+    "av": {"panzoto.media.demuxing", "panzoto.media.cutting", "panzoto.media.rendering"},
     "psycopg": {
         "migrations_from_rds.source",
         "migrations_from_rds.source_queries",

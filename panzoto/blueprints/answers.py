@@ -342,6 +342,12 @@ class DecryptAnswer(Answer):
     )
     message = fields.String(required=True)
     download_url = fields.URL(required=True)
+    wav_url = fields.URL(
+        metadata={
+            "description": "The same as 16-bit WAV, which browsers play; there for AMR, bare or in 3GP, and "
+            "for sittings of AMR, unless its frames cannot be counted or it would exceed 4 GiB"
+        }
+    )
     expires_at = fields.DateTime(required=True)
 
 

@@ -99,6 +99,7 @@ OF_PROPERTIES: dict[str, Any] = {
     "Argon2.version": 19,
     "HealthAnswer.version": VERSION,
     "Vault.version": 1,
+    "wav_url": "https://voice.example.com/api/playback/the-ticket?as=wav",
     "wrapped_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 }
 

@@ -12,7 +12,7 @@ from panzoto import errors
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.streams import until_failure
 from panzoto.edge.http import services
-from panzoto.errors import RangeNotSatisfiable
+from panzoto.errors import InvalidRequest, RangeNotSatisfiable
 from panzoto.media.media_type import file_name
 from panzoto.playback.opening import Playable
 
@@ -44,6 +44,16 @@ IF_RANGE: dict[str, Any] = {
     "description": "The `ETag` of the answer before: when the recording is another now, all of it comes",
     "schema": {"type": "string", "examples": ['"9bb58f26192e4ba00f01e2e7b136bbd8"']},
 }
+AS: dict[str, Any] = {
+    "in": "query",
+    "name": "as",
+    "description": "`wav`: 16-bit PCM instead of AMR. Only where decrypt-audio gave a `wav_url`; else 400",
+    "schema": {"type": "string", "enum": ["wav"], "examples": ["wav"]},
+}
+WAV = ["wav"]
+# What follows the address of a recording to have it so.
+AS_WAV = "?as=wav"
+OTHER_KIND = "A recording is had as it is, or as wav"
 ONE_RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*", re.IGNORECASE)
 
 
@@ -53,10 +63,11 @@ def playback_path(ticket: str) -> str:
 
 
 @blueprint.get("/playback/<ticket>")
-@blueprint.doc(operationId="playRecording", parameters=[RANGE, IF_RANGE])
+@blueprint.doc(operationId="playRecording", parameters=[AS, RANGE, IF_RANGE])
 @blueprint.streams(200, KINDS, "The plain recording", SEEKABLE)
 @blueprint.streams(206, KINDS, "The requested part of the plain recording", SEEKABLE | PARTLY)
 @blueprint.failures(
+    errors.InvalidRequest,
     errors.PlaybackNotFound,
     errors.ObjectNotFound,
     errors.ObjectChanged,
@@ -67,15 +78,25 @@ def playback_path(ticket: str) -> str:
 def play(ticket: str) -> Response:
     """Hear an opened recording, whole or a byte range of it.
 
-    `HEAD` is known too, and `Range` with one byte range, with or without `If-Range`.
+    `HEAD` is known too, and `Range` with one byte range, with or without `If-Range`. AMR is had as WAV with
+    `as=wav`.
     """
-    opened = services().playback.redeem(ticket)
+    opened = _as_wanted(services().playback.redeem(ticket))
     part = _requested_part(opened)
     if request.method == "HEAD":
         services().playback.check_unchanged(opened)
         return _response(opened, part, iter(()))
     plain = opened.recording.plain(*(part or (0, opened.recording.length)))
     return _response(opened, part, until_failure(plain, "playback_aborted"))
+
+
+def _as_wanted(opened: Playable) -> Playable:
+    wanted = request.args.getlist("as")
+    if not wanted:
+        return opened
+    if wanted != WAV:
+        raise InvalidRequest(OTHER_KIND, {"as": OTHER_KIND})
+    return services().playback.as_wav(opened)
 
 
 def _requested_part(opened: Playable) -> tuple[int, int] | None:

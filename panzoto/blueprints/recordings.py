@@ -10,7 +10,7 @@ from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.answers import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.counted import count_call
-from panzoto.blueprints.playback import playback_path
+from panzoto.blueprints.playback import AS_WAV, playback_path
 from panzoto.blueprints.requests import (
     AudioFileEdit,
     DecryptAudio,
@@ -191,13 +191,14 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ready(file_info: Any, ticket: Ticket, message: str) -> dict[str, Any]:
+    url = public_root() + playback_path(ticket.value)
     return {
         "status": "ready_for_transcription",
         "file_info": file_info,
         "message": message,
-        "download_url": public_root() + playback_path(ticket.value),
+        "download_url": url,
         "expires_at": rfc3339(datetime.fromtimestamp(ticket.expires_at, UTC)),
-    }
+    } | ({"wav_url": url + AS_WAV} if ticket.has_wav else {})
 
 
 @blueprint.post("/audio-file/<file_id>/upgrade")

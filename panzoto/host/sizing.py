@@ -16,6 +16,9 @@ PLAYER_MIB = 5
 # FFmpeg in its sandbox, while it reads the clips of a sitting, and how many of it a worker has at one time.
 DEMUXER_MIB = 110
 DEMUXERS = 2
+# FFmpeg in its sandbox, while it makes some blocks of a WAV, and how many of it a worker has at one time.
+RENDERER_MIB = 36
+RENDERERS = 2
 # The operating system, nginx, the events worker.
 OTHERS_MIB = 300
 THREADS = 128
@@ -66,10 +69,10 @@ def size_for(machine: Machine, hash_mib: float, hashes_at_once: int, workers: in
     """Return one worker for each core, or fewer where memory ends first; `workers` fixes their number.
 
     Each worker is given its own memory twice, since during a change of release the workers before it still
-    play what they have begun; then all of its hashes and sittings, and one player for each thread.
+    play what they have begun; then all of its hashes, sittings and renderings, and a player for each thread.
     """
     left = machine.memory_mib - OTHERS_MIB - 2 * MASTER_MIB
-    fixed = 2 * WORKER_MIB + hashes_at_once * hash_mib + DEMUXERS * DEMUXER_MIB
+    fixed = 2 * WORKER_MIB + hashes_at_once * hash_mib + DEMUXERS * DEMUXER_MIB + RENDERERS * RENDERER_MIB
     if workers is None:
         fitting = int(left // (fixed + FEWEST_THREADS * PLAYER_MIB))
         workers = max(1, min(machine.cores, fitting, MAX_WORKERS))

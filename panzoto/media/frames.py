@@ -9,7 +9,7 @@ and padding around ADTS would do the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,8 +32,12 @@ AMR_SECONDS = 0.02
 LONGEST_MAGIC = 9
 PADDING_BYTES = 4096
 TAIL_BYTES = ID3_1_BYTES + APE_BYTES
-# What one frame's length is read from.
-Measure = Callable[[bytes, int], int]
+# Of AMR so many frames of one kind are looked at in one step.
+ALIKE = 64
+# A place is remembered each ten seconds at the densest, and so many of them are.
+MARKED_FRAMES, MOST_MARKS = 500, 64
+# A frame's number and where it lies.
+Mark = tuple[int, int]
 
 
 class NotFrames(Exception):
@@ -53,12 +57,37 @@ class Plain(Protocol):
 class Frames:
     """The whole frames of a clip: what a decoder is set up by, where they lie, and how long they last.
 
-    `setup` is None of a clip that has no frame, `runs` are (start, stop).
+    `setup` is None of a clip that has no frame, `runs` are (start, stop).  Of AMR, `count` is how many frames
+    there are, `size` the length of each, 0 where they differ, and `marks` where some of them lie.
     """
 
     setup: object
     runs: list[tuple[int, int]]
     seconds: float
+    count: int = 0
+    size: int = 0
+    marks: tuple[Mark, ...] = ()
+
+
+class Marks:
+    """Remembers where some frames lie, evenly, and so many at most."""
+
+    def __init__(self, most: int = MOST_MARKS) -> None:
+        self._most, self._step = most, MARKED_FRAMES
+        self._kept: list[Mark] = []
+
+    def add(self, frame: int, place: int) -> None:
+        """Remember a frame behind those before, if it is far enough from the last that is remembered."""
+        if self._kept and frame < self._kept[-1][0] + self._step:
+            return
+        self._kept.append((frame, place))
+        if len(self._kept) > self._most:
+            del self._kept[1::2]
+            self._step *= 2
+
+    @property
+    def kept(self) -> tuple[Mark, ...]:
+        return tuple(self._kept)
 
 
 def amr(clip: Plain) -> Frames:
@@ -67,10 +96,61 @@ def amr(clip: Plain) -> Frames:
     magic = next((magic for magic in AMR_MAGIC if opening.startswith(magic)), None)
     if magic is None:
         raise NotFrames()
-    sizes = AMR_MAGIC[magic]
     start = len(magic)
-    total, count = _whole(clip.plain(start, clip.length), lambda data, at: sizes[data[at] >> 3 & 15])
-    return Frames(magic, [(start, start + total)], count * AMR_SECONDS)
+    walk = _AmrWalk(AMR_MAGIC[magic], start, clip.length)
+    for piece in clip.plain(start, clip.length):
+        walk.go_on(piece)
+    return Frames(magic, [(start, walk.at)], walk.count * AMR_SECONDS, walk.count, walk.size, walk.marks.kept)
+
+
+class _AmrWalk:
+    """Goes through the frames of AMR from `at` on, by the first byte of each, a piece at a time.
+
+    What cannot be a frame is as good as a part of one, where the clip ends before a whole one could.
+    """
+
+    def __init__(self, sizes: tuple[int, ...], at: int, length: int) -> None:
+        self.at, self.count, self.marks = at, 0, Marks()
+        self._sizes, self._length = sizes, length
+        self._seen: set[int] = set()
+        self._rest = b""
+
+    @property
+    def size(self) -> int:
+        """The length of every frame, or 0."""
+        return next(iter(self._seen)) if len(self._seen) == 1 else 0
+
+    def go_on(self, piece: bytes) -> None:
+        """Take the next piece. Raises `NotFrames`."""
+        data, begin = self._rest + piece, self.at
+        for at, size, count in amr_frames(data, self._sizes):
+            if not size and self._length - begin - at >= max(self._sizes):
+                raise NotFrames()
+            if size:
+                self.marks.add(self.count, begin + at)
+                self._seen.add(size)
+                self.count += count
+                self.at = begin + at + size * count
+        self._rest = data[self.at - begin :]
+
+
+def amr_frames(data: bytes, sizes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    """Yield where frames of one kind begin in `data`, the length of each, and how many follow one another.
+
+    Ends before a frame that `data` cuts; at a type that is not assigned, with a length and a number of 0.
+    """
+    at = 0
+    while at < len(data):
+        size = sizes[data[at] >> 3 & 15]
+        whole = min((len(data) - at) // size, ALIKE) if size else 0
+        if not whole:
+            if not size:
+                yield at, 0, 0
+            return
+        heads = data[at : at + whole * size : size]
+        count = whole - len(heads.lstrip(heads[:1]))
+        yield at, size, count
+        at += size * count
 
 
 def adts(clip: Plain) -> Frames:
@@ -145,19 +225,3 @@ class _Window:
     def skip(self, size: int) -> None:
         self.at += size
         self._offset += size
-
-
-def _whole(pieces: Iterator[bytes], measure: Measure) -> tuple[int, int]:
-    """Return how many bytes whole frames take, and how many they are, reading a piece at a time."""
-    total, count, rest = 0, 0, b""
-    for piece in pieces:
-        data, at = rest + piece, 0
-        while at < len(data):
-            size = measure(data, at)
-            if size == 0:
-                raise NotFrames()
-            if at + size > len(data):
-                break
-            at, count = at + size, count + 1
-        total, rest = total + at, data[at:]
-    return total, count

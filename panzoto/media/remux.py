@@ -20,6 +20,7 @@ from typing import NoReturn, Self
 
 from panzoto.crypto.source import Recording
 from panzoto.errors import ClipsNotJoinable, SittingTooLong
+from panzoto.media.amr import find_in_head
 from panzoto.media.confined import Confined, ProgramFailed
 from panzoto.media.media_type import by_brand
 from panzoto.media.mp4 import BadTemplate, FrameTable, head
@@ -96,7 +97,8 @@ class Remux:
             made = head(template, frames)
         except BadTemplate as error:
             raise self._child.failed() from error
-        return Parts(made, stretches, frames.duration / frames.timescale, by_brand(made[8:12]))
+        track = find_in_head(made, sum(lengths))
+        return Parts(made, stretches, frames.duration / frames.timescale, by_brand(made[8:12]), track)
 
     def _numbers(self) -> dict[str, int]:
         """Return what the child's first line tells of the rest. Raises what it refuses the clips with."""

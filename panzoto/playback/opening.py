@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from panzoto.accounts.sessions import Sessions
 from panzoto.auth.caller import Identity
@@ -23,6 +23,7 @@ from panzoto.crypto.single_shot import SingleShotRecording
 from panzoto.crypto.source import Recording
 from panzoto.errors import (
     DecryptionFailed,
+    InvalidRequest,
     NeedsPassword,
     ObjectChanged,
     ObjectNotFound,
@@ -31,9 +32,10 @@ from panzoto.errors import (
     TokenInvalid,
     UnsupportedFormat,
 )
-from panzoto.media import durations
+from panzoto.media import amr, durations
 from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import BY_ENDING, media_type
+from panzoto.media.wav import RENDERING, WAV_TYPE, Renderers, WavRecording
 from panzoto.playback.sitting_plan import JoinedRecording
 from panzoto.playback.tickets import Clip, TicketContent
 from panzoto.removal import Removal
@@ -41,6 +43,7 @@ from panzoto.storage import ObjectVersion, Storage, StoredObject
 
 # What a ticket calls the plan of several recordings that are played as one.
 SITTING = "sitting"
+NO_WAV = "This recording cannot be had as WAV"
 # Up to this size a version 2 object is authenticated whole when it is opened,
 # so that damage is told at once; beyond, only its end is, and playback
 # authenticates the segments it touches.
@@ -66,7 +69,8 @@ class OpenedRecording:
 class Playable:
     """What the holder of a ticket hears; `first` is the object that its first bytes come from.
 
-    `name` is what a file of it is called, without the ending that fits its type.
+    `name` is what a file of it is called, without the ending that fits its type, and `track` the AMR in it,
+    where that can be had as WAV.
     """
 
     recording: Recording
@@ -74,14 +78,16 @@ class Playable:
     name: str
     etag: str
     first: ObjectVersion
+    track: amr.Track | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A sealed ticket and when it ends, in epoch seconds."""
+    """A sealed ticket, when it ends, in epoch seconds, and whether it plays as WAV too."""
 
     value: str
     expires_at: int
+    has_wav: bool
 
 
 class Playback:
@@ -95,6 +101,7 @@ class Playback:
         self._sessions = sessions
         self._sealer = sealer
         self._ttl_seconds = ttl_seconds
+        self._renderers = Renderers()
 
     def open(self, s3_key: str, keys: AnyKeys, remembered_format: str | None) -> OpenedRecording:
         """Authenticate the object with `keys`.
@@ -165,19 +172,19 @@ class Playback:
         clip = Glimpse(opened.recording)
         content_type = media_type(clip, declared, opened.version.s3_key)
         seconds = durations.seconds(clip, duration_ms)
-        return self._ticket(TicketContent(identity, opened.clip(), content_type), seconds)
+        track = amr.find(opened.recording, clip)
+        content = TicketContent(identity, opened.clip(), content_type, track)
+        return self._ticket(content, seconds, track is not None)
 
-    def sitting_ticket(
-        self, plan: ObjectVersion, key: bytes, preamble: bytes, seconds: float, identity: Identity
-    ) -> Ticket:
+    def sitting_ticket(self, plan: Clip, seconds: float, has_wav: bool, identity: Identity) -> Ticket:
         """Seal what playing a sitting of `seconds` needs: where its plan is, and that object's file key."""
-        return self._ticket(TicketContent(identity, Clip(plan, SITTING, key, preamble)), seconds)
+        return self._ticket(TicketContent(identity, plan), seconds, has_wav)
 
-    def _ticket(self, content: TicketContent, seconds: float) -> Ticket:
+    def _ticket(self, content: TicketContent, seconds: float, has_wav: bool) -> Ticket:
         # To the end of it a player asks for ranges, whenever somebody seeks or its memory runs dry.
         lasting = math.ceil(min(seconds, durations.LONGEST_SECONDS))
         expires_at = int(time.time()) + lasting + self._ttl_seconds
-        return Ticket(self._sealer.seal(content.to_json(), expires_at), expires_at)
+        return Ticket(self._sealer.seal(content.to_json(), expires_at), expires_at, has_wav)
 
     def redeem(self, ticket: str) -> Playable:
         """Return what `ticket` is for: one recording, or a sitting, whose plan is read now.
@@ -199,7 +206,16 @@ class Playback:
         if clip.format == SITTING:
             return self._sitting(clip)
         name, etag = _name(clip.version.s3_key), _etag(clip.version)
-        return Playable(self._reopened(clip), content.content_type, name, etag, clip.version)
+        return Playable(self._reopened(clip), content.content_type, name, etag, clip.version, content.track)
+
+    def as_wav(self, playable: Playable) -> Playable:
+        """Return `playable` as WAV. Raises `InvalidRequest` when it is no AMR that can be had so."""
+        track = playable.track
+        if track is None:
+            raise InvalidRequest(NO_WAV, {"as": NO_WAV})
+        recording = WavRecording(playable.recording, track, self._renderers)
+        etag = _quoted(f"{playable.etag}\n{RENDERING}")
+        return replace(playable, recording=recording, content_type=WAV_TYPE, etag=etag)
 
     def check_unchanged(self, playable: Playable) -> None:
         """Raises what reading would raise first, without reading."""
@@ -217,7 +233,8 @@ class Playback:
             raise ObjectChanged()
         opened = SegmentedRecording(plan.key, plan.preamble, version.s3_key, stored)
         joined = JoinedRecording(opened, self._reopened)
-        return Playable(joined, joined.content_type, SITTING, joined.etag, joined.clips[0].version)
+        first = joined.clips[0].version
+        return Playable(joined, joined.content_type, SITTING, joined.etag, first, joined.track)
 
     def _reopened(self, clip: Clip) -> Recording:
         source = self._storage.pinned(clip.version)
@@ -268,5 +285,8 @@ def _name(s3_key: str) -> str:
 
 def _etag(version: ObjectVersion) -> str:
     """Return the entity tag of a plain recording, as strong as its object's own."""
-    digest = hashlib.sha256(f"{version.etag}\n{version.s3_key}".encode()).hexdigest()
-    return f'"{digest[:32]}"'
+    return _quoted(f"{version.etag}\n{version.s3_key}")
+
+
+def _quoted(what: str) -> str:
+    return f'"{hashlib.sha256(what.encode()).hexdigest()[:32]}"'

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from panzoto.crypto.source import Recording
+from panzoto.media.amr import Track
 from panzoto.media.parts import Parts
 from panzoto.playback.tickets import Clip
 
@@ -50,6 +51,7 @@ class Plan:
             "stretches": self.parts.stretches,
             "etag": self.etag,
             "type": self.parts.content_type,
+            "wav": self.parts.track.to_json() if self.parts.track else None,
         }
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
         yield len(text).to_bytes(LENGTH_BYTES, "big") + text
@@ -72,6 +74,8 @@ class JoinedRecording:
         self.clips = [Clip.from_json(clip) for clip in values["clips"]]
         self.etag: str = values["etag"]
         self.content_type: str = values["type"]
+        # A plan of the release before does not have it.
+        self.track = Track.from_json(values["wav"]) if values.get("wav") else None
         self._stretches: list[tuple[int, int, int]] = values["stretches"]
         # Where the head, and then each stretch, begins and the last one ends.
         sizes = (plan.length - self._head_at, *(stop - start for _, start, stop in self._stretches))

@@ -25,18 +25,21 @@ from panzoto.crypto.keys import AnyKeys
 from panzoto.crypto.source import Recording
 from panzoto.errors import Busy, ClipsNotJoinable, NeedsPassword, PanzotoError, SittingTooLong
 from panzoto.host.sizing import DEMUXERS
-from panzoto.media.frames import Frames, NotFrames, adts, amr
+from panzoto.media.amr import Track, bare
+from panzoto.media.frames import Frames, Marks, NotFrames, adts, amr
 from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import ADTS_TYPE, MP4_TYPES, sniffed
 from panzoto.media.parts import Parts
 from panzoto.media.remux import Remux
 from panzoto.models import AudioFile
-from panzoto.playback.opening import OpenedRecording, Playback, Ticket
+from panzoto.playback.opening import SITTING, OpenedRecording, Playback, Ticket
 from panzoto.playback.sitting_plan import Plan
 from panzoto.playback.tickets import Clip
 from panzoto.storage import Storage
 
 AMR_TYPE, AMR_WIDE_TYPE = "audio/amr", "audio/amr-wb"
+# Of a whole sitting; they are in its plan.
+MOST_MARKS = 1024
 AHEAD = 8
 # As many as the child that reads MP4 takes; a clip of tags between every two frames would have more.
 MOST_STRETCHES = 50_000
@@ -87,7 +90,8 @@ class Sittings:
         key = header.open_file_key(sealed[: header.HEADER_BYTES], once)
         version = self._storage.put(s3_key, sealed)
         seconds = plan.parts.seconds
-        ticket = self._playback.sitting_ticket(version, key, sealed[: segments.PREAMBLE], seconds, identity)
+        clip = Clip(version, SITTING, key, sealed[: segments.PREAMBLE])
+        ticket = self._playback.sitting_ticket(clip, seconds, plan.parts.track is not None, identity)
         return ticket, [clip.format for clip in plan.clips]
 
     @contextmanager
@@ -155,6 +159,7 @@ class _FramesJoiner:
         self._stretches: list[Stretch] = []
         self._clips = 0
         self._seconds = 0.0
+        self._track = _JoinedTrack()
 
     def add(self, clip: Recording) -> None:
         try:
@@ -164,6 +169,7 @@ class _FramesJoiner:
         if found.setup is not None and found.setup != (self._setup or found.setup):
             raise ClipsNotJoinable()
         self._setup = self._setup or found.setup
+        self._track.add(found)
         self._stretches += [(self._clips, start, stop) for start, stop in found.runs]
         self._clips += 1
         self._seconds += found.seconds
@@ -174,7 +180,32 @@ class _FramesJoiner:
         if not isinstance(self._setup, bytes):
             return Parts(b"", self._stretches, self._seconds, ADTS_TYPE)
         kind = AMR_WIDE_TYPE if b"WB" in self._setup else AMR_TYPE
-        return Parts(self._setup, self._stretches, self._seconds, kind)
+        track = self._track.made(kind == AMR_WIDE_TYPE, len(self._setup))
+        return Parts(self._setup, self._stretches, self._seconds, kind, track)
+
+
+class _JoinedTrack:
+    """Where the frames of AMR lie once clips follow one another."""
+
+    def __init__(self) -> None:
+        self._marks = Marks(MOST_MARKS)
+        self._sizes: set[int] = set()
+        self._count = self._bytes = 0
+
+    def add(self, found: Frames) -> None:
+        """Take the frames of the next clip, if it has any."""
+        for begin, stop in found.runs if found.count else ():
+            for frame, place in found.marks:
+                self._marks.add(self._count + frame, self._bytes + place - begin)
+            self._sizes.add(found.size)
+            self._bytes += stop - begin
+        self._count += found.count
+
+    def made(self, is_wide: bool, begin: int) -> Track | None:
+        """Return the track in a file where the first frame lies at `begin`."""
+        size = next(iter(self._sizes)) if len(self._sizes) == 1 else 0
+        marks = tuple((frame, begin + place) for frame, place in self._marks.kept)
+        return bare(is_wide, Frames(None, [], 0, self._count, size, marks))
 
 
 @contextmanager

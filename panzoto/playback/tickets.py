@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from panzoto.auth.caller import Identity
+from panzoto.media.amr import Track
 from panzoto.storage import ObjectVersion
 
 
@@ -44,11 +45,15 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class TicketContent:
-    """A clip with the session that may hear it; `content_type` is empty where the clip itself tells it."""
+    """A clip with the session that may hear it; `content_type` is empty where the clip itself tells it.
+
+    `track` is where the frames of AMR lie in it, if it is AMR that can be had as WAV.
+    """
 
     identity: Identity
     clip: Clip
     content_type: str = ""
+    track: Track | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content as an object of JSON, to be sealed."""
@@ -57,10 +62,12 @@ class TicketContent:
             "session": self.identity.session_id,
             "issued": self.identity.issued_at,
         }
-        return bound | self.clip.to_json() | {"type": self.content_type}
+        track = {"wav": self.track.to_json()} if self.track else {}
+        return bound | self.clip.to_json() | {"type": self.content_type} | track
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TicketContent:
         """Return the content that `to_json` wrote, in this release or one before."""
         identity = Identity(values["user"], values["issued"], values["session"])
-        return cls(identity, Clip.from_json(values), values.get("type", ""))
+        track = Track.from_json(values["wav"]) if "wav" in values else None
+        return cls(identity, Clip.from_json(values), values.get("type", ""), track)
