@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panzoto.transcripts.document import (
@@ -181,6 +181,7 @@ segments_of_any = anything | st.lists(
 )
 
 
+@settings(deadline=None)  # A busy machine is no fault.
 @given(anything | st.fixed_dictionaries({"segments": segments_of_any}), st.text(max_size=30) | texts)
 def test_whatever_a_client_wrote_is_read_or_damaged(value: object, query: object) -> None:
     written = json.dumps(value).encode()
@@ -197,6 +198,7 @@ def test_whatever_a_client_wrote_is_read_or_damaged(value: object, query: object
             json.dumps([match.before, match.text, match.after], ensure_ascii=False).encode()
 
 
+@settings(deadline=None)  # A busy machine is no fault.
 @given(st.binary())
 def test_whatever_was_sealed_is_read_or_damaged(plaintext: bytes) -> None:
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import regex
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panzoto.transcripts.words import borders, folded, folded_lengths, words
@@ -73,12 +73,14 @@ def folded_at_once(text: str) -> str:
     return "".join(letter for letter in letters if unicodedata.category(letter)[0] != "M")
 
 
+@settings(deadline=None)  # A busy machine is no fault.
 @given(st.text() | st.text(st.sampled_from("aA\u0345\u0316\u0301\u0344\uff9eᾳßİﬃ각ﷺ\ud800")))
 def test_folding_each_character_is_folding_the_text(text: str) -> None:
     assert folded(text) == folded_at_once(text)
     assert sum(folded_lengths(text)) == len(folded(text))
 
 
+@settings(deadline=None)  # A busy machine is no fault.
 @given(st.text(st.sampled_from("aא1カ_東.,:'\" \n\u0301\u200d\u00ad👍🅰")))
 def test_words_lie_in_order_and_apart(text: str) -> None:
     ends = 0
