@@ -21,6 +21,8 @@ from panzoto.transcripts.search import InvalidQuery, Query, parse_query
 
 MOST_TRANSCRIPTS = 2000
 MOST_BYTES = 64 * 1024 * 1024
+# Sealed bytes may inflate to a thousand times as many, which is what looking through them costs.
+MOST_INFLATED_BYTES = 64 * 1024 * 1024
 PAGE = 100
 QUERY_RULE = "The query must hold a word or phrase that is wanted"
 
@@ -77,25 +79,30 @@ def find(transcripts: Transcripts, user_id: str, private_key: bytes, wanted: Wan
     between, position = wanted.between, wanted.position
     total = position["total"] if position else AudioFile.count_with_transcript(user_id, between)
     hits: list[Hit] = []
-    searched = size = 0
+    searched = size = inflated = 0
     last: AudioFile | None = None
     for row, sealed in transcripts.of_rows(user_id, _behind(user_id, position, between)):
         size += int(row.transcript_size)
-        if searched and (len(hits) == wanted.limit or searched == MOST_TRANSCRIPTS or size > MOST_BYTES):
+        much = searched == MOST_TRANSCRIPTS or size > MOST_BYTES or inflated > MOST_INFLATED_BYTES
+        if searched and (much or len(hits) == wanted.limit):
             return Found(hits, _position(last, total), searched, total)
         searched, last = searched + 1, row
-        matches = _matches(sealed, private_key, wanted.query)
+        document = _readable(sealed, private_key)
+        if document is None:
+            continue
+        inflated += len(document.json)
+        matches = wanted.query.matches(document)
         if matches:
             hits.append(Hit(row, matches))
     return Found(hits, None, searched, total)
 
 
-def _matches(sealed: Sealed | None, private_key: bytes, query: Query) -> list[Match]:
-    """Return where the query occurs; nowhere in what is damaged, or was removed meanwhile."""
+def _readable(sealed: Sealed | None, private_key: bytes) -> Document | None:
+    """Return what a transcript says; None for what is damaged, or was removed meanwhile."""
     try:
-        return query.matches(opened(sealed, private_key)) if sealed is not None else []
+        return opened(sealed, private_key) if sealed is not None else None
     except DecryptionFailed:
-        return []
+        return None
 
 
 def _behind(user_id: str, position: dict[str, Any] | None, between: Between) -> Iterator[AudioFile]:

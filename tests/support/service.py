@@ -101,7 +101,7 @@ def aws_client(name: str, url: str) -> Any:
 def empty_tables(url: str) -> None:
     """Delete all items of all tables of the stand-in at `url`; then fail when a secret was among them."""
     dynamodb = aws_client("dynamodb", url)
-    were = defaultdict(list)
+    were: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for name in dynamodb.list_tables()["TableNames"]:
         keys = [key["AttributeName"] for key in dynamodb.describe_table(TableName=name)["Table"]["KeySchema"]]
         for page in dynamodb.get_paginator("scan").paginate(TableName=name):

@@ -97,7 +97,5 @@ class Owner:
         answer = self.call("GET", path(file_id))
         assert answer.status_code == 200, answer.text
         sealed = base64.b64decode(answer.json()["sealed"])
-        document: dict[str, Any] = dict(
-            read(transcripts.open_sealed(sealed, self.private_key, self.user_id, file_id)).fields
-        )
-        return document
+        plain = transcripts.open_sealed(sealed, self.private_key, self.user_id, file_id)
+        return dict(read(plain).fields)
