@@ -4,7 +4,8 @@
 
 It makes accounts of its own (`conformance-…@example.com`), uploads small recordings, and deletes the accounts
 at the end. It prints what it tried and what fell short, and ends with 0 when nothing did, with 1 when
-something did, and with 2 when nobody answers or it is called wrongly. Where the service says 429, it waits as it is told.
+something did, and with 2 when nobody answers or it is called wrongly. Where the service says 429, it waits
+as it is told.
 
 It needs Python 3.11 and `cryptography`, as examples/python does, whose encryption it uses.
 """

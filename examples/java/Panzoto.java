@@ -6,6 +6,7 @@ import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -147,10 +148,15 @@ public final class Panzoto {
             try {
                 Map<?, ?> account = (Map<?, ?>) Json.parse(Files.readString(file));
                 String userId = (String) account.get("user_id");
-                return new Account(userId, (String) account.get("key_salt"), (Map<?, ?>) account.get("vault"));
-            } catch (ClassCastException | IllegalArgumentException damaged) {
-                throw new AccountException("The account file cannot be read");
+                String keySalt = (String) account.get("key_salt");
+                if (userId != null && keySalt != null) {
+                    return new Account(userId, keySalt, (Map<?, ?>) account.get("vault"));
+                }
+            } catch (ClassCastException | IllegalArgumentException | CharacterCodingException damaged) {
+                // Told below, like an account without its fields.
             }
+            throw new IllegalArgumentException(
+                    file + " does not hold what register or login returned; log in anew");
         }
     }
 
