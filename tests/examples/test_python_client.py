@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.support.example_clients import (
     ACCOUNT,
@@ -64,6 +66,17 @@ def test_the_values_of_the_guide(example: ModuleType) -> None:
     }
     told = dict(re.findall(r"^\| (\S.*?) \| `([0-9a-f]{20,})` \|$", GUIDE.read_text("utf-8"), re.MULTILINE))
     assert told == {name: value.hex() for name, value in values.items()}
+
+
+def test_the_title_of_the_guide_opens(example: ModuleType) -> None:
+    told = re.search(
+        r"title of `([0-9a-f-]{36})` that says \*(.+?)\*\s.*?`([\w+/=]{40,})`", GUIDE.read_text(), re.DOTALL
+    )
+    assert told is not None
+    file_id, text, written = told[1], " ".join(told[2].split()), base64.b64decode(told[3])
+    names_key = example.hkdf(bytes.fromhex(ACCOUNT["vault_key"]), b"panzoto/v2/names")
+    associated = b"panzoto/v2/title\0" + file_id.encode("ascii")
+    assert AESGCM(names_key).decrypt(written[:12], written[12:], associated).decode() == text
 
 
 def test_every_section_that_an_example_names_exists() -> None:
