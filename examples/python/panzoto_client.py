@@ -1,7 +1,8 @@
 """A Panzoto client in one file, with `cryptography` (44 or newer) and the standard library only.
 
 Every function names the section of docs/clients.md that it implements. The file reads from top
-to bottom: errors, keys, version 2 recordings, single-shot recordings, the calls, the command line.
+to bottom: errors, keys, version 2 recordings, single-shot recordings, titles and notes, transcripts,
+the calls, the command line.
 
     export PANZOTO_PASSWORD=...        (or --password-file, or type it when asked)
     python panzoto_client.py register --server http://127.0.0.1:5000 --email me@example.com --account me.json
@@ -28,6 +29,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.message import Message
@@ -37,6 +39,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeVar
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -66,6 +69,12 @@ SINGLE_SHOT_VARIANTS = {
 }
 CHUNK = 256 * 1024
 
+# Transcripts, section 6.3: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM as RFC 9180 numbers them.
+HPKE_KEM = b"KEM" + bytes.fromhex("0020")
+HPKE_SUITE = b"HPKE" + bytes.fromhex("0020 0001 0002")
+LARGEST_DOCUMENT = 16 * 1024 * 1024
+DEEPEST_DOCUMENT = 100
+
 # Refuse parameters that would exhaust this machine, and those weak enough to make guessing cheap
 # (section 2.1): a client that obeys whatever it is sent can be talked into either.
 MOST_MEMORY_KIB = 1024 * 1024
@@ -85,6 +94,14 @@ class RecordingError(Exception):
         super().__init__(sentence)
         self.reason = reason
         self.code = "unsupported_format" if reason in ("suite", "flags", "reserved") else "decryption_failed"
+
+
+class TranscriptError(Exception):
+    """A transcript, a title or a note that does not open. `reason` is a word of section 6.3 or 5.8."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 class AccountError(Exception):
@@ -146,6 +163,16 @@ class Vault:
         """The key that wraps each recording's file key (section 2.3)."""
         return hkdf(self.key, b"panzoto/v2/wrap")
 
+    @property
+    def names_key(self) -> bytes:
+        """The key of titles and notes (section 2.3)."""
+        return hkdf(self.key, b"panzoto/v2/names")
+
+    @property
+    def transcripts_key(self) -> X25519PrivateKey:
+        """The private key that opens transcripts (section 2.3)."""
+        return X25519PrivateKey.from_private_bytes(hkdf(self.key, b"panzoto/v2/transcripts"))
+
 
 def open_vault(account: dict[str, Any], password: str) -> Vault:
     """Unwrap the vault key with the password (section 2.2).
@@ -173,7 +200,15 @@ def open_vault(account: dict[str, Any], password: str) -> Vault:
     key_id = hkdf(key, b"panzoto/v2/key-id")[:16]
     if not hmac.compare_digest(key_id, named):
         raise AccountError("The vault key does not have the name the account gives it")
-    return Vault(key, key_id)
+    opened = Vault(key, key_id)
+    told = vault.get("transcripts_public_key")
+    if told is not None and told != base64.b64encode(_public(opened.transcripts_key)).decode("ascii"):
+        raise AccountError("The account seals transcripts to a key that is not its vault's")
+    return opened
+
+
+def _public(private_key: X25519PrivateKey) -> bytes:
+    return private_key.public_key().public_bytes_raw()
 
 
 def direct_key(account: dict[str, Any], password: str, salt_reading: str = "raw") -> bytes:
@@ -382,6 +417,123 @@ def decrypt_single(
     raise RecordingError("tag", "The recording is damaged, or was made with another password")
 
 
+# ---- Titles and notes: section 5.8 ----------------------------------------------------------------
+
+
+def seal_name(vault: Vault, what: str, file_id: str, text: str) -> str:
+    """Write a title or a note, as `what` says, for all clients of the account (section 5.8)."""
+    nonce = secrets.token_bytes(NONCE_SIZE)
+    sealed = AESGCM(vault.names_key).encrypt(nonce, text.encode(), _name_bound(what, file_id))
+    return base64.b64encode(nonce + sealed).decode("ascii")
+
+
+def open_name(vault: Vault, what: str, file_id: str, value: str) -> str:
+    """Read a title or a note (section 5.8). Raises `TranscriptError` for what an app of before wrote."""
+    try:
+        sealed = base64.b64decode(value, validate=True)
+        plain = AESGCM(vault.names_key).decrypt(
+            sealed[:NONCE_SIZE], sealed[NONCE_SIZE:], _name_bound(what, file_id)
+        )
+        return plain.decode()
+    except (InvalidTag, ValueError):
+        raise TranscriptError("name", f"The {what} is damaged, or was written by another app") from None
+
+
+def _name_bound(what: str, file_id: str) -> bytes:
+    return f"panzoto/v2/{what}\0{file_id}".encode("ascii")
+
+
+# ---- Transcripts: section 6.3 ---------------------------------------------------------------------
+
+
+def seal_transcript(vault: Vault, user_id: str, file_id: str, document: bytes) -> bytes:
+    """Seal a transcript's JSON to the account (section 6.3), deflated where that is shorter.
+
+    Newer releases of `cryptography` hold the same as `hazmat.primitives.hpke`.
+    """
+    read_document(b"\0" + document)
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    deflated = compressor.compress(document) + compressor.flush()
+    plain = b"\1" + deflated if len(deflated) < len(document) else b"\0" + document
+    own, public_key = X25519PrivateKey.generate(), _public(vault.transcripts_key)
+    shared = own.exchange(X25519PublicKey.from_public_bytes(public_key))
+    enc = _public(own)
+    key, nonce = _hpke_keys(shared, enc, public_key, _transcript_info(user_id, file_id))
+    return enc + AESGCM(key).encrypt(nonce, plain, None)
+
+
+def open_transcript(vault: Vault, user_id: str, file_id: str, sealed: bytes) -> bytes:
+    """Return the JSON of a sealed transcript (section 6.3). Raises `TranscriptError`."""
+    enc, ciphertext = sealed[:KEY_SIZE], sealed[KEY_SIZE:]
+    private_key = vault.transcripts_key
+    try:
+        shared = private_key.exchange(X25519PublicKey.from_public_bytes(enc))
+        key, nonce = _hpke_keys(shared, enc, _public(private_key), _transcript_info(user_id, file_id))
+        plain = AESGCM(key).decrypt(nonce, ciphertext, None)
+    except (InvalidTag, ValueError):
+        raise TranscriptError("sealed", "The transcript is damaged, or is another recording's") from None
+    return read_document(plain)
+
+
+def read_document(plain: bytes) -> bytes:
+    """Return the JSON in what was sealed: as it is, or inflated no further than 16 MiB (section 6.3)."""
+    kind, document = plain[:1], plain[1:]
+    if kind == b"\1":
+        decompressor = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        try:
+            document = decompressor.decompress(document, LARGEST_DOCUMENT + 1)
+        except zlib.error:
+            raise TranscriptError("document", "The transcript cannot be inflated") from None
+        whole = decompressor.eof and not decompressor.unused_data
+    else:
+        whole = kind == b"\0"
+    if not whole or len(document) > LARGEST_DOCUMENT or not _is_shallow_object(document):
+        raise TranscriptError("document", "What was sealed is no transcript")
+    return document
+
+
+def _is_shallow_object(document: bytes) -> bool:
+    try:
+        level = [json.loads(document.decode(), parse_constant=_no_constant)]
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(level[0], dict):
+        return False
+    for _ in range(DEEPEST_DOCUMENT):
+        inside = [outer.values() if isinstance(outer, dict) else outer for outer in level]
+        level = [inner for values in inside for inner in values if isinstance(inner, dict | list)]
+    return not level
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _transcript_info(user_id: str, file_id: str) -> bytes:
+    return f"panzoto/v2/transcript\0{user_id}\0{file_id}".encode("ascii")
+
+
+def _hpke_keys(shared: bytes, enc: bytes, public_key: bytes, info: bytes) -> tuple[bytes, bytes]:
+    """Key and nonce of a single-shot HPKE in base mode (RFC 9180, 4.1 and 5.1)."""
+    prk = _labeled_extract(HPKE_KEM, b"", b"eae_prk", shared)
+    secret = _labeled_expand(HPKE_KEM, prk, b"shared_secret", enc + public_key, KEY_SIZE)
+    # Mode 0 has no pre-shared key, which stands here as nothing.
+    ids = _labeled_extract(HPKE_SUITE, b"", b"psk_id_hash", b"")
+    context = b"\0" + ids + _labeled_extract(HPKE_SUITE, b"", b"info_hash", info)
+    prk = _labeled_extract(HPKE_SUITE, secret, b"secret", b"")
+    key = _labeled_expand(HPKE_SUITE, prk, b"key", context, KEY_SIZE)
+    return key, _labeled_expand(HPKE_SUITE, prk, b"base_nonce", context, NONCE_SIZE)
+
+
+def _labeled_extract(suite: bytes, salt: bytes, label: bytes, key: bytes) -> bytes:
+    return hmac.digest(salt, b"HPKE-v1" + suite + label + key, "sha256")
+
+
+def _labeled_expand(suite: bytes, prk: bytes, label: bytes, info: bytes, length: int) -> bytes:
+    labeled = length.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info
+    return hmac.digest(prk, labeled + b"\1", "sha256")[:length]
+
+
 # ---- Both formats ---------------------------------------------------------------------------------
 
 
@@ -565,6 +717,27 @@ class Service:
         """Ask for a `download_url`; `which` holds `file_id` or `s3_key` (section 6)."""
         return self.call("POST", "/api/decrypt-audio", {"password": password, **which})
 
+    def decrypt_audio_by_key(self, file_key: bytes, which: dict[str, str]) -> dict[str, Any]:
+        """The same without the password, by the recording's own key (section 6.2)."""
+        shown = base64.b64encode(file_key).decode("ascii")
+        return self.call("POST", "/api/decrypt-audio", {"file_key": shown, **which})
+
+    def file_key(self, vault: Vault, file_id: str) -> bytes:
+        """Fetch a recording's header from the bucket and open it (sections 3.4 and 6.2)."""
+        url = self.call("GET", f"/api/audio-file/{file_id}/download")["url"]
+        request = urllib.request.Request(url, headers={"Range": f"bytes=0-{HEADER_SIZE - 1}"})
+        with with_patience(partial(_open_url, request)) as response:
+            return open_header(vault, _read_fully(response, HEADER_SIZE))
+
+    def put_transcript(self, file_id: str, sealed: bytes, revision: str | None = None) -> dict[str, Any]:
+        """Keep a sealed transcript; with a `revision` only over that one (section 6.5)."""
+        body = {"sealed": base64.b64encode(sealed).decode("ascii"), "revision": revision}
+        return self.call("PUT", f"/api/audio-file/{file_id}/transcript", body)
+
+    def get_transcript(self, file_id: str) -> bytes:
+        """Fetch a transcript as it is sealed (section 6.5)."""
+        return base64.b64decode(self.call("GET", f"/api/audio-file/{file_id}/transcript")["sealed"])
+
 
 def new_s3_key(user_id: str) -> str:
     """A fresh object key in the shape the phones use (section 5)."""
@@ -702,8 +875,9 @@ def do_account(options: argparse.Namespace) -> None:
 
 
 def do_file(options: argparse.Namespace) -> None:
-    """encrypt, decrypt and encrypt-single: one job of the batch, with its words from the options."""
-    second = getattr(options, "s3_key", None) or getattr(options, "format", "")
+    """A verb that reads a file and writes another: one job of the batch, its words from the options."""
+    names = (getattr(options, name, None) for name in ("s3_key", "file_id", "format"))
+    second = next(filter(None, names), "")
     words = [options.verb, second, options.input, options.output, getattr(options, "range", None) or ""]
     print(f"{run_job(read_keys(options), words)}\t{options.output}")
 
@@ -716,7 +890,7 @@ def do_batch(options: argparse.Namespace) -> None:
         words = line.split("\t")
         try:
             print(f"ok\t{words[3]}\t{run_job(keys, words)}")
-        except RecordingError as error:
+        except (RecordingError, TranscriptError) as error:
             print(f"refused\t{words[3]}\t{error.reason}")
 
 
@@ -728,6 +902,13 @@ def run_job(keys: Keys, words: list[str]) -> str:
     verb, second, source_name, target_name = words[:4]
     target = Path(target_name)
     with Path(source_name).open("rb") as source:
+        if verb in OF_WORDS:
+            write_whole(target, [OF_WORDS[verb](keys, second, source.read())])
+            return verb.partition("-")[2]
+        if verb == "file-key":
+            header = _read_fully(source, HEADER_SIZE)
+            write_whole(target, [base64.b64encode(open_header(keys.vault, header))])
+            return verb
         if verb == "encrypt":
             write_whole(target, encrypt_recording(keys.vault, second, source))
             return "v2"
@@ -741,6 +922,17 @@ def run_job(keys: Keys, words: list[str]) -> str:
         name, plain = decrypt(keys, second, source, start, stop)
         write_whole(target, plain)
         return name
+
+
+# What the command line does with transcripts, titles and notes: a file in, a file out.
+OF_WORDS: dict[str, Callable[[Keys, str, bytes], bytes]] = {
+    "seal-transcript": lambda keys, file_id, text: seal_transcript(keys.vault, keys.user_id, file_id, text),
+    "open-transcript": lambda keys, file_id, text: open_transcript(keys.vault, keys.user_id, file_id, text),
+    "seal-title": lambda keys, file_id, text: seal_name(keys.vault, "title", file_id, text.decode()).encode(),
+    "open-title": lambda keys, file_id, text: open_name(keys.vault, "title", file_id, text.decode()).encode(),
+    "seal-note": lambda keys, file_id, text: seal_name(keys.vault, "note", file_id, text.decode()).encode(),
+    "open-note": lambda keys, file_id, text: open_name(keys.vault, "note", file_id, text.decode()).encode(),
+}
 
 
 def do_upload(options: argparse.Namespace) -> None:
@@ -758,7 +950,13 @@ def do_list(options: argparse.Namespace) -> None:
 def do_play(options: argparse.Namespace) -> None:
     keys = read_keys(options)
     which = {"file_id": options.file_id} if options.file_id else {"s3_key": options.s3_key}
-    answer = Service(options.server, keys.account["token"]).decrypt_audio(keys.password, which)
+    if options.by_file_key and not options.file_id:
+        raise UsageError("--by-file-key needs --file-id")
+    service = Service(options.server, keys.account["token"])
+    if options.by_file_key:
+        answer = service.decrypt_audio_by_key(service.file_key(keys.vault, options.file_id), which)
+    else:
+        answer = service.decrypt_audio(keys.password, which)
     write_whole(Path(options.output), download(answer["download_url"], options.range))
     print(json.dumps({"file_id": answer["file_info"]["file_id"], "output": options.output}))
 
@@ -792,6 +990,13 @@ def build_parser() -> argparse.ArgumentParser:
     command = verb("encrypt-single", "Encrypt a file as phones in the field did.", do_file)
     command.add_argument("--format", choices=list(SINGLE_SHOT_VARIANTS), default="single-iv12-raw-salt")
     _add_files(command)
+    for name in OF_WORDS:
+        deed, _, what = name.partition("-")
+        command = verb(name, f"{deed.capitalize()} the {what} of a recording.", do_file)
+        command.add_argument("--file-id", required=True, help="the recording's")
+        _add_files(command)
+    command = verb("file-key", "Write the own key of a version 2 recording, as base64.", do_file)
+    _add_files(command)
     command = verb("batch", "Run the jobs of a manifest, one line each, words separated by tabs.", do_batch)
     command.add_argument("manifest")
 
@@ -807,6 +1012,7 @@ def build_parser() -> argparse.ArgumentParser:
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--file-id")
     which.add_argument("--s3-key")
+    command.add_argument("--by-file-key", action="store_true", help="send no password; needs --file-id")
     command.add_argument("--range", help="first-last, both included, or first-")
     command.add_argument("output")
     return parser
@@ -821,7 +1027,7 @@ def main() -> int:
     options = build_parser().parse_args()
     try:
         options.run(options)
-    except (RecordingError, AccountError, ServiceError, UsageError, OSError) as error:
+    except (RecordingError, TranscriptError, AccountError, ServiceError, UsageError, OSError) as error:
         print(f"panzoto: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
