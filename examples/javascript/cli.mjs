@@ -1,9 +1,12 @@
 #!/usr/bin/env node
-// The command line of panzoto.mjs, for Node 18 or newer:
+// The command line of panzoto.mjs, for Node 20.12 or newer:
 //
 //   node cli.mjs encrypt --account me.json --s3-key KEY talk.3gp talk.encrypted
 //   node cli.mjs decrypt --account me.json --s3-key KEY [--range FIRST-LAST] talk.encrypted talk.3gp
 //   node cli.mjs encrypt-single --account me.json [--format FORMAT] talk.3gp talk.encrypted
+//   node cli.mjs seal-transcript|open-transcript --account me.json --file-id ID IN OUT
+//   node cli.mjs seal-title|open-title|seal-note|open-note --account me.json --file-id ID IN OUT
+//   node cli.mjs file-key --account me.json talk.encrypted talk.key
 //   node cli.mjs batch --account me.json MANIFEST
 //
 // me.json is what register or login returned. The password comes from --password-file (its first
@@ -21,9 +24,15 @@ import {
   decrypt,
   encryptRecording,
   encryptSingle,
+  fileKeyOf,
   Keys,
+  openName,
+  openTranscript,
   RecordingError,
+  sealName,
+  sealTranscript,
   SINGLE_SHOT_FORMATS,
+  TranscriptError,
 } from "./panzoto.mjs";
 
 class UsageError extends Error {}
@@ -104,6 +113,23 @@ function prompt(question) {
   });
 }
 
+/** What the command line does with transcripts, titles and notes: bytes in, bytes out. */
+const OF_WORDS = {
+  "seal-transcript": async (keys, fileId, bytes) =>
+    sealTranscript(await keys.vault(), keys.account.user_id, fileId, bytes),
+  "open-transcript": async (keys, fileId, bytes) =>
+    openTranscript(await keys.vault(), keys.account.user_id, fileId, bytes),
+};
+for (const what of ["title", "note"]) {
+  for (const [deed, run] of [
+    ["seal", sealName],
+    ["open", openName],
+  ]) {
+    OF_WORDS[`${deed}-${what}`] = async (keys, fileId, bytes) =>
+      Buffer.from(await run(await keys.vault(), what, fileId, Buffer.from(bytes).toString("utf8")));
+  }
+}
+
 /** One job: verb, object key or variant, input, output and perhaps a range; resolves to the format. */
 async function runJob(keys, [verb, second, input, output, range]) {
   const handle = await open(input, "r");
@@ -118,6 +144,15 @@ async function runJob(keys, [verb, second, input, output, range]) {
       const plain = await source.read(0, source.size);
       await writeWhole(output, [await encryptSingle(keys.account, keys.password, plain, second)]);
       return second;
+    }
+    if (verb in OF_WORDS) {
+      await writeWhole(output, [await OF_WORDS[verb](keys, second, await source.read(0, source.size))]);
+      return verb.split("-")[1];
+    }
+    if (verb === "file-key") {
+      const fileKey = await fileKeyOf(await keys.vault(), source);
+      await writeWhole(output, [Buffer.from(fileKey).toString("base64")]);
+      return verb;
     }
     if (verb !== "decrypt") throw new UsageError(`There is no verb ${verb}`);
     const { format, plain } = await decrypt(keys, second, source, ...parseRange(range));
@@ -136,7 +171,7 @@ async function runBatch(keys, manifest) {
     try {
       console.log(`ok\t${words[3]}\t${await runJob(keys, words)}`);
     } catch (error) {
-      if (!(error instanceof RecordingError)) throw error;
+      if (!(error instanceof RecordingError || error instanceof TranscriptError)) throw error;
       console.log(`refused\t${words[3]}\t${error.reason}`);
     }
   }
@@ -149,21 +184,24 @@ async function main() {
       account: { type: "string" },
       "password-file": { type: "string" },
       "s3-key": { type: "string" },
+      "file-id": { type: "string" },
       format: { type: "string", default: "single-iv12-raw-salt" },
       range: { type: "string" },
     },
   });
   const [verb, first, second] = positionals;
-  const files = { encrypt: 2, decrypt: 2, "encrypt-single": 2, batch: 1 }[verb];
+  const ofWords = verb in OF_WORDS;
+  const files = ofWords ? 2 : { encrypt: 2, decrypt: 2, "encrypt-single": 2, "file-key": 2, batch: 1 }[verb];
   if (files === undefined || positionals.length !== files + 1 || !values.account) {
-    throw new UsageError("usage: cli.mjs encrypt|decrypt|encrypt-single|batch ..., see its first lines");
+    throw new UsageError("usage: cli.mjs encrypt|decrypt|batch|... --account FILE ..., see its first lines");
   }
   const needsKey = verb === "encrypt" || verb === "decrypt";
   if (needsKey && !values["s3-key"]) throw new UsageError(`${verb} needs --s3-key`);
+  if (ofWords && !values["file-id"]) throw new UsageError(`${verb} needs --file-id`);
   const account = await readAccount(values.account);
   const keys = new Keys(account, await readPassword(values["password-file"]));
   if (verb === "batch") return runBatch(keys, first);
-  const name = needsKey ? values["s3-key"] : values.format;
+  const name = needsKey ? values["s3-key"] : ofWords ? values["file-id"] : values.format;
   console.log(`${await runJob(keys, [verb, name, first, second, values.range])}\t${second}`);
 }
 

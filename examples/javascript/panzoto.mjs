@@ -1,4 +1,4 @@
-// A Panzoto client for browsers and Node 18 or newer: WebCrypto, and hash-wasm for Argon2id.
+// A Panzoto client for browsers and Node 20.12 or newer: WebCrypto, and hash-wasm for Argon2id.
 // Every function names the section of docs/clients.md that it implements.
 //
 // Recordings are read from a "source": an object { size, read(start, stop) } whose read resolves to
@@ -6,14 +6,8 @@
 
 import { argon2id } from "hash-wasm";
 
-// Node 18 has WebCrypto but no global of that name yet.
-const { subtle, getRandomValues } = await webCrypto();
-
-async function webCrypto() {
-  const crypto = globalThis.crypto ?? (await import("node:crypto")).webcrypto;
-  if (!crypto.subtle) throw new Error("WebCrypto needs https or http://127.0.0.1");
-  return { subtle: crypto.subtle, getRandomValues: (array) => crypto.getRandomValues(array) };
-}
+const { subtle } = globalThis.crypto;
+if (!subtle) throw new Error("WebCrypto needs https or http://127.0.0.1");
 
 const KEY_SIZE = 32;
 const NONCE_SIZE = 12;
@@ -39,6 +33,15 @@ export const SINGLE_SHOT_FORMATS = {
   "single-iv16-hex-salt": { ivSize: 16, saltReading: "hex" },
 };
 
+// Transcripts, section 6.3: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM as RFC 9180 numbers them.
+const HPKE_VERSION = ascii("HPKE-v1");
+const HPKE_KEM = concat(ascii("KEM"), Uint8Array.of(0x00, 0x20));
+const HPKE_SUITE = concat(ascii("HPKE"), Uint8Array.of(0x00, 0x20, 0x00, 0x01, 0x00, 0x02));
+// What stands before the 32 bytes of an X25519 private key in PKCS #8 (RFC 8410, 7).
+const X25519_PKCS8 = Uint8Array.from([48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 110, 4, 34, 4, 32]);
+const LARGEST_DOCUMENT = 16 * 1024 * 1024;
+const DEEPEST_DOCUMENT = 100;
+
 /** A recording that does not open. `reason` is the stable word of section 3.4 or 4. */
 export class RecordingError extends Error {
   constructor(reason, message) {
@@ -46,6 +49,16 @@ export class RecordingError extends Error {
     this.name = "RecordingError";
     this.reason = reason;
     this.code = ["suite", "flags", "reserved"].includes(reason) ? "unsupported_format" : "decryption_failed";
+  }
+}
+
+/** A transcript, a title or a note that does not open. `reason` is a word of section 6.3 or 5.8. */
+export class TranscriptError extends Error {
+  constructor(reason, message) {
+    super(message);
+    this.name = "TranscriptError";
+    this.reason = reason;
+    this.code = "decryption_failed";
   }
 }
 
@@ -79,7 +92,7 @@ function utf8(text) {
 }
 
 function random(size) {
-  return getRandomValues(new Uint8Array(size));
+  return globalThis.crypto.getRandomValues(new Uint8Array(size));
 }
 
 function concat(...pieces) {
@@ -99,6 +112,15 @@ function fromHex(digits) {
 
 function fromBase64(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+function toBase64(bytes) {
+  // A piece at a time: no function takes millions of arguments.
+  let characters = "";
+  for (let i = 0; i < bytes.length; i += 8192) {
+    characters += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  }
+  return btoa(characters);
 }
 
 /** Compare without stopping at the first difference, whose position would be a hint. */
@@ -182,8 +204,9 @@ export async function deriveKek(password, kdf) {
 /**
  * Unwrap the vault key with the password (sections 2.2 and 2.3).
  *
- * `account` is what register or login returned. Resolves to { keyId, wrappingKey }: the wrapping key
- * is all that recordings need, and WebCrypto keeps it where scripts cannot read it.
+ * `account` is what register or login returned. Resolves to { keyId, wrappingKey, namesKey, transcripts },
+ * which is all that recordings, titles and transcripts need; WebCrypto keeps these keys where scripts cannot
+ * read them.
  */
 export async function openVault(account, password) {
   if (!account.vault) throw new AccountError("The account has no vault; log in once to get one");
@@ -201,8 +224,26 @@ export async function openVault(account, password) {
     throw new AccountError("The vault key does not have the name the account gives it");
   }
   const wrappingKey = await aesKey(await hkdf(vaultKey, ascii("panzoto/v2/wrap")));
+  const namesKey = await aesKey(await hkdf(vaultKey, ascii("panzoto/v2/names")));
+  const transcripts = await x25519(await hkdf(vaultKey, ascii("panzoto/v2/transcripts")));
   vaultKey.fill(0);
-  return { keyId: derivedId, wrappingKey };
+  const told = account.vault.transcripts_public_key ?? null;
+  if (told !== null && told !== toBase64(transcripts.publicKey)) {
+    throw new AccountError("The account seals transcripts to a key that is not its vault's");
+  }
+  return { keyId: derivedId, wrappingKey, namesKey, transcripts };
+}
+
+/** { privateKey, publicKey } of 32 private bytes: a key that scripts cannot read, and 32 bytes (section 2.3). */
+async function x25519(privateBytes) {
+  const pkcs8 = concat(X25519_PKCS8, privateBytes);
+  // WebCrypto tells the public half of a key only with the whole of it.
+  const readable = await subtle.importKey("pkcs8", pkcs8, { name: "X25519" }, true, ["deriveBits"]);
+  const { x } = await subtle.exportKey("jwk", readable);
+  const privateKey = await subtle.importKey("pkcs8", pkcs8, { name: "X25519" }, false, ["deriveBits"]);
+  pkcs8.fill(0);
+  privateBytes.fill(0);
+  return { privateKey, publicKey: fromBase64(x.replaceAll("-", "+").replaceAll("_", "/")) };
 }
 
 /** The key of single-shot recordings (section 2.4); `saltReading` is "raw" or "hex". */
@@ -272,6 +313,11 @@ async function openHeader(vault, header) {
     throw new RecordingError("commitment", "The recording's key is not the one it was written with");
   }
   return fileKey;
+}
+
+/** The own key of a version 2 recording, 32 bytes, which a call takes in place of the password (section 6.2). */
+export async function fileKeyOf(vault, source) {
+  return openHeader(vault, await readExactly(source, 0, HEADER_SIZE));
 }
 
 /** The AES key of a recording's segments (section 3.2). */
@@ -402,6 +448,155 @@ export async function decryptSingle(account, password, object) {
   throw new RecordingError("tag", "The recording is damaged, or was made with another password");
 }
 
+// ---- Titles and notes: section 5.8 ----------------------------------------------------------------
+
+const nameBound = (what, fileId) => ascii(`panzoto/v2/${what}\0${fileId}`);
+
+/** Write a title or a note, as `what` says, in the form that all clients of the account read. */
+export async function sealName(vault, what, fileId, text) {
+  const nonce = random(NONCE_SIZE);
+  return toBase64(concat(nonce, await seal(vault.namesKey, nonce, utf8(text), nameBound(what, fileId))));
+}
+
+/** Read a title or a note; rejects with a TranscriptError for what an app of before wrote. */
+export async function openName(vault, what, fileId, value) {
+  try {
+    const sealed = fromBase64(value);
+    const nonce = sealed.subarray(0, NONCE_SIZE);
+    const plain = await open(vault.namesKey, nonce, sealed.subarray(NONCE_SIZE), nameBound(what, fileId));
+    // fatal: what is no UTF-8 shall not become question marks; ignoreBOM: it is part of the text.
+    if (plain !== null) return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(plain);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
+  }
+  throw new TranscriptError("name", `The ${what} is damaged, or was written by another app`);
+}
+
+// ---- Transcripts: section 6.3 ---------------------------------------------------------------------
+
+/** Seal a transcript's JSON, a Uint8Array, to the account; deflated where that is shorter. */
+export async function sealTranscript(vault, userId, fileId, document) {
+  await readDocument(concat(Uint8Array.of(0), document));
+  const deflated = await squeezed(document, new CompressionStream("deflate-raw"));
+  const plain =
+    deflated.length < document.length
+      ? concat(Uint8Array.of(1), deflated)
+      : concat(Uint8Array.of(0), document);
+  const own = await x25519(random(KEY_SIZE));
+  const { publicKey } = vault.transcripts;
+  const shared = await exchange(own.privateKey, publicKey);
+  const info = transcriptInfo(userId, fileId);
+  const { key, nonce } = await hpkeKeys(shared, own.publicKey, publicKey, info);
+  return concat(own.publicKey, await seal(key, nonce, plain));
+}
+
+/** Resolves to the JSON of a sealed transcript, a Uint8Array; rejects with a TranscriptError. */
+export async function openTranscript(vault, userId, fileId, sealed) {
+  const enc = sealed.slice(0, KEY_SIZE);
+  const { privateKey, publicKey } = vault.transcripts;
+  let plain = null;
+  if (sealed.length > KEY_SIZE + TAG_SIZE) {
+    const shared = await exchange(privateKey, enc);
+    if (shared !== null) {
+      const { key, nonce } = await hpkeKeys(shared, enc, publicKey, transcriptInfo(userId, fileId));
+      plain = await open(key, nonce, sealed.slice(KEY_SIZE));
+    }
+  }
+  if (plain === null) {
+    throw new TranscriptError("sealed", "The transcript is damaged, or is another recording's");
+  }
+  return readDocument(plain);
+}
+
+const transcriptInfo = (userId, fileId) => ascii(`panzoto/v2/transcript\0${userId}\0${fileId}`);
+
+/** The JSON in what was sealed: as it is, or inflated no further than 16 MiB. */
+async function readDocument(plain) {
+  let document = null;
+  if (plain[0] === 0) document = plain.subarray(1);
+  if (plain[0] === 1) document = await squeezed(plain.slice(1), new DecompressionStream("deflate-raw"));
+  if (document === null || document.length > LARGEST_DOCUMENT || !isShallowObject(document)) {
+    throw new TranscriptError("document", "What was sealed is no transcript");
+  }
+  return document;
+}
+
+function isShallowObject(document) {
+  let value;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(document));
+  } catch {
+    return false;
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return false;
+  const inside = (outer) => Object.values(outer).filter((one) => one !== null && typeof one === "object");
+  let level = [value];
+  for (let depth = 0; depth < DEEPEST_DOCUMENT && level.length > 0; depth++) level = level.flatMap(inside);
+  return level.length === 0;
+}
+
+/** What comes out of a stream of (de)compression; null for what is damaged, or longer than a document. */
+async function squeezed(bytes, stream) {
+  const pieces = [];
+  let size = 0;
+  try {
+    for await (const piece of chunks(new Blob([bytes]).stream().pipeThrough(stream))) {
+      pieces.push(piece);
+      size += piece.length;
+      if (size > LARGEST_DOCUMENT) return null;
+    }
+  } catch {
+    return null;
+  }
+  return concat(...pieces);
+}
+
+/** The pieces of a stream, which not every browser gives to `for await` by itself. */
+async function* chunks(stream) {
+  const reader = stream.getReader();
+  try {
+    for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/** The secret that two X25519 keys share; null where the other's is none. */
+async function exchange(privateKey, publicBytes) {
+  try {
+    const other = await subtle.importKey("raw", publicBytes, { name: "X25519" }, false, []);
+    return new Uint8Array(await subtle.deriveBits({ name: "X25519", public: other }, privateKey, 256));
+  } catch (error) {
+    if (error.name === "OperationError" || error.name === "DataError") return null;
+    throw error;
+  }
+}
+
+/** Key and nonce of a single-shot HPKE in base mode (RFC 9180, 4.1 and 5.1). */
+async function hpkeKeys(shared, enc, publicKey, info) {
+  const none = new Uint8Array();
+  const extractedSecret = await labeledExtract(HPKE_KEM, none, "eae_prk", shared);
+  const context = concat(enc, publicKey);
+  const secret = await labeledExpand(HPKE_KEM, extractedSecret, "shared_secret", context, KEY_SIZE);
+  // Mode 0 has no pre-shared key, which stands here as nothing.
+  const ids = await labeledExtract(HPKE_SUITE, none, "psk_id_hash", none);
+  const schedule = concat(Uint8Array.of(0), ids, await labeledExtract(HPKE_SUITE, none, "info_hash", info));
+  const prk = await labeledExtract(HPKE_SUITE, secret, "secret", none);
+  const key = await aesKey(await labeledExpand(HPKE_SUITE, prk, "key", schedule, KEY_SIZE));
+  return { key, nonce: await labeledExpand(HPKE_SUITE, prk, "base_nonce", schedule, NONCE_SIZE) };
+}
+
+function labeledExtract(suite, salt, label, key) {
+  // An empty salt is as many zero bytes as the hash has; WebCrypto takes no empty key.
+  const hmacKey = salt.length === 0 ? new Uint8Array(32) : salt;
+  return hmac(hmacKey, concat(HPKE_VERSION, suite, ascii(label), key));
+}
+
+async function labeledExpand(suite, prk, label, info, length) {
+  const labeled = concat(Uint8Array.of(0, length), HPKE_VERSION, suite, ascii(label), info);
+  return (await hmac(prk, concat(labeled, Uint8Array.of(1)))).subarray(0, length);
+}
+
 // ---- Both formats ---------------------------------------------------------------------------------
 
 /** One account and its password; opens the vault once, when something first needs it. */
@@ -518,6 +713,30 @@ export class Service {
   /** Ask for a download_url; `which` is { file_id } or { s3_key } (section 6). */
   decryptAudio(password, which) {
     return this.call("POST", "/api/decrypt-audio", { password, ...which });
+  }
+
+  /** The same without the password, by the recording's own key (section 6.2). */
+  decryptAudioByKey(fileKey, which) {
+    return this.call("POST", "/api/decrypt-audio", { file_key: toBase64(fileKey), ...which });
+  }
+
+  /** Fetch a recording's header from the bucket and open it (sections 3.4 and 6.2). */
+  async fileKey(vault, fileId) {
+    const { url } = await this.call("GET", `/api/audio-file/${fileId}/download`);
+    const headers = { Range: `bytes=0-${HEADER_SIZE - 1}` };
+    const response = await patientFetch(url, () => ({ headers }));
+    return fileKeyOf(vault, blobSource(await response.blob()));
+  }
+
+  /** Keep a sealed transcript; with a `revision` only over that one (section 6.5). */
+  putTranscript(fileId, sealed, revision = null) {
+    const body = { sealed: toBase64(sealed), revision };
+    return this.call("PUT", `/api/audio-file/${fileId}/transcript`, body);
+  }
+
+  /** Fetch a transcript as it is sealed (section 6.5). */
+  async getTranscript(fileId) {
+    return fromBase64((await this.call("GET", `/api/audio-file/${fileId}/transcript`)).sealed);
   }
 }
 

@@ -84,6 +84,9 @@ class Error(Answer):
         fields.Integer(),
         metadata={"description": "Of `upload_incomplete`: the numbers of the parts that have not arrived"},
     )
+    transcription_id = fields.String(
+        metadata={"description": "Of `transcription_running`: the one that has the recording"}
+    )
 
 
 class UserShape(Answer):

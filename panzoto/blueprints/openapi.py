@@ -7,7 +7,7 @@ from typing import Any
 
 from panzoto import errors
 from panzoto.blueprints.answers import Error
-from panzoto.blueprints.examples import OF_PROPERTIES, OF_REQUESTS, OF_SCHEMAS
+from panzoto.blueprints.examples import NOT_WITH_THE_REST, OF_PROPERTIES, OF_REQUESTS, OF_SCHEMAS
 from panzoto.edge.http import REFUSALS
 from panzoto.errors import PanzotoError
 
@@ -41,7 +41,12 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Lists, single recordings, what is known of them, the trash.",
         ("recordings",),
     ),
-    ("Playback", "Open recordings with the password, and hear them.", ("playback",)),
+    ("Playback", "Open recordings with the password or their own keys, and hear them.", ("playback",)),
+    (
+        "Transcripts",
+        "From sound to words: ask for transcripts, read and write them, find words in them.",
+        ("transcriptions", "transcripts"),
+    ),
     ("Following", "What changed since, what was recorded together, what was erased.", ("history",)),
     ("Service", "Is it there, and can it do its work?", ("health",)),
 )
@@ -50,7 +55,8 @@ GROUP_OF = {name: group for group, _, names in GROUPS for name in names}
 INTRODUCTION = """\
 The backend of an encrypted voice recorder. A phone encrypts each recording before it leaves the phone; the
 service keeps accounts, the list of recordings and the encrypted objects, and plays a recording back,
-deciphered, to whoever gives the account's password.
+deciphered, to whoever gives the account's password or that recording's own key. What was said in it can be
+transcribed; a transcript is sealed to its account, so that only its owner reads it.
 
 **A first call.** `POST /api/register` with an email and a password answers with a `token`. Send it with
 every other call: `Authorization: Bearer <token>`. Calls without a lock on this page need none.
@@ -67,8 +73,9 @@ again.
 **What is added later.** New fields in answers, new codes and new types of events come without a new
 version. Ignore what you do not know. Fields that a request holds beyond the described ones are ignored too.
 
-**Times** are RFC 3339 in UTC ending in `Z`. Bodies are JSON in UTF-8, up to 64 KiB. Lists come in pages:
-pass `next_cursor` as `cursor` until it is null.
+**Times** are RFC 3339 in UTC ending in `Z`. Bodies are JSON in UTF-8, up to 64 KiB; up to 256 KiB where
+several recordings are opened or transcribed, and up to 12 MiB where a transcript is written. Lists come in
+pages: pass `next_cursor` as `cursor` until it is null.
 
 How keys are derived and recordings encrypted, byte for byte, and what to do when an answer is lost, is
 written in the project's `docs/clients.md`.
@@ -188,6 +195,12 @@ EXTRAS: dict[str, dict[str, Any]] = {
     "upload_incomplete": {"missing_parts": [2, 3]},
     "clips_not_joinable": {"file_id": OF_PROPERTIES["file_id"]},
     "sitting_too_long": {"file_id": OF_PROPERTIES["file_id"]},
+    "not_audio": {"file_id": OF_PROPERTIES["file_id"]},
+    "transcript_exists": {"file_id": OF_PROPERTIES["file_id"]},
+    "transcription_running": {
+        "file_id": OF_PROPERTIES["file_id"],
+        "transcription_id": OF_PROPERTIES["transcription_id"],
+    },
 }
 
 
@@ -255,7 +268,9 @@ def _let_null_be_absent(request: dict[str, Any]) -> None:
 PARAMETERS = {
     "file_id": "The recording, as lists and announcements name it",
     "session_id": "The session, as the list of sessions names it",
+    "status": "Only those that are so",
     "ticket": "What `download_url` ends in",
+    "transcription_id": "The transcription, as asking for it named it",
     "limit": "How many at most",
     "cursor": "`next_cursor` of the page before; absent for the first page",
     "since": "`next` of the answer before; absent for everything from the beginning",
@@ -283,12 +298,23 @@ def assembled(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
     """Return an example of `schema`, put together from those of its parts."""
     name = schema.get("$ref", "").rpartition("/")[2]
     if name:
-        return OF_SCHEMAS[name] if name in OF_SCHEMAS else assembled(schemas[name], schemas)
+        return OF_SCHEMAS[name] if name in OF_SCHEMAS else _whole(schemas[name], schemas, name)
     choices = schema.get("oneOf") or schema.get("anyOf")
     if choices and "examples" not in schema:
         return assembled(choices[0], schemas)
     if "properties" in schema:
-        return {part: assembled(described, schemas) for part, described in schema["properties"].items()}
+        return _whole(schema, schemas)
     if schema.get("type") == "array" and "examples" not in schema:
         return [assembled(schema["items"], schemas)]
     return [*schema.get("examples", ()), *schema.get("enum", ()), schema.get("const")][0]
+
+
+def _whole(schema: dict[str, Any], schemas: dict[str, Any], name: str = "") -> Any:
+    """Return an example of an object with all that can occur together; of anything else, as `assembled`."""
+    if "properties" not in schema:
+        return assembled(schema, schemas)
+    return {
+        part: assembled(described, schemas)
+        for part, described in schema["properties"].items()
+        if f"{name}.{part}" not in NOT_WITH_THE_REST
+    }

@@ -36,6 +36,7 @@ TOO_LONG = f"Password must be at most {passwords.MAX_CHARACTERS} characters"
 TOO_COMMON = "This password is one of the most common ones; please choose another"
 CODE_REQUIRED = "The code from the mail is required"
 NOT_TEXT = "This must be a text"
+NO_OBJECT = "This must be an object"
 LIMIT_RULE = "limit must be a whole number from 1 to 1000"
 SIZE_RULE = "file_size must be a whole number of bytes from 0 to 5 TiB"
 S3_KEY_RULE = "s3_key must be 1 to 1024 bytes of UTF-8 without control characters"
@@ -61,6 +62,9 @@ class Request(Schema):
 
     @pre_load
     def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        # A body is an object; what stands inside of one may be anything.
+        if not isinstance(data, dict):
+            raise ValidationError(NO_OBJECT)
         missing = {name: [sentence] for name, sentence in self.needed if data.get(name) in (None, "")}
         if missing:
             raise ValidationError(missing)

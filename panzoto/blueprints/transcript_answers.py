@@ -33,6 +33,32 @@ class SealedTranscript(WrittenTranscript):
     sealed = fields.String(required=True, metadata={"description": "base64; the vault opens it"})
 
 
+class DocumentWord(Answer):
+    start_ms = fields.Integer(required=True)
+    end_ms = fields.Integer(required=True)
+    text = fields.String(required=True)
+
+
+class DocumentSegment(DocumentWord):
+    speaker = fields.String()
+    confidence = fields.Float()
+    words = fields.List(fields.Nested(DocumentWord))
+
+
+class TranscriptDocument(Answer):
+    """What lies in a sealed transcript, as whoever sealed it wrote it: nothing of it is promised."""
+
+    version = fields.Integer()
+    file_id = fields.String()
+    language = fields.String(allow_none=True)
+    duration_ms = fields.Integer()
+    engine = fields.String()
+    model = fields.String(allow_none=True)
+    created_at = fields.String()
+    source = fields.String()
+    segments = fields.List(fields.Nested(DocumentSegment))
+
+
 class TranscriptEntry(Answer):
     """A transcript, or `deleted` where there is none any more."""
 

@@ -13,11 +13,13 @@ from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.openapi import JSON_TYPE
 from panzoto.blueprints.recordings import owned
 from panzoto.blueprints.requests import ChangesQuery
 from panzoto.blueprints.transcript_answers import (
     SealedTranscript,
     SearchAnswer,
+    TranscriptDocument,
     TranscriptsAnswer,
     UnlockAnswer,
     WrittenTranscript,
@@ -35,7 +37,7 @@ from panzoto.transcripts.rendering import FORMATS
 
 blueprint = Blueprint("transcripts", __name__, description="What was said, readable by its owner alone")
 LONGEST_BODY = 12 * 1024 * 1024
-KINDS = tuple(one.media_type for one in FORMATS.values())
+KINDS = tuple(one.media_type for one in FORMATS.values() if one.media_type != JSON_TYPE)
 FILE: dict[str, Any] = {
     "Content-Disposition": {
         "description": "The name for the file",
@@ -139,7 +141,10 @@ def unlock(wanted: dict[str, Any]) -> dict[str, Any]:
 @blueprint.doc(operationId="readTranscript")
 @blueprint.arguments(ReadTranscript)
 @blueprint.streams(200, KINDS, "The transcript, readable", FILE)
-@blueprint.failures(
+@blueprint.answers(
+    200,
+    TranscriptDocument,
+    "The transcript, readable",
     errors.InvalidTicket,
     errors.InvalidPassword,
     errors.AccountNeedsRecovery,

@@ -86,7 +86,7 @@ class TestDocument:
     def test_every_error_has_the_one_shape(self, document: dict[str, Any]) -> None:
         shape = document["components"]["schemas"]["Error"]
         assert set(shape["required"]) == {"error", "code", "request_id"}
-        extra = {"fields", "file_id", "usage", "missing_parts"}
+        extra = {"fields", "file_id", "usage", "missing_parts", "transcription_id"}
         assert set(shape["properties"]) == {"error", "code", "request_id", *extra}
         for method, path, operation in operations(document):
             for status in operation["responses"]:
@@ -161,6 +161,9 @@ class TestDocument:
             ("/api/user/export", "application/zip"),
             ("/api/playback/{ticket}", "audio/*"),
             ("/api/playback/{ticket}", "application/octet-stream"),
+            ("/api/audio-file/{file_id}/transcript", "text/plain"),
+            ("/api/audio-file/{file_id}/transcript", "text/vtt"),
+            ("/api/audio-file/{file_id}/transcript", "application/x-subrip"),
         }
 
     def test_every_example_is_what_its_schema_says(self, document: dict[str, Any]) -> None:
