@@ -21,6 +21,10 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.zip.DataFormatException;
+import java.util.zip.Deflater;
+import java.util.zip.DeflaterOutputStream;
+import java.util.zip.Inflater;
 import javax.crypto.AEADBadTagException;
 import javax.crypto.Cipher;
 import javax.crypto.Mac;
@@ -30,15 +34,18 @@ import javax.crypto.spec.PBEKeySpec;
 import javax.crypto.spec.SecretKeySpec;
 import org.bouncycastle.crypto.generators.Argon2BytesGenerator;
 import org.bouncycastle.crypto.params.Argon2Parameters;
+import org.bouncycastle.crypto.params.X25519PrivateKeyParameters;
+import org.bouncycastle.crypto.params.X25519PublicKeyParameters;
 
 /**
- * A Panzoto client's keys and recordings for Java 17: javax.crypto, and Bouncy Castle for Argon2id.
- * Every method names the section of docs/clients.md that it implements.
+ * A Panzoto client's keys, recordings and transcripts for Java 17: javax.crypto, and Bouncy Castle for
+ * Argon2id and X25519. Every method names the section of docs/clients.md that it implements.
  *
  * <pre>
  * javac -cp /usr/share/java/bcprov.jar -d out Panzoto.java
  * java -cp out:/usr/share/java/bcprov.jar Panzoto encrypt --account me.json --s3-key KEY talk.3gp talk.enc
  * java -cp out:/usr/share/java/bcprov.jar Panzoto decrypt --account me.json --s3-key KEY talk.enc talk.3gp
+ * java -cp out:/usr/share/java/bcprov.jar Panzoto open-transcript --account me.json --file-id ID IN OUT
  * </pre>
  *
  * me.json is what register or login returned. The password comes from --password-file (its first
@@ -63,6 +70,13 @@ public final class Panzoto {
     // Single-shot recordings, section 4.
     static final int PBKDF2_ITERATIONS = 100_000;
 
+    // Transcripts, section 6.3: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM in RFC 9180's numbers.
+    static final byte[] HPKE_VERSION = ascii("HPKE-v1");
+    static final byte[] HPKE_KEM = concat(ascii("KEM"), new byte[] {0x00, 0x20});
+    static final byte[] HPKE_SUITE = concat(ascii("HPKE"), new byte[] {0x00, 0x20, 0x00, 0x01, 0x00, 0x02});
+    static final int LARGEST_DOCUMENT = 16 * 1024 * 1024;
+    static final int DEEPEST_DOCUMENT = 100;
+
     private static final SecureRandom RANDOM = new SecureRandom();
 
     private Panzoto() {}
@@ -73,6 +87,17 @@ public final class Panzoto {
         final String reason;
 
         RecordingException(String reason, String sentence) {
+            super(sentence);
+            this.reason = reason;
+        }
+    }
+
+    /** What was said or named does not open. {@code reason} is a word of section 6.3 or 5.8. */
+    public static final class TranscriptException extends IOException {
+        private static final long serialVersionUID = 1;
+        final String reason;
+
+        TranscriptException(String reason, String sentence) {
             super(sentence);
             this.reason = reason;
         }
@@ -195,14 +220,19 @@ public final class Panzoto {
         return kek;
     }
 
-    /** An opened vault: its public name of 16 bytes, and the key that wraps file keys (section 2.3). */
+    /** An opened vault: its public name of 16 bytes, and what is derived from its key (section 2.3). */
     public static final class Vault {
         final byte[] keyId;
         final byte[] wrappingKey;
+        final byte[] namesKey;
+        final X25519PrivateKeyParameters transcriptsKey;
 
-        private Vault(byte[] keyId, byte[] wrappingKey) {
+        private Vault(byte[] keyId, byte[] vaultKey) throws GeneralSecurityException {
             this.keyId = keyId;
-            this.wrappingKey = wrappingKey;
+            this.wrappingKey = hkdf(vaultKey, "panzoto/v2/wrap");
+            this.namesKey = hkdf(vaultKey, "panzoto/v2/names");
+            this.transcriptsKey =
+                    new X25519PrivateKeyParameters(hkdf(vaultKey, "panzoto/v2/transcripts"), 0);
         }
 
         /** Unwrap the vault key with the password (sections 2.2 and 2.3). */
@@ -211,6 +241,7 @@ public final class Panzoto {
             byte[] wrapped;
             byte[] named;
             byte[] kek;
+            String told;
             try {
                 if (!Long.valueOf(1).equals(account.vault().get("version"))) {
                     throw new AccountException(
@@ -219,6 +250,7 @@ public final class Panzoto {
                 wrapped = Base64.getDecoder().decode((String) account.vault().get("wrapped_key"));
                 named = HexFormat.of().parseHex((String) account.vault().get("key_id"));
                 kek = deriveKek(password, (Map<?, ?>) account.vault().get("kdf"));
+                told = (String) account.vault().get("transcripts_public_key");
             } catch (ClassCastException | IllegalArgumentException | NullPointerException damaged) {
                 throw new AccountException("The account's vault cannot be read");
             }
@@ -238,8 +270,12 @@ public final class Panzoto {
             if (!MessageDigest.isEqual(keyId, named)) {
                 throw new AccountException("The vault key does not have the name the account gives it");
             }
-            Vault vault = new Vault(keyId, hkdf(vaultKey, "panzoto/v2/wrap"));
+            Vault vault = new Vault(keyId, vaultKey);
             Arrays.fill(vaultKey, (byte) 0);
+            byte[] publicKey = vault.transcriptsKey.generatePublicKey().getEncoded();
+            if (told != null && !told.equals(Base64.getEncoder().encodeToString(publicKey))) {
+                throw new AccountException("The account seals transcripts to a key that is not its vault's");
+            }
             return vault;
         }
     }
@@ -488,15 +524,182 @@ public final class Panzoto {
         throw new RecordingException("tag", "The recording is damaged, or was made with another password");
     }
 
+    // ---- Titles and notes: section 5.8 -----------------------------------------------------------
+
+    /** Write a title or a note in the form that all clients of the account read. */
+    static String sealName(Vault vault, String what, String fileId, String text)
+            throws GeneralSecurityException {
+        byte[] nonce = random(NONCE_SIZE);
+        byte[] bound = ascii("panzoto/v2/" + what + "\0" + fileId);
+        byte[] sealed = gcm(Cipher.ENCRYPT_MODE, vault.namesKey, nonce, utf8(text), bound);
+        return Base64.getEncoder().encodeToString(concat(nonce, sealed));
+    }
+
+    /** Read a title or a note; what an app of before wrote does not open. */
+    static String openName(Vault vault, String what, String fileId, String value)
+            throws TranscriptException, GeneralSecurityException {
+        try {
+            byte[] whole = Base64.getDecoder().decode(value);
+            if (whole.length >= NONCE_SIZE + TAG_SIZE) {
+                byte[] nonce = Arrays.copyOf(whole, NONCE_SIZE);
+                byte[] sealed = Arrays.copyOfRange(whole, NONCE_SIZE, whole.length);
+                byte[] bound = ascii("panzoto/v2/" + what + "\0" + fileId);
+                return strictUtf8(gcm(Cipher.DECRYPT_MODE, vault.namesKey, nonce, sealed, bound));
+            }
+        } catch (IllegalArgumentException | AEADBadTagException | CharacterCodingException damaged) {
+            // Told below, like one that is too short.
+        }
+        throw new TranscriptException("name", "The " + what + " is damaged, or was written by another app");
+    }
+
+    /** Text that must be UTF-8, where {@code new String} would put question marks. */
+    static String strictUtf8(byte[] bytes) throws CharacterCodingException {
+        return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
+    }
+
+    // ---- Transcripts: section 6.3 ----------------------------------------------------------------
+
+    /** Seal a transcript's JSON to the account, deflated where that is shorter. */
+    static byte[] sealTranscript(Vault vault, String userId, String fileId, byte[] document)
+            throws IOException, GeneralSecurityException {
+        readDocument(concat(new byte[] {0}, document));
+        byte[] deflated = deflated(document);
+        byte[] plain =
+                deflated.length < document.length
+                        ? concat(new byte[] {1}, deflated)
+                        : concat(new byte[] {0}, document);
+        X25519PrivateKeyParameters own = new X25519PrivateKeyParameters(RANDOM);
+        X25519PublicKeyParameters recipient = vault.transcriptsKey.generatePublicKey();
+        byte[] enc = own.generatePublicKey().getEncoded();
+        byte[] info = transcriptInfo(userId, fileId);
+        HpkeKeys keys = HpkeKeys.of(exchange(own, recipient), enc, recipient.getEncoded(), info);
+        return concat(enc, gcm(Cipher.ENCRYPT_MODE, keys.key(), keys.nonce(), plain, new byte[0]));
+    }
+
+    /** The JSON of a sealed transcript. */
+    static byte[] openTranscript(Vault vault, String userId, String fileId, byte[] sealed)
+            throws TranscriptException, GeneralSecurityException {
+        if (sealed.length > KEY_SIZE + TAG_SIZE) {
+            byte[] enc = Arrays.copyOf(sealed, KEY_SIZE);
+            byte[] ciphertext = Arrays.copyOfRange(sealed, KEY_SIZE, sealed.length);
+            byte[] publicKey = vault.transcriptsKey.generatePublicKey().getEncoded();
+            byte[] info = transcriptInfo(userId, fileId);
+            try {
+                byte[] shared = exchange(vault.transcriptsKey, new X25519PublicKeyParameters(enc, 0));
+                HpkeKeys keys = HpkeKeys.of(shared, enc, publicKey, info);
+                return readDocument(
+                        gcm(Cipher.DECRYPT_MODE, keys.key(), keys.nonce(), ciphertext, new byte[0]));
+            } catch (AEADBadTagException | IllegalStateException damaged) {
+                // Told below, like one that is too short.
+            }
+        }
+        throw new TranscriptException("sealed", "The transcript is damaged, or is another recording's");
+    }
+
+    static byte[] transcriptInfo(String userId, String fileId) {
+        return ascii("panzoto/v2/transcript\0" + userId + "\0" + fileId);
+    }
+
+    /** The secret that two X25519 keys share; IllegalStateException where the other's is none. */
+    static byte[] exchange(X25519PrivateKeyParameters own, X25519PublicKeyParameters other) {
+        byte[] shared = new byte[KEY_SIZE];
+        own.generateSecret(other, shared, 0);
+        return shared;
+    }
+
+    /** The JSON in what was sealed: as it is, or inflated no further than 16 MiB. */
+    static byte[] readDocument(byte[] plain) throws TranscriptException {
+        try {
+            byte[] content = Arrays.copyOfRange(plain, Math.min(1, plain.length), plain.length);
+            byte[] document = plain.length > 0 && plain[0] == 1 ? inflated(content) : content;
+            boolean known = plain.length > 0 && (plain[0] == 0 || plain[0] == 1);
+            if (known
+                    && document.length <= LARGEST_DOCUMENT
+                    && Json.parse(strictUtf8(document)) instanceof Map) {
+                return document;
+            }
+        } catch (DataFormatException | CharacterCodingException | IllegalArgumentException damaged) {
+            // Told below, like what is packed in an unknown way.
+        }
+        throw new TranscriptException("document", "What was sealed is no transcript");
+    }
+
+    private static byte[] deflated(byte[] document) throws IOException {
+        ByteArrayOutputStream whole = new ByteArrayOutputStream();
+        // Raw DEFLATE, without the header and checksum of zlib.
+        Deflater deflater = new Deflater(Deflater.DEFAULT_COMPRESSION, true);
+        try (DeflaterOutputStream stream = new DeflaterOutputStream(whole, deflater)) {
+            stream.write(document);
+        } finally {
+            deflater.end();
+        }
+        return whole.toByteArray();
+    }
+
+    private static byte[] inflated(byte[] content) throws DataFormatException {
+        Inflater inflater = new Inflater(true);
+        try {
+            inflater.setInput(content);
+            ByteArrayOutputStream whole = new ByteArrayOutputStream();
+            byte[] piece = new byte[SEGMENT_SIZE];
+            while (!inflater.finished()) {
+                int count = inflater.inflate(piece);
+                whole.write(piece, 0, count);
+                boolean cut = count == 0 && !inflater.finished();
+                if (cut || whole.size() > LARGEST_DOCUMENT) {
+                    throw new DataFormatException("cut off, or too large");
+                }
+            }
+            if (inflater.getRemaining() > 0) {
+                throw new DataFormatException("something follows");
+            }
+            return whole.toByteArray();
+        } finally {
+            inflater.end();
+        }
+    }
+
+    /** Key and nonce of a single-shot HPKE in base mode (RFC 9180, 4.1 and 5.1). */
+    record HpkeKeys(byte[] key, byte[] nonce) {
+        static HpkeKeys of(byte[] shared, byte[] enc, byte[] publicKey, byte[] info)
+                throws GeneralSecurityException {
+            byte[] none = new byte[0];
+            byte[] kemPrk = extract(HPKE_KEM, none, "eae_prk", shared);
+            byte[] secret = expand(HPKE_KEM, kemPrk, "shared_secret", concat(enc, publicKey), KEY_SIZE);
+            // Mode 0 has no pre-shared key, which stands here as nothing.
+            byte[] ids = extract(HPKE_SUITE, none, "psk_id_hash", none);
+            byte[] context = concat(new byte[] {0}, ids, extract(HPKE_SUITE, none, "info_hash", info));
+            byte[] prk = extract(HPKE_SUITE, secret, "secret", none);
+            return new HpkeKeys(
+                    expand(HPKE_SUITE, prk, "key", context, KEY_SIZE),
+                    expand(HPKE_SUITE, prk, "base_nonce", context, NONCE_SIZE));
+        }
+
+        private static byte[] extract(byte[] suite, byte[] salt, String label, byte[] key)
+                throws GeneralSecurityException {
+            // An empty salt is as many zero bytes as the hash has; javax.crypto takes no empty key.
+            byte[] hmacKey = salt.length == 0 ? new byte[32] : salt;
+            return hmac(hmacKey, concat(HPKE_VERSION, suite, ascii(label), key));
+        }
+
+        private static byte[] expand(byte[] suite, byte[] prk, String label, byte[] info, int length)
+                throws GeneralSecurityException {
+            byte[] size = {0, (byte) length};
+            byte[] block = concat(size, HPKE_VERSION, suite, ascii(label), info, new byte[] {1});
+            return Arrays.copyOf(hmac(prk, block), length);
+        }
+    }
+
     // ---- JSON ------------------------------------------------------------------------------------
 
     /**
-     * Just enough JSON to read an account, since the Java library has none. On Android use org.json.
-     * Objects become maps, arrays lists, whole numbers Long, and other numbers Double.
+     * Just enough JSON to read an account and to tell a transcript, since the Java library has none. On
+     * Android use org.json. Objects become maps, arrays lists, whole numbers Long, and other numbers Double.
      */
     static final class Json {
         private final String text;
         private int at;
+        private int depth;
 
         private Json(String text) {
             this.text = text;
@@ -535,11 +738,19 @@ public final class Panzoto {
 
         private Object value() {
             return switch (next()) {
-                case '{' -> object();
-                case '[' -> array();
+                case '{', '[' -> nested();
                 case '"' -> string();
                 default -> word();
             };
+        }
+
+        private Object nested() {
+            if (++depth > DEEPEST_DOCUMENT) {
+                throw new IllegalArgumentException("nested too deep");
+            }
+            Object value = next() == '{' ? object() : array();
+            depth--;
+            return value;
         }
 
         private Map<String, Object> object() {
@@ -615,6 +826,10 @@ public final class Panzoto {
         }
 
         private static Number number(String word) {
+            // Double.valueOf takes more than JSON does: NaN, 1f and 0x1p3.
+            if (!word.matches("-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?")) {
+                throw new IllegalArgumentException(word + " is no JSON");
+            }
             if (word.matches("-?[0-9]{1,18}")) {
                 return Long.valueOf(word);
             }
@@ -679,11 +894,41 @@ public final class Panzoto {
                 byte[] object = encryptSingle(keys.account, keys.password, variant, Files.readAllBytes(input));
                 writeWhole(output, target -> target.write(object));
                 return variant.format();
+            case "seal-transcript", "open-transcript", "seal-title", "open-title", "seal-note", "open-note":
+                byte[] changed = ofWords(keys, words[0], words[1], Files.readAllBytes(input));
+                writeWhole(output, target -> target.write(changed));
+                return words[0].substring(words[0].indexOf('-') + 1);
+            case "file-key":
+                byte[] header = new byte[0];
+                try (InputStream source = Files.newInputStream(input)) {
+                    header = source.readNBytes(HEADER_SIZE);
+                }
+                byte[] fileKey = Base64.getEncoder().encode(openHeader(keys.vault(), header));
+                writeWhole(output, target -> target.write(fileKey));
+                return "file-key";
             case "decrypt":
                 return decrypt(keys, words[1], input, output, words.length > 4 ? words[4] : "");
             default:
                 throw new IllegalArgumentException("There is no verb " + words[0]);
         }
+    }
+
+    /** What the command line does with transcripts, titles and notes: bytes in, bytes out. */
+    private static byte[] ofWords(Keys keys, String verb, String fileId, byte[] bytes)
+            throws IOException, GeneralSecurityException {
+        String userId = keys.account.userId();
+        String what = verb.substring(verb.indexOf('-') + 1);
+        boolean seals = verb.startsWith("seal-");
+        if (what.equals("transcript")) {
+            return seals
+                    ? sealTranscript(keys.vault(), userId, fileId, bytes)
+                    : openTranscript(keys.vault(), userId, fileId, bytes);
+        }
+        String text = strictUtf8(bytes);
+        return utf8(
+                seals
+                        ? sealName(keys.vault(), what, fileId, text)
+                        : openName(keys.vault(), what, fileId, text));
     }
 
     private static String decrypt(Keys keys, String s3Key, Path input, Path output, String range)
@@ -723,6 +968,8 @@ public final class Panzoto {
                 out.println("ok\t" + words[3] + "\t" + runJob(keys, words));
             } catch (RecordingException refused) {
                 out.println("refused\t" + words[3] + "\t" + refused.reason);
+            } catch (TranscriptException refused) {
+                out.println("refused\t" + words[3] + "\t" + refused.reason);
             }
         }
     }
@@ -754,15 +1001,20 @@ public final class Panzoto {
             }
         }
         String verb = names.isEmpty() ? "" : names.get(0);
-        boolean known = List.of("encrypt", "decrypt", "encrypt-single", "batch").contains(verb);
+        boolean ofWords = verb.matches("(seal|open)-(transcript|title|note)");
+        boolean known =
+                ofWords || List.of("encrypt", "decrypt", "encrypt-single", "file-key", "batch").contains(verb);
         boolean needsKey = verb.equals("encrypt") || verb.equals("decrypt");
         if (!known
                 || names.size() != (verb.equals("batch") ? 2 : 3)
                 || !options.containsKey("account")
-                || (needsKey && !options.containsKey("s3-key"))) {
+                || (needsKey && !options.containsKey("s3-key"))
+                || (ofWords && !options.containsKey("file-id"))) {
             throw new IllegalArgumentException(
                     "usage: Panzoto encrypt|decrypt --account FILE --s3-key KEY [--range FIRST-LAST] IN OUT,"
                             + " encrypt-single --account FILE [--format FORMAT] IN OUT,"
+                            + " seal-transcript|open-transcript|seal-title|open-title|seal-note|open-note"
+                            + " --account FILE --file-id ID IN OUT, file-key --account FILE IN OUT,"
                             + " or batch --account FILE MANIFEST");
         }
         Account account = Account.read(Path.of(options.get("account")));
@@ -772,7 +1024,7 @@ public final class Panzoto {
             return;
         }
         String format = options.getOrDefault("format", "single-iv12-raw-salt");
-        String second = needsKey ? options.get("s3-key") : format;
+        String second = needsKey ? options.get("s3-key") : options.getOrDefault("file-id", format);
         String[] words = {verb, second, names.get(1), names.get(2), options.getOrDefault("range", "")};
         out.println(runJob(keys, words) + "\t" + names.get(2));
     }

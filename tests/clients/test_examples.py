@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,13 +14,11 @@ from typing import Any
 import pytest
 
 from panzoto.crypto import segments
-from tests.suites import BCPROV, need
 from tests.support.example_clients import (
     ACCOUNT,
     CASES,
-    EXAMPLES,
     FIRST_SEGMENT,
-    PYTHON,
+    LANGUAGES,
     REASONS,
     VECTORS,
     Client,
@@ -32,11 +28,8 @@ from tests.support.example_clients import (
     leftovers,
     own_key,
     plain_of,
-    python_module,
 )
 from tests.support.service import BUCKET, PASSWORD, Service
-
-LANGUAGES = ("python", "javascript", "java")
 
 SIZES = (0, 1, FIRST_SEGMENT - 1, FIRST_SEGMENT, FIRST_SEGMENT + 1, 131000, 131001, 150001)
 SINGLE_SHOT = ("single-iv12-raw-salt", "single-iv16-raw-salt", "single-iv12-hex-salt", "single-iv16-hex-salt")
@@ -53,54 +46,6 @@ RANGES = (
 )
 
 OPENED_BY = {"single-iv16-counter-wraps": "single-iv16-raw-salt"}
-
-
-# ---- The clients, made ready once -----------------------------------------------------------------
-
-
-def build(command: list[str], folder: Path) -> None:
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, encoding="utf-8", timeout=300, check=False
-    )
-    if done.returncode != 0:
-        pytest.fail(f"{' '.join(command[:2])} failed in the example clients:\n{done.stdout}{done.stderr}")
-
-
-@pytest.fixture(scope="session")
-def python_client() -> Client:
-    return PYTHON
-
-
-@pytest.fixture(scope="session")
-def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
-    node, npm = need("node"), need("npm")
-    copy = tmp_path_factory.mktemp("client") / "javascript"
-    shutil.copytree(EXAMPLES / "javascript", copy, ignore=shutil.ignore_patterns("node_modules"))
-    build([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], copy)
-    return Client((node, str(copy / "cli.mjs")))
-
-
-@pytest.fixture(scope="session")
-def java_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
-    java, javac, bcprov = need("java"), need("javac"), need(BCPROV.name)
-    # The archive's manifest names neighbours that Debian does not install with it: no warning of ours.
-    lint = ["-Xlint:all,-path", "-Werror"]
-    classes = tmp_path_factory.mktemp("client") / "classes"
-    build([javac, *lint, "-cp", bcprov, "-d", str(classes), "Panzoto.java"], EXAMPLES / "java")
-    # A small heap proves that long recordings are not held; Argon2id takes 64 MiB of it.
-    return Client((java, "-Xmx112m", "-cp", f"{classes}{os.pathsep}{bcprov}", "Panzoto"))
-
-
-@pytest.fixture(scope="session", params=LANGUAGES)
-def client(request: pytest.FixtureRequest) -> Client:
-    """Each client in turn; one that cannot be made ready leaves the others to be tested."""
-    ready: Client = request.getfixturevalue(f"{request.param}_client")
-    return ready
-
-
-@pytest.fixture(scope="session")
-def example() -> ModuleType:
-    return python_module()
 
 
 # ---- Vectors --------------------------------------------------------------------------------------

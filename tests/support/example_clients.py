@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 VECTORS = ROOT / "tests" / "vectors"
 
+LANGUAGES = ("python", "javascript", "java")
+
 FIRST_SEGMENT = 65480
 
 REASONS = {

@@ -20,16 +20,16 @@ from panzoto_client.api.recordings import list_audio_files
 from panzoto_client.api.signing_in import log_in, register_account
 from panzoto_client.api.uploads import announce_upload, complete_upload
 from panzoto_client.models.account import Account
-from panzoto_client.models.audio_file_answer import AudioFileAnswer
 from panzoto_client.models.audio_files_answer import AudioFilesAnswer
+from panzoto_client.models.complete_upload import CompleteUpload
 from panzoto_client.models.credentials import Credentials
 from panzoto_client.models.decrypt_answer import DecryptAnswer
 from panzoto_client.models.decrypt_audio import DecryptAudio
-from panzoto_client.models.empty_body import EmptyBody
 from panzoto_client.models.error import Error
 from panzoto_client.models.events_answer import EventsAnswer
 from panzoto_client.models.new_upload import NewUpload
 from panzoto_client.models.registration import Registration
+from panzoto_client.models.stored_answer import StoredAnswer
 from panzoto_client.models.upload import Upload
 from panzoto_client.models.upload_answer import UploadAnswer
 from panzoto_client.types import File
@@ -61,8 +61,8 @@ def main(url: str, email: str, password: str, plain: bytes) -> None:
     target = expect(announced.upload, Upload)
     put = httpx.put(expect(target.url, str), content=encrypted, headers=target.headers.to_dict())
     assert put.status_code == 200, put.text
-    done = complete_upload.sync(announced.file_id, client=client, body=EmptyBody())
-    assert expect(done, AudioFileAnswer).audio_file.status == "stored"
+    done = complete_upload.sync(announced.file_id, client=client, body=CompleteUpload())
+    assert expect(done, StoredAnswer).audio_file.status == "stored"
 
     listed = expect(list_audio_files.sync(client=client, limit=10), AudioFilesAnswer).audio_files
     assert [one.file_id for one in listed] == [announced.file_id]
