@@ -26,10 +26,11 @@ import playback  # noqa: E402
 import recordings  # noqa: E402
 import sessions  # noqa: E402
 import uploads  # noqa: E402
+import words  # noqa: E402
 from asking import FellShort, Service, Unreachable, complain  # noqa: E402
 from world import World  # noqa: E402
 
-GROUPS = (basics, sessions, recordings, uploads, playback, accounts)
+GROUPS = (basics, sessions, recordings, uploads, playback, words, accounts)
 
 
 def main() -> int:

@@ -36,6 +36,7 @@ def audio_file(value: object, what: str = "audio_file") -> dict[str, Any]:
         format=TEXT_OR_NONE,
         title=TEXT_OR_NONE,
         note=TEXT_OR_NONE,
+        transcript=(dict, None),
         deleted_at=TIME_OR_NONE,
     )
 

@@ -91,6 +91,11 @@ class World:
         )
 
     @cached_property
+    def vault(self) -> panzoto_client.Vault:
+        """The opened vault of `me`."""
+        return panzoto_client.open_vault(self.me, PASSWORD)
+
+    @cached_property
     def sound(self) -> bytes:
         """Some AMR sound: a clip of a second and more, over several segments' border."""
         return b"#!AMR\n" + AMR_FRAME * 2500

@@ -155,7 +155,6 @@ OF_SCHEMAS: dict[str, Any] = {
         "headers": {"Content-Length": "64228", "If-None-Match": "*"},
         "expires_at": LATER,
     },
-    "EmptyBody": {},
     "TranscriptEntry": {
         "file_id": FILE_ID,
         "sealed": SEALED,

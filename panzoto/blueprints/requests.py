@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -63,7 +64,7 @@ class Request(Schema):
     @pre_load
     def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         # A body is an object; what stands inside of one may be anything.
-        if not isinstance(data, dict):
+        if not isinstance(data, Mapping):
             raise ValidationError(NO_OBJECT)
         missing = {name: [sentence] for name, sentence in self.needed if data.get(name) in (None, "")}
         if missing:

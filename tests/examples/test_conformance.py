@@ -95,6 +95,25 @@ def hides_missing_parts(answer: Answer) -> None:
     answer.body = answer.body.replace(b'"missing_parts"', b'"missing"')
 
 
+def writes_over_anything(answer: Answer) -> None:
+    if answer.method == "PUT" and answer.path.endswith("/transcript") and answer.status == 409:
+        answer.status = 200
+
+
+def finds_no_beginnings(answer: Answer) -> None:
+    if answer.path == "/api/search" and answer.status == 200:
+        answer.body = answer.body.replace(b'"text":"Stra', b'"text":"stra')
+
+
+def takes_tickets_of_others(answer: Answer) -> None:
+    answer.body = answer.body.replace(b'"code":"invalid_ticket"', b'"code":"token_invalid"')
+
+
+def takes_any_key(answer: Answer) -> None:
+    if answer.path == "/api/decrypt-audio" and b"file_key" in answer.body and answer.status == 400:
+        answer.status = 422
+
+
 # A fault, and the words of the check that must find it.
 FAULTS: tuple[tuple[Fault, str], ...] = (
     (html_errors, "Every error is JSON"),
@@ -106,6 +125,10 @@ FAULTS: tuple[tuple[Fault, str], ...] = (
     (shows_damage, "what is damaged is 422"),
     (keeps_deleted_accounts, "DELETE /api/user needs the password"),
     (hides_missing_parts, "A large upload comes in parts"),
+    (writes_over_anything, "A transcript is written over"),
+    (finds_no_beginnings, "POST /api/search finds"),
+    (takes_tickets_of_others, "A ticket of POST /api/transcripts/unlock"),
+    (takes_any_key, "A recording opens by its own key"),
 )
 
 
