@@ -81,6 +81,10 @@ class SoundOfClips:
     ) -> None:
         self._child.__exit__(kind, error, trace)
 
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
     def pieces(
         self, clips: Iterable[Clip], max_bytes: int, max_seconds: int = MAX_SECONDS
     ) -> Iterator[Piece]:
