@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import os
@@ -134,25 +135,25 @@ class TestKinds:
         assert heard_at(made.samples)[len(PLACES)] == pytest.approx(first + PLACES[0], abs=70)
 
 
-def with_video(m4a: bytes) -> bytes:
-    """The sound with moving pictures beside it, whose decoder is not asked."""
-    import io  # noqa: PLC0415
-
-    out_file = io.BytesIO()
-    with av.open(io.BytesIO(m4a)) as source, av.open(out_file, "w", format="mp4") as out:
+def with_video(m4a: bytes | None) -> bytes:
+    """The sound, if any, with moving pictures beside it, whose decoder is not asked."""
+    made = io.BytesIO()
+    with av.open(made, "w", format="mp4") as out:
         video = out.add_stream("mpeg4", rate=10)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        copied = out.add_stream_from_template(source.streams.audio[0])
-        for packet in source.demux(audio=0):
-            if packet.size:
-                packet.stream = copied
-                out.mux(packet)
+        if m4a is not None:
+            with av.open(io.BytesIO(m4a)) as source:
+                copied = out.add_stream_from_template(source.streams.audio[0])
+                for packet in source.demux(audio=0):
+                    if packet.size:
+                        packet.stream = copied
+                        out.mux(packet)
         for at in range(40):
             frame = av.VideoFrame(64, 48, "yuv420p")
             frame.pts = at
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
-    return out_file.getvalue()
+    return made.getvalue()
 
 
 class TestPieces:
@@ -306,10 +307,8 @@ class TestNotSound:
         assert (refused.value.status, refused.value.code, refused.value.clip) == (422, "not_audio", 0)
 
     def test_pictures_without_sound_are_refused(self) -> None:
-        silent_film = with_video(recording("m4a"))
-        at = silent_film.index(b"soun")
         with pytest.raises(NotAudio):
-            told(silent_film[:at] + b"text" + silent_film[at + 4 :])
+            told(with_video(None))
 
     def test_a_header_whose_sound_is_gone_is_refused(self) -> None:
         with pytest.raises(NotAudio):
@@ -330,14 +329,14 @@ class TestNotSound:
             whole[:middle] + random.Random(2).randbytes(len(whole) // 20) + whole[middle + len(whole) // 20 :]
         )
         made = told(wav(noise(1)), broken, wav(noise(1)))
-        assert made.borders[1][1] > 2000
+        assert made.borders[1][1] > 1500
         heard = [at - 1000 for at in heard_at(made.samples)]
         assert any(at == pytest.approx(PLACES[0], abs=60) for at in heard)
 
     @pytest.mark.parametrize("name", ["amr", "adts", "mp3", "ogg, Opus", "webm, Opus", "flac", "wav, 16 kHz"])
     def test_of_what_is_cut_the_beginning_is_heard(self, name: str) -> None:
         whole = recording(name)
-        made = told(whole[: len(whole) * 6 // 10])
+        made = told(whole[: len(whole) * 9 // 10])
         assert heard_at(made.samples)[0] == pytest.approx(PLACES[0], abs=KINDS[name][-1])
 
 
@@ -482,18 +481,13 @@ class TestTakenOver:
     def test_it_is_not_believed(self, tmp_path: Path, name: str) -> None:
         impostor = tmp_path / "impostor.py"
         impostor.write_text(
-            f"import sys\ndef main():\n    sys.stdout.buffer.write({SPOKEN[name]!r})\n"
-            "    sys.stdout.buffer.flush()\n    sys.stdin.buffer.read(10**6)\n"
+            f"import os\ndef main():\n    os.read(0, 16)\n    os.write(1, {SPOKEN[name]!r})\n"
         )
         with SoundOfClips(impostor) as made, pytest.raises((NotAudio, Busy)):
             list(made.pieces([Clip(Held(bytes(1000)), 0)], MANY))
 
     def test_it_cannot_read_without_an_end(self, tmp_path: Path) -> None:
         impostor = tmp_path / "impostor.py"
-        impostor.write_text(
-            "import sys\ndef main():\n    sys.stdout.buffer.write(b'C' + (b'R' + bytes(8)) * 10**6)\n"
-            "    sys.stdout.buffer.flush()\n"
-        )
         impostor.write_text(
             "import os\ndef main():\n    os.read(0, 16), os.write(1, b'C'), os.read(0, 16)\n"
             "    while True: os.write(1, b'R' + bytes(8)), os.read(0, 10**6)\n"
