@@ -21,6 +21,7 @@ Sources: RFC 9639 (FLAC).
 
 from __future__ import annotations
 
+import gc
 import logging  # noqa: F401 - as below
 import sys
 from array import array
@@ -380,6 +381,8 @@ class Cutter:
 
     def _begin(self) -> None:
         self._encoder = Encoder()
+        # What FFmpeg holds of the one before hangs in a circle.
+        gc.collect()
         self._frames: list[bytes] = []
         self._powers: list[int] = []
         self._samples, self._size = 0, HEADER_BYTES
