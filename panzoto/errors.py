@@ -288,8 +288,9 @@ class UnsupportedFormat(PanzotoError):
 
 
 class NotAudio(PanzotoError):
-    """`clip` is the number of the recording that is the reason, where that is known."""
+    """No call answers it. `clip` is the number of the recording that is the reason, where that is known."""
 
+    met_by_clients = False
     status = 422
     code = "not_audio"
     sentence = "There is no sound in this recording that could be heard"
