@@ -509,7 +509,6 @@ HOSTILE = [
     "a table of sizes that lies",
     "a table of offsets of time that lies",
     "15 million chunks",
-    "two million frames that jitter",
 ]
 
 
@@ -531,8 +530,8 @@ class TestHostile:
         with pytest.raises(NotAudio):
             told(bytes(slow))
 
-    def test_noise_of_every_magic_number_does_no_harm(self) -> None:
-        for name, one in shapes().items():
+    def test_noise_behind_the_opening_of_every_kind_does_no_harm(self) -> None:
+        for name, one in {one.media_type: one for one in shapes().values()}.items():
             wild = one.data[:60] + random.Random(name).randbytes(20_000)
             try:
                 made = told(wild)
