@@ -1,5 +1,5 @@
-# Needs Python 3.11 or newer and make; everything else is put into .venv and .venv-aws. `make run` and `make install`
-# use no other program but the shell, and `make help` awk.
+# Needs Python 3.11 or newer and make; everything else is put into .venv and .venv-aws. `make help`, `make run` and
+# `make install` use no other program but the shell.
 # PYTHON=python3.13 chooses an interpreter; pip obeys your own PIP_* variables and configuration.
 
 .DEFAULT_GOAL := help
@@ -8,6 +8,9 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashes
+# What pip says last, without a network, is that a library does not exist.
+OR_SAY_WHY = || { echo 'The installation did not come to its end; pip says why above. It needs the network this once,\
+ or a proxy in HTTPS_PROXY; the same command again goes on from here.' >&2; exit 1; }
 RUN_TESTS = exec .venv/bin/python -m pytest
 TYPED = panzoto wsgi.py deploy/serving/gunicorn.conf.py $(wildcard migrations_from_rds) \
     deploy/aws/cloudformation/generate.py deploy/aws/removal.py deploy/smoke_test.py deploy/container/base_image.py \
@@ -25,7 +28,9 @@ STAND_IN := $(if $(OWN_AWS),,.venv-aws/.installed)
 
 .PHONY: help
 help: ## List the targets (this is the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@while IFS= read -r line; do case $$line in [a-z]*:*'## '*) \
+	    printf '  make %-12s %s\n' "$${line%%:*}" "$${line#*:*## }";; \
+	esac; done < $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
 install: .venv/.installed .venv-aws/.installed ## Install what the service and its AWS stand-in need, into .venv and .venv-aws
@@ -102,19 +107,19 @@ clean: ## Remove what was installed and what tools keep, but not your data in .p
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 .venv/.installed: requirements.txt | .venv/bin/python
-	$(info Installing the service into .venv (once; this takes a minute) ...)
-	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt
+	$(info Installing the service into .venv (once; this takes a minute or two) ...)
+	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt $(OR_SAY_WHY)
 	@: >$@
 
 # The tests' libraries hold the service's own at the very same versions.
 .venv/.installed-dev: requirements-dev.txt | .venv/bin/python
 	$(info Installing the service and the tests into .venv (once; this takes a minute or two) ...)
-	@.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt
+	@.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt $(OR_SAY_WHY)
 	@: >$@ && : >.venv/.installed
 
 .venv-aws/.installed: requirements-aws.txt | .venv-aws/bin/python
 	$(info Installing the AWS stand-in into .venv-aws (once) ...)
-	@.venv-aws/bin/python $(PIP_INSTALL) -r requirements-aws.txt
+	@.venv-aws/bin/python $(PIP_INSTALL) -r requirements-aws.txt $(OR_SAY_WHY)
 	@: >$@
 
 .venv/bin/python .venv-aws/bin/python:
