@@ -46,6 +46,14 @@ def start_events(settings: Settings, aws_port: int, more: Mapping[str, str]) -> 
     return start_role("the events worker", command, command_environment(settings, aws_port, more))
 
 
+def start_transcriptions(settings: Settings, aws_port: int, more: Mapping[str, str]) -> Child | None:
+    """Start the worker that turns sound into words, where there is an engine to ask."""
+    if not (more.get("TRANSCRIPTION_URL") or settings.transcription.url):
+        return None
+    command = [*COMMANDS, "transcriptions", "work"]
+    return start_role("the transcription worker", command, command_environment(settings, aws_port, more))
+
+
 def start_role(
     name: str,
     command: list[str],
