@@ -1,7 +1,8 @@
 """The supervisor of `make run`: every role of the service and, where there is no AWS, a stand-in for it.
 
 The roles are those of a deployment: the web, the workers on the bucket's events and on transcripts, and the
-sweeps, which run at the start and every hour. Beside them is an engine that hears what is said, where the service has no other.
+sweeps, which run at the start and every hour. Beside them is an engine that hears what is said, where the
+service has no other.
 
 The stand-in keeps its state in the data folder and saves the last of it at a clean stop.  Most of this
 module sees to it that there is a clean stop: no child shares the terminal's process group, so a Ctrl-C
