@@ -291,7 +291,7 @@ class _Reader:
         return tuple(word.strip() for word in self._environ[name].split(",") if word.strip())
 
     def origins(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Read origins of pages, or `*`; a pattern is none, since nobody agrees on what it would stand for."""
+        """Read origins of pages, or `*`; a pattern is none, since readers differ on what it stands for."""
         values = tuple(value.lower() for value in self.words(name, default))
         if not all(value == "*" or ORIGIN.fullmatch(value) for value in values):
             raise SettingsError(f"{name} must be * or origins such as https://voice.example.com")
