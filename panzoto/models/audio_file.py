@@ -328,7 +328,7 @@ class AudioFile(StoredModel):
 
     @classmethod
     def any_not_of_format(cls, user_id: str, name: str) -> bool:
-        """Whether any recording of `user_id`, but for those being erased, is not known to be of this format."""
+        """Whether any recording of `user_id`, but for those being erased, is not known to be of it."""
         return any(row.format != name for row in cls.everything_there_of(user_id))
 
     @classmethod

@@ -139,7 +139,7 @@ class Trash:
     def finish_erasure(self, row: AudioFile) -> int:
         """Go on with an erasure that has begun; safe to repeat.
 
-        Where an upload may come again, the row stays and gives up its claims, so that its phone may begin anew.
+        Where an upload may come again the row stays, without its claims, so that its phone may begin anew.
         """
         keys, unclear = erasable_keys(row)
         removed, waiting = 0, len(unclear)
