@@ -210,17 +210,17 @@ class Uploads:
         """
         if row.status != PENDING:
             raise UploadComplete()
-        until = self.presigner.expires_at()
 
         def plan(current: AudioFile, _: User) -> Edit:
             if current.status != PENDING:
                 raise UploadComplete()
-            given_up = Edit(recordings=-1, size=-current.size_in_bytes, also=current.add_release_to)
-            if current.upload_id:
-                # The parts of an upload that is dropped have no address any more.
+            size = current.size_in_bytes
+            given_up = Edit(recordings=-1, size=-size, also=current.add_release_to)
+            until = self.presigner.still_good_until(current)
+            if until is None:
                 return replace(given_up, remove=True)
             actions = [AudioFile.status.set(ERASING), AudioFile.erase_after.set(until)]
-            return replace(given_up, actions=actions, reserved_until=until)
+            return replace(given_up, actions=actions, reserved=(until, 1, size))
 
         edit(row.file_id, row.user_id, plan)
         self.removal.of_an_upload(row.s3_key)
