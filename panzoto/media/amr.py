@@ -189,6 +189,8 @@ def _bare_runs(forward: Forward, at: int, sizes: tuple[int, ...]) -> Iterator[Ru
 def _in_boxes(recording: Recording, glimpse: Glimpse, may_split: bool) -> Track:
     sound = sound_of(glimpse, after_tags(glimpse))
     kind = FRAGMENTS if sound.is_fragmented else TABLES
+    if sound.samples > most_frames(sound.is_wide):
+        raise NotTables
     if not (may_split and sound.is_split):
         count, marks, is_odd = _counted(_box_runs(recording, sound, 0), sound.is_wide)
         if not (may_split and is_odd):

@@ -157,12 +157,8 @@ def _track(glimpse: Glimpse, track: dict[bytes, tuple[int, int]], movie: list[Bo
     is_wide, told = _described(glimpse, at, stop)
     table = dict_of(glimpse, at, stop)
     size, sizes = _sizes(glimpse, table)
-    offsets = (
-        _counted(glimpse, table[b"stco"][0], 4)
-        if b"stco" in table
-        else _counted(glimpse, table[b"co64"][0], 8)
-    )
-    chunks = _counted(glimpse, table[b"stsc"][0], 4)
+    offsets = _table(glimpse, table[b"stco"], 4) if b"stco" in table else _table(glimpse, table[b"co64"], 8)
+    chunks = _table(glimpse, table[b"stsc"], 4, 3)
     if chunks.count > MOST_ENTRIES:
         raise NotTables
     number = _word(glimpse, track[b"tkhd"][0] + (20 if glimpse.read(track[b"tkhd"][0], 1) == b"\x01" else 12))
@@ -203,16 +199,24 @@ def _lasts_long(glimpse: Glimpse, mdhd: int, stts: int) -> bool:
 
 
 def _sizes(glimpse: Glimpse, table: dict[bytes, tuple[int, int]]) -> tuple[int, Table]:
+    """Return the one length of all samples, or 0, and the table of lengths, which counts them, too."""
+    at, stop = table[b"stsz"] if b"stsz" in table else table[b"stz2"]
+    count, size, width = _word(glimpse, at + 8), 0, 4
     if b"stsz" in table:
-        at = table[b"stsz"][0]
-        return _word(glimpse, at + 4), Table(at + 12, _word(glimpse, at + 8))
-    at = table[b"stz2"][0]
-    width = {b"\x08": 1, b"\x10": 2}[glimpse.read(at + 7, 1)]
-    return 0, Table(at + 12, _word(glimpse, at + 8), width)
+        size = _word(glimpse, at + 4)
+    else:
+        width = {b"\x08": 1, b"\x10": 2}[glimpse.read(at + 7, 1)]
+    if not size and at + 12 + count * width > stop:
+        raise NotTables
+    return size, Table(at + 12, count, width)
 
 
-def _counted(glimpse: Glimpse, at: int, width: int) -> Table:
-    return Table(at + 8, _word(glimpse, at + 4), width)
+def _table(glimpse: Glimpse, box: tuple[int, int], width: int, together: int = 1) -> Table:
+    """Return a table whose entries are so many numbers each."""
+    count = _word(glimpse, box[0] + 4)
+    if box[0] + 8 + count * width * together > box[1]:
+        raise NotTables
+    return Table(box[0] + 8, count, width)
 
 
 def _default_size(glimpse: Glimpse, movie: list[Box], number: int) -> int:
