@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from panzoto.media import amr
+from panzoto.media import amr, durations
 from panzoto.media.amr import Track, find, frames
 from panzoto.media.frames import AMR_NARROW, MARKED_FRAMES, MOST_MARKS, Marks, NotFrames, amr_frames
 from panzoto.media.frames import amr as bare_frames
 from panzoto.media.glimpse import Glimpse
+from panzoto.media.media_type import sniffed
 from panzoto.media.mp4 import FrameTable, head
 from panzoto.media.wav import header
 from tests.support import clips, sounds
@@ -110,6 +111,15 @@ class TestFound:
         assert (track.kind, track.frames, track.marks) == ("tables", HOUR_FRAMES, ())
         assert sum(recording.read) < recording.length / 2
         assert next(frames(recording, track, 170_000)) == clips.packets(data)[170_000][0]
+
+    def test_tables_of_a_short_file_lie_where_was_looked_already(self) -> None:
+        recording = Counted(clips.encoded("3gp", "libopencore_amrnb", 8000, 60, 400))
+        glimpse = Glimpse(recording)
+        sniffed(glimpse)
+        durations.in_container(glimpse)
+        looks = len(recording.read)
+        assert find(recording, glimpse) is not None
+        assert len(recording.read) == looks
 
     def test_it_is_read_from_its_beginning_to_its_end_once(self) -> None:
         recording = Counted(two_hours())
