@@ -43,6 +43,8 @@ KNOWN_DEFAULT_FRAGMENTS = (
 
 DEVELOPMENT_SENDER = "Panzoto <panzoto@localhost>"
 MAIL_SENDER = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+# RFC 6454, 6.2: scheme, host and perhaps a port, as browsers write it; no path, not even a slash.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,20}://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3")
 # Whoever has set one of these has an AWS of their own.
@@ -174,6 +176,8 @@ class Settings:
     aws_port: int = 5566
     aws_port_chosen: bool = False
     metrics_port: int = 9464
+    speech: bool = True
+    speech_model: Path | None = None
     workers: int = 1
     threads: int = 128
     log_level: str = "INFO"
@@ -242,7 +246,7 @@ class Settings:
             **_openid(read, production),
             public_url=read.url("PUBLIC_URL"),
             otlp_endpoint=read.url("OTEL_EXPORTER_OTLP_ENDPOINT"),
-            cors_origins=read.words("CORS_ORIGINS", () if production else ("*",)),
+            cors_origins=read.origins("CORS_ORIGINS", () if production else ("*",)),
             trusted_proxies=read.integer("TRUSTED_PROXIES", 0, 0, 10),
             auto_create_resources=read.flag("AUTO_CREATE_RESOURCES", False),
             argon2=argon2,
@@ -254,6 +258,8 @@ class Settings:
             aws_port=read.integer("PANZOTO_AWS_PORT", 5566, 1, 65535),
             aws_port_chosen=read.present("PANZOTO_AWS_PORT"),
             metrics_port=read.integer("METRICS_PORT", 9464, 0, 65535),
+            speech=read.flag("SPEECH", True),
+            speech_model=Path(model) if (model := read.text("SPEECH_MODEL", "")) else None,
             workers=size.workers,
             threads=size.threads,
             log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
@@ -311,6 +317,13 @@ class _Reader:
         if not self.present(name):
             return default
         return tuple(word.strip() for word in self._environ[name].split(",") if word.strip())
+
+    def origins(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Read origins of pages, or `*`; a pattern is none, since readers differ on what it stands for."""
+        values = tuple(value.lower() for value in self.words(name, default))
+        if not all(value == "*" or ORIGIN.fullmatch(value) for value in values):
+            raise SettingsError(f"{name} must be * or origins such as https://voice.example.com")
+        return values
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         value = self.text(name, default)

@@ -105,7 +105,7 @@ class Services:
         quota = Quota(settings.quota_recordings, settings.quota_bytes)
         uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max)
         earlier_keys = EarlierKeys(storage)
-        trash = Trash(removal, earlier_keys, quota)
+        trash = Trash(removal, earlier_keys, presigner, quota)
         playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
         mailbox = Mailbox(
             post_for(settings),

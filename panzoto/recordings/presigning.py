@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from panzoto.models import AudioFile
 from panzoto.models.attributes import now
 from panzoto.storage import presigning_client, sign
 
@@ -74,6 +75,17 @@ class Presigner:
     def expires_at(self) -> datetime:
         """Return when what is signed now is good no more."""
         return now() + timedelta(seconds=self._ttl_seconds)
+
+    def still_good_until(self, row: AudioFile) -> datetime | None:
+        """Return when the last address ends under which an object may still be put for `row`; None for none.
+
+        One is given out as long as the recording is pending; parts have none once their upload is over.
+        """
+        if row.value("announced_at") is None or row.upload_id:
+            return None
+        committed = row.value("kept_uploaded_at") or row.value("uploaded_at")
+        until: datetime = (committed or now()) + timedelta(seconds=self._ttl_seconds)
+        return until if until > now() else None
 
     def _client_for(self, host: str) -> Any:
         endpoint = urlsplit(self._client.meta.endpoint_url)

@@ -211,18 +211,18 @@ class Uploads:
         """
         if row.status != PENDING:
             raise UploadComplete()
-        until = self.presigner.expires_at()
 
         def plan(current: AudioFile, user: User) -> Edit:
             if current.status != PENDING:
                 raise UploadComplete()
+            size = current.size_in_bytes
             also = together(current.add_release_to, gone_with(current, user.next_change_number))
-            given_up = Edit(recordings=-1, size=-current.size_in_bytes, also=also)
-            if current.upload_id:
-                # The parts of an upload that is dropped have no address any more.
+            given_up = Edit(recordings=-1, size=-size, also=also)
+            until = self.presigner.still_good_until(current)
+            if until is None:
                 return replace(given_up, remove=True)
             actions = [AudioFile.status.set(ERASING), AudioFile.erase_after.set(until)]
-            return replace(given_up, actions=actions, reserved_until=until)
+            return replace(given_up, actions=actions, reserved=(until, 1, size))
 
         edit(row.file_id, row.user_id, plan)
         self.removal.of_an_upload(row.s3_key)
