@@ -157,3 +157,15 @@ def test_one_that_is_refused_is_told_the_true_reason(
             assert answer.status_code == 400
             assert answer.json()["error"] == reason
             assert answer.json()["fields"] == {name: reason}
+
+
+@pytest.mark.parametrize("value", [[None, None], "at once", 7, True], ids=["list", "text", "number", "true"])
+def test_a_wish_that_is_no_object_is_refused_and_costs_no_recording(
+    service: Service, account: dict[str, Any], value: Any
+) -> None:
+    refused = recorded(service, account, transcribe=value)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+    assert set(refused.json()["fields"]) == {"transcribe"}
+    file_id = recorded(service, account).json()["audio_file"]["file_id"]
+    path = f"/api/uploads/{file_id}/complete"
+    assert service.call("POST", path, account["token"], json={"transcribe": value}).status_code == 400

@@ -336,8 +336,9 @@ def test_an_example_opens_what_the_service_writes(
 
 
 JAVASCRIPT_TOUR = """
-import { blobSource, collect, encryptRecording, Keys, newS3Key, putObject, RecordingReader, Service }
-  from "./panzoto.mjs";
+import {
+  blobSource, collect, encryptRecording, Keys, newS3Key, putObject, RecordingReader, sealTranscript, Service,
+} from "./panzoto.mjs";
 
 const [server, bucket, email, password] = process.argv.slice(2);
 const service = new Service(server);
@@ -354,6 +355,14 @@ const { download_url: url } = await service.decryptAudio(password, { file_id: re
 const same = async (one, other) =>
   Buffer.compare(Buffer.from(await one.arrayBuffer()), Buffer.from(await other.arrayBuffer())) === 0;
 const reader = await RecordingReader.open(await keys.vault(), s3Key, blobSource(encrypted));
+const vault = await keys.vault();
+const fileKey = await service.fileKey(vault, recorded.file_id);
+const { download_url: byKey } = await service.decryptAudioByKey(fileKey, { file_id: recorded.file_id });
+const sealed = await sealTranscript(vault, account.user_id, recorded.file_id, Buffer.from('{"segments":[]}'));
+const { revision } = await service.putTranscript(recorded.file_id, sealed);
+await service.putTranscript(recorded.file_id, sealed, revision);
+const late = await service.putTranscript(recorded.file_id, sealed, revision).catch((error) => error);
+const kept = await service.getTranscript(recorded.file_id);
 const wrong = await new Service(server).login(email, "not the password").catch((error) => error);
 const taken = await service.register(email, "not the password").catch((error) => error);
 console.log(JSON.stringify({
@@ -362,6 +371,9 @@ console.log(JSON.stringify({
   played: await same(await fetch(url), plain),
   part: await same(await fetch(url, { headers: { Range: "bytes=65479-65480" } }), plain.slice(65479, 65481)),
   decrypted: await same(await collect(reader.read()), plain),
+  played_by_its_own_key: await same(await fetch(byKey), plain),
+  kept: await same(new Blob([kept]), new Blob([sealed])),
+  late: [late.status, late.code],
   wrong: [wrong.status, wrong.message],
   taken: [taken.status, taken.message],
 }));
@@ -385,6 +397,9 @@ def test_the_javascript_client_from_registering_to_playing(
         "played": True,
         "part": True,
         "decrypted": True,
+        "played_by_its_own_key": True,
+        "kept": True,
+        "late": [409, "conflict"],
         "wrong": [401, "Invalid email or password"],
         "taken": [409, "User already exists"],
     }

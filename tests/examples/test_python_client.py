@@ -55,6 +55,9 @@ def test_the_values_of_the_guide(example: ModuleType) -> None:
         "KEK": example.derive_kek(password, ACCOUNT["vault"]["kdf"]),
         "vault key": bytes.fromhex(ACCOUNT["vault_key"]),
         "wrapping key": vault.wrapping_key,
+        "private key for transcripts": vault.transcripts_key.private_bytes_raw(),
+        "public key for transcripts": vault.transcripts_key.public_key().public_bytes_raw(),
+        "names key": vault.names_key,
         "`key_id`": vault.key_id,
         "direct key, raw salt": example.direct_key(ACCOUNT, password, "raw"),
         "direct key, hex salt": example.direct_key(ACCOUNT, password, "hex"),
@@ -94,6 +97,7 @@ def test_the_guide_names_every_reason() -> None:
     for name, reason in REASONS.items():
         assert f"`{name}`" in guide
         assert f"`{reason}`" in guide
+    assert all(f"`{reason}`" in guide for reason in ("sealed", "document", "name"))
 
 
 def test_the_lock_file_pins_content_and_names_no_registry() -> None:
@@ -169,12 +173,30 @@ def test_the_python_client_from_registering_to_playing(service: Service, tmp_pat
     assert shell.play("--file-id", new["file_id"]) == plain
     assert shell.play("--s3-key", old["s3_key"]) == plain
     assert shell.play("--file-id", new["file_id"], "--range", "65479-131000") == plain[65479:131001]
+    assert shell.play("--file-id", new["file_id"], "--by-file-key") == plain
     shell.say("login", "--email", "walker@example.com")
     listed = shell.say("list")
     assert [audio_file["file_id"] for audio_file in listed] == [old["file_id"], new["file_id"]]
     assert [audio_file["format"] for audio_file in listed] == ["single-iv12-raw-salt", "v2"]
     sizes = [audio_file["file_size"] for audio_file in listed]
     assert sizes == [len(plain) + 28, 168 + len(plain) + 3 * 16]
+
+
+def test_the_python_client_keeps_a_transcript(service: Service, example: ModuleType, tmp_path: Path) -> None:
+    client = example.Service(service.url)
+    keys = example.Keys(client.register("reader@example.com", PASSWORD), PASSWORD)
+    talk = tmp_path / "talk.3gp"
+    talk.write_bytes(plain_of(100))
+    file_id = example.upload(client, keys, f"{service.aws_url}/{BUCKET}", talk)["file_id"]
+    first, second = (
+        example.seal_transcript(keys.vault, keys.user_id, file_id, b'{"segments":[]}') for _ in range(2)
+    )
+    revision = client.put_transcript(file_id, first)["revision"]
+    client.put_transcript(file_id, second, revision)
+    with pytest.raises(example.ServiceError) as failure:
+        client.put_transcript(file_id, first, revision)
+    assert (failure.value.status, failure.value.code) == (409, "conflict")
+    assert client.get_transcript(file_id) == second
 
 
 def test_the_address_may_end_as_make_run_prints_it(service: Service, tmp_path: Path) -> None:
