@@ -29,6 +29,31 @@ CONTRACT: dict[tuple[str, str], tuple[set[str], bool]] = {
     ("post", "/api/audio-file"): ({"201", "400", "401", "403", "409", "413", "415", "500", "503"}, True),
     ("post", "/api/decrypt-audio"): ({"200", "400", "401", "404", "413", "415", "422", "500", "503"}, True),
     ("get", "/api/playback/{ticket}"): ({"200", "206", "404", "409", "410", "416", "422", "503"}, False),
+    ("post", "/api/transcriptions"): (
+        {"200", "202", "400", "401", "404", "409", "413", "415", "422", "429", "503"},
+        True,
+    ),
+    ("get", "/api/transcriptions/{transcription_id}"): ({"200", "401", "404"}, True),
+    ("delete", "/api/transcriptions/{transcription_id}"): ({"204", "401", "404", "409"}, True),
+    ("get", "/api/user/transcriptions"): ({"200", "400", "401"}, True),
+    ("get", "/api/audio-file/{file_id}/transcript"): ({"200", "401", "404"}, True),
+    ("put", "/api/audio-file/{file_id}/transcript"): (
+        {"200", "400", "401", "404", "409", "413", "415", "422"},
+        True,
+    ),
+    ("delete", "/api/audio-file/{file_id}/transcript"): ({"204", "401", "404"}, True),
+    ("post", "/api/audio-file/{file_id}/transcript"): ({"200", "400", "401", "404", "422", "429"}, True),
+    ("get", "/api/user/transcripts"): ({"200", "400", "401"}, True),
+    ("post", "/api/transcripts/unlock"): ({"200", "400", "401", "409", "422", "429"}, True),
+    ("post", "/api/search"): ({"200", "400", "401", "429"}, True),
+}
+# The calls that open a recording or a transcript, or look at what a phone stored: what does not open is 422.
+OPENING = {
+    "/api/audio-file",
+    "/api/decrypt-audio",
+    "/api/playback/{ticket}",
+    "/api/transcriptions",
+    "/api/transcripts/unlock",
 }
 # What the tool tries to find: a status, type, header or body that the document does not tell of, a bad
 # request that is accepted, and a guard that is not there.
@@ -101,7 +126,8 @@ class TestDocument:
     ) -> None:
         """422 is what becomes of a recording that does not open or match, and not of a request."""
         promised = "422" in document["paths"][path][method]["responses"]
-        assert promised is (path in ("/api/audio-file", "/api/decrypt-audio", "/api/playback/{ticket}"))
+        sealed = path == "/api/audio-file/{file_id}/transcript" and method in ("put", "post")
+        assert promised is (path in OPENING or sealed)
 
     def test_every_busy_answer_tells_of_retry_after(self, document: dict[str, Any]) -> None:
         for method, path, operation in operations(document):
