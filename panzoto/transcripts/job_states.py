@@ -34,8 +34,8 @@ def is_of(known: dict[str, Any], transcription_id: str) -> bool:
     return known.get("transcription_id") == transcription_id and known.get("status") in (QUEUED, FAILED)
 
 
-def mark_waiting(job: Transcription) -> None:
-    """Let the rows say that they wait for the job: those that do not yet, and to which nothing has happened."""
+def mark_waiting(job: Transcription, file_ids: list[str]) -> None:
+    """Let these rows say that they wait for the job, unless they do, or something was written since."""
     asked_at = rfc3339(job.created_at)
 
     def plan(rows: list[AudioFile], _: User) -> dict[str, Edit]:
@@ -47,7 +47,7 @@ def mark_waiting(job: Transcription) -> None:
             if (state.get("created_at") or "") < asked_at
         }
 
-    edit_all(job.user_id, job.file_ids, plan)
+    edit_all(job.user_id, file_ids, plan)
 
 
 def mark_failed(job: Transcription) -> None:

@@ -114,7 +114,7 @@ class Jobs:
         try:
             clips = self._opened(rows, shown.keys())
             job = there or self._begun(user, wish)
-            mark_waiting(job)
+            mark_waiting(job, wish.file_ids[0 if there else CHANGED_PER_TRANSACTION :])
         except _AskedMeanwhile as other:
             uncount()
             return other.job, False
