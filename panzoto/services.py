@@ -30,6 +30,7 @@ from panzoto.mail.post import post_for
 from panzoto.models import check_reachable
 from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
+from panzoto.playback.places import Places
 from panzoto.playback.sittings import Sittings
 from panzoto.playback.upgrade import Upgrade
 from panzoto.readiness import Readiness
@@ -59,6 +60,7 @@ class Services:
     storage: Storage
     removal: Removal
     playback: Playback
+    places: Places
     opening: Opening
     upgrade: Upgrade
     presigner: Presigner
@@ -86,7 +88,7 @@ class Services:
         vaults = Vaults(Passwords(settings.argon2, permits), settings.argon2, permits)
         proofs = Proofs(vaults, throttle)
         openid = _openid(settings, sessions)
-        storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)
+        storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.streams)
         removal = Removal(storage)
         presigner = Presigner(
             settings.bucket, settings.region, settings.custom_aws_endpoint, settings.ticket_ttl
@@ -116,6 +118,7 @@ class Services:
             storage=storage,
             removal=removal,
             playback=playback,
+            places=Places(settings.streams, settings.workers),
             opening=Opening(playback, Sittings(storage, playback)),
             upgrade=Upgrade(storage, playback, removal, earlier_keys),
             presigner=presigner,
