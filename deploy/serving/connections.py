@@ -299,10 +299,10 @@ class Connection:
         return self.answer.outbox.size if self.answer else 0
 
     def end_answer(self) -> None:
-        """Tell the application that its answer is over, in the context in which it was made."""
+        """Tell the application that its answer is over; to be called in the context that made it."""
         answer, self.answer = self.answer, None
         if answer is not None:
-            self.context.run(answer.close)
+            answer.close()
 
     def reset_on_close(self) -> None:
         """Leave nothing to the kernel: what a client does not take would lie there for minutes."""

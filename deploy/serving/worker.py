@@ -258,7 +258,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, fs: Future[Outcome]) -> None:
         """See to a connection after its turn, in the main thread."""
-        outcome = Outcome.LAST if fs.cancelled() or fs.exception() is not None else fs.result()
+        outcome = Outcome.LAST
+        if not fs.cancelled() and fs.exception() is None:
+            outcome = fs.result()
+        elif not fs.cancelled():
+            self.log.error("Error outside of the application", exc_info=fs.exception())
         if outcome is Outcome.UNFINISHED:
             self.enqueue_req(conn)
         elif outcome is Outcome.WAITING:
@@ -359,7 +363,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if conn.answer is not None:
             conn.reset_on_close()
             # What the application does at the end of an answer must not hold up the main thread.
-            self.streaming.submit(self.end_answer, conn)
+            self.streaming.submit(conn.context.run, self.end_answer, conn)
         self.close(conn)
 
     def end_answer(self, conn: Connection) -> None:
