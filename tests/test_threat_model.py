@@ -1,4 +1,4 @@
-"""What the threat model says that somebody does not get is shown by a test, and what no other test shows is here."""
+"""What the threat model says somebody does not get is shown by a test; what no other test shows is here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sentences() -> Iterator[str]:
 
 
 @cache
-def tests_in(file: str) -> set[str]:
+def names_in(file: str) -> set[str]:
     """The names of the tests, and of their classes, in a file."""
     tree = ast.parse((ROOT / file).read_text("utf-8"))
     found = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
@@ -45,13 +45,13 @@ class TestThePage:
     def test_there_is_a_row_for_everybody_who_attacks(self) -> None:
         assert len(DENIED.findall(PAGE.read_text("utf-8"))) >= 15
 
-    @pytest.mark.parametrize("sentence", sentences(), ids=lambda said: said.partition(" (`")[0][:50])
+    @pytest.mark.parametrize("sentence", [*sentences()], ids=lambda said: said.partition(" (`")[0][:50])
     def test_each_sentence_names_tests_that_there_are(self, sentence: str) -> None:
         named = list(NAMED.finditer(sentence))
         assert named, f"no test shows this: {sentence}"
         for one in named:
             assert (ROOT / one["file"]).is_file(), one[0]
-            assert one["name"] in tests_in(one["file"]), one[0]
+            assert one["name"] in names_in(one["file"]), one[0]
 
 
 def test_the_bucket_holds_neither_sound_nor_what_could_be_guessed_against(
