@@ -75,14 +75,16 @@ class Services:
     @classmethod
     def build(cls, settings: Settings) -> Services:
         secrets = (settings.secret_key, settings.secret_key_fallbacks)
-        permits = HashPermits(settings.hashes_at_once, settings.hash_wait_seconds)
+        # Who waits for a hash, or for a turn at an account, holds a thread: a quarter of them at most each.
+        waiting = max(4, settings.threads // 4)
+        permits = HashPermits(settings.hashes_at_once, settings.hash_wait_seconds, waiting)
         rates = {
             "register": settings.limit_register,
             "login": settings.limit_login,
             "decrypt": settings.limit_decrypt,
             "session": settings.limit_session,
         }
-        throttle = Throttle(rates, settings.limit_failures)
+        throttle = Throttle(rates, settings.limit_failures, waiting)
         tokens = Tokens(*secrets, settings.token_ttl)
         sessions = Sessions(tokens, RefreshTokens(*secrets), settings.refresh_ttl)
         vaults = Vaults(Passwords(settings.argon2, permits), settings.argon2, permits)

@@ -27,7 +27,7 @@ from panzoto.models.windows import Allowance
 # Subjects share so many turns; a turn lasts for one computation and a few calls.
 TURNS = 256
 TURN_SECONDS = 10
-# So many may wait for one turn, each in a thread.
+# So many may wait for one turn, each in a thread, unless the process says otherwise.
 TURN_PLACES = 8
 REMEMBERED_SECONDS = 1
 REMEMBERED_SUBJECTS = 10_000
@@ -36,10 +36,10 @@ REMEMBERED_SUBJECTS = 10_000
 class Throttle:
     """Counts attempts. Raises `TooManyRequests`, and `Unavailable` when nothing can be counted."""
 
-    def __init__(self, rates: dict[str, Rate], free_failures: int) -> None:
+    def __init__(self, rates: dict[str, Rate], free_failures: int, places: int = TURN_PLACES) -> None:
         self._rates = rates
         self._turns = [threading.Lock() for _ in range(TURNS)]
-        self._places = [threading.BoundedSemaphore(1 + TURN_PLACES) for _ in range(TURNS)]
+        self._places = [threading.BoundedSemaphore(1 + places) for _ in range(TURNS)]
         self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._guard = threading.Lock()
         self._free_failures = free_failures

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from panzoto.errors import Busy
 
-# Each of them is a thread that waits.
-WAITING_PLACES = 16
+# Each of them is a thread that waits; the process says how many it can spare.
+WAITING_PLACES = 8
 REMEMBERED_NAMES = 10_000
 
 _asking: ContextVar[frozenset[str]] = ContextVar("asking", default=frozenset())
