@@ -30,10 +30,8 @@ from panzoto.edge.http import MAX_BODY_BYTES
 
 # The fields of a head together; a browser's have 2 KB, and a ticket in the address 4 KB.
 MOST_HEAD_BYTES = 64 * 1024
-# One byte more than may be there tells the application that a body is too long.
-MOST_BODY_BYTES = MAX_BODY_BYTES + 1
-# What is chunked finely has as much around its bytes.
-MOST_CHUNKED_BYTES = 2 * MOST_BODY_BYTES
+# What is chunked finely has as much around its bytes; one that is too long is told by what it has more.
+MOST_CHUNKED_BYTES = 2 * MAX_BODY_BYTES
 CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 RECEIVED_AT_ONCE = 64 * 1024
 
@@ -144,7 +142,8 @@ class Outbox:
         """Return how many bytes the client's machine has acknowledged, as far as the kernel tells."""
         try:
             left = fcntl.ioctl(self._sock, termios.TIOCOUTQ, struct.pack("i", 0))
-        except OSError:
+        except (OSError, ValueError):
+            # It may be closed by now.
             return self._handed_over
         return self._handed_over - int(struct.unpack("i", left)[0])
 
@@ -228,11 +227,22 @@ class Connection:
         if length is None:
             self._ask_to_continue()
             return False
+        self._take(length)
+        return True
+
+    def cut_short(self) -> bool:
+        """Return whether there is a request, though not all of its body, that is `request` from now on."""
+        if self._head is None:
+            return False
+        self._head.force_close()
+        self._take(len(self.received))
+        return True
+
+    def _take(self, length: int) -> None:
         self._gathered.feed(bytes(self.received[:length]))
         del self.received[:length]
         self.request, self._head = self._head, None
         self.request._expected_100_continue = False  # noqa: SLF001 - it has been answered, or need not be
-        return True
 
     def _read_head(self) -> bool:
         end = self.received.find(b"\r\n\r\n", max(0, self._searched - 3))
@@ -266,7 +276,7 @@ class Connection:
                 self._head.force_close()
             return end
         length = self._framing.length if isinstance(self._framing, LengthReader) else 0
-        if length > MOST_BODY_BYTES:
+        if length > MAX_BODY_BYTES:
             self._head.force_close()
             return min(length, len(self.received))
         return int(length) if length <= len(self.received) else None
@@ -282,7 +292,7 @@ class Connection:
 
     def begin_anew(self) -> None:
         """Forget the last request and its answer; what came behind it stays."""
-        self.request = self.answer = None
+        self.request = self.answer = self.listener = None
         self.context = contextvars.copy_context()
 
     def bytes_taken(self) -> int:
@@ -291,7 +301,7 @@ class Connection:
 
     def note_progress(self) -> None:
         """Look whether the client has taken something since the last time."""
-        if self.listener:
+        if self.listener is not None:
             self.listener.idle_seconds()
 
     def bytes_unsent(self) -> int:

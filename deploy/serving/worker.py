@@ -43,6 +43,8 @@ LOOK_SECONDS = 0.5
 # What unfinished requests, and answers that wait for their clients, may take of a worker's memory; what is
 # streamed is bounded by the application, in places.
 MOST_RECEIVED_BYTES = 16 * 1024 * 1024
+# However many have no more than this, they stay below that.
+UNLOOKED_BYTES = 4 * 1024
 MOST_UNSENT_BYTES = 64 * 1024 * 1024
 # What has threads of its own, and how many at least.
 STREAMED = re.compile(r"/api/playback/|/api/user/export/?$")
@@ -130,7 +132,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             sock, client = listener.accept()
         except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self.make_room()
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
                 raise
             return False
         if self.nr_conns >= self.worker_connections - 1:
@@ -153,7 +157,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def wait_for_request(self, conn: Connection) -> None:
         """Gather the next request of a client, which may have sent it already."""
-        conn.deadline = time.monotonic() + self.cfg.keepalive
+        patience = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
+        conn.deadline = time.monotonic() + patience
         self.receiving[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self.receive(conn))
         if conn.received:
@@ -172,14 +177,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except BlockingIOError:
             return
         except OSError:
-            came = 0
-        if not came:
             self.abandon(conn)
+            return
+        if not came:
+            self.come_to_an_end(conn)
             return
         if not begun:
             conn.deadline = time.monotonic() + REQUEST_SECONDS
         self.understand(conn)
-        self.bound_what_is_received()
+        if len(conn.received) > UNLOOKED_BYTES:
+            self.bound_what_is_received()
+
+    def come_to_an_end(self, conn: Connection) -> None:
+        """Take leave of a client that sends no more; one whose body is too short may still read why."""
+        if not conn.cut_short():
+            self.abandon(conn)
+            return
+        self.leave(conn)
+        self.enqueue_req(conn)
 
     def understand(self, conn: Connection) -> None:
         """Give a thread the request, if it is whole."""
@@ -374,6 +389,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def close(self, conn: Connection) -> None:
         self.nr_conns -= 1
+        conn.listener = None
         conn.close()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
