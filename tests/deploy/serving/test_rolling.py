@@ -27,7 +27,8 @@ from tests.support.recordings import decrypt, single_shot, store
 from tests.support.service import PASSWORD, ROOT, Service
 from tests.support.waiting import eventually
 
-DOWNLOADS = 50
+# No more than one worker of two takes of one account, however the kernel shares them out.
+DOWNLOADS = 30
 REQUESTS = 200
 AT_ONCE = 8
 # More than the service's and a client's socket buffers hold, so that the rest waits in the service.
