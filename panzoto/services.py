@@ -30,6 +30,7 @@ from panzoto.mail.post import post_for
 from panzoto.models import check_reachable
 from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
+from panzoto.playback.places import Places
 from panzoto.playback.sittings import Sittings
 from panzoto.playback.upgrade import Upgrade
 from panzoto.readiness import Readiness
@@ -59,6 +60,7 @@ class Services:
     storage: Storage
     removal: Removal
     playback: Playback
+    places: Places
     opening: Opening
     upgrade: Upgrade
     presigner: Presigner
@@ -73,20 +75,22 @@ class Services:
     @classmethod
     def build(cls, settings: Settings) -> Services:
         secrets = (settings.secret_key, settings.secret_key_fallbacks)
-        permits = HashPermits(settings.hashes_at_once, settings.hash_wait_seconds)
+        # Who waits for a hash, or for a turn at an account, holds a thread: a quarter of them at most each.
+        waiting = max(4, settings.threads // 4)
+        permits = HashPermits(settings.hashes_at_once, settings.hash_wait_seconds, waiting)
         rates = {
             "register": settings.limit_register,
             "login": settings.limit_login,
             "decrypt": settings.limit_decrypt,
             "session": settings.limit_session,
         }
-        throttle = Throttle(rates, settings.limit_failures)
+        throttle = Throttle(rates, settings.limit_failures, waiting)
         tokens = Tokens(*secrets, settings.token_ttl)
         sessions = Sessions(tokens, RefreshTokens(*secrets), settings.refresh_ttl)
         vaults = Vaults(Passwords(settings.argon2, permits), settings.argon2, permits)
         proofs = Proofs(vaults, throttle)
         openid = _openid(settings, sessions)
-        storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)
+        storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.streams)
         removal = Removal(storage)
         presigner = Presigner(
             settings.bucket, settings.region, settings.custom_aws_endpoint, settings.ticket_ttl
@@ -116,6 +120,7 @@ class Services:
             storage=storage,
             removal=removal,
             playback=playback,
+            places=Places(settings.streams, settings.workers),
             opening=Opening(playback, Sittings(storage, playback)),
             upgrade=Upgrade(storage, playback, removal, earlier_keys),
             presigner=presigner,
