@@ -26,12 +26,12 @@ from gunicorn.http import errors, get_parser
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.unreader import Unreader
 
-from panzoto.edge.http import MAX_BODY_BYTES
+from panzoto.edge.bodies import MAX_BODY_BYTES, longest_body
 
 # The fields of a head together; a browser's have 2 KB, and a ticket in the address 4 KB.
 MOST_HEAD_BYTES = 64 * 1024
 # What is chunked finely has as much around its bytes; one that is too long is told by what it has more.
-MOST_CHUNKED_BYTES = 2 * MAX_BODY_BYTES
+MOST_CHUNKED = 2
 CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 RECEIVED_AT_ONCE = 64 * 1024
 
@@ -67,7 +67,8 @@ class BodyReader:
 class Chunks:
     """Finds where a chunked body ends (RFC 9112, 7.1), however small the pieces are in which it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MAX_BODY_BYTES) -> None:
+        self._most_bytes = MOST_CHUNKED * most_bytes
         self._at = 0
         self._in_trailers = False
         self.is_doubtful = False
@@ -97,7 +98,7 @@ class Chunks:
         return self._unfinished(data) if end < 0 else end + 4
 
     def _unfinished(self, data: bytearray) -> int | None:
-        return self._doubtful(data) if len(data) > MOST_CHUNKED_BYTES else None
+        return self._doubtful(data) if len(data) > self._most_bytes else None
 
     def _doubtful(self, data: bytearray) -> int:
         self.is_doubtful = True
@@ -203,6 +204,7 @@ class Connection:
         self._framing: Any = None
         self._gathered = Gathered()
         self._chunks = Chunks()
+        self._most_bytes = MAX_BODY_BYTES
         sock.setblocking(False)
 
     @property
@@ -256,11 +258,13 @@ class Connection:
         if end < 0:
             return False
         parser = get_parser(self._cfg, [], self.client)
-        self._gathered, self._chunks, self._searched = Gathered(), Chunks(), 0
+        self._gathered, self._searched = Gathered(), 0
         parser.unreader = self._gathered
         self._gathered.feed(bytes(self.received[: end + 4]))
         del self.received[: end + 4]
         self._head = next(parser)
+        self._most_bytes = longest_body(self._head.method, unquote(self._head.path))
+        self._chunks = Chunks(self._most_bytes)
         self._framing = self._head.body.reader
         self._head.body.reader = BodyReader(self._framing)
         return True
@@ -276,7 +280,7 @@ class Connection:
                 self._head.force_close()
             return end
         length = self._framing.length if isinstance(self._framing, LengthReader) else 0
-        if length > MAX_BODY_BYTES:
+        if length > self._most_bytes:
             self._head.force_close()
             return min(length, len(self.received))
         return int(length) if length <= len(self.received) else None

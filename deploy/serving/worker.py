@@ -42,7 +42,7 @@ LEAST_TAKEN_BYTES = 64 * 1024
 LOOK_SECONDS = 0.5
 # What unfinished requests, and answers that wait for their clients, may take of a worker's memory; what is
 # streamed is bounded by the application, in places.
-MOST_RECEIVED_BYTES = 16 * 1024 * 1024
+MOST_RECEIVED_BYTES = 64 * 1024 * 1024
 # However many have no more than this, they stay below that.
 UNLOOKED_BYTES = 4 * 1024
 MOST_UNSENT_BYTES = 64 * 1024 * 1024

@@ -19,6 +19,7 @@ from panzoto.auth.network_address import counted_as, parse_address
 from panzoto.config import Settings
 from panzoto.crypto.permits import begin_asking
 from panzoto.edge import answer_json
+from panzoto.edge.bodies import MAX_BODY_BYTES
 from panzoto.errors import DamagedRecord, PanzotoError, PayloadTooLarge, RangeNotSatisfiable, TooManyRequests
 from panzoto.models.windows import Allowance
 from panzoto.services import Services
@@ -27,7 +28,6 @@ from panzoto.telemetry import logs, metrics, tracing
 DEVICE_NAME_CHARACTERS = 64
 # Where the server that runs us tells of the client that takes the answer; another server tells nothing.
 LISTENER = "panzoto.listener"
-MAX_BODY_BYTES = 64 * 1024
 HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[(?P<address>[0-9a-fA-F:.]{2,45})\])(?::[0-9]{1,5})?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 SECURITY_HEADERS = {
