@@ -41,6 +41,7 @@ KNOWN_DEFAULT_FRAGMENTS = (
     "supersecret",
 )
 
+FEWEST_STREAMS = 128
 DEVELOPMENT_SENDER = "Panzoto <panzoto@localhost>"
 MAIL_SENDER = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 # RFC 6454, 6.2: scheme, host and perhaps a port, as browsers write it; no path, not even a slash.
@@ -181,6 +182,11 @@ class Settings:
     workers: int = 1
     threads: int = 128
     log_level: str = "INFO"
+
+    @property
+    def streams(self) -> int:
+        """How many may be listening to a worker at one time; who waits for a listener holds no thread."""
+        return max(FEWEST_STREAMS, 2 * self.threads)
 
     @property
     def production(self) -> bool:

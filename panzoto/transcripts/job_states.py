@@ -12,6 +12,7 @@ from typing import Any
 
 from panzoto.errors import TokenInvalid
 from panzoto.models import AudioFile, Transcription, User
+from panzoto.models.attributes import rfc3339
 from panzoto.models.transcription import FAILED, QUEUED
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import edit_all
@@ -31,6 +32,22 @@ def queued(known: dict[str, Any], transcription_id: str) -> dict[str, Any]:
 def is_of(known: dict[str, Any], transcription_id: str) -> bool:
     """Whether the job may still write this recording's transcript: nothing was written after it was asked."""
     return known.get("transcription_id") == transcription_id and known.get("status") in (QUEUED, FAILED)
+
+
+def mark_waiting(job: Transcription, file_ids: list[str]) -> None:
+    """Let these rows say that they wait for the job, unless they do, or something was written since."""
+    asked_at = rfc3339(job.created_at)
+
+    def plan(rows: list[AudioFile], _: User) -> dict[str, Edit]:
+        known = {row.file_id: known_of(row) for row in rows}
+        return {
+            file_id: Edit([setting(queued(state, job.transcription_id))])
+            for file_id, state in known.items()
+            if state.get("transcription_id") != job.transcription_id
+            if (state.get("created_at") or "") < asked_at
+        }
+
+    edit_all(job.user_id, file_ids, plan)
 
 
 def mark_failed(job: Transcription) -> None:

@@ -150,7 +150,7 @@ class Worker:
             raise RuntimeError("begun too often")
         _require_as_asked(rows, job)
         heard = self._listen(job, errand, rows, hold)
-        written = self._sealed(job, heard)
+        written = self._sealed(job, errand, heard)
         language = job.value("language") or detected(heard.answers)
         del heard
         self._write(job, written, language, hold)
@@ -183,7 +183,9 @@ class Worker:
         listening = Listening(self._playback, errand.clips, rows, hold.check)
         return listening.run(self._limits.max_bytes, ask, tell)
 
-    def _sealed(self, job: Transcription, heard: HeardClips) -> list[tuple[str, str | None, bytes]]:
+    def _sealed(
+        self, job: Transcription, errand: Errand, heard: HeardClips
+    ) -> list[tuple[str, str | None, bytes]]:
         """Return (file_id, language, sealed) of each recording's document."""
         origin = Origin(self._engine.host, self._engine.model, rfc3339(now()), job.value("language"))
         public_key = decoded(job.public_key)
@@ -193,7 +195,7 @@ class Worker:
                 document["language"],
                 seal(packed(document), public_key, job.user_id, document["file_id"]),
             )
-            for document in documents(heard.answers, heard.borders, job.file_ids, origin)
+            for document in documents(heard.answers, heard.borders, errand.file_ids, origin)
         ]
 
     def _write(
