@@ -63,7 +63,9 @@ class TranscriptEntry(Answer):
     """A transcript, or `deleted` where there is none any more."""
 
     file_id = fields.UUID(required=True)
-    deleted = fields.Constant(True)
+    deleted = fields.Boolean(
+        metadata={"description": "`true`, and nothing else beside it, where the transcript is gone"}
+    )
     sealed = fields.String(metadata={"description": "base64"})
     revision = fields.String()
     language = fields.String(allow_none=True)
