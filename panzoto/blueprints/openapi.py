@@ -222,6 +222,9 @@ def finished(document: dict[str, Any]) -> dict[str, Any]:
             if "anyOf" in described or "oneOf" in described:
                 # The choices say it, and generators would make a choice of their own of it.
                 described.pop("type", None)
+            if described.get("default", "") is None:
+                # It says no more than that the property may be absent, and generators would demand it.
+                del described["default"]
             if set(described) == {"default"}:
                 # What is always the same, which is told as a default that could be another value.
                 described |= {"type": "string", "const": described.pop("default")}
