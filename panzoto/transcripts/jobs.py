@@ -131,7 +131,7 @@ class Jobs:
     ) -> Transcription | None:
         """Ask as `ask` does, but where a transcript or a job is there; return the job, if there is one."""
         known = known_of(row)
-        if known.get("status") not in (FAILED, None):
+        if known.get("status") not in (FAILED, None) or known.get("revision") is not None:
             there = known.get("transcription_id")
             return None if there is None else Transcription.of(user.user_id, there)
         return self.ask(user, wish, shown, *how)[0]
