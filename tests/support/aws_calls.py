@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 # The environment variable that names the folder into which stand-ins write.
 RECORD = "PANZOTO_TEST_AWS_CALLS"
@@ -50,7 +50,7 @@ _BUCKET_CONFIGURATION = {
 _BUCKET_LISTS = {"versions": "ListBucketVersions", "uploads": "ListBucketMultipartUploads"}
 
 # The service's own folders, as the policies name them; a stand-in's process loads nothing of the service.
-FOLDERS = ("users/", "audio_upload/", "sittings/", "aside/")
+FOLDERS = ("users/", "audio_upload/", "sittings/", "transcripts/", "aside/")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -159,7 +159,8 @@ def _table(name: str, index: str = "") -> str:
 def _queue(request: dict[str, Any]) -> str:
     """Return the kind of a queue, by its name or its address."""
     named = request.get("QueueName") or request["QueueUrl"]
-    return "dead-letter-queue" if named.endswith("-dead") else "queue"
+    whose = "transcriptions-" if named.removesuffix("-dead").endswith("-transcriptions") else ""
+    return f"{whose}dead-letter-queue" if named.endswith("-dead") else f"{whose}queue"
 
 
 def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]]:
@@ -170,16 +171,23 @@ def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]
         # What lies beyond the service's folders is asked for in vain: AWS denies it, and that is no fault.
         return
     if s3_key:
-        yield f"s3:{_object_action(method, query)}", "object"
+        yield f"s3:{_object_action(method, query)}", _in_folder("object", s3_key)
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
-            yield "s3:GetObjectVersion" if "versionId=" in source else "s3:GetObject", "object"
+            copied = unquote(source).lstrip("/").partition("/")[2]
+            action = "s3:GetObjectVersion" if "versionId=" in source else "s3:GetObject"
+            yield action, _in_folder("object", copied)
         if status == 404 and method in ("GET", "HEAD"):
             # Without this right, S3 says of an object that is not there that it is forbidden.
             yield "s3:ListBucket", "bucket"
     elif "versions" not in query:
         yield f"s3:{_bucket_action(method, query)}", "bucket"
-    elif query.get("prefix", [""])[0].startswith(FOLDERS):
-        yield "s3:ListBucketVersions", "folders"
+    elif (prefix := query.get("prefix", [""])[0]).startswith(FOLDERS):
+        yield "s3:ListBucketVersions", _in_folder("folders", prefix)
+
+
+def _in_folder(kind: str, s3_key: str) -> str:
+    """Return the resource of a key: its kind and its folder."""
+    return f"{kind}/{s3_key.partition('/')[0]}"
 
 
 def _object_action(method: str, query: dict[str, list[str]]) -> str:

@@ -44,13 +44,20 @@ def resource_of(kind: str) -> str:
     return policy.table_name(kind, SETTINGS) if kind.partition("/")[0] in policy.TABLES else kind
 
 
+def as_the_policy_names_it(one: Permission) -> Permission:
+    """The same, and where the role does not name a folder by itself, without the folder."""
+    kind = one.resource.partition("/")[0]
+    is_named = one.resource in policy.ROLES.get(one.role, {})
+    return one._replace(resource=kind) if kind in ("object", "folders") and not is_named else one
+
+
 @pytest.mark.parametrize("role", policy.ROLES)
 def test_nothing_is_missing_and_nothing_is_left_over(
     role: str, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> None:
     # A table that only a test has is in no policy, nor is a copy that the service of a test works on.
     used = {
-        one
+        as_the_policy_names_it(one)
         for one in recorded(Path(os.environ[RECORD]))
         if one.role == role and not one.resource.startswith("test-")
         if role == "backup" or one.resource != "copies"
@@ -65,6 +72,29 @@ def test_nothing_is_missing_and_nothing_is_left_over(
 
 def test_the_folders_that_are_recorded_are_those_of_the_service() -> None:
     assert FOLDERS == object_keys.FOLDERS
+
+
+def test_a_worker_that_writes_transcripts_reaches_no_other_folder() -> None:
+    bucket = f"arn:aws:s3:::{SETTINGS.bucket}"
+    rights = policy.machine_policy(["transcriptions"], SETTINGS)["Statement"]
+    may = {
+        action: {resource.removeprefix(bucket) for resource in resources}
+        for statement in rights
+        for resources in [
+            [statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"]
+        ]
+        for action in statement["Action"]
+        if action.startswith("s3:")
+    }
+    assert may == {
+        "s3:GetObject": {"/users/*", "/audio_upload/*"},
+        "s3:PutObject": {"/transcripts/*"},
+        "s3:DeleteObjectVersion": {"/transcripts/*"},
+        "s3:ListBucket": {""},
+        "s3:ListBucketVersions": {""},
+    }
+    (within,) = [one["Condition"] for one in rights if "Condition" in one]
+    assert within == {"StringLike": {"s3:prefix": ["transcripts/*"]}}
 
 
 def test_no_role_beyond_those_of_the_policy_was_used() -> None:
