@@ -1,4 +1,5 @@
-"""Sound: what kind it is, where its frames lie, and how clips are joined without re-encoding.
+"""Sound: what kind it is, where its frames lie, how clips are joined without re-encoding, and pieces of it.
 
-No keys, no tables, no bucket. FFmpeg is loaded only by `demuxing`, which runs as a process of its own.
+No keys, no tables, no bucket. FFmpeg is loaded only by `demuxing` and `cutting`, which run as processes of
+their own.
 """

@@ -21,6 +21,7 @@ Sources: RFC 9639 (FLAC).
 
 from __future__ import annotations
 
+import gc
 import logging  # noqa: F401 - as below
 import sys
 from array import array
@@ -98,6 +99,10 @@ class NoSound(Exception):
     """The clip is none, has no track of sound, or nothing of it can be decoded."""
 
 
+class ParentGone(Exception):
+    """Nobody answers any more."""
+
+
 class Parent:
     """The two pipes."""
 
@@ -111,11 +116,11 @@ class Parent:
         self._output.write(data)
 
     def read(self, count: int) -> bytes:
-        """Return what was asked for. Raises `EOFError` when nobody answers any more."""
+        """Return what was asked for. Raises `ParentGone`."""
         self._output.flush()
         data = self._input.read(count)
         if len(data) != count:
-            raise EOFError
+            raise ParentGone
         return data
 
     def numbers(self) -> tuple[int, int]:
@@ -168,8 +173,7 @@ def sound_of(clip: ClipBytes) -> Iterator[bytes]:
     try:
         with _opened(clip) as container:
             yield from decoding.of(container)
-    except EOFError:
-        # Of the pipe; that of a file ends the packets.
+    except ParentGone:
         raise
     except Exception as error:
         # Whatever a clip makes of the library: what was heard before counts.
@@ -377,6 +381,8 @@ class Cutter:
 
     def _begin(self) -> None:
         self._encoder = Encoder()
+        # What FFmpeg holds of the one before hangs in a circle.
+        gc.collect()
         self._frames: list[bytes] = []
         self._powers: list[int] = []
         self._samples, self._size = 0, HEADER_BYTES

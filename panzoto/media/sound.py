@@ -69,6 +69,7 @@ class SoundOfClips:
         self._line = 0
         self._given = 0
         self._clip = -1
+        self._is_all = False
         # Of each clip its beginning and duration on the time line; complete when there are no more pieces.
         self.borders: list[tuple[int, int]] = []
 
@@ -80,6 +81,10 @@ class SoundOfClips:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._child.__exit__(kind, error, trace)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
 
     def pieces(
         self, clips: Iterable[Clip], max_bytes: int, max_seconds: int = MAX_SECONDS
@@ -120,13 +125,16 @@ class SoundOfClips:
                     raise self._child.failed()
             # Its time begins anew, since nobody may have waited for it meanwhile.
             self._child.go_on()
-        if self._given != self._line or len(self.borders) != self._clip:
+        if not self._is_all or self._given != self._line:
             raise self._child.failed()
 
     def _begin(self, clip: Clip | None) -> _Reading:
         """Tell of the next clip, or that there is none."""
         self._clip += 1
-        if clip is None or len(self.borders) != self._clip:
+        if self._is_all or len(self.borders) != self._clip:
+            raise self._child.failed()
+        if clip is None:
+            self._is_all = True
             self._child.send(_numbers(0, NONE))
             return _Reading.of_nothing()
         gap = SAMPLES_PER_MS * max(0, min(clip.gap_ms, LONGEST_GAP_MS))

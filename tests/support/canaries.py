@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-SECRET_FIELDS = {"password", "new_password", "token", "refresh_token", "recovery_key", "code"}
+SECRET_FIELDS = {
+    "password",
+    "new_password",
+    "token",
+    "refresh_token",
+    "recovery_key",
+    "code",
+    "file_key",
+    "transcripts_key",
+    "ticket",
+}
 ADDRESS_TABLES = {"panzoto-users", "panzoto-claims"}
 PLAYBACK = "/api/playback/"
 LETTERS = "mail"
