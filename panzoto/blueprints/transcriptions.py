@@ -8,6 +8,7 @@ from typing import Any
 from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
+from panzoto.blueprints.file_keys import LONGEST_BODY
 from panzoto.blueprints.transcribing import counting, keys_shown_late, language_of
 from panzoto.blueprints.transcript_answers import TranscriptionAnswer, TranscriptionsAnswer
 from panzoto.blueprints.transcript_requests import NewTranscription, TranscriptionsQuery
@@ -16,7 +17,6 @@ from panzoto.edge.http import services
 from panzoto.transcripts.jobs import Wish
 
 blueprint = Blueprint("transcriptions", __name__, description="From sound to words")
-LONGEST_BODY = 256 * 1024
 
 
 @blueprint.post("/transcriptions")
