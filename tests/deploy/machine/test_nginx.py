@@ -191,7 +191,7 @@ class TestErrors:
     ) -> None:
         nothing = "00000000-0000-4000-8000-000000000000"
         keys = json.dumps({"file_ids": [nothing], "file_keys": {nothing: "A" * 240_000}}).encode()
-        sealed = json.dumps({"sealed": "A" * (11 * 1024 * 1024)}).encode()
+        sealed = json.dumps({"sealed": "A" * (10 * 1024 * 1024)}).encode()
         how = {"headers": {"Content-Type": "application/json"}}
         for method, path, body, codes in (
             ("POST", "/api/transcriptions", keys, {"invalid_request", "audio_file_not_found"}),
