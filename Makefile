@@ -1,5 +1,5 @@
-# Needs Python 3.11 or newer and make; everything else is put into .venv and .venv-aws. `make run` and `make install`
-# use no other program but the shell, and `make help` awk.
+# Needs Python 3.11 or newer and make; everything else is put into .venv, .venv-aws and .venv-speech. `make help`,
+# `make run` and `make install` use no other program but the shell.
 # PYTHON=python3.13 chooses an interpreter; pip obeys your own PIP_* variables and configuration.
 
 .DEFAULT_GOAL := help
@@ -8,10 +8,14 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashes
+# What pip says last, without a network, is that a library does not exist.
+OR_SAY_WHY = || { echo 'The installation did not come to its end; pip says why above. It needs the network this once,\
+ or a proxy in HTTPS_PROXY; the same command again goes on from here.' >&2; exit 1; }
 RUN_TESTS = exec .venv/bin/python -m pytest
 TYPED = panzoto wsgi.py deploy/serving/gunicorn.conf.py $(wildcard migrations_from_rds) \
     deploy/aws/cloudformation/generate.py deploy/aws/removal.py deploy/smoke_test.py deploy/container/base_image.py \
     deploy/container/stand_in_listener.py deploy/local/stand_in_gate.py deploy/serving/supervisor.py \
+    deploy/local/speech/front.py deploy/local/speech/launch.py \
     deploy/machine/nginx/render.py deploy/machine/alarm.py deploy/machine/watch.py deploy/aws/writers.py
 
 # The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
@@ -25,7 +29,9 @@ STAND_IN := $(if $(OWN_AWS),,.venv-aws/.installed)
 
 .PHONY: help
 help: ## List the targets (this is the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@while IFS= read -r line; do case $$line in [a-z]*:*'## '*) \
+	    printf '  make %-12s %s\n' "$${line%%:*}" "$${line#*:*## }";; \
+	esac; done < $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
 install: .venv/.installed .venv-aws/.installed ## Install what the service and its AWS stand-in need, into .venv and .venv-aws
@@ -33,6 +39,9 @@ install: .venv/.installed .venv-aws/.installed ## Install what the service and i
 .PHONY: run
 run: .venv/.installed $(STAND_IN) ## Start all of the service (on PORT, 5000 unless set) and a stand-in for AWS; Ctrl-C stops it
 	@exec .venv/bin/python -m deploy.local.make_run
+
+.PHONY: speech
+speech: .venv-speech/.installed ## Fetch the speech engine and its model, as make run does beside the running service
 
 .PHONY: test
 test: .venv/.installed-dev .venv-aws/.installed ## Run the tests that need nothing but Python; ARGS="-k login -x" goes to pytest instead
@@ -53,8 +62,13 @@ test-browser: .venv/.installed-dev .venv-aws/.installed ## Run those of the page
 	@.venv/bin/python -m tests.suites browser
 	@$(RUN_TESTS) --suite=browser
 
+.PHONY: test-speech
+test-speech: .venv/.installed-dev .venv-aws/.installed .venv-speech/.installed ## Run those of the speech engine, which fetch it first
+	@.venv/bin/python -m tests.suites speech
+	@$(RUN_TESTS) --suite=speech
+
 .PHONY: test-all
-test-all: .venv/.installed-dev .venv-aws/.installed ## Run all tests there are, in one run
+test-all: .venv/.installed-dev .venv-aws/.installed .venv-speech/.installed ## Run all tests there are, in one run
 	@$(RUN_TESTS) @tests/side_by_side
 
 .PHONY: lint
@@ -81,7 +95,7 @@ bench: .venv/.installed-dev ## List the measurements, and how to start each
 
 .PHONY: lock
 lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK="--upgrade" takes the newest releases
-	@for name in requirements requirements-dev requirements-aws; do \
+	@for name in requirements requirements-dev requirements-aws requirements-speech; do \
 	    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --custom-compile-command 'make lock' $(LOCK) $$name.in --output-file $$name.txt || exit 1; \
 	done
@@ -98,24 +112,28 @@ images: ## Build the service's image for x86-64 and ARM into build/, or push it:
 
 .PHONY: clean
 clean: ## Remove what was installed and what tools keep, but not your data in .panzoto
-	@rm -rf .venv .venv-aws .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@rm -rf .venv .venv-aws .venv-speech .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 .venv/.installed: requirements.txt | .venv/bin/python
-	$(info Installing the service into .venv (once; this takes a minute) ...)
-	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt
+	$(info Installing the service into .venv (once; this takes a minute or two) ...)
+	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt $(OR_SAY_WHY)
 	@: >$@
 
 # The tests' libraries hold the service's own at the very same versions.
 .venv/.installed-dev: requirements-dev.txt | .venv/bin/python
 	$(info Installing the service and the tests into .venv (once; this takes a minute or two) ...)
-	@.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt
+	@.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt $(OR_SAY_WHY)
 	@: >$@ && : >.venv/.installed
 
 .venv-aws/.installed: requirements-aws.txt | .venv-aws/bin/python
 	$(info Installing the AWS stand-in into .venv-aws (once) ...)
-	@.venv-aws/bin/python $(PIP_INSTALL) -r requirements-aws.txt
+	@.venv-aws/bin/python $(PIP_INSTALL) -r requirements-aws.txt $(OR_SAY_WHY)
 	@: >$@
+
+.venv-speech/.installed: requirements-speech.txt | .venv/.installed
+	@.venv/bin/python -m deploy.local.speech.fetching
+	@touch $@
 
 .venv/bin/python .venv-aws/bin/python:
 	@command -v '$(PYTHON)' >/dev/null || { \

@@ -51,7 +51,8 @@ class Client:
     """A phone, as far as this test goes."""
 
     def __init__(self, base: str, directly: bool = False) -> None:
-        self._base = base.rstrip("/")
+        # `make run` prints the address with the /api that every path here begins with.
+        self.base = base.rstrip("/").removesuffix("/api")
         self._directly = directly
         self.token: str | None = None
 
@@ -62,7 +63,7 @@ class Client:
             headers["Authorization"] = f"Bearer {self.token}"
         data = json.dumps(body).encode() if body is not None else None
         for _ in range(HELD_BACK_TIMES):
-            answer = send(method, self._base + path, data, headers)
+            answer = send(method, self.base + path, data, headers)
             if answer.status != HTTPStatus.TOO_MANY_REQUESTS or not answer.retry_after:
                 return answer
             # Somebody else at this address was as busy; the test is not in a hurry.
@@ -72,7 +73,7 @@ class Client:
     def play(self, address: str) -> Answer:
         """Ask for a playback address, at the service's public name or at the very process that is tried."""
         if self._directly:
-            address = self._base + urlsplit(address).path
+            address = self.base + urlsplit(address).path
         return send("GET", address, None, {})
 
 
@@ -87,7 +88,10 @@ def send(method: str, url: str, data: bytes | None, headers: dict[str, str]) -> 
             wait = error.headers.get("Retry-After", "")
             return Answer(error.code, error.read(), int(wait) if wait.isdigit() else 0)
     except OSError as error:
-        raise Failed(f"{urlsplit(url).netloc} does not answer: {type(error).__name__}") from error
+        # The system's own words, such as "Connection refused", which hold nothing of the address.
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or type(reason).__name__
+        raise Failed(f"{urlsplit(url).netloc} does not answer: {why}") from error
 
 
 def expect(what: str, answer: Answer, *statuses: int) -> Any:
@@ -108,8 +112,12 @@ CLOSED = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 
 def wait_until_ready(client: Client, seconds: float) -> None:
-    """Raises `Failed` unless the service says within so many seconds that it can work."""
+    """Raises `Failed` unless the service says within so many seconds that it can work.
+
+    What it waits for is said at once, and again when that is something else.
+    """
     deadline = time.monotonic() + seconds
+    told = ""
     while True:
         try:
             answer = client.call("GET", "/api/health/ready")
@@ -119,9 +127,14 @@ def wait_until_ready(client: Client, seconds: float) -> None:
             if answer.status == HTTPStatus.OK or time.monotonic() > deadline:
                 expect("ready", answer, HTTPStatus.OK)
                 return
-        except Failed:
+            why = f"{urlsplit(client.base).netloc} answers {answer.status}"
+        except Failed as failed:
             if time.monotonic() > deadline:
                 raise
+            why = str(failed)
+        if why != told:
+            print(f"smoke: not ready, waiting up to {seconds:g} s: {why}", file=sys.stderr, flush=True)
+            told = why
         time.sleep(1)
 
 

@@ -174,6 +174,8 @@ class Settings:
     aws_port: int = 5566
     aws_port_chosen: bool = False
     metrics_port: int = 9464
+    speech: bool = True
+    speech_model: Path | None = None
     workers: int = 1
     threads: int = 128
     log_level: str = "INFO"
@@ -254,6 +256,8 @@ class Settings:
             aws_port=read.integer("PANZOTO_AWS_PORT", 5566, 1, 65535),
             aws_port_chosen=read.present("PANZOTO_AWS_PORT"),
             metrics_port=read.integer("METRICS_PORT", 9464, 0, 65535),
+            speech=read.flag("SPEECH", True),
+            speech_model=Path(model) if (model := read.text("SPEECH_MODEL", "")) else None,
             workers=size.workers,
             threads=size.threads,
             log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),

@@ -410,7 +410,7 @@ class UnsupportedFormat(PanzotoError):
 
 
 class NotAudio(PanzotoError):
-    """No call answers it. `clip` is the number of the recording that is the reason, where that is known."""
+    """`clip` is the number of the recording that is the reason, where that is known."""
 
     status = 422
     code = "not_audio"

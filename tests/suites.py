@@ -93,6 +93,11 @@ SUITES = {
             Tool("zsh", "zsh"),
         ),
     ),
+    "speech": Suite(
+        "tests/speech",
+        "the speech engine of `make run` with its model, on what espeak-ng says",
+        (Tool("espeak-ng", "espeak-ng"),),
+    ),
     "browser": Suite(
         "tests/browser",
         "pages in a real browser",

@@ -79,7 +79,12 @@ OWNERS: dict[str, set[str]] = {
         "panzoto.lifecycle.open_recordings",
         "deploy.smoke_test",
     },
-    "av": {"panzoto.media.demuxing", "panzoto.media.cutting", "panzoto.media.rendering"},
+    "av": {
+        "panzoto.media.demuxing",
+        "panzoto.media.cutting",
+        "panzoto.media.rendering",
+        "deploy.local.speech.listener",
+    },
     "psycopg": {
         "migrations_from_rds.source",
         "migrations_from_rds.source_queries",
@@ -95,7 +100,8 @@ OWNERS: dict[str, set[str]] = {
     "flask_cors": {"panzoto.edge.cors"},
     # What composes the application or plugs commands into it knows the framework, too.
     "flask": {"panzoto", "panzoto.blueprints", "panzoto.edge", "panzoto.operations"},
-    "werkzeug": {"panzoto.blueprints", "panzoto.edge"},
+    "werkzeug": {"panzoto.blueprints", "panzoto.edge", "deploy.local.speech.form"},
+    "faster_whisper": {"deploy.local.speech.listener"},
     "webargs": {"panzoto.blueprints"},
     "orjson": {"panzoto.models.wire", "panzoto.edge.answer_json", "panzoto.transcripts.document"},
     "regex": {"panzoto.transcripts.words"},

@@ -1,7 +1,8 @@
 """The supervisor of `make run`: every role of the service and, where there is no AWS, a stand-in for it.
 
-The roles are those of a deployment: the web, the worker on the bucket's events, and the sweeps, which run at
-the start and every hour.
+The roles are those of a deployment: the web, the workers on the bucket's events and on transcripts, and the
+sweeps, which run at the start and every hour. Beside them is an engine that hears what is said, where the
+service has no other.
 
 The stand-in keeps its state in the data folder and saves the last of it at a clean stop.  Most of this
 module sees to it that there is a clean stop: no child shares the terminal's process group, so a Ctrl-C
@@ -38,7 +39,14 @@ from deploy.local.listening import (
     on_every_interface,
     port_of,
 )
-from deploy.local.roles import GUNICORN, command_environment, start_events, start_service
+from deploy.local.roles import (
+    GUNICORN,
+    command_environment,
+    start_events,
+    start_service,
+    start_transcriptions,
+)
+from deploy.local.speech.launch import Speech, is_wanted
 from deploy.serving.processes import Child, ChildEnded, MakeWatch, Signals
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
@@ -124,8 +132,9 @@ class Supervisor:
         self._make = make
         self._stand_in: Child | None = None
         self._service: Child | None = None
-        self._events: Child | None = None
+        self._workers: list[Child] = []
         self._sweeps: Sweeps | None = None
+        self._speech = Speech(settings, say) if is_wanted(settings) else None
 
     def run(self, lock: int, listeners: list[socket.socket]) -> None:
         """Return when asked to stop; raise `StartError` or `ChildEnded` when a child does not do its part."""
@@ -137,17 +146,23 @@ class Supervisor:
             port = port_of(for_stand_in[0])
             self._stand_in = stand_in_launch.start(self._settings, for_stand_in, lock)
             self._wait_for(self._stand_in, lambda: answers(port, stand_in_launch.HEALTH))
-            self._service, ready = start_service(self._settings, port, for_service)
+            more = self._speech.variables() if self._speech else {}
+            self._service, ready = start_service(self._settings, port, for_service, more)
         with os.fdopen(ready, "rb") as pipe:
             self._wait_for(self._service, lambda: bool(select.select([pipe], [], [], 0)[0]))
-        self._events = start_events(self._settings, port)
-        self._sweeps = Sweeps(command_environment(self._settings, port), say)
+        self._workers.append(start_events(self._settings, port, more))
+        transcriptions = start_transcriptions(self._settings, port, more)
+        if transcriptions:
+            self._workers.append(transcriptions)
+        self._sweeps = Sweeps(command_environment(self._settings, port, more), say)
         stand_in_address.write(self._settings.data_dir, stand_in_launch.aws_variables(self._settings, port))
-        say(banner(self._settings, port))
+        say(banner(self._settings, port, self._speech.url if self._speech else None))
         while not self._asked_to_stop():
-            for child in (self._stand_in, self._service, self._events):
+            for child in (self._stand_in, self._service, *self._workers):
                 child.require_alive()
             self._sweeps.go_on()
+            if self._speech:
+                self._speech.go_on()
             self._signals.wait(0.5)
 
     def _asked_to_stop(self) -> bool:
@@ -168,9 +183,11 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop what runs, the roles first; the stand-in saves its state before it goes."""
-        roles = [role for role in (self._events, self._service) if role]
+        roles = [role for role in (*self._workers, self._service) if role]
         if any(role.process.poll() is None for role in roles):
             say("\nPanzoto is stopping; Ctrl-C again ends running requests at once.")
+        if self._speech:
+            self._speech.end(self._signals)
         if self._sweeps:
             self._sweeps.end(self._signals)
         for role in roles:
@@ -283,7 +300,7 @@ def answers(port: int, path: str) -> bool:
         connection.close()
 
 
-def banner(settings: Settings, aws_port: int) -> str:
+def banner(settings: Settings, aws_port: int, speech: str | None) -> str:
     """Return what a person wants to know once everything runs."""
     base = f"http://{LOOPBACK}:{settings.port}"
     endpoint = stand_in_launch.endpoint(aws_port)
@@ -291,7 +308,7 @@ def banner(settings: Settings, aws_port: int) -> str:
     address = address_in_network()
     network = f"http://{address}:{settings.port}/api" if address else "this machine has no address in one"
     return f"""
-Panzoto is running: the service, the worker on the bucket's events, and the sweeps, now and every hour.
+Panzoto is running: the service, its workers, and the sweeps, now and every hour.
 
   Service   {base}/api
             An Android emulator says 10.0.2.2 instead of {LOOPBACK}.
@@ -300,6 +317,7 @@ Panzoto is running: the service, the worker on the bucket's events, and the swee
             signed, the upload or download of one recording. Tables, queue and metrics are not.
   Docs      {base}/api/docs
   Metrics   {metrics}
+  Speech    {speech or "no engine of this machine"}
   Data      {settings.data_dir}
   AWS       {endpoint}, a stand-in. Its log is aws/stand-in.log in the data folder.
             From this machine it takes calls signed with any key; signed addresses are the service's alone.

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -19,8 +19,10 @@ GUNICORN = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "servi
 COMMANDS = [sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"), "panzoto"]
 
 
-def start_service(settings: Settings, aws_port: int, listeners: list[socket.socket]) -> tuple[Child, int]:
-    """Start gunicorn on sockets that listen already; it finds AWS at the stand-in.
+def start_service(
+    settings: Settings, aws_port: int, listeners: list[socket.socket], more: Mapping[str, str]
+) -> tuple[Child, int]:
+    """Start gunicorn on sockets that listen already; it finds AWS at the stand-in, and `more` variables.
 
     The number returned is that of a pipe, to which a worker writes when it takes
     requests.  Asking over the sockets would only queue up questions until then.
@@ -29,17 +31,27 @@ def start_service(settings: Settings, aws_port: int, listeners: list[socket.sock
     binds = [word for number in numbers for word in ("--bind", f"fd://{number}")]
     ready, say_ready = os.pipe()
     try:
-        environment = service_environment(settings, aws_port) | {"PANZOTO_READY_FD": str(say_ready)}
+        environment = (
+            service_environment(settings, aws_port) | dict(more) | {"PANZOTO_READY_FD": str(say_ready)}
+        )
         command = [*GUNICORN, *binds, "wsgi:app"]
         return start_role("the service", command, environment, [*numbers, say_ready]), ready
     finally:
         os.close(say_ready)
 
 
-def start_events(settings: Settings, aws_port: int) -> Child:
+def start_events(settings: Settings, aws_port: int, more: Mapping[str, str]) -> Child:
     """Start the worker that commits the uploads of which the bucket tells."""
     command = [*COMMANDS, "events"]
-    return start_role("the events worker", command, command_environment(settings, aws_port))
+    return start_role("the events worker", command, command_environment(settings, aws_port, more))
+
+
+def start_transcriptions(settings: Settings, aws_port: int, more: Mapping[str, str]) -> Child | None:
+    """Start the worker that turns sound into words, where there is an engine to ask."""
+    if not (more.get("TRANSCRIPTION_URL") or settings.transcription.url):
+        return None
+    command = [*COMMANDS, "transcriptions", "work"]
+    return start_role("the transcription worker", command, command_environment(settings, aws_port, more))
 
 
 def start_role(
@@ -85,6 +97,6 @@ def service_environment(settings: Settings, aws_port: int) -> dict[str, str]:
     return environment
 
 
-def command_environment(settings: Settings, aws_port: int) -> dict[str, str]:
+def command_environment(settings: Settings, aws_port: int, more: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of `flask panzoto …` beside the service, which has made the tables already."""
-    return service_environment(settings, aws_port) | {"AUTO_CREATE_RESOURCES": "0"}
+    return service_environment(settings, aws_port) | dict(more) | {"AUTO_CREATE_RESOURCES": "0"}

@@ -4,7 +4,8 @@
 
 It makes accounts of its own (`conformance-…@example.com`), uploads small recordings, and deletes the accounts
 at the end. It prints what it tried and what fell short, and ends with 0 when nothing did, with 1 when
-something did, and with 2 when nobody answers. Where the service says 429, it waits as it is told.
+something did, and with 2 when nobody answers or it is called wrongly. Where the service says 429, it waits
+as it is told.
 
 It needs Python 3.11 and `cryptography`, as examples/python does, whose encryption it uses.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "python")]
@@ -33,15 +35,19 @@ GROUPS = (basics, sessions, recordings, uploads, playback, accounts)
 def main() -> int:
     """Run every check that was asked for."""
     parser = argparse.ArgumentParser(prog="conformance", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("address", help="where the service is, such as http://127.0.0.1:5000")
+    parser.add_argument("address", nargs="?", help="where the service is, such as http://127.0.0.1:5000")
     parser.add_argument("--only", default="", metavar="WORDS", help="only checks about these words")
     parser.add_argument("--list", action="store_true", help="print what would be tried, and stop")
     options = parser.parse_args()
     checks = [(group, check) for group in GROUPS for check in group.CHECKS]
     wanted = [(group, check) for group, check in checks if options.only in sentence_of(check)]
-    if options.list:
+    if options.list and wanted:
         print("\n".join(sentence_of(check) for _, check in wanted))
         return 0
+    if not wanted:
+        parser.error(f"no check speaks of {options.only!r}; --list prints them all")
+    if urlsplit(options.address or "").scheme not in ("http", "https"):
+        parser.error("the address of the service is missing, such as http://127.0.0.1:5000")
     world = World(Service(options.address, lambda text: print(f"        ({text})", flush=True)))
     short = 0
     try:

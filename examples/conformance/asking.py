@@ -96,7 +96,8 @@ class Service:
     """The service under examination."""
 
     def __init__(self, address: str, say: Callable[[str], None] = lambda _: None) -> None:
-        self.address = address.rstrip("/")
+        # The paths asked for begin with /api; an address that ends with it means the same service.
+        self.address = address.rstrip("/").removesuffix("/api")
         self._say = say
 
     def ask(

@@ -6,6 +6,7 @@ import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -147,10 +148,15 @@ public final class Panzoto {
             try {
                 Map<?, ?> account = (Map<?, ?>) Json.parse(Files.readString(file));
                 String userId = (String) account.get("user_id");
-                return new Account(userId, (String) account.get("key_salt"), (Map<?, ?>) account.get("vault"));
-            } catch (ClassCastException | IllegalArgumentException damaged) {
-                throw new AccountException("The account file cannot be read");
+                String keySalt = (String) account.get("key_salt");
+                if (userId != null && keySalt != null) {
+                    return new Account(userId, keySalt, (Map<?, ?>) account.get("vault"));
+                }
+            } catch (ClassCastException | IllegalArgumentException | CharacterCodingException damaged) {
+                // Told below, like an account without its fields.
             }
+            throw new IllegalArgumentException(
+                    file + " does not hold what register or login returned; log in anew");
         }
     }
 
@@ -655,6 +661,8 @@ public final class Panzoto {
         }
     }
 
+    private static final String RANGE_WANTED = "A range is written first-last, such as 0-65535, or first-";
+
     /** One job: verb, object key or variant, input, output and perhaps a range; returns the format. */
     private static String runJob(Keys keys, String[] words) throws IOException, GeneralSecurityException {
         Path input = Path.of(words[2]);
@@ -681,9 +689,15 @@ public final class Panzoto {
     private static String decrypt(Keys keys, String s3Key, Path input, Path output, String range)
             throws IOException, GeneralSecurityException {
         // A range is first-last, both included as in HTTP, or first-.
+        if (!range.matches("([0-9]{1,18}-([0-9]{1,18})?)?")) {
+            throw new IllegalArgumentException(RANGE_WANTED);
+        }
         String[] ends = range.split("-", 2);
         long start = range.isEmpty() ? 0 : Long.parseLong(ends[0]);
         long stop = range.isEmpty() || ends[1].isEmpty() ? Long.MAX_VALUE : Long.parseLong(ends[1]) + 1;
+        if (stop <= start) {
+            throw new IllegalArgumentException(RANGE_WANTED);
+        }
         try (FileChannel source = FileChannel.open(input)) {
             ByteBuffer magic = ByteBuffer.allocate(MAGIC.length);
             source.read(magic, 0);

@@ -64,9 +64,22 @@ async function writeWhole(path, pieces) {
 /** `first-last`, both included as in HTTP, or `first-`; returns start and stop (not included). */
 function parseRange(text) {
   if (!text) return [0, Infinity];
-  const match = /^(\d+)-(\d*)$/.exec(text);
-  if (match === null) throw new UsageError("A range is written first-last or first-");
-  return [Number(match[1]), match[2] === "" ? Infinity : Number(match[2]) + 1];
+  const match = /^(\d+)-(\d*)$/.exec(text) ?? [];
+  const [start, stop] = [Number(match[1]), match[2] === "" ? Infinity : Number(match[2]) + 1];
+  if (!(start < stop)) throw new UsageError("A range is written first-last, such as 0-65535, or first-");
+  return [start, stop];
+}
+
+/** What register or login returned. */
+async function readAccount(path) {
+  const text = await readFile(path, "utf8");
+  try {
+    const account = JSON.parse(text);
+    if (typeof account.user_id === "string" && typeof account.key_salt === "string") return account;
+  } catch {
+    // Told below, like an account without its fields.
+  }
+  throw new UsageError(`${path} does not hold what register or login returned; log in anew`);
 }
 
 async function readPassword(passwordFile) {
@@ -147,7 +160,7 @@ async function main() {
   }
   const needsKey = verb === "encrypt" || verb === "decrypt";
   if (needsKey && !values["s3-key"]) throw new UsageError(`${verb} needs --s3-key`);
-  const account = JSON.parse(await readFile(values.account, "utf8"));
+  const account = await readAccount(values.account);
   const keys = new Keys(account, await readPassword(values["password-file"]));
   if (verb === "batch") return runBatch(keys, first);
   const name = needsKey ? values["s3-key"] : values.format;

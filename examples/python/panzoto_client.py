@@ -20,6 +20,7 @@ import json
 import mimetypes
 import os
 import random
+import re
 import secrets
 import sys
 import tempfile
@@ -88,6 +89,10 @@ class RecordingError(Exception):
 
 class AccountError(Exception):
     """The vault cannot be opened: a wrong password, or account data that is damaged or unreasonable."""
+
+
+class UsageError(Exception):
+    """The command line is called wrongly; the sentence says how to call it."""
 
 
 class ServiceError(Exception):
@@ -401,11 +406,18 @@ class Keys:
 
 
 def parse_range(text: str | None) -> tuple[int, int | None]:
-    """`first-last`, both included as in HTTP, or `first-`; returns start and stop (not included)."""
+    """`first-last`, both included as in HTTP, or `first-`; returns start and stop (not included).
+
+    Raises `UsageError` for what is written otherwise.
+    """
     if not text:
         return 0, None
-    first, _, last = text.partition("-")
-    return int(first), int(last) + 1 if last else None
+    written = re.fullmatch(r"([0-9]+)-([0-9]*)", text)
+    start, last = (int(written[1]), written[2]) if written else (0, "")
+    stop = int(last) + 1 if last else None
+    if not written or (stop is not None and stop <= start):
+        raise UsageError("A range is written first-last, such as 0-65535, or first-")
+    return start, stop
 
 
 def decrypt(
@@ -489,7 +501,8 @@ class Service:
     """The calls of the service that a recorder needs."""
 
     def __init__(self, address: str, token: str | None = None) -> None:
-        self._address = address.rstrip("/")
+        # Every path here begins with /api; an address that ends with it means the same service.
+        self._address = address.rstrip("/").removesuffix("/api")
         self._token = token
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -635,6 +648,8 @@ def _read_some(response: HTTPResponse, count: int) -> bytes:
 
 def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file that appears under its name only when it is complete, readable by its owner only."""
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no folder {path.parent} for {path.name}")
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as out:
@@ -654,11 +669,28 @@ def read_password(options: argparse.Namespace) -> str:
     if options.password_file:
         first_line: str = Path(options.password_file).read_text("utf-8").split("\n")[0]
         return first_line.removesuffix("\r")
-    return os.environ.get("PANZOTO_PASSWORD") or getpass.getpass("Password: ")
+    if password := os.environ.get("PANZOTO_PASSWORD"):
+        return password
+    if not sys.stdin.isatty():
+        raise UsageError("Give the password with --password-file, in PANZOTO_PASSWORD or on a terminal")
+    return getpass.getpass("Password: ")
+
+
+def read_account(options: argparse.Namespace) -> dict[str, Any]:
+    """Read what register or login returned. Raises `UsageError` for a file that holds something else."""
+    try:
+        account = json.loads(Path(options.account).read_text("utf-8"))
+    except ValueError:
+        account = None
+    # All but the calls to the service do without a token.
+    needed = {"user_id", "key_salt"} | ({"token"} if hasattr(options, "server") else set())
+    if not isinstance(account, dict) or not needed <= account.keys():
+        raise UsageError(f"{options.account} does not hold what register or login returned; log in anew")
+    return account
 
 
 def read_keys(options: argparse.Namespace) -> Keys:
-    return Keys(json.loads(Path(options.account).read_text("utf-8")), read_password(options))
+    return Keys(read_account(options), read_password(options))
 
 
 def do_account(options: argparse.Namespace) -> None:
@@ -718,7 +750,7 @@ def do_upload(options: argparse.Namespace) -> None:
 
 
 def do_list(options: argparse.Namespace) -> None:
-    account = json.loads(Path(options.account).read_text("utf-8"))
+    account = read_account(options)
     for audio_file in Service(options.server, account["token"]).audio_files():
         print(json.dumps(audio_file))
 
@@ -789,9 +821,9 @@ def main() -> int:
     options = build_parser().parse_args()
     try:
         options.run(options)
-    except (RecordingError, AccountError, ServiceError, OSError) as error:
+    except (RecordingError, AccountError, ServiceError, UsageError, OSError) as error:
         print(f"panzoto: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     return 0
 
 

@@ -104,7 +104,11 @@ def delete(wanted: dict[str, Any]) -> tuple[dict[str, Any], int]:
 @blueprint.streams(200, ("application/zip",), "A ZIP of everything, streamed", ATTACHMENT)
 @blueprint.failures(errors.UserNotFound)
 def export_all() -> Response:
-    """Take everything along as a ZIP file."""
+    """Take everything along as a ZIP file.
+
+    It is made while it is sent: without `Content-Length` and ranges. A README and a program in it tell how
+    its recordings open without the service.
+    """
     user = signed_in_user()
     content = until_failure(
         export.stream(user, services().storage, services().transcripts, asking()), "export_aborted"

@@ -160,6 +160,18 @@ def _check_new_password(value: str) -> None:
         raise ValidationError(TOO_COMMON)
 
 
+class NewPassword(Text):
+    """A password that is set by this call, with its rules in the document too."""
+
+    def __init__(self) -> None:
+        rules = {
+            "minLength": passwords.MIN_CHARACTERS,
+            "maxLength": passwords.MAX_CHARACTERS,
+            "description": "None of the most common ones",
+        }
+        super().__init__(required=True, validate=_check_new_password, metadata=rules)
+
+
 class Credentials(Request):
     """What login takes; length limits that are newer than an account do not keep it out."""
 
@@ -170,13 +182,11 @@ class Credentials(Request):
 
 
 class Registration(Credentials):
+    password = NewPassword()
+
     @validates("email")
     def _mailbox(self, value: str, **_: Any) -> None:
         _check_mailbox(value)
-
-    @validates("password")
-    def _strength(self, value: str, **_: Any) -> None:
-        _check_new_password(value)
 
 
 class PasswordOnly(Request):
@@ -206,7 +216,7 @@ class PasswordChange(Request):
         load_default=None,
         metadata={"description": "Not for the first password of an account that signs in by OpenID"},
     )
-    new_password = Text(required=True, validate=_check_new_password)
+    new_password = NewPassword()
 
 
 class RefreshRequest(Request):
@@ -240,7 +250,7 @@ class EmailOnly(Request):
 class PasswordReset(Request):
     needed = (("code", CODE_REQUIRED), ("new_password", "New password is required"))
     code = Text(required=True)
-    new_password = Text(required=True, validate=_check_new_password)
+    new_password = NewPassword()
     recovery_key = Text(load_default=None)
     discard_recordings = Flag("discard_recordings must be true or false", load_default=False)
 
@@ -253,7 +263,7 @@ class Recovery(Request):
     )
     email = Email(required=True)
     recovery_key = Text(required=True)
-    new_password = Text(required=True, validate=_check_new_password)
+    new_password = NewPassword()
 
 
 class RecoveryInside(Request):
@@ -262,7 +272,7 @@ class RecoveryInside(Request):
         ("new_password", "Recovery key and new password are required"),
     )
     recovery_key = Text(required=True)
-    new_password = Text(required=True, validate=_check_new_password)
+    new_password = NewPassword()
 
 
 class Moment(fields.Field[datetime]):

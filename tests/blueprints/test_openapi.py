@@ -239,6 +239,26 @@ class TestDocument:
             values = described.get("enum") or described["anyOf"][0]["enum"]
             assert [value for value in values if f"`{value}`" not in guide] == [], (schema, name)
 
+    def test_the_guide_names_every_call(self, document: dict[str, Any]) -> None:
+        guide = (ROOT / "docs" / "clients.md").read_text("utf-8")
+        # The one is for whoever runs the service; nobody puts the other's address together.
+        elsewhere = {"GET /api/health/ready", "GET /api/playback/{ticket}"}
+        calls = {
+            f"{method.upper()} {path}"
+            for path, methods in document["paths"].items()
+            for method in methods
+            if method in ("get", "post", "put", "patch", "delete")
+        }
+        assert {call for call in calls if call not in guide} == elsewhere
+
+    def test_a_password_that_is_set_tells_its_length(self, document: dict[str, Any]) -> None:
+        schemas = document["components"]["schemas"]
+        described = [schema.get("properties", {}) for schema in schemas.values()]
+        told = [names["new_password"] for names in described if "new_password" in names]
+        told.append(schemas["Registration"]["properties"]["password"])
+        assert len(told) > 4
+        assert {(one["minLength"], one["maxLength"]) for one in told} == {(8, 256)}
+
     def test_the_token_is_described(self, document: dict[str, Any]) -> None:
         schemes = document["components"]["securitySchemes"]
         assert [scheme["scheme"] for scheme in schemes.values()] == ["bearer"]

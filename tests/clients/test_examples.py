@@ -264,6 +264,28 @@ def test_one_file_by_options(client: Client, tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("written", ["5-2", "all", "0-1-2"])
+def test_a_range_that_is_none_is_one_sentence(client: Client, tmp_path: Path, written: str) -> None:
+    case = CASES["v2-one-byte"]
+    files = (str(VECTORS / case["file"]), str(tmp_path / "plain"))
+    words = ("decrypt", "--s3-key", case["s3_key"], "--range", written, *files)
+    done = client.run(tmp_path, VECTORS / "vectors.json", ACCOUNT["password"], *words)
+    assert done.returncode == 2
+    assert done.stderr == "panzoto: A range is written first-last, such as 0-65535, or first-\n"
+    assert not (tmp_path / "plain").exists()
+
+
+@pytest.mark.parametrize("content", [b"no JSON", b"\xff", b"[]", b'{"error": "Invalid email or password"}'])
+def test_what_is_no_account_is_one_sentence(client: Client, tmp_path: Path, content: bytes) -> None:
+    account = tmp_path / "account.json"
+    account.write_bytes(content)
+    words = ("decrypt", "--s3-key", "k", str(account), str(tmp_path / "plain"))
+    done = client.run(tmp_path, account, ACCOUNT["password"], *words)
+    assert done.returncode == 2
+    said = f"panzoto: {account} does not hold what register or login returned; log in anew\n"
+    assert done.stderr == said
+
+
 @pytest.mark.parametrize(
     "change",
     [

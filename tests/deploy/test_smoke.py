@@ -44,6 +44,11 @@ def test_a_service_that_works(service: Service) -> None:
     ]
 
 
+def test_the_address_that_make_run_prints_is_taken_as_it_is(service: Service) -> None:
+    found = smoke(f"{service.url}/api")
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 def test_recordings_that_come_back_damaged(moto: str, service: Service) -> None:
     """The bucket is reached through a proxy that turns a bit over in what is read from it."""
     with FaultProxy(moto) as proxy, run_service(proxy.url, create_at=moto, **UNLIMITED) as damaged:
@@ -80,7 +85,14 @@ def test_it_plays_at_the_very_process_that_is_tried(moto: str) -> None:
 def test_nobody_there() -> None:
     found = smoke("http://127.0.0.1:9", "--wait", "0")
     assert found.returncode == 1
-    assert found.stderr.startswith("smoke: 127.0.0.1:9 does not answer")
+    assert found.stderr == "smoke: 127.0.0.1:9 does not answer: Connection refused\n"
+
+
+def test_what_it_waits_for_is_told() -> None:
+    found = smoke("http://127.0.0.1:9", "--wait", "1")
+    waiting = "smoke: not ready, waiting up to 1 s: 127.0.0.1:9 does not answer: Connection refused"
+    assert found.stderr.splitlines()[0] == waiting
+    assert found.stderr.count(waiting) == 1
 
 
 @pytest.mark.parametrize("arguments", [(), ("voice.example.com",), ("file:///etc/passwd",)])

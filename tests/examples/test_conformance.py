@@ -23,10 +23,10 @@ from tests.support.service import ROOT, Service
 COMMAND = ROOT / "examples" / "conformance"
 
 
-def examined(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def examined(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as its users do, with nothing of the project on the path."""
     return subprocess.run(
-        [sys.executable, "-I", str(COMMAND), address, *arguments],
+        [sys.executable, "-I", str(COMMAND), *arguments],
         env={"PYTHONUTF8": "1"},
         capture_output=True,
         text=True,
@@ -189,6 +189,29 @@ class TestConformance:
         ran = examined(f"http://127.0.0.1:{free_port()}")
         assert (ran.returncode, ran.stdout) == (2, "")
         assert len(ran.stderr.splitlines()) == 1
+
+    def test_the_address_may_end_as_make_run_prints_it(self, service: Service) -> None:
+        ran = examined(f"{service.url}/api", "--only", "says who it is")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert "1 of 1 hold." in ran.stdout
+
+    def test_what_is_tried_is_listed_without_an_address(self) -> None:
+        ran = examined("--list", "--only", "GET /api/health")
+        assert (ran.returncode, ran.stdout) == (0, "GET /api/health says who it is.\n")
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ((), "address of the service is missing"),
+            (("127.0.0.1:5000",), "such as http://127.0.0.1:5000"),
+            (("http://127.0.0.1:9", "--only", "nonsense"), "no check speaks of 'nonsense'"),
+        ],
+        ids=["no address", "no scheme", "no such check"],
+    )
+    def test_asked_wrongly_it_says_how_to_ask(self, arguments: tuple[str, ...], said: str) -> None:
+        ran = examined(*arguments)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert said in ran.stderr
 
     @pytest.mark.parametrize("path", sorted(COMMAND.glob("*.py")), ids=lambda path: path.name)
     def test_it_needs_nothing_of_the_project(self, path: Path) -> None:

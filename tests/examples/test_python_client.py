@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import subprocess
 import time
 import tracemalloc
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.support.example_clients import (
     ACCOUNT,
@@ -63,6 +66,17 @@ def test_the_values_of_the_guide(example: ModuleType) -> None:
     }
     told = dict(re.findall(r"^\| (\S.*?) \| `([0-9a-f]{20,})` \|$", GUIDE.read_text("utf-8"), re.MULTILINE))
     assert told == {name: value.hex() for name, value in values.items()}
+
+
+def test_the_title_of_the_guide_opens(example: ModuleType) -> None:
+    told = re.search(
+        r"title of `([0-9a-f-]{36})` that says \*(.+?)\*\s.*?`([\w+/=]{40,})`", GUIDE.read_text(), re.DOTALL
+    )
+    assert told is not None
+    file_id, text, written = told[1], " ".join(told[2].split()), base64.b64decode(told[3])
+    names_key = example.hkdf(bytes.fromhex(ACCOUNT["vault_key"]), b"panzoto/v2/names")
+    associated = b"panzoto/v2/title\0" + file_id.encode("ascii")
+    assert AESGCM(names_key).decrypt(written[:12], written[12:], associated).decode() == text
 
 
 def test_every_section_that_an_example_names_exists() -> None:
@@ -161,6 +175,55 @@ def test_the_python_client_from_registering_to_playing(service: Service, tmp_pat
     assert [audio_file["format"] for audio_file in listed] == ["single-iv12-raw-salt", "v2"]
     sizes = [audio_file["file_size"] for audio_file in listed]
     assert sizes == [len(plain) + 28, 168 + len(plain) + 3 * 16]
+
+
+def test_the_address_may_end_as_make_run_prints_it(service: Service, tmp_path: Path) -> None:
+    shell = Shell(tmp_path, f"{service.url}/api", f"{service.aws_url}/{BUCKET}")
+    shell.say("register", "--email", "walker-by-api@example.com")
+    assert shell.say("list") == []
+
+
+@pytest.mark.parametrize(
+    ("account", "words", "said"),
+    [
+        ("no JSON", (), "does not hold what register or login returned"),
+        ("[]", (), "does not hold what register or login returned"),
+        ('{"error": "Invalid email or password"}', (), "does not hold what register or login returned"),
+        (json.dumps(ACCOUNT), ("--range", "5-2"), "first-last, such as 0-65535"),
+        (json.dumps(ACCOUNT), ("--range", "all"), "first-last, such as 0-65535"),
+    ],
+    ids=["no JSON", "a list", "an error", "a range backwards", "no range"],
+)
+def test_called_wrongly_it_says_how_in_one_sentence(
+    tmp_path: Path, account: str, words: tuple[str, ...], said: str
+) -> None:
+    me = tmp_path / "me.json"
+    me.write_text(account)
+    case = CASES["v2-one-byte"]
+    files = (str(VECTORS / case["file"]), str(tmp_path / "plain"))
+    done = PYTHON.run(
+        tmp_path, me, ACCOUNT["password"], "decrypt", "--s3-key", case["s3_key"], *words, *files
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+    assert not (tmp_path / "plain").exists()
+
+
+def test_a_password_that_nobody_can_type_is_asked_for_in_one_sentence(tmp_path: Path) -> None:
+    me = tmp_path / "me.json"
+    me.write_text(json.dumps(ACCOUNT))
+    done = subprocess.run(
+        [*PYTHON.command, "encrypt", "--account", str(me), "--s3-key", "k", str(me), str(tmp_path / "out")],
+        stdin=subprocess.DEVNULL,
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "--password-file" in done.stderr
 
 
 # ---- What goes wrong on the way ---------------------------------------------------------------------

@@ -137,3 +137,10 @@ def test_it_costs_no_attempt_of_the_password(service: Service, account: dict[str
         refused(ask(service, account, file_id=file_id, file_key=WRONG), 422, "decryption_failed")
     assert ask(service, account, file_id=file_id, file_key=key).status_code == 200
     assert ask(service, account, file_id=file_id, password=PASSWORD).status_code == 200
+
+
+def test_a_body_may_hold_the_keys_of_five_hundred(service: Service, account: dict[str, Any]) -> None:
+    file_ids = [f"{number:036d}" for number in range(500)]
+    body = {"file_ids": file_ids, "file_keys": dict.fromkeys(file_ids, WRONG), "padding": "x" * 100_000}
+    refused(ask(service, account, **body), 404, "audio_file_not_found")
+    refused(ask(service, account, **{**body, "padding": "x" * 256 * 1024}), 413, "payload_too_large")

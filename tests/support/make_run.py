@@ -140,6 +140,8 @@ def running(folder: Path, command: list[str] | None = None, **settings: str) -> 
         "PANZOTO_DATA_DIR": str(folder / "data"),
         "PANZOTO_AWS_PORT": str(free_port()),
         "METRICS_PORT": "0",
+        # It would be fetched; those who want it say so.
+        "SPEECH": "0",
         "PORT": port,
         **CHEAP_HASHES,
         **settings,

@@ -509,6 +509,31 @@ class TestMake:
             *listed
         }
 
+    def test_help_needs_a_shell_and_make_alone(self, tmp_path: Path) -> None:
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        for name in ("make", "sh"):
+            (programs / name).symlink_to(shutil.which(name) or name)
+        printed = self.make(tmp_path, PATH=str(programs))
+        assert printed.stderr == ""
+        assert "  make run          Start all of the service" in printed.stdout
+
+    def test_an_installation_that_breaks_off_says_what_it_needs(self, tmp_path: Path) -> None:
+        """pip's own last word, where it reaches nothing, is that there is no such library."""
+        shutil.copy(ROOT / "Makefile", tmp_path)
+        (tmp_path / "requirements.txt").write_text(f"flask==3.0.0 --hash=sha256:{64 * '0'}\n")
+        printed = subprocess.run(
+            ["make", ".venv/.installed", f"PYTHON={sys.executable}"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert printed.returncode == 2
+        assert "It needs the network this once" in printed.stderr
+        assert not (tmp_path / ".venv" / ".installed").exists()
+
     @pytest.mark.parametrize(
         ("script", "said"),
         [
