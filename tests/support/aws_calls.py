@@ -19,6 +19,10 @@ from urllib.parse import parse_qs, unquote
 
 # The environment variable that names the folder into which stand-ins write.
 RECORD = "PANZOTO_TEST_AWS_CALLS"
+# What begins the action of a line that is no permission by itself, but an attribute that was read or written;
+# only of roles whose policy names attributes.
+ATTRIBUTE = "attribute:"
+NAMING_ATTRIBUTES = ("transcriptions",)
 # A role's processes sign with this and its name.
 KEY_PREFIX = "role-"
 
@@ -85,7 +89,11 @@ class Recorder:
             return start_response(line, *more)
 
         answer = self._application(environ, started)
-        self._note(Permission(role, *used) for used in permissions(environ, body, int(status[:3])))
+        self._note(
+            Permission(role, *used)
+            for used in permissions(environ, body, int(status[:3]))
+            if role in NAMING_ATTRIBUTES or not used[0].startswith(ATTRIBUTE)
+        )
         return answer
 
     def _note(self, used: Iterable[Permission]) -> None:
@@ -121,7 +129,9 @@ def permissions(environ: dict[str, Any], body: bytes, status: int) -> Iterator[t
         family, _, operation = target.rpartition(".")
         service, resource = _FAMILIES[family.partition("_")[0]]
         if service == "dynamodb":
-            yield from _of_tables(operation, json.loads(body))
+            request = json.loads(body)
+            yield from _of_tables(operation, request)
+            yield from _of_attributes(operation, request)
         elif service == "sqs":
             yield f"sqs:{operation}", _queue(json.loads(body))
         else:
@@ -149,6 +159,28 @@ def _of_tables(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, s
     else:
         index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
         yield f"dynamodb:{operation}", _table(request["TableName"], index)
+
+
+def _of_attributes(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each attribute that is read or written by its key, `*` for all of them; see `ATTRIBUTE`."""
+    single = {"GetItem": "read", "UpdateItem": "written"}
+    if operation in single:
+        yield from _attributes_of(single[operation], request["TableName"], request)
+    for table, wanted in request.get("RequestItems", {}).items() if operation == "BatchGetItem" else ():
+        yield from _attributes_of("read", table, wanted)
+    for entry in request["TransactItems"] if operation == "TransactWriteItems" else ():
+        if "Update" in entry:
+            yield from _attributes_of("written", entry["Update"]["TableName"], entry["Update"])
+
+
+def _attributes_of(how: str, table: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    names = {*request.get("ExpressionAttributeNames", {}).values(), *request.get("Key", {})}
+    for key in request.get("Keys", ()):
+        names |= key.keys()
+    if how == "read" and "ProjectionExpression" not in request:
+        names = {"*"}
+    for name in names:
+        yield f"{ATTRIBUTE}{how}", f"{table}.{name}"
 
 
 def _table(name: str, index: str = "") -> str:

@@ -20,6 +20,7 @@ from deploy.aws.cloudformation.template import Json, allow, document, sub
 from panzoto.config import Settings
 from panzoto.object_keys import FOLDERS
 from panzoto.queues.queue_definition import dead_letter_name
+from panzoto.transcripts.reads import OF_ACCOUNTS, OF_RECORDINGS
 
 TABLES = (
     "users",
@@ -72,7 +73,7 @@ ROLES: dict[str, dict[str, str]] = {
         "events": "PutItem",
         "transcripts": "PutItem",
         "transcriptions": "GetItem Query UpdateItem",
-        "bucket": "ListBucket",
+        "bucket": "ListBucket ListBucketMultipartUploads",
         "object/users": "GetObject",
         "object/audio_upload": "GetObject",
         "object/transcripts": "DeleteObjectVersion PutObject",
@@ -180,6 +181,19 @@ ROLES: dict[str, dict[str, str]] = {
         "web-tasks": "UpdateService",
     },
 }
+# Of rows that hold more than a role needs: which attributes it reads, and which it writes or rests writes on.
+READS = ("GetItem", "BatchGetItem")
+WRITES = ("UpdateItem",)
+ATTRIBUTES: dict[tuple[str, str], dict[tuple[str, ...], tuple[str, ...]]] = {
+    ("transcriptions", "users"): {
+        READS: OF_ACCOUNTS,
+        WRITES: ("change_number", "deletion_started_at", "used_bytes", "used_recordings", "user_id"),
+    },
+    ("transcriptions", "audio_files"): {
+        READS: OF_RECORDINGS,
+        WRITES: ("change_number", "file_id", "transcript", "transcript_size"),
+    },
+}
 SERVICES = {
     "bucket": "s3",
     "folders": "s3",
@@ -214,15 +228,18 @@ def statements(role: str, arns: dict[str, Any], settings: Settings) -> list[Json
     A kind that `arns` does not know, such as the mail's where there is no mail, is left out.
     """
     together: dict[tuple[str, ...], list[Any]] = {}
-    lists: list[Json] = []
+    bounded: list[Json] = []
     for kind, names in actions(role).items():
         head = kind.partition("/")[0]
+        if (role, kind) in ATTRIBUTES:
+            bounded += some_attributes(role, kind, arns["table"](table_name(kind, settings)))
+            continue
         if head in TABLES:
             found = [arns["table"](table_name(kind, settings))]
         elif head == "object":
             found = objects(arns["bucket"], folders_of(role, kind))
         elif head == "folders":
-            lists += listing(names, arns["bucket"], folders_of(role, kind))
+            bounded += listing(names, arns["bucket"], folders_of(role, kind))
             continue
         else:
             found = [arns[kind]] if kind in arns else []
@@ -233,7 +250,31 @@ def statements(role: str, arns: dict[str, Any], settings: Settings) -> list[Json
             allow(list(names), resources[0] if len(resources) == 1 else resources)
             for names, resources in together.items()
         ),
-        *lists,
+        *bounded,
+    ]
+
+
+def some_attributes(role: str, table: str, arn: Any) -> list[Json]:
+    """Return what allows a role's reads and writes of the attributes of `ATTRIBUTES`, and of no others.
+
+    As in DynamoDB's developer guide, "Using IAM policy conditions for fine-grained access control": whoever
+    asks for a row must name the attributes, and gets no others by what a write returns.
+    """
+    named = {
+        "dynamodb:Select": "SPECIFIC_ATTRIBUTES",
+        "dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"],
+    }
+    allowed = actions(role)[table]
+    return [
+        allow(
+            [name for name in allowed if name.removeprefix("dynamodb:") in names],
+            arn,
+            Condition={
+                "ForAllValues:StringEquals": {"dynamodb:Attributes": list(attributes)},
+                "StringEqualsIfExists": named,
+            },
+        )
+        for names, attributes in ATTRIBUTES[role, table].items()
     ]
 
 
