@@ -29,9 +29,9 @@ RESTORED = (
     "sessions_table",
     "events_table",
     "changes_table",
-    "erasures_table",
     "transcripts_table",
     "transcriptions_table",
+    "erasures_table",
 )
 
 Report = Callable[[str], None]
