@@ -53,7 +53,7 @@ test-clients: .venv/.installed-dev .venv-aws/.installed ## Run those of the clie
 	@$(RUN_TESTS) @tests/side_by_side --suite=clients
 
 .PHONY: test-deploy
-test-deploy: .venv/.installed-dev .venv-aws/.installed ## Run those of the deployment: nginx, systemd-analyze, shells and more
+test-deploy: .venv/.installed-dev .venv-aws/.installed .venv-speech/.installed ## Run those of the deployment: nginx, systemd-analyze, shells and more
 	@.venv/bin/python -m tests.suites deploy
 	@$(RUN_TESTS) @tests/side_by_side --suite=deploy
 

@@ -1,7 +1,7 @@
 """A hundred listeners at 8 KB/s each, and what they do to a list and a login meanwhile.
 
 Once with a clip of a minute, which should leave the worker for the kernel's buffers at once, and once with a
-long recording, which holds a thread for as long as somebody listens.
+long recording, which has a place in the worker for as long as somebody listens, and now and then a thread.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ TICK_SECONDS = 0.1
 CLIP_SECONDS = 60
 LATENCY_BOUND = 2.0
 RECORDINGS_LISTED = 50
+# A ticket has eight places and an account 64, so listeners come to more of both.
+ACCOUNTS = 4
+TICKETS_OF_EACH = 5
 
 
 def main() -> None:
@@ -40,16 +43,19 @@ def main() -> None:
         create_resources(aws)
         service = stack.enter_context(running(aws))
         http = service.connect()
-        account = http.expect(201, "POST", "/api/register", _credentials())
-        http.token = account["token"]
-        urls = {name: _opened(http, aws, account, size, arguments.format) for name, size in sizes.items()}
+        urls: dict[str, list[str]] = {name: [] for name in sizes}
+        for number in range(ACCOUNTS):
+            account = http.expect(201, "POST", "/api/register", _credentials(number))
+            http.token = account["token"]
+            for name, size in sizes.items():
+                urls[name] += _opened(http, aws, account, size, arguments.format)
         for number in range(RECORDINGS_LISTED - len(urls)):
             http.expect(201, "POST", "/api/audio-file", {"s3_key": f"users/bench/audio-{number}.3gp"})
         targets = []
         rows = []
         before = _latencies(http, arguments.samples)
-        for name, url in urls.items():
-            loaded, heard = _with_listeners(arguments, service, http, url)
+        for name, paths in urls.items():
+            loaded, heard = _with_listeners(arguments, service, http, paths)
             after = _latencies(http, arguments.samples)
             # Idle is before and after, so that a change in what else the machine does falls on both sides.
             idle = {call: before[call] + after[call] for call in before}
@@ -80,19 +86,20 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _credentials() -> dict[str, str]:
-    return {"email": "listener@example.com", "password": PASSWORD}
+def _credentials(number: int = ACCOUNTS - 1) -> dict[str, str]:
+    return {"email": f"listener-{number}@example.com", "password": PASSWORD}
 
 
-def _opened(http: Client, aws: str, account: dict[str, Any], size: int, form: str) -> str:
-    """Upload and record a recording of `size` plain bytes; the path that plays it."""
+def _opened(http: Client, aws: str, account: dict[str, Any], size: int, form: str) -> list[str]:
+    """Upload and record a recording of `size` plain bytes; the paths that play it, of a ticket each."""
     s3_key = f"users/{account['user_id']}/audio-{size}.3gp"
     stored = upload(
         client("s3", aws), BUCKET, s3_key, encrypted(form, Plain(size), PASSWORD, account, s3_key)
     )
     http.expect(201, "POST", "/api/audio-file", {"s3_key": s3_key, "file_size": stored})
-    opened = http.expect(200, "POST", "/api/decrypt-audio", {"password": PASSWORD, "s3_key": s3_key})
-    return path_of(opened["download_url"])
+    wanted = {"password": PASSWORD, "s3_key": s3_key}
+    answers = [http.expect(200, "POST", "/api/decrypt-audio", wanted) for _ in range(TICKETS_OF_EACH)]
+    return [path_of(answer["download_url"]) for answer in answers]
 
 
 def _latencies(http: Client, samples: int) -> dict[str, list[float]]:
@@ -128,7 +135,7 @@ def _rows(name: str, samples: dict[str, list[float]], idle: dict[str, list[float
 
 
 def _with_listeners(
-    arguments: argparse.Namespace, service: Service, http: Client, path: str
+    arguments: argparse.Namespace, service: Service, http: Client, paths: list[str]
 ) -> tuple[dict[str, list[float]], str]:
     """Latencies while everybody listens, and a few words about how that went."""
     finished_before = _playbacks_finished(service)
@@ -136,7 +143,7 @@ def _with_listeners(
     ours, theirs = context.Pipe()
     process = context.Process(
         target=_listen,
-        args=(theirs, service.port, path, arguments.listeners, arguments.arrivals),
+        args=(theirs, service.port, paths, arguments.listeners, arguments.arrivals),
         daemon=True,
     )
     process.start()
@@ -170,11 +177,13 @@ def _playbacks_finished(service: Service) -> int:
     return count
 
 
-def _listen(pipe: Connection, port: int, path: str, listeners: int, arrivals_per_second: float) -> None:
+def _listen(
+    pipe: Connection, port: int, paths: list[str], listeners: int, arrivals_per_second: float
+) -> None:
     """Read every stream at its pace until told to stop; then send how many bytes each has heard."""
     sockets = []
-    for _ in range(listeners):
-        sockets.append(_tuned_in(port, path))
+    for number in range(listeners):
+        sockets.append(_tuned_in(port, paths[number % len(paths)]))
         # The stand-in reads an object whole for every request, so a hundred at once would measure its queue.
         time.sleep(1 / arrivals_per_second)
     heard = [0] * listeners

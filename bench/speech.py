@@ -62,7 +62,7 @@ def recorded(folder: Path) -> Iterator[Spoken]:
 
 def seconds_of(path: Path) -> float:
     with closing(wave.open(str(path))) as file:
-        return file.getnframes() / file.getframerate()
+        return float(file.getnframes()) / file.getframerate()
 
 
 def words_of(text: str) -> list[str]:

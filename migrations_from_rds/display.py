@@ -35,8 +35,8 @@ class Display:
     """Results go to standard output, the state of things to standard error."""
 
     def __init__(self) -> None:
-        self.out = _Console(soft_wrap=True, highlight=False, markup=False)
-        self.err = _Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self.out = _Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+        self.err = _Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
     def say(self, line: str) -> None:
         """Print a line of the result."""

@@ -41,8 +41,11 @@ KNOWN_DEFAULT_FRAGMENTS = (
     "supersecret",
 )
 
+FEWEST_STREAMS = 128
 DEVELOPMENT_SENDER = "Panzoto <panzoto@localhost>"
 MAIL_SENDER = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+# RFC 6454, 6.2: scheme, host and perhaps a port, as browsers write it; no path, not even a slash.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,20}://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3")
 # Whoever has set one of these has an AWS of their own.
@@ -181,6 +184,11 @@ class Settings:
     log_level: str = "INFO"
 
     @property
+    def streams(self) -> int:
+        """How many may be listening to a worker at one time; who waits for a listener holds no thread."""
+        return max(FEWEST_STREAMS, 2 * self.threads)
+
+    @property
     def production(self) -> bool:
         return self.environment == "production"
 
@@ -244,7 +252,7 @@ class Settings:
             **_openid(read, production),
             public_url=read.url("PUBLIC_URL"),
             otlp_endpoint=read.url("OTEL_EXPORTER_OTLP_ENDPOINT"),
-            cors_origins=read.words("CORS_ORIGINS", () if production else ("*",)),
+            cors_origins=read.origins("CORS_ORIGINS", () if production else ("*",)),
             trusted_proxies=read.integer("TRUSTED_PROXIES", 0, 0, 10),
             auto_create_resources=read.flag("AUTO_CREATE_RESOURCES", False),
             argon2=argon2,
@@ -315,6 +323,13 @@ class _Reader:
         if not self.present(name):
             return default
         return tuple(word.strip() for word in self._environ[name].split(",") if word.strip())
+
+    def origins(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Read origins of pages, or `*`; a pattern is none, since readers differ on what it stands for."""
+        values = tuple(value.lower() for value in self.words(name, default))
+        if not all(value == "*" or ORIGIN.fullmatch(value) for value in values):
+            raise SettingsError(f"{name} must be * or origins such as https://voice.example.com")
+        return values
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         value = self.text(name, default)

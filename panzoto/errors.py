@@ -221,6 +221,15 @@ class TooManyRequests(PanzotoError):
         self.allowance = allowance
 
 
+class TooManyStreams(PanzotoError):
+    """An account, or one playback address, is listened to by as many as may at one time."""
+
+    status = 429
+    code = "too_many_streams"
+    sentence = "Too many are listening to this at once; please end one, or try again in a moment"
+    retry_after = 5
+
+
 class InvalidRefreshToken(PanzotoError):
     status = 401
     code = "invalid_refresh_token"

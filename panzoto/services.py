@@ -31,6 +31,7 @@ from panzoto.mail.post import post_for
 from panzoto.models import check_reachable
 from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
+from panzoto.playback.places import Places
 from panzoto.playback.sittings import Sittings
 from panzoto.playback.upgrade import Upgrade
 from panzoto.queues.queue import LazyQueue
@@ -66,6 +67,7 @@ class Services:
     storage: Storage
     removal: Removal
     playback: Playback
+    places: Places
     opening: Opening
     upgrade: Upgrade
     presigner: Presigner
@@ -83,7 +85,9 @@ class Services:
     @classmethod
     def build(cls, settings: Settings) -> Services:
         secrets = (settings.secret_key, settings.secret_key_fallbacks)
-        permits = HashPermits(settings.hashes_at_once, settings.hash_wait_seconds)
+        # Who waits for a hash, or for a turn at an account, holds a thread: a quarter of them at most each.
+        waiting = max(4, settings.threads // 4)
+        permits = HashPermits(settings.hashes_at_once, settings.hash_wait_seconds, waiting)
         rates = {
             "register": settings.limit_register,
             "login": settings.limit_login,
@@ -91,13 +95,13 @@ class Services:
             "session": settings.limit_session,
             "transcribe": settings.limit_transcribe,
         }
-        throttle = Throttle(rates, settings.limit_failures)
+        throttle = Throttle(rates, settings.limit_failures, waiting)
         tokens = Tokens(*secrets, settings.token_ttl)
         sessions = Sessions(tokens, RefreshTokens(*secrets), settings.refresh_ttl)
         vaults = Vaults(Passwords(settings.argon2, permits), settings.argon2, permits, Voucher(*secrets))
         proofs = Proofs(vaults, throttle)
         openid = _openid(settings, sessions)
-        storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.threads)
+        storage = Storage(settings.bucket, settings.region, settings.custom_aws_endpoint, settings.streams)
         removal = Removal(storage)
         presigner = Presigner(
             settings.bucket, settings.region, settings.custom_aws_endpoint, settings.ticket_ttl
@@ -105,7 +109,7 @@ class Services:
         quota = Quota(settings.quota_recordings, settings.quota_bytes)
         uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max)
         earlier_keys = EarlierKeys(storage)
-        trash = Trash(removal, earlier_keys, quota)
+        trash = Trash(removal, earlier_keys, presigner, quota)
         playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
         mailbox = Mailbox(
             post_for(settings),
@@ -127,6 +131,7 @@ class Services:
             storage=storage,
             removal=removal,
             playback=playback,
+            places=Places(settings.streams, settings.workers),
             opening=Opening(playback, Sittings(storage, playback)),
             upgrade=Upgrade(storage, playback, removal, earlier_keys),
             presigner=presigner,

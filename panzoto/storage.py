@@ -583,6 +583,19 @@ def sign(client: Any, operation: str, parameters: dict[str, Any], seconds: int) 
     return url
 
 
+def secret_key() -> str:
+    """Return the key by which every client here signs. Raises `Unavailable`."""
+    try:
+        # Made with the first client; all have their credentials from it.
+        credentials = boto3.DEFAULT_SESSION.get_credentials()
+        if credentials is None:
+            raise Unavailable()
+        secret: str = credentials.get_frozen_credentials().secret_key
+    except REFUSALS as error:
+        raise _unavailable(error) from error
+    return secret
+
+
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 

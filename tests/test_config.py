@@ -84,6 +84,11 @@ GOOD: dict[str, tuple[str, str, Any]] = {
     "S3_BUCKET": ("bucket", "bucket", "bucket"),
     "TOKEN_TTL": ("60", "token_ttl", 60),
     "TICKET_TTL": ("60", "ticket_ttl", 60),
+    "CORS_ORIGINS": (
+        "HTTPS://A.example,http://[::1]:80",
+        "cors_origins",
+        ("https://a.example", "http://[::1]:80"),
+    ),
     "PUBLIC_URL": ("https://voice.example.com/", "public_url", "https://voice.example.com"),
     "TRUSTED_PROXIES": ("2", "trusted_proxies", 2),
     "AUTO_CREATE_RESOURCES": ("yes", "auto_create_resources", True),
@@ -100,6 +105,16 @@ BAD: dict[str, tuple[str, ...]] = {
     "FLASK_ENV": ("prod", "Production", "development,production", "testing"),
     "TOKEN_TTL": ("0", *NUMBERS),
     "TICKET_TTL": ("0", *NUMBERS),
+    # A pattern would let in more than it says, and an address with a path is no origin.
+    "CORS_ORIGINS": (
+        "https://*.example.com",
+        "https://a.example/",
+        "https://a.example, https://.*",
+        "a.example",
+        "https://a.example|https://b.example",
+        "http://[::1",
+        "null",
+    ),
     "TRUSTED_PROXIES": ("11", *NUMBERS),
     "PORT": ("0", "65536", *NUMBERS),
     "PANZOTO_AWS_PORT": ("0", "65536", *NUMBERS),

@@ -104,6 +104,7 @@ def environment(aws_url: str, folder: Path, **more: str) -> dict[str, str]:
         "LIMIT_LOGIN": "100000 per minute",
         "LIMIT_DECRYPT": "100000 per minute",
         "LIMIT_FAILURES": "100000",
+        "LIMIT_SESSION": "100000 per minute",
         **more,
     }
 

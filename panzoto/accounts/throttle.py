@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from panzoto.auth.mail_address import normal_form
 from panzoto.auth.network_address import counted_as
 from panzoto.config import Rate
+from panzoto.crypto.permits import asking_for
 from panzoto.errors import Busy, TooManyRequests, Unavailable
 from panzoto.models import windows
 from panzoto.models.throttle import Attempts
@@ -26,6 +27,8 @@ from panzoto.models.windows import Allowance
 # Subjects share so many turns; a turn lasts for one computation and a few calls.
 TURNS = 256
 TURN_SECONDS = 10
+# So many may wait for one turn, each in a thread, unless the process says otherwise.
+TURN_PLACES = 8
 REMEMBERED_SECONDS = 1
 REMEMBERED_SUBJECTS = 10_000
 
@@ -33,9 +36,10 @@ REMEMBERED_SUBJECTS = 10_000
 class Throttle:
     """Counts attempts. Raises `TooManyRequests`, and `Unavailable` when nothing can be counted."""
 
-    def __init__(self, rates: dict[str, Rate], free_failures: int) -> None:
+    def __init__(self, rates: dict[str, Rate], free_failures: int, places: int = TURN_PLACES) -> None:
         self._rates = rates
         self._turns = [threading.Lock() for _ in range(TURNS)]
+        self._places = [threading.BoundedSemaphore(1 + places) for _ in range(TURNS)]
         self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._guard = threading.Lock()
         self._free_failures = free_failures
@@ -59,12 +63,10 @@ class Throttle:
 
         So the right password given twice at once is not held for two guesses:
         the first success resets the count before the second is counted. An
-        attempt that came to no answer (`Busy`, `Unavailable`) is given back.
+        attempt that came to no answer (`Busy`, `Unavailable`) is given back. Raises
+        `Busy` for whom there is no place to wait.
         """
-        turn = self._turns[hash(subject) % TURNS]
-        if not turn.acquire(timeout=TURN_SECONDS):
-            raise Busy()
-        try:
+        with self._turn(hash(subject) % TURNS), asking_for(subject):
             self.reserve(subject)
             try:
                 yield
@@ -72,8 +74,20 @@ class Throttle:
                 with suppress(Unavailable):
                     Attempts.give_back(subject)
                 raise
+
+    @contextmanager
+    def _turn(self, number: int) -> Iterator[None]:
+        if not self._places[number].acquire(blocking=False):
+            raise Busy()
+        try:
+            if not self._turns[number].acquire(timeout=TURN_SECONDS):
+                raise Busy()
+            try:
+                yield
+            finally:
+                self._turns[number].release()
         finally:
-            turn.release()
+            self._places[number].release()
 
     def reserve(self, subject: str) -> None:
         """Count a password attempt at `subject` before the password is looked at."""

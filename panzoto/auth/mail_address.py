@@ -22,11 +22,16 @@ IGNORABLE = re.compile(
 )
 UNSEEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")
 # RFC 5321, 4.1.2 and 4.1.3: a name with a dot in it; what mail is sent to by its number is nobody's mailbox.
-LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+LABEL = "(?![a-z0-9-]{64})[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 DOMAIN = re.compile(rf"({LABEL}\.)+(?![0-9]+$){LABEL}")
+
+# RFC 5322, 3.2.3 (atext), with dots anywhere, as some providers have given them out.  What needs quotation
+# marks is read in several ways: without the marks it is somebody else's mailbox, with them it is none.
+LOCAL_PART = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
 
 INVISIBLE = "The email address holds a character that cannot be seen"
 LOCAL_PART_NOT_ASCII = "Before the @ an email address may only hold ASCII characters here"
+LOCAL_PART_QUOTED = "Before the @ an email address may not hold quotation marks, or what would need them"
 NO_DOMAIN = "What stands behind the @ of the email address is no domain name"
 
 
@@ -41,6 +46,8 @@ def require_mailbox(address: str) -> None:
     local, _, domain = address.rpartition("@")
     if not local.isascii():
         raise NoMailbox(LOCAL_PART_NOT_ASCII)
+    if not LOCAL_PART.fullmatch(local):
+        raise NoMailbox(LOCAL_PART_QUOTED)
     try:
         if not DOMAIN.fullmatch(ascii_domain(domain)):
             raise NoMailbox(NO_DOMAIN)

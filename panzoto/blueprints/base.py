@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
-from flask import Request, current_app, request
+from flask import Request, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from panzoto.blueprints.openapi import BINARY, JSON_TYPE, failures
-from panzoto.edge.http import MAX_BODY_BYTES
+from panzoto.edge.bodies import longest_body
 from panzoto.errors import (
     Busy,
     InvalidJson,
@@ -32,8 +32,6 @@ View = TypeVar("View", bound=Callable[..., Any])
 LONG_BODY_BYTES = 1024 * 1024
 LONG_BODIES = 8
 LONG_BODY_WAIT_SECONDS = 5.0
-# The attribute of a view that says how long its body may be.
-TAKES = "takes_bytes"
 
 _long_bodies = threading.BoundedSemaphore(LONG_BODIES)
 
@@ -81,16 +79,6 @@ class Blueprint(SmorestBlueprint):
             return self.failures(*declared)(success)
 
         return document
-
-    @staticmethod
-    def takes(limit_bytes: int) -> Callable[[View], View]:
-        """Let the body of a view's request be so long, in place of `MAX_BODY_BYTES`; below `arguments`."""
-
-        def mark(view: View) -> View:
-            setattr(view, TAKES, limit_bytes)
-            return view
-
-        return mark
 
     def failures(self, *declared: type[PanzotoError] | int) -> Callable[[View], View]:
         """Document the failures that are this view's own; `answers` does it too."""
@@ -142,7 +130,7 @@ def json_object(req: Request = request) -> dict[str, Any]:
 
 
 def _body(req: Request) -> bytes:
-    limit = getattr(current_app.view_functions.get(req.endpoint or ""), TAKES, MAX_BODY_BYTES)
+    limit = longest_body(req.method, req.path)
     length = req.content_length or 0
     if length > limit:
         raise PayloadTooLarge(limit)

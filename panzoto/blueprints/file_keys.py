@@ -10,8 +10,6 @@ from marshmallow import ValidationError, fields
 
 from panzoto.crypto.keys import KEY_BYTES
 
-# A body with the keys of 500 recordings is longer than others may be.
-LONGEST_WITH_KEYS = 256 * 1024
 FILE_KEY_RULE = "file_key must be base64 of 32 bytes"
 FILE_KEYS_RULE = "file_keys must hold a key for each of file_ids, base64 of 32 bytes"
 EITHER_KEY_RULE = "Either the password or file keys, not both"

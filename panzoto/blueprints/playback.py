@@ -10,7 +10,7 @@ from flask import Response, request, url_for
 
 from panzoto import errors
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.streams import until_failure
+from panzoto.blueprints.streams import Stream
 from panzoto.edge.http import services
 from panzoto.errors import InvalidRequest, RangeNotSatisfiable
 from panzoto.media.media_type import file_name
@@ -74,6 +74,7 @@ def playback_path(ticket: str) -> str:
     errors.PlaybackExpired,
     errors.RangeNotSatisfiable,
     errors.DecryptionFailed,
+    errors.TooManyStreams,
 )
 def play(ticket: str) -> Response:
     """Hear an opened recording, whole or a byte range of it.
@@ -87,7 +88,7 @@ def play(ticket: str) -> Response:
         services().playback.check_unchanged(opened)
         return _response(opened, part, iter(()))
     plain = opened.recording.plain(*(part or (0, opened.recording.length)))
-    return _response(opened, part, until_failure(plain, "playback_aborted"))
+    return _response(opened, part, Stream(plain, "playback_aborted", opened.user_id, opened.opened_as))
 
 
 def _as_wanted(opened: Playable) -> Playable:

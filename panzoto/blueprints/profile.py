@@ -13,7 +13,7 @@ from panzoto.blueprints.answers import DeletionAnswer, EventsAnswer, ProfileAnsw
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.counted import count_call
 from panzoto.blueprints.requests import DeletionProof, EmailChange, PageQuery
-from panzoto.blueprints.streams import until_failure
+from panzoto.blueprints.streams import Stream
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import services
 from panzoto.lifecycle import export
@@ -102,7 +102,7 @@ def delete(wanted: dict[str, Any]) -> tuple[dict[str, Any], int]:
 @blueprint.get("/user/export")
 @blueprint.doc(operationId="exportAccount")
 @blueprint.streams(200, ("application/zip",), "A ZIP of everything, streamed", ATTACHMENT)
-@blueprint.failures(errors.UserNotFound)
+@blueprint.failures(errors.UserNotFound, errors.TooManyStreams)
 def export_all() -> Response:
     """Take everything along as a ZIP file.
 
@@ -110,9 +110,8 @@ def export_all() -> Response:
     its recordings open without the service.
     """
     user = signed_in_user()
-    content = until_failure(
-        export.stream(user, services().storage, services().transcripts, asking()), "export_aborted"
-    )
+    archive = export.stream(user, services().storage, services().transcripts, asking())
+    content = Stream(archive, "export_aborted", user.user_id, f"export of {user.user_id}")
     response = Response(content, content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="panzoto-export.zip"'
     response.headers["X-Accel-Buffering"] = "no"

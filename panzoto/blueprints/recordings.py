@@ -10,7 +10,6 @@ from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.answers import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.counted import count_call
-from panzoto.blueprints.file_keys import LONGEST_WITH_KEYS
 from panzoto.blueprints.playback import AS_WAV, playback_path
 from panzoto.blueprints.requests import (
     AudioFileEdit,
@@ -158,7 +157,6 @@ def download(file_id: str) -> dict[str, Any]:
 @blueprint.post("/decrypt-audio", tags=["Playback"])
 @blueprint.doc(operationId="decryptAudio")
 @blueprint.arguments(DecryptAudio)
-@blueprint.takes(LONGEST_WITH_KEYS)
 @blueprint.answers(
     200,
     DecryptAnswer,

@@ -8,7 +8,6 @@ from typing import Any
 from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.file_keys import LONGEST_WITH_KEYS
 from panzoto.blueprints.transcribing import counting, keys_shown_late, language_of
 from panzoto.blueprints.transcript_answers import TranscriptionAnswer, TranscriptionsAnswer
 from panzoto.blueprints.transcript_requests import NewTranscription, TranscriptionsQuery
@@ -22,7 +21,6 @@ blueprint = Blueprint("transcriptions", __name__, description="From sound to wor
 @blueprint.post("/transcriptions")
 @blueprint.doc(operationId="askForTranscript")
 @blueprint.arguments(NewTranscription)
-@blueprint.takes(LONGEST_WITH_KEYS)
 @blueprint.answers(
     202,
     TranscriptionAnswer,

@@ -34,7 +34,6 @@ from panzoto.transcripts.records import LARGEST, Entry, Sealed
 from panzoto.transcripts.rendering import FORMATS
 
 blueprint = Blueprint("transcripts", __name__, description="What was said, readable by its owner alone")
-LONGEST_BODY = 12 * 1024 * 1024
 KINDS = tuple(one.media_type for one in FORMATS.values())
 FILE: dict[str, Any] = {
     "Content-Disposition": {
@@ -61,7 +60,6 @@ def show(file_id: str) -> dict[str, Any]:
 @blueprint.put("/audio-file/<file_id>/transcript")
 @blueprint.doc(operationId="putTranscript")
 @blueprint.arguments(WriteTranscript)
-@blueprint.takes(LONGEST_BODY)
 @blueprint.answers(
     200,
     WrittenTranscript,

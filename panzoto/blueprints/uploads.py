@@ -14,6 +14,7 @@ from panzoto.blueprints.transcript_answers import StoredAnswer
 from panzoto.edge.guard import caller
 from panzoto.edge.http import client_host, services
 from panzoto.models import AudioFile
+from panzoto.storage import StoredPart
 
 blueprint = Blueprint("uploads", __name__, description="From the phone into the bucket")
 
@@ -28,7 +29,7 @@ blueprint = Blueprint("uploads", __name__, description="From the phone into the 
 def announce(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Announce a recording and get an address for its bytes."""
     row, is_new = services().uploads.announce(caller().user_id, **new)
-    return _answer(row), 201 if is_new else 200
+    return _described(row)[0], 201 if is_new else 200
 
 
 @blueprint.get("/uploads/<file_id>")
@@ -36,15 +37,9 @@ def announce(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
 @blueprint.answers(200, UploadState, "How far the upload is", errors.AudioFileNotFound)
 def state(file_id: str) -> dict[str, Any]:
     """See how far an upload is, with addresses for what is missing."""
-    row = owned(file_id)
-    answer = _answer(row)
-    parts = services().uploads.stored_parts(AudioFile.owned(file_id, row.user_id) or row)
-    return {
-        **answer,
-        "stored_parts": [
-            {"part_number": part.number, "size": part.size, "etag": part.etag} for part in parts
-        ],
-    }
+    answer, parts = _described(owned(file_id))
+    stored = [{"part_number": part.number, "size": part.size, "etag": part.etag} for part in parts]
+    return {**answer, "stored_parts": stored}
 
 
 @blueprint.post("/uploads/<file_id>/complete")
@@ -74,11 +69,12 @@ def abort(file_id: str) -> tuple[str, int]:
     return "", 204
 
 
-def _answer(row: AudioFile) -> dict[str, Any]:
-    upload = services().uploads.describe(row, client_host())
-    return {
+def _described(row: AudioFile) -> tuple[dict[str, Any], list[StoredPart]]:
+    upload, parts = services().uploads.describe(row, client_host())
+    answer = {
         "file_id": row.file_id,
         "s3_key": row.s3_key,
         "status": row.to_public()["status"],
         "upload": upload,
     }
+    return answer, parts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flask import Flask
 from flask_cors import CORS
 
@@ -29,12 +31,17 @@ def init_app(app: Flask, settings: Settings) -> None:
     if settings.cors_origins:
         CORS(
             app,
-            origins=list(settings.cors_origins),
+            origins=[_literally(origin) for origin in settings.cors_origins],
             expose_headers=list(EXPOSED),
             allow_headers=list(ALLOWED),
             send_wildcard="*" in settings.cors_origins,
             max_age=3600,
         )
+
+
+def _literally(origin: str) -> str | re.Pattern[str]:
+    """Return what flask-cors takes for this very origin: brackets, as of IPv6, it would read as a pattern."""
+    return re.compile(re.escape(origin) + r"\Z", re.IGNORECASE) if "[" in origin else origin
 
 
 def before_a_request(origins: tuple[str, ...]) -> dict[str, str]:

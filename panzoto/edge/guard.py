@@ -7,6 +7,7 @@ from flask import g, request
 from panzoto.auth import openid
 from panzoto.auth.caller import Caller, Identity
 from panzoto.auth.tokens import algorithm_of
+from panzoto.crypto.permits import ask_for
 from panzoto.edge.http import client, services
 from panzoto.errors import TokenInvalid, TokenMissing
 
@@ -25,6 +26,7 @@ def bearer() -> None:
     identity = _identify(_token())
     g.identity = identity
     g.user_id = identity.user_id
+    ask_for(identity.user_id)
 
 
 def caller() -> Identity:

@@ -15,16 +15,19 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from panzoto.auth.caller import Client
-from panzoto.auth.network_address import parse_address
+from panzoto.auth.network_address import counted_as, parse_address
 from panzoto.config import Settings
+from panzoto.crypto.permits import begin_asking
 from panzoto.edge import answer_json
+from panzoto.edge.bodies import MAX_BODY_BYTES
 from panzoto.errors import DamagedRecord, PanzotoError, PayloadTooLarge, RangeNotSatisfiable, TooManyRequests
 from panzoto.models.windows import Allowance
 from panzoto.services import Services
 from panzoto.telemetry import logs, metrics, tracing
 
 DEVICE_NAME_CHARACTERS = 64
-MAX_BODY_BYTES = 64 * 1024
+# Where the server that runs us tells of the client that takes the answer; another server tells nothing.
+LISTENER = "panzoto.listener"
 HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[(?P<address>[0-9a-fA-F:.]{2,45})\])(?::[0-9]{1,5})?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 SECURITY_HEADERS = {
@@ -147,6 +150,7 @@ def _begin() -> None:
     offered = request.headers.get("X-Request-ID", "")
     g.request_id = offered if REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
     logs.belong_to(g.request_id)
+    begin_asking(counted_as(client_address()))
 
 
 def _finish(response: Response) -> Response:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from panzoto.crypto.source import Recording
+from panzoto.errors import DecryptionFailed
 from panzoto.media.amr_boxes import NotTables, Run, Sound, fragments, sound_of
 from panzoto.media.forward import Forward
 from panzoto.media.frames import (
@@ -51,8 +52,9 @@ STEP_BYTES = 16 * 1024
 MOST_SAMPLE_BYTES = 64 * 1024
 # Lengths of samples; real ones have some ten, or are not read.
 MOST_LENGTHS = 10_000
-# What files that are no files of AMR end in.
-BROKEN = (NotFrames, NotTables, LookupError, ValueError, struct.error, ArithmeticError)
+# What files that are no files of AMR end in, and counting where a long recording is damaged: that plays up to
+# there all the same.
+BROKEN = (DecryptionFailed, NotFrames, NotTables, LookupError, ValueError, struct.error, ArithmeticError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def _runs_to(recording: Recording, forward: Forward, track: Track, first: int) -
     sound = sound_of(glimpse, after_tags(glimpse))
     if track.kind == TABLES and not track.is_split:
         frame = place = first
-    runs = _box_runs(recording, sound, place)
+    runs = _box_runs(recording, glimpse, sound, place)
     return frame, _split(runs, forward, sound.is_wide) if track.is_split else runs
 
 
@@ -189,18 +191,20 @@ def _bare_runs(forward: Forward, at: int, sizes: tuple[int, ...]) -> Iterator[Ru
 def _in_boxes(recording: Recording, glimpse: Glimpse, may_split: bool) -> Track:
     sound = sound_of(glimpse, after_tags(glimpse))
     kind = FRAGMENTS if sound.is_fragmented else TABLES
+    if sound.samples > most_frames(sound.is_wide):
+        raise NotTables
     if not (may_split and sound.is_split):
-        count, marks, is_odd = _counted(_box_runs(recording, sound, 0), sound.is_wide)
+        count, marks, is_odd = _counted(_box_runs(recording, glimpse, sound, 0), sound.is_wide)
         if not (may_split and is_odd):
             return Track(kind, sound.is_wide, count, marks=marks if sound.is_fragmented else ())
-    runs = _split(_box_runs(recording, sound, 0), Forward(recording), sound.is_wide)
+    runs = _split(_box_runs(recording, glimpse, sound, 0), Forward(recording), sound.is_wide)
     count, marks, _ = _counted(runs, sound.is_wide)
     return Track(kind, sound.is_wide, count, 0, True, marks)
 
 
-def _box_runs(recording: Recording, sound: Sound, place: int) -> Iterator[Run]:
+def _box_runs(recording: Recording, glimpse: Glimpse, sound: Sound, place: int) -> Iterator[Run]:
     """Yield runs from where a walk may begin again, to the last sample that the recording has whole."""
-    runs: Iterable[Run] = sound.runs(recording, 0 if sound.is_fragmented else place)
+    runs: Iterable[Run] = sound.runs(recording, glimpse, 0 if sound.is_fragmented else place)
     if sound.is_fragmented:
         # What is before the first fragment is walked through from its beginning.
         before = ((0, at, sizes) for _, at, sizes in runs) if place == 0 else ()

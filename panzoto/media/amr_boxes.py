@@ -23,6 +23,8 @@ MOST_MOOF_BYTES = 1024 * 1024
 # Entries of `stsc`, which are read as a whole, and samples that are told at a time.
 MOST_ENTRIES = 100_000
 AT_ONCE = 512
+# What a table has at most that is read in the blocks of a glimpse.
+SMALL_BYTES = 8 * 1024
 # Where the box of a sample entry that describes AMR begins, and where in it the number of frames stands.
 DESCRIBED_AT, FRAMES_AT = 36, 16
 
@@ -49,7 +51,11 @@ class Table:
     count: int = 0
     width: int = 4
 
-    def read(self, reader: Forward, first: int, count: int) -> array[int]:
+    def reader(self, recording: Recording, glimpse: Glimpse) -> Reader:
+        """Return what reads it best: a small one lies where `glimpse` has looked already."""
+        return glimpse if self.count * self.width <= SMALL_BYTES else Forward(recording)
+
+    def read(self, reader: Reader, first: int, count: int) -> array[int]:
         """Return so many numbers. Raises `NotTables` when the file has fewer."""
         data = reader.read(self.begin + first * self.width, count * self.width)
         if len(data) < count * self.width:
@@ -80,10 +86,10 @@ class Sound:
     number: int
     default_size: int
 
-    def runs(self, recording: Recording, first: int) -> Iterator[Run]:
+    def runs(self, recording: Recording, glimpse: Glimpse, first: int) -> Iterator[Run]:
         """Yield the samples from number `first` on that `moov` tells of; a walk begins again at a number."""
-        entries = Forward(recording), Forward(recording), Forward(recording)
-        told = self.chunks.read(entries[0], 0, 3 * self.chunks.count)
+        offsets, sizes = (table.reader(recording, glimpse) for table in (self.offsets, self.sizes))
+        told = self.chunks.read(self.chunks.reader(recording, glimpse), 0, 3 * self.chunks.count)
         begins, counts = told[::3], told[1::3]
         sample = 0
         for place, (chunk, each) in enumerate(zip(begins, counts, strict=True)):
@@ -95,14 +101,14 @@ class Sound:
             for number in range(chunk + passed, after):
                 if sample >= self.samples:
                     return
-                (offset,) = self.offsets.read(entries[1], number - 1, 1)
+                (offset,) = self.offsets.read(offsets, number - 1, 1)
                 stop = min(sample + each, self.samples)
-                yield from self._in_chunk(entries[2], sample, stop, first, offset)
+                yield from self._in_chunk(sizes, sample, stop, first, offset)
                 sample = stop
         if sample < self.samples:
             raise NotTables
 
-    def _in_chunk(self, reader: Forward, sample: int, stop: int, first: int, at: int) -> Iterator[Run]:
+    def _in_chunk(self, reader: Reader, sample: int, stop: int, first: int, at: int) -> Iterator[Run]:
         """Yield the samples from `sample`, which lies at `at`, to `stop`, without those before `first`."""
         if self.size and sample < first:
             at, sample = at + (first - sample) * self.size, first
@@ -157,12 +163,8 @@ def _track(glimpse: Glimpse, track: dict[bytes, tuple[int, int]], movie: list[Bo
     is_wide, told = _described(glimpse, at, stop)
     table = dict_of(glimpse, at, stop)
     size, sizes = _sizes(glimpse, table)
-    offsets = (
-        _counted(glimpse, table[b"stco"][0], 4)
-        if b"stco" in table
-        else _counted(glimpse, table[b"co64"][0], 8)
-    )
-    chunks = _counted(glimpse, table[b"stsc"][0], 4)
+    offsets = _table(glimpse, table[b"stco"], 4) if b"stco" in table else _table(glimpse, table[b"co64"], 8)
+    chunks = _table(glimpse, table[b"stsc"], 4, 3)
     if chunks.count > MOST_ENTRIES:
         raise NotTables
     number = _word(glimpse, track[b"tkhd"][0] + (20 if glimpse.read(track[b"tkhd"][0], 1) == b"\x01" else 12))
@@ -203,16 +205,24 @@ def _lasts_long(glimpse: Glimpse, mdhd: int, stts: int) -> bool:
 
 
 def _sizes(glimpse: Glimpse, table: dict[bytes, tuple[int, int]]) -> tuple[int, Table]:
+    """Return the one length of all samples, or 0, and the table of lengths, which counts them, too."""
+    at, stop = table[b"stsz"] if b"stsz" in table else table[b"stz2"]
+    count, size, width = _word(glimpse, at + 8), 0, 4
     if b"stsz" in table:
-        at = table[b"stsz"][0]
-        return _word(glimpse, at + 4), Table(at + 12, _word(glimpse, at + 8))
-    at = table[b"stz2"][0]
-    width = {b"\x08": 1, b"\x10": 2}[glimpse.read(at + 7, 1)]
-    return 0, Table(at + 12, _word(glimpse, at + 8), width)
+        size = _word(glimpse, at + 4)
+    else:
+        width = {b"\x08": 1, b"\x10": 2}[glimpse.read(at + 7, 1)]
+    if not size and at + 12 + count * width > stop:
+        raise NotTables
+    return size, Table(at + 12, count, width)
 
 
-def _counted(glimpse: Glimpse, at: int, width: int) -> Table:
-    return Table(at + 8, _word(glimpse, at + 4), width)
+def _table(glimpse: Glimpse, box: tuple[int, int], width: int, together: int = 1) -> Table:
+    """Return a table whose entries are so many numbers each."""
+    count = _word(glimpse, box[0] + 4)
+    if box[0] + 8 + count * width * together > box[1]:
+        raise NotTables
+    return Table(box[0] + 8, count, width)
 
 
 def _default_size(glimpse: Glimpse, movie: list[Box], number: int) -> int:

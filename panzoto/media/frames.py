@@ -19,6 +19,7 @@ from panzoto.media.mpeg import (
     ID3_1_BYTES,
     TOLD_BY,
     adts_samples,
+    adts_sampling_is_assigned,
     adts_size,
     id3_size,
     trailing_bytes,
@@ -194,7 +195,8 @@ def _zeros(window: _Window) -> int:
 
 def _may_be_cut(head: bytes) -> bool:
     """Whether a frame begins here that the end of the clip cuts before its length is told."""
-    return 4 <= len(head) < TOLD_BY and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+    begins = 4 <= len(head) < TOLD_BY and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+    return begins and adts_sampling_is_assigned(head, 0)
 
 
 def _sound_ends(clip: Plain) -> int:

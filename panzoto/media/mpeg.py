@@ -41,13 +41,20 @@ def trailing_bytes(tail: bytes) -> int:
 
 def adts_size(data: bytes, at: int) -> int:
     """Return the length of the ADTS frame at `at`, or 0 when there is none (ISO/IEC 14496-3, 1.A.3)."""
-    if len(data) - at < 7 or data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0 or data[at + 2] >> 2 & 15 > 12:
+    if len(data) - at < 7 or data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:
+        return 0
+    if not adts_sampling_is_assigned(data, at):
         return 0
     size = (data[at + 3] & 0x03) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
     return size if size > 7 else 0
 
 
 ADTS_SAMPLING = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+
+
+def adts_sampling_is_assigned(data: bytes, at: int) -> bool:
+    """Whether the sampling frequency that the ADTS frame at `at` names is one; three values are none."""
+    return data[at + 2] >> 2 & 15 < len(ADTS_SAMPLING)
 
 
 def adts_samples(head: bytes) -> int:

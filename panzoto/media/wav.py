@@ -42,10 +42,14 @@ log = logging.getLogger(__name__)
 
 
 class Renderers:
-    """So many children decode at one time in each process."""
+    """Children that decode, so many at one time in each process."""
 
-    def __init__(self, at_once: int = RENDERERS) -> None:
+    def __init__(
+        self, at_once: int = RENDERERS, program: Path = PROGRAM, first_wait: float = FIRST_WAIT_SECONDS
+    ) -> None:
         self._permits = threading.BoundedSemaphore(at_once)
+        self._program = program
+        self.first_wait = first_wait
 
     @contextmanager
     def permit(self, seconds: float) -> Iterator[None]:
@@ -56,6 +60,20 @@ class Renderers:
             yield
         finally:
             self._permits.release()
+
+    def samples(self, track: Track, blocks: list[Block]) -> list[bytes]:
+        """Return the samples of each block. Raises `Busy`, and `PanzotoError` when the child failed."""
+        with Confined(self._program, DEADLINE_SECONDS) as child:
+            try:
+                child.send(b"w" if track.is_wide else b"n")
+                for preparing, block in blocks:
+                    child.send(_sent(preparing, block))
+                child.end_input()
+                sizes = [2 * track.frame_samples * (len(block) - preparing) for preparing, block in blocks]
+                return [child.read(size) for size in sizes]
+            except ProgramFailed as failed:
+                log.error("rendering_failed", extra={"status": failed.status})
+                raise PanzotoError() from failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +120,11 @@ class WavRecording:
     def _decoded(self, first: int, after: int) -> Iterator[bytes]:
         """Yield the samples of the blocks from `first` to before `after`."""
         coming = self._blocks(first, after)
-        count, seconds = FIRST_BLOCKS, FIRST_WAIT_SECONDS
+        count, seconds = FIRST_BLOCKS, self.renderers.first_wait
         most = MOST_BYTES // (BLOCK_FRAMES * self._frame_bytes)
         while blocks := list(itertools.islice(coming, min(count, most))):
             with self.renderers.permit(seconds):
-                made = self._rendered(blocks)
+                made = self.renderers.samples(self.track, blocks)
             yield from made
             # Somebody listens already, and waits rather than to begin anew.
             count, seconds = 2 * count, WAIT_SECONDS
@@ -121,21 +139,6 @@ class WavRecording:
             block = list(itertools.islice(coming, wanted))
             yield len(before), before + block
             before = block[-PREPARING_FRAMES:]
-
-    def _rendered(self, blocks: list[Block]) -> list[bytes]:
-        """Decode in a child. Raises `Busy`, and `PanzotoError` when the child failed."""
-        with Confined(PROGRAM, DEADLINE_SECONDS) as child:
-            try:
-                child.send(b"w" if self.track.is_wide else b"n")
-                for preparing, block in blocks:
-                    child.send(_sent(preparing, block))
-                child.end_input()
-                return [
-                    child.read((len(block) - preparing) * self._frame_bytes) for preparing, block in blocks
-                ]
-            except ProgramFailed as failed:
-                log.error("rendering_failed", extra={"status": failed.status})
-                raise PanzotoError() from failed
 
 
 def _sent(preparing: int, block: list[bytes]) -> bytes:

@@ -129,7 +129,7 @@ class AudioFile(StoredModel):
     earlier_key = UnicodeAttribute(null=True)
     superseded_key = UnicodeAttribute(null=True)
     erasure_id = UnicodeAttribute(null=True)
-    # Of an upload that was given up: what may still arrive under its key is removed after that.
+    # Of an upload that was given up or erased: what may still arrive under its key is removed after that.
     erase_after = EpochAttribute(null=True)
 
     @classmethod
@@ -364,8 +364,8 @@ class AudioFile(StoredModel):
 
     @classmethod
     def any_not_of_format(cls, user_id: str, name: str) -> bool:
-        """Whether any recording of `user_id` is not known to be of the format `name`, whatever its state."""
-        return any(row.format != name for row in cls.everything_of(user_id))
+        """Whether any recording of `user_id`, but for those being erased, is not known to be of it."""
+        return any(row.format != name for row in cls.everything_there_of(user_id))
 
     @classmethod
     def any_of(cls, user_id: str) -> bool:
@@ -491,12 +491,16 @@ class AudioFile(StoredModel):
 
     def remove(self) -> None:
         """Remove the claims and then the row; the objects must be gone already."""
+        self.release_claims()
+        with storage_failures():
+            self.delete()
+
+    def release_claims(self) -> None:
+        """Let others take what this recording has claimed, be it its keys or its phone's name for it."""
         for s3_key in self.named_keys():
             Claim.for_s3_key(s3_key, self.user_id, self.file_id).release()
         if self.client_id:
             self._claim_of_client().release()
-        with storage_failures():
-            self.delete()
 
     def to_public(self) -> dict[str, Any]:
         """Return `audio_file` as clients see it."""

@@ -45,10 +45,10 @@ class Erasure(StoredModel):
 
     @classmethod
     def note(cls, user_id: str, erasure_id: str, removed: int, waiting: int) -> None:
-        """Note how far an erasure is; with nothing waiting it is done."""
+        """Note how far an erasure is; with nothing waiting it is done, from the first time on."""
         actions: list[Action] = [cls.objects_removed.add(removed), cls.objects_waiting.set(waiting)]
         if not waiting:
-            actions.append(cls.erased_at.set(now()))
+            actions.append(cls.erased_at.set(cls.erased_at | now()))
         with storage_failures():
             cls(user_id, erasure_id).update(actions=actions)
 

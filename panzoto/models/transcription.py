@@ -192,13 +192,15 @@ class Transcription(StoredModel):
             actions.append(Transcription.progress.set(progress))
         return self._change(actions, self._mine(holder))
 
-    def give_back(self, holder: str) -> bool:
-        """Let the job wait again for whoever takes it up."""
+    def give_back(self, holder: str, *, unbegun: bool = False) -> bool:
+        """Let the job wait again for whoever takes it up; `unbegun`, as if it had not been taken."""
         actions: list[Action] = [
             Transcription.status.set(QUEUED),
             Transcription.holder.remove(),
             Transcription.held_until.remove(),
         ]
+        if unbegun:
+            actions.append(Transcription.attempts.add(-1))
         return self._change(actions, self._mine(holder))
 
     def wait_again(self) -> bool:

@@ -25,4 +25,6 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 
 def show(table: Table) -> None:
     """Print a table as wide as it is where there is no terminal that would set the width."""
-    Console(width=None if sys.stdout.isatty() else UNCUT_COLUMNS).print(table)
+    width = None if sys.stdout.isatty() else UNCUT_COLUMNS
+    # What stands in brackets or between colons is somebody's key, not a wish for bold letters.
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)

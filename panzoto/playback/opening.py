@@ -69,6 +69,7 @@ class OpenedRecording:
 class Playable:
     """What the holder of a ticket hears; `first` is the object that its first bytes come from.
 
+    It belongs to `user_id`, and `opened_as` is the same for every request with one ticket.
     `name` is what a file of it is called, without the ending that fits its type, and `track` the AMR in it,
     where that can be had as WAV.
     """
@@ -78,6 +79,8 @@ class Playable:
     name: str
     etag: str
     first: ObjectVersion
+    user_id: str
+    opened_as: str
     track: amr.Track | None
 
 
@@ -202,11 +205,15 @@ class Playback:
             self._sessions.check(content.identity)
         except TokenInvalid as error:
             raise PlaybackExpired() from error
-        clip = content.clip
+        clip, user_id = content.clip, content.identity.user_id
+        opened_as = hashlib.sha256(ticket.encode()).hexdigest()
         if clip.format == SITTING:
-            return self._sitting(clip)
+            return self._sitting(clip, user_id, opened_as)
         name, etag = _name(clip.version.s3_key), _etag(clip.version)
-        return Playable(self._reopened(clip), content.content_type, name, etag, clip.version, content.track)
+        recording = self._reopened(clip)
+        return Playable(
+            recording, content.content_type, name, etag, clip.version, user_id, opened_as, content.track
+        )
 
     def as_wav(self, playable: Playable) -> Playable:
         """Return `playable` as WAV. Raises `InvalidRequest` when it is no AMR that can be had so."""
@@ -222,7 +229,7 @@ class Playback:
         if playable.first.size:
             self._storage.check_unchanged(playable.first)
 
-    def _sitting(self, plan: Clip) -> Playable:
+    def _sitting(self, plan: Clip, user_id: str, opened_as: str) -> Playable:
         version = plan.version
         try:
             # Unlike a pinned object, this one is read from its beginning, and often has no more than that.
@@ -234,7 +241,9 @@ class Playback:
         opened = SegmentedRecording(plan.key, plan.preamble, version.s3_key, stored)
         joined = JoinedRecording(opened, self._reopened)
         first = joined.clips[0].version
-        return Playable(joined, joined.content_type, SITTING, joined.etag, first, joined.track)
+        return Playable(
+            joined, joined.content_type, SITTING, joined.etag, first, user_id, opened_as, joined.track
+        )
 
     def _reopened(self, clip: Clip) -> Recording:
         source = self._storage.pinned(clip.version)

@@ -30,7 +30,7 @@ class EarlierKeys:
     def forget_if_unneeded(self, user_id: str) -> None:
         """Give the account's earlier direct keys up, unless something may still need them.
 
-        That is a recording not known to be version 2, in whatever state, and an
+        That is a recording not known to be version 2, be it in the trash, and an
         object in the account's folders that is yet to be recorded. Raises `Unavailable`.
         """
         user = User.find(user_id)

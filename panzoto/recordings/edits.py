@@ -29,8 +29,8 @@ class Edit:
     size: int = 0
     also: Also | None = None
     remove: bool = False
-    # What the row gave up is kept free until then, since an address that was signed for it is good so long.
-    reserved_until: datetime | None = None
+    # (end, recordings, bytes) that stay reserved, since an address signed for the row is good so long.
+    reserved: tuple[datetime, int, int] | None = None
 
 
 def apply(
@@ -52,7 +52,7 @@ def apply(
             len(edits),
             sum(edit.recordings for edit in edits.values()),
             sum(edit.size for edit in edits.values()),
-            reserved=_reserved(edits),
+            reserved=[edit.reserved for edit in edits.values() if edit.reserved is not None],
             settled_to=settled_to,
         )
         for number, (file_id, edit) in enumerate(edits.items(), first):
@@ -72,11 +72,3 @@ def apply(
         # A write whose answer was lost is sent again and then meets its own result.
         return Change.is_marked(user.user_id, first, mark)
     return True
-
-
-def _reserved(edits: Mapping[str, Edit]) -> list[tuple[datetime, int, int]]:
-    return [
-        (edit.reserved_until, -edit.recordings, -edit.size)
-        for edit in edits.values()
-        if edit.reserved_until is not None
-    ]

@@ -116,12 +116,15 @@ def _says_more(row: AudioFile, name: str) -> bool:
 
 
 def _noted(rows: list[AudioFile], formats: dict[str, str]) -> dict[str, Edit]:
-    """Return what is to be written of these openings, by file_id."""
+    """Return what is to be written of these openings, by file_id.
+
+    Of several rows that name one object, as those of the earlier service may, the first gets the claim.
+    """
     claims = Claim.on_s3_keys({row.s3_key for row in rows})
     edits = {}
     for row in rows:
         actions = _opened_as(row, formats[row.file_id])
-        claim = claims.get(row.s3_key)
+        claim = claims.pop(row.s3_key, None)
         if claim is not None and claim.user_id != row.user_id:
             edits[row.file_id] = Edit(actions, also=partial(_move, claim, row))
         elif actions:

@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from panzoto.models import AudioFile
 from panzoto.models.attributes import now
-from panzoto.storage import presigning_client, sign
+from panzoto.recordings.part_addresses import PartAddresses
+from panzoto.storage import presigning_client, secret_key, sign
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 REMEMBERED_HOSTS = 16
@@ -55,12 +57,15 @@ class Presigner:
         self, s3_key: str, upload_id: str, lengths: dict[int, int], host: str
     ) -> tuple[list[str], datetime]:
         """Sign the PUT of parts of exactly these lengths in bytes, by their numbers."""
-        urls = [
-            self._sign(
-                "upload_part", host, Key=s3_key, UploadId=upload_id, PartNumber=number, ContentLength=length
-            )
-            for number, length in lengths.items()
-        ]
+
+        def signed(number: int) -> str:
+            which = {"Key": s3_key, "UploadId": upload_id, "PartNumber": number}
+            return self._sign("upload_part", host, **which, ContentLength=lengths[number])
+
+        numbers = list(lengths)
+        urls = [signed(number) for number in numbers[:1]]
+        like = PartAddresses.like(urls[0], numbers[0], lengths[numbers[0]], secret_key()) if urls else None
+        urls += [like.of(number, lengths[number]) if like else signed(number) for number in numbers[1:]]
         return urls, self.expires_at()
 
     def get(self, s3_key: str, host: str) -> SignedRequest:
@@ -74,6 +79,17 @@ class Presigner:
     def expires_at(self) -> datetime:
         """Return when what is signed now is good no more."""
         return now() + timedelta(seconds=self._ttl_seconds)
+
+    def still_good_until(self, row: AudioFile) -> datetime | None:
+        """Return when the last address ends under which an object may still be put for `row`; None for none.
+
+        One is given out as long as the recording is pending; parts have none once their upload is over.
+        """
+        if row.value("announced_at") is None or row.upload_id:
+            return None
+        committed = row.value("kept_uploaded_at") or row.value("uploaded_at")
+        until: datetime = (committed or now()) + timedelta(seconds=self._ttl_seconds)
+        return until if until > now() else None
 
     def _client_for(self, host: str) -> Any:
         endpoint = urlsplit(self._client.meta.endpoint_url)

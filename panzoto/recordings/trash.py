@@ -15,6 +15,7 @@ from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, edit
 from panzoto.recordings.ownership import erasable_keys
+from panzoto.recordings.presigning import Presigner
 from panzoto.recordings.transcript_state import gone_with, known_of, together
 from panzoto.removal import Removal
 
@@ -25,6 +26,7 @@ class Trash:
 
     removal: Removal
     earlier_keys: EarlierKeys
+    presigner: Presigner
     quota: Quota
 
     def describe(self, file_id: str, user_id: str, values: dict[str, Any]) -> AudioFile:
@@ -102,7 +104,8 @@ class Trash:
 
         Interrupted anywhere, the row says so and `finish_erasure` goes on.
         Returns how many versions S3 would not delete; as long as there are
-        any, the row stays, shown to nobody.
+        any, the row stays, shown to nobody. So it does while an address under
+        which it was uploaded is good, for what may be put there once more.
         """
         erasure = Erasure.of(audio_file.user_id, audio_file.file_id)
         waiting = self.finish_erasure(self.begin_erasure(audio_file, erasure))
@@ -110,30 +113,35 @@ class Trash:
             self.earlier_keys.forget_if_unneeded(audio_file.user_id)
         return waiting
 
-    @staticmethod
-    def begin_erasure(audio_file: AudioFile, erasure: Erasure) -> AudioFile:
+    def begin_erasure(self, audio_file: AudioFile, erasure: Erasure) -> AudioFile:
         """Let the row say that it is being erased, and note the erasure; nobody sees the row from then on."""
 
         def plan(row: AudioFile, user: User) -> Edit | None:
             if row.status == ERASING:
                 return None
+            until, size = self.presigner.still_good_until(row), row.size_in_bytes
+            actions = [
+                AudioFile.status.set(ERASING),
+                AudioFile.erasure_id.set(erasure.erasure_id),
+                AudioFile.uploaded_at.remove(),
+                AudioFile.listed_at.remove(),
+                AudioFile.deleted_at.remove(),
+            ]
             return Edit(
-                [
-                    AudioFile.status.set(ERASING),
-                    AudioFile.erasure_id.set(erasure.erasure_id),
-                    AudioFile.uploaded_at.remove(),
-                    AudioFile.listed_at.remove(),
-                    AudioFile.deleted_at.remove(),
-                ],
+                actions if until is None else [*actions, AudioFile.erase_after.set(until)],
                 recordings=-1 if row.counts else 0,
-                size=-row.size_in_bytes if row.counts else 0,
+                size=-size if row.counts else 0,
+                reserved=None if until is None else (until, 1, size),
                 also=together(erasure.add_to, gone_with(row, user.next_change_number)),
             )
 
         return edit(audio_file.file_id, audio_file.user_id, plan, even_erasing=True)
 
     def finish_erasure(self, row: AudioFile) -> int:
-        """Go on with an erasure that has begun; safe to repeat."""
+        """Go on with an erasure that has begun; safe to repeat.
+
+        Where an upload may come again the row stays, without its claims, so that its phone may begin anew.
+        """
         keys, unclear = erasable_keys(row)
         removed, waiting = 0, len(unclear)
         for s3_key in keys:
@@ -141,7 +149,7 @@ class Trash:
             removed, waiting = removed + done, waiting + refused
         if not waiting:
             self.removal.of_transcripts(row.user_id, row.file_id, known_of(row).get("object"))
-            row.remove()
+            (row.remove if row.may_be_erased else row.release_claims)()
         if row.erasure_id is not None:
             Erasure.note(row.user_id, row.erasure_id, removed, waiting)
         return waiting

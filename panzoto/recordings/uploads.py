@@ -84,12 +84,15 @@ class Uploads:
         claim = Claim.on_client_id(user_id, client_id) if client_id is not None else None
         return AudioFile.owned(claim.file_id, user_id) if claim is not None else None
 
-    def describe(self, row: AudioFile, host: str) -> dict[str, Any] | None:
-        """Return where the bytes of a pending recording go, with fresh URLs; None once it is stored."""
+    def describe(self, row: AudioFile, host: str) -> tuple[dict[str, Any] | None, list[StoredPart]]:
+        """Return where the bytes of a pending recording go, with fresh URLs, and the parts that are there.
+
+        Nothing and none once it is stored. The bucket is asked for its parts once.
+        """
         if row.status != PENDING:
-            return None
+            return None, []
         if row.size_in_bytes <= self.single_max:
-            return self._single(row, host)
+            return self._single(row, host), []
         return self._multipart(row, host)
 
     def _single(self, row: AudioFile, host: str) -> dict[str, Any]:
@@ -102,25 +105,30 @@ class Uploads:
             "expires_at": rfc3339(signed.expires_at),
         }
 
-    def _multipart(self, row: AudioFile, host: str) -> dict[str, Any] | None:
-        row = self._with_upload_id(row)
+    def _multipart(self, row: AudioFile, host: str) -> tuple[dict[str, Any] | None, list[StoredPart]]:
+        row, parts = self._begun(row)
         if row.status != PENDING:
-            return None
-        size = part_size(row.size_in_bytes)
-        missing = self._missing(row)
+            return None, []
+        there = _of_right_size(row, parts)
+        missing = self._missing(row, parts)
         lengths = {number: part_length(row.size_in_bytes, number) for number in missing}
         urls, expires_at = self.presigner.parts(row.s3_key, row.upload_id, lengths, host)
-        return {
+        upload = {
             "type": "multipart",
-            "part_size": size,
+            "part_size": part_size(row.size_in_bytes),
             "parts": [{"part_number": number, "url": url} for number, url in zip(missing, urls, strict=True)],
             "expires_at": rfc3339(expires_at),
         }
+        return upload, there
 
-    def _with_upload_id(self, row: AudioFile) -> AudioFile:
-        """Begin the multipart upload in the bucket, unless it is begun and still there, or joined already."""
-        if row.upload_id and (self._parts(row) is not None or self._is_whole(row)):
-            return row
+    def _begun(self, row: AudioFile) -> tuple[AudioFile, list[StoredPart] | None]:
+        """Return the row with a multipart upload that is begun in the bucket, and its parts there.
+
+        One that was joined already is not begun again, and has none.
+        """
+        parts = self._parts(row)
+        if parts is not None or (row.upload_id and self._is_whole(row)):
+            return row, parts
         upload_id = self.storage.begin_parts(row.s3_key)
         before = row.upload_id
 
@@ -132,7 +140,8 @@ class Uploads:
         row = edit(row.file_id, row.user_id, plan)
         if row.upload_id != upload_id:
             self.removal.of_parts(row.s3_key, upload_id)
-        return row
+            return row, self._parts(row)
+        return row, []
 
     def _is_whole(self, row: AudioFile) -> bool:
         """Whether an object of the announced size is there."""
@@ -140,10 +149,6 @@ class Uploads:
             return self.storage.look(row.s3_key).size == row.size_in_bytes
         except ObjectNotFound:
             return False
-
-    def stored_parts(self, row: AudioFile) -> list[StoredPart]:
-        """Return the parts of a pending multipart upload that are in the bucket with their right size."""
-        return _of_right_size(row, self._parts(row))
 
     def _parts(self, row: AudioFile) -> list[StoredPart] | None:
         """Return the parts in the bucket; None when they were joined, given up or never begun."""
@@ -162,15 +167,14 @@ class Uploads:
         try:
             version = self.storage.look(row.s3_key)
         except ObjectNotFound as error:
-            raise UploadIncomplete(self._missing(row)) from error
+            raise UploadIncomplete(self._missing(row, self._parts(row))) from error
         self._verify(row, version)
         return commit(row, version)
 
-    def _missing(self, row: AudioFile) -> list[int]:
-        """Return the numbers of the parts that the phone has yet to send."""
+    def _missing(self, row: AudioFile, parts: list[StoredPart] | None) -> list[int]:
+        """Return the numbers of the parts that the phone has yet to send, where these are in the bucket."""
         if row.size_in_bytes <= self.single_max:
             return []
-        parts = self._parts(row)
         if parts is None and row.upload_id and self._is_whole(row):
             # Joined by a process that died before it could commit: the phone need not send it all again.
             return []
@@ -182,7 +186,7 @@ class Uploads:
         if parts is None:
             # Joined before, by a request whose answer was lost, or never begun: the object itself tells.
             return
-        missing = self._missing(row)
+        missing = self._missing(row, parts)
         if missing:
             raise UploadIncomplete(missing)
         self.storage.join_parts(row.s3_key, row.upload_id, parts)
@@ -211,18 +215,18 @@ class Uploads:
         """
         if row.status != PENDING:
             raise UploadComplete()
-        until = self.presigner.expires_at()
 
         def plan(current: AudioFile, user: User) -> Edit:
             if current.status != PENDING:
                 raise UploadComplete()
+            size = current.size_in_bytes
             also = together(current.add_release_to, gone_with(current, user.next_change_number))
-            given_up = Edit(recordings=-1, size=-current.size_in_bytes, also=also)
-            if current.upload_id:
-                # The parts of an upload that is dropped have no address any more.
+            given_up = Edit(recordings=-1, size=-size, also=also)
+            until = self.presigner.still_good_until(current)
+            if until is None:
                 return replace(given_up, remove=True)
             actions = [AudioFile.status.set(ERASING), AudioFile.erase_after.set(until)]
-            return replace(given_up, actions=actions, reserved_until=until)
+            return replace(given_up, actions=actions, reserved=(until, 1, size))
 
         edit(row.file_id, row.user_id, plan)
         self.removal.of_an_upload(row.s3_key)

@@ -12,6 +12,7 @@ from typing import Any
 
 from panzoto.errors import TokenInvalid
 from panzoto.models import AudioFile, Transcription, User
+from panzoto.models.attributes import rfc3339
 from panzoto.models.transcription import FAILED, QUEUED
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import edit_all
@@ -33,13 +34,26 @@ def is_of(known: dict[str, Any], transcription_id: str) -> bool:
     return known.get("transcription_id") == transcription_id and known.get("status") in (QUEUED, FAILED)
 
 
+def mark_waiting(job: Transcription, file_ids: list[str]) -> None:
+    """Let these rows say that they wait for the job, unless they do, or something was written since."""
+    asked_at = rfc3339(job.created_at)
+
+    def plan(rows: list[AudioFile], _: User) -> dict[str, Edit]:
+        known = {row.file_id: known_of(row) for row in rows}
+        return {
+            file_id: Edit([setting(queued(state, job.transcription_id))])
+            for file_id, state in known.items()
+            if state.get("transcription_id") != job.transcription_id
+            if (state.get("created_at") or "") < asked_at
+        }
+
+    edit_all(job.user_id, file_ids, plan)
+
+
 def mark_failed(job: Transcription) -> None:
     """Let the rows say that the job came to nothing."""
 
-    def failed(known: dict[str, Any]) -> dict[str, Any]:
-        return {**_without_before(known), "status": FAILED}
-
-    _mark(job, failed)
+    _mark(job, lambda known: {**known, "status": FAILED}, QUEUED)
 
 
 def put_back(job: Transcription) -> None:
@@ -47,9 +61,11 @@ def put_back(job: Transcription) -> None:
 
     def before(known: dict[str, Any]) -> dict[str, Any]:
         status, transcription_id = known.get("before") or (None, None)
-        return {**_without_before(known), "status": status, "transcription_id": transcription_id}
+        kept = {name: value for name, value in known.items() if name != "before"}
+        return {**kept, "status": status, "transcription_id": transcription_id}
 
-    _mark(job, before)
+    # A worker may have marked them failed at the very moment that the job was canceled.
+    _mark(job, before, QUEUED, FAILED)
 
 
 def mark_queued(job: Transcription) -> None:
@@ -72,19 +88,15 @@ def expire_all(jobs: Iterable[Transcription]) -> list[Transcription]:
     return [expire(job) for job in jobs]
 
 
-def _without_before(known: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in known.items() if name != "before"}
+def _mark(job: Transcription, change: Callable[[dict[str, Any]], dict[str, Any]], *statuses: str) -> None:
+    """Change what those rows say of the job that say one of these statuses."""
 
-
-def _mark(
-    job: Transcription, change: Callable[[dict[str, Any]], dict[str, Any]], status: str = QUEUED
-) -> None:
     def plan(rows: list[AudioFile], _: User) -> dict[str, Edit]:
         known = {row.file_id: known_of(row) for row in rows}
         return {
             file_id: Edit([setting(change(state))])
             for file_id, state in known.items()
-            if state.get("status") == status and state.get("transcription_id") == job.transcription_id
+            if state.get("status") in statuses and state.get("transcription_id") == job.transcription_id
         }
 
     try:

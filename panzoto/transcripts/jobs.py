@@ -38,7 +38,7 @@ from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import CHANGED_PER_TRANSACTION, edit_all
 from panzoto.recordings.ownership import note_all_opened
 from panzoto.recordings.transcript_state import known_of, setting
-from panzoto.transcripts.job_states import expire, expire_all, put_back, queued
+from panzoto.transcripts.job_states import expire, expire_all, mark_waiting, put_back, queued
 from panzoto.transcripts.messages import ClipKey, Messages
 
 HOUR = 3600
@@ -114,6 +114,7 @@ class Jobs:
         try:
             clips = self._opened(rows, shown.keys())
             job = there or self._begun(user, wish)
+            mark_waiting(job, wish.file_ids[0 if there else CHANGED_PER_TRANSACTION :])
         except _AskedMeanwhile as other:
             uncount()
             return other.job, False
@@ -180,7 +181,7 @@ class Jobs:
         return clips
 
     def _begun(self, user: User, wish: Wish) -> Transcription:
-        """Write the job and let the recordings' rows say that they wait for it.
+        """Write the job and let the first recordings' rows say that they wait for it.
 
         Raises what `_same_or_refused` raises, for who asked at the same moment.
         """
@@ -190,26 +191,21 @@ class Jobs:
             raise VaultNeeded()
         how = {"language": wish.language, "engine": self.engine.host, "model": self.engine.model}
         job = Transcription.new(user.user_id, wish.file_ids, encoded(public_key), **how)
-        started = False
 
         def plan(rows: list[AudioFile], _: User) -> dict[str, Edit]:
-            states = {row.file_id: [setting(queued(known_of(row), job.transcription_id))] for row in rows}
-            if started:
-                return {file_id: Edit(actions) for file_id, actions in states.items()}
             other = _same_or_refused(user.user_id, wish, rows)
             if other is not None:
                 raise _AskedMeanwhile(other)
-            first = next(iter(states))
             return {
-                file_id: Edit(actions, also=job.add_to if file_id == first else None)
-                for file_id, actions in states.items()
+                row.file_id: Edit(
+                    [setting(queued(known_of(row), job.transcription_id))],
+                    also=job.add_to if row is rows[0] else None,
+                )
+                for row in rows
             }
 
-        for start in range(0, len(wish.file_ids), CHANGED_PER_TRANSACTION):
-            some = wish.file_ids[start : start + CHANGED_PER_TRANSACTION]
-            if not edit_all(user.user_id, some, plan) and not started:
-                raise AudioFileNotFound()
-            started = True
+        if not edit_all(user.user_id, wish.file_ids[:CHANGED_PER_TRANSACTION], plan):
+            raise AudioFileNotFound()
         return job
 
     def _send(self, job: Transcription, clips: Sequence[ClipKey], vocabulary: Sequence[str]) -> None:

@@ -44,6 +44,11 @@ class Errand:
     clips: tuple[ClipKey, ...]
     vocabulary: tuple[str, ...] = field(repr=False)
 
+    @property
+    def file_ids(self) -> list[str]:
+        """The recordings in the order in which they are heard."""
+        return [clip.file_id for clip in self.clips]
+
 
 class NoErrand(Exception):
     """The message is none of ours."""

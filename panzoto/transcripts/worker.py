@@ -7,6 +7,7 @@ minute, and finds out soon when its own was canceled. Only the end of a job chan
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import threading
 from collections.abc import Iterator
@@ -110,11 +111,15 @@ class Worker:
             self._take_up(job, errand)
 
     def _take_up(self, job: Transcription, errand: Errand) -> None:
-        if job.is_held or self._has_enough(job):
-            raise Later(TURN_SECONDS)
+        if job.is_held or self._running(job) >= self._limits.per_user:
+            raise _in_turn()
         hold = _Hold(job, self.stopping)
         if not job.take(hold.holder, HOLD_SECONDS):
-            raise Later(TURN_SECONDS)
+            raise _in_turn()
+        if self._running(job) > self._limits.per_user:
+            # Another worker has taken one at the same moment.
+            job.give_back(hold.holder, unbegun=True)
+            raise _in_turn()
         with hold.kept():
             try:
                 self._finish(job, errand, hold)
@@ -130,10 +135,10 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - one recording must not end the worker
                 self._fail_or_try_again(job, hold, error)
 
-    def _has_enough(self, job: Transcription) -> bool:
-        """Whether the account has as many jobs running as it may."""
-        running = [one for one in Transcription.active_of(job.user_id) if one.is_held]
-        return len(running) >= self._limits.per_user
+    @staticmethod
+    def _running(job: Transcription) -> int:
+        """Return how many jobs of the account are running."""
+        return sum(one.is_held for one in Transcription.active_of(job.user_id))
 
     def _finish(self, job: Transcription, errand: Errand, hold: _Hold) -> None:
         rows = AudioFile.rows(job.file_ids)
@@ -145,7 +150,7 @@ class Worker:
             raise RuntimeError("begun too often")
         _require_as_asked(rows, job)
         heard = self._listen(job, errand, rows, hold)
-        written = self._sealed(job, heard)
+        written = self._sealed(job, errand, heard)
         language = job.value("language") or detected(heard.answers)
         del heard
         self._write(job, written, language, hold)
@@ -178,7 +183,9 @@ class Worker:
         listening = Listening(self._playback, errand.clips, rows, hold.check)
         return listening.run(self._limits.max_bytes, ask, tell)
 
-    def _sealed(self, job: Transcription, heard: HeardClips) -> list[tuple[str, str | None, bytes]]:
+    def _sealed(
+        self, job: Transcription, errand: Errand, heard: HeardClips
+    ) -> list[tuple[str, str | None, bytes]]:
         """Return (file_id, language, sealed) of each recording's document."""
         origin = Origin(self._engine.host, self._engine.model, rfc3339(now()), job.value("language"))
         public_key = decoded(job.public_key)
@@ -188,7 +195,7 @@ class Worker:
                 document["language"],
                 seal(packed(document), public_key, job.user_id, document["file_id"]),
             )
-            for document in documents(heard.answers, heard.borders, job.file_ids, origin)
+            for document in documents(heard.answers, heard.borders, errand.file_ids, origin)
         ]
 
     def _write(
@@ -242,6 +249,8 @@ class Worker:
         """End the job with what the error says. Raises `PutAside`, and `Later` for somebody else's."""
         told = {"code": error.code, "error": error.sentence}
         log.warning("transcription_ended", extra={"transcription_id": job.transcription_id, **told})
+        # The rows first: who sees that the job is over sees it there, too.
+        mark_failed(job)
         if job.end(FAILED, holder=hold.holder, error=told):
             _tidy(job)
         self._leave(job)
@@ -335,6 +344,11 @@ def _tidy(job: Transcription) -> None:
     if job.status == FAILED:
         mark_failed(job)
         raise PutAside
+
+
+def _in_turn() -> Later:
+    """Return what lets a message come again after a while, not all of them at once."""
+    return Later(TURN_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
 
 def _is_written(row: AudioFile | None, job: Transcription) -> bool:

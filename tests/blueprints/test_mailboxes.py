@@ -63,7 +63,8 @@ def test_letters_go_to_the_domain_that_was_meant(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "email", ["me\u200b@example.com", "mü@example.com", "me@ex_ample.com", "me@a\u200db.com"]
+    "email",
+    ["me\u200b@example.com", "mü@example.com", "me@ex_ample.com", "me@a\u200db.com", '"me"@example.com'],
 )
 def test_what_is_no_mailbox_is_told_so(service: Service, email: str) -> None:
     refused = call(service, "/api/register", email)

@@ -105,6 +105,61 @@ class TestAnUploadThatWasGivenUp:
         assert (again.status_code, again.json()["file_id"]) == (200, second.json()["file_id"])
 
 
+class TestARecordingThatWasErased:
+    """Its address may still bring an object, however far it came before it was erased."""
+
+    def erase(self, service: Service, person: dict[str, Any], file_id: str) -> None:
+        path = f"/api/audio-file/{file_id}?permanent=true"
+        assert service.call("DELETE", path, person["token"]).status_code == 204
+
+    def erased(self, service: Service, person: dict[str, Any], how_far: str, size: int) -> dict[str, Any]:
+        """Announce an upload, bring it so far and erase it; return what the announcement was answered."""
+        body = {"file_size": size, "client_id": "clip-1"}
+        made: dict[str, Any] = service.call("POST", "/api/uploads", person["token"], json=body).json()
+        if how_far != "announced":
+            put(made["upload"], bytes(size))
+        if how_far in ("complete", "in the trash"):
+            path = f"/api/uploads/{made['file_id']}/complete"
+            assert service.call("POST", path, person["token"], json={}).status_code == 200
+        if how_far == "in the trash":
+            path = f"/api/audio-file/{made['file_id']}"
+            assert service.call("DELETE", path, person["token"]).status_code == 200
+        self.erase(service, person, made["file_id"])
+        assert not is_there(service, made["s3_key"])
+        return made
+
+    @pytest.mark.parametrize("how_far", ["announced", "put", "complete", "in the trash"])
+    def test_keeps_its_bytes_reserved_until_its_address_ends(
+        self, narrow: Service, person: dict[str, Any], how_far: str
+    ) -> None:
+        made = self.erased(narrow, person, how_far, 6 * MIB)
+        assert announce(narrow, person, 6 * MIB).json()["code"] == "quota_exceeded"
+        assert used(narrow, person) == 0
+        put(made["upload"], bytes(6 * MIB))
+        eventually(
+            lambda: announce(narrow, person, 6 * MIB).status_code == 201,
+            lambda: "the bytes are still reserved",
+        )
+        uploading.sweep(narrow, "--apply")
+        assert not is_there(narrow, made["s3_key"])
+
+    def test_may_be_announced_anew_at_once_and_is_told_of_once(
+        self, narrow: Service, person: dict[str, Any]
+    ) -> None:
+        made = self.erased(narrow, person, "complete", 1000)
+        again = announce(narrow, person, 1000)
+        assert again.status_code == 201
+        body = {"file_size": 1000, "client_id": "clip-1"}
+        named = narrow.call("POST", "/api/uploads", person["token"], json=body)
+        assert (named.status_code, named.json()["file_id"] != made["file_id"]) == (201, True)
+        before = narrow.call("GET", "/api/user/erasures", person["token"]).json()["erasures"]
+        assert [(one["file_id"], one["objects_removed"]) for one in before] == [(made["file_id"], 1)]
+        # An account that has nothing else tells when the address has ended.
+        time.sleep(TTL_SECONDS)
+        uploading.sweep(narrow, "--apply")
+        assert narrow.call("GET", "/api/user/erasures", person["token"]).json()["erasures"] == before
+
+
 def test_the_length_of_every_part_is_signed(narrow: Service, person: dict[str, Any]) -> None:
     with run_service(narrow.aws_url, **UNLIMITED, SINGLE_UPLOAD_MAX=str(MIB)) as service:
         somebody = service.register(f"parts-{next(_serial)}@example.com")

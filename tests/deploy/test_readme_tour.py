@@ -29,7 +29,12 @@ def test_the_tour_works_to_its_last_line(shell: str, tmp_path: Path) -> None:
         (folder / name).symlink_to(ROOT / name)
     port, aws_port = free_port(), free_port()
     with started(
-        folder, SUPERVISOR, PORT=str(port), PANZOTO_AWS_PORT=str(aws_port), PANZOTO_DATA_DIR=".panzoto"
+        folder,
+        SUPERVISOR,
+        PORT=str(port),
+        PANZOTO_AWS_PORT=str(aws_port),
+        PANZOTO_DATA_DIR=".panzoto",
+        SPEECH="1",
     ):
         text = "".join(WALK)
         assert all(usual in text for usual in USUAL_PORTS)
@@ -54,7 +59,15 @@ def test_the_tour_works_to_its_last_line(shell: str, tmp_path: Path) -> None:
             check=False,
         )
     assert walked.returncode == 0, walked.stdout + walked.stderr
-    for told in ("RIFF", "the same to the last byte", "It works.", "panzoto-users", "walked to the end"):
+    for told in (
+        "RIFF",
+        "the same to the last byte",
+        "On Sunday afternoon we walked along the river and talked about the summer.",
+        '"text": "along the river"',
+        "It works.",
+        "panzoto-users",
+        "walked to the end",
+    ):
         assert told in walked.stdout, walked.stdout + walked.stderr
     # The wrong password opened nothing.
     assert '"code":"invalid_password"' in walked.stdout.replace(" ", "")

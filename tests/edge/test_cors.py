@@ -12,6 +12,8 @@ from tests.support.service import Service, run_service
 
 PAGE = "https://voice.example.com"
 OTHER_PAGE = "https://admin.example.com:8443"
+# An address of IPv6 has brackets, which must not be read as a pattern.
+IPV6_PAGE = "http://[2001:db8::1]:3000"
 STRANGERS = (
     "https://evil.example",
     "https://voice.example.com.evil.example",
@@ -19,6 +21,11 @@ STRANGERS = (
     "https://voiceXexample.com",
     "http://voice.example.com",
     "https://voice.example.com:444",
+    "http://2:3000",
+    "http://::3000",
+    "http://2:3000.evil.example",
+    f"{IPV6_PAGE}0",
+    f"{IPV6_PAGE}.evil.example",
     "null",
     "*",
 )
@@ -38,7 +45,7 @@ def closed(moto: str) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def configured(moto: str) -> Iterator[Service]:
-    with production(moto, CORS_ORIGINS=f" {PAGE}, {OTHER_PAGE} ,") as running:
+    with production(moto, CORS_ORIGINS=f" {PAGE}, {OTHER_PAGE} ,{IPV6_PAGE}") as running:
         yield running
 
 
@@ -120,7 +127,7 @@ class TestProduction:
             assert cors_headers(ask(closed, method, path, origin)) == {}
             assert cors_headers(preflight(closed, path, method, origin)) == {}
 
-    @pytest.mark.parametrize("origin", [PAGE, OTHER_PAGE])
+    @pytest.mark.parametrize("origin", [PAGE, OTHER_PAGE, IPV6_PAGE])
     def test_a_configured_page_may(self, configured: Service, origin: str) -> None:
         for method, path in CALLS:
             for answer in (

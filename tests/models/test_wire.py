@@ -25,7 +25,7 @@ import pynamodb.models
 import pytest
 from botocore.exceptions import HTTPClientError, ReadTimeoutError
 from pynamodb.attributes import Attribute, NumberAttribute
-from pynamodb.constants import BOOLEAN, NUMBER, STRING, STRING_SET
+from pynamodb.constants import BINARY, BOOLEAN, NUMBER, STRING, STRING_SET
 from pynamodb.models import Model
 
 from panzoto.config import Settings
@@ -280,6 +280,7 @@ def stored(attribute: Attribute[Any]) -> dict[str, Any]:
         NUMBER: "1760000000",
         BOOLEAN: True,
         STRING_SET: ["a", "b"],
+        BINARY: "dGV4dA==",
     }
     return {attribute.attr_type: values[attribute.attr_type]}
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 
+from panzoto import object_keys
 from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.accounts import fill
@@ -202,6 +203,23 @@ def finished(printed: str) -> dict[str, Any]:
     (line,) = [line for line in lines if line["event"] == "sweep_finished"]
     found: dict[str, Any] = line
     return found
+
+
+def test_what_lies_aside_is_listed_by_the_very_names_that_somebody_chose(old: Service) -> None:
+    plain = [
+        "users/x/[/red]",
+        "users/x/[bold]a[/bold]",
+        "users/x/[link=http://evil.example]b",
+        "users/x/:bomb:",
+    ]
+    steering = ["users/x/\u202egp3.a", "users/x/\u2028b"]
+    for s3_key in (*plain, *steering):
+        aside = object_keys.aside_key(s3_key, int(LONG_AGO), is_latest=True, mark="0" * 32)
+        assert aside is not None
+        old.put_object(aside, SHORT)
+    printed = done(old, "sweep", "recordings", "aside", "list")
+    assert [s3_key for s3_key in (*plain, *map(json.dumps, steering)) if s3_key not in printed] == []
+    assert not any(s3_key in printed for s3_key in steering)
 
 
 def test_the_accounts_sweep(old: Service) -> None:

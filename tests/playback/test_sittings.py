@@ -306,10 +306,22 @@ class TestRefusals:
                 clips.encoded("mp4", "aac", 16000, 0.5, 400)[:-400],
             ),
             (clips.encoded("adts", "aac", 16000, 0.5, 400), clips.encoded("adts", "aac", 44100, 0.5, 400)),
+            # The beginning of a frame whose sampling frequency is none.
+            (clips.encoded("adts", "aac", 16000, 0.5, 400), b"\xff\xf9\xff\x7f"),
             (clips.amr(1, 20), b"#!AMR\n" + b"\x6c" * 50),
             (clips.amr(1, 20), b""),
         ],
-        ids=["amr-bands", "amr-3gp", "mp4-amr", "rates", "cut-mp4", "adts-rates", "no-frames", "empty"],
+        ids=[
+            "amr-bands",
+            "amr-3gp",
+            "mp4-amr",
+            "rates",
+            "cut-mp4",
+            "adts-rates",
+            "adts-no-rate",
+            "no-frames",
+            "empty",
+        ],
     )
     def test_clips_that_do_not_fit(self, service: Service, owner: Account, pair: tuple[bytes, bytes]) -> None:
         file_ids = keep_all(service, owner, list(pair))

@@ -310,6 +310,17 @@ class TestRefused:
         assert get(answer["download_url"] + "?as=wav").status_code == 400
         assert get(answer["download_url"]).content == data
 
+    def test_a_long_one_that_is_damaged_is_heard_up_to_there_as_before(
+        self, service: Service, owner: Account
+    ) -> None:
+        data = clips.AMR_MAGIC + (b"\x3c" + bytes(31)) * 150_000
+        s3_key = f"users/{owner['user_id']}/audio-{uuid.uuid4().int}.amr"
+        sealed = bytearray(version_2(owner, PASSWORD, s3_key, data))
+        sealed[3_000_000] ^= 1
+        answer = opened(service, owner, store(service, owner, s3_key, bytes(sealed)))
+        assert "wav_url" not in answer
+        assert get(answer["download_url"], Range="bytes=0-999999").content == data[:1_000_000]
+
     def test_sittings_of_other_sound_have_none(self, service: Service, owner: Account) -> None:
         m4a = sounds.shapes()["m4a"].data
         answer = opened(service, owner, keep(service, owner, m4a), keep(service, owner, m4a))

@@ -216,6 +216,22 @@ class TestRowsOfTheEarlierService:
         assert download(service, other, of_other).status_code == 200
         assert f"objects/{of_mine}" not in export(service, mine).namelist()
 
+    def test_two_of_one_account_are_opened_as_one_sitting(
+        self, service: Service, two: tuple[dict[str, Any], dict[str, Any]]
+    ) -> None:
+        mine, other = two
+        s3_key = outside_key()
+        service.put_object(s3_key, made_by(mine))
+        of_other = rows.put_file(service, other["user_id"], s3_key)
+        # Whose row is settled first has the claim.
+        assert service.call("GET", "/api/user/changes", other["token"]).status_code == 200
+        file_ids = [rows.put_file(service, mine["user_id"], s3_key, 1700000100 + at) for at in range(2)]
+        body = {"file_ids": file_ids, "password": PASSWORD}
+        opened = service.call("POST", "/api/decrypt-audio", mine["token"], json=body)
+        assert opened.status_code == 200, opened.text
+        assert {download(service, mine, file_id).status_code for file_id in file_ids} == {200}
+        assert download(service, other, of_other).json()["code"] == "not_opened_yet"
+
     @pytest.mark.parametrize("how", ["erase", "delete the account"])
     @pytest.mark.parametrize("where", ["outside", "in the folder of who goes"])
     def test_one_that_goes_leaves_the_object_to_the_other(

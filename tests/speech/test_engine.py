@@ -70,7 +70,7 @@ def test_a_sentence_is_heard_word_by_word(engine: Front) -> None:
 
 
 def test_the_text_is_the_same_with_and_without_times_of_words(engine: Front) -> None:
-    sound = spoken(" ".join([SENTENCE, "He has lived in this village for a long time.", SENTENCE] * 4))
+    sound = spoken(" ".join([SENTENCE, "He has lived in this village for a long time.", SENTENCE] * 2))
     with_words = engine.ask(sound, language="en").json()
     without = engine.ask(sound, language="en", **{"timestamp_granularities[]": ["segment"]}).json()
     assert with_words["text"] == without["text"]

@@ -118,14 +118,15 @@ def _is_method(method: str) -> Json:
 
 
 def _is(path: str) -> Json:
-    """Return what is this very path; a parameter in it is any one segment."""
-    if "{" not in path:
-        return _byte_match({"UriPath": {}}, path, AS_SERVED)
+    """Return what is this very path; a parameter in it is any one segment.
+
+    The service takes a slash behind a path for nothing, and so does this.
+    """
     pattern = re.sub(r"\{\w+\}", "[^/]+", path)
     return {
         "RegexMatchStatement": {
             "FieldToMatch": {"UriPath": {}},
-            "RegexString": f"^{pattern}$",
+            "RegexString": f"^{pattern}/?$",
             "TextTransformations": AS_SERVED,
         }
     }

@@ -77,6 +77,7 @@ class Engine:
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_asked = False
         self._not_ready: NotReady | None = NotReady("The speech engine is being fetched.", retry_after)
 
     def state(self) -> NotReady | None:
@@ -114,6 +115,9 @@ class Engine:
                     self._process = None
                     self._not_ready = NotReady("The speech engine is starting anew.", 5)
                 process.kill()
+                with self._changed:
+                    # Whoever asks still holds its pipes, and is about to find them ended.
+                    self._changed.wait_for(lambda: not self._is_asked)
 
     @contextmanager
     def place(self) -> Iterator[object]:
@@ -147,6 +151,10 @@ class Engine:
             raise
         except OSError as error:
             raise Failed from error
+        finally:
+            with self._changed:
+                self._is_asked = False
+                self._changed.notify_all()
         if "refused" in answer:
             raise Refused(answer["refused"])
         if "heard" not in answer:
@@ -161,6 +169,7 @@ class Engine:
                 if self._not_ready and (self._not_ready.retry_after is None or time.monotonic() >= deadline):
                     raise NotReady(str(self._not_ready), self._not_ready.retry_after)
                 if self._process and self._queue[0] is place:
+                    self._is_asked = True
                     return self._process
                 self._changed.wait(0.5)
                 if has_gone(asker):

@@ -35,7 +35,9 @@ def transformed(text: str, transformations: list[dict[str, Any]]) -> str:
             case "URL_DECODE":
                 text = unquote(text)
             case "NORMALIZE_PATH":
-                text = re.sub("^//+", "/", posixpath.normpath(text))
+                # It takes out doubled slashes and dotted segments, and leaves a slash at the end.
+                last = "/" if text.endswith("/") else ""
+                text = re.sub("^//+", "/", posixpath.normpath(text).rstrip("/") + last)
             case other:
                 assert other == "NONE"
     return text
@@ -84,14 +86,30 @@ class TestFirewall:
 
     @pytest.mark.parametrize(
         "spelling",
-        ["/api/%6cogin", "/%61pi/login", "//api//login", "/api/./login", "/api/user/../login"],
+        [
+            "/api/%6cogin",
+            "/%61pi/login",
+            "//api//login",
+            "/api/./login",
+            "/api/user/../login",
+            "/api/login/",
+            "/api/login%2F",
+            "/api/login//",
+        ],
     )
     def test_another_spelling_of_a_path_does_not_get_around_it(self, spelling: str) -> None:
         assert counted_strictly("POST", spelling)
 
-    def test_the_service_too_takes_an_encoded_letter_for_the_letter(self, service: Service) -> None:
+    @pytest.mark.parametrize("spelling", ["/api/%6cogin", "/api/login/", "/api/login%2F"])
+    def test_the_service_too_takes_such_a_spelling_for_the_path(
+        self, service: Service, spelling: str
+    ) -> None:
         wrong = {"email": "nobody-at-all@example.com", "password": "wrong password"}
-        assert service.call("POST", "/api/%6cogin", json=wrong).status_code == 401
+        assert service.call("POST", spelling, json=wrong).status_code == 401
+
+    def test_every_call_is_counted_with_a_slash_behind_it(self) -> None:
+        for method, path in guessable_calls():
+            assert counted_strictly(method, path.replace("{file_id}", FILE_ID) + "/"), (method, path)
 
     @pytest.mark.parametrize(
         ("method", "path"),
