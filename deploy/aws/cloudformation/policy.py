@@ -119,7 +119,7 @@ ROLES: dict[str, dict[str, str]] = {
     "support": {
         "users": "GetItem Scan UpdateItem",
         "users/index/email-index": "Query",
-        "audio_files": "BatchGetItem UpdateItem",
+        "audio_files": "BatchGetItem GetItem UpdateItem",
         "audio_files/index/user-files-index": "Query",
         "claims": "GetItem",
         "changes": "DeleteItem PutItem",
