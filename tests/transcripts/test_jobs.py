@@ -528,12 +528,13 @@ class TestOperators:
 
     @pytest.mark.usefixtures("idle")
     def test_a_job_is_canceled(self, owner: Owner) -> None:
-        file_id, key = recorded(owner)
-        job = asked(owner, file_id=file_id, file_key=key)
+        keys = dict(recorded(owner) for _ in range(2))
+        job = asked(owner, file_ids=[*keys], file_keys=keys)
         assert "Canceled" in done(
             owner.service, "support", "transcriptions", "cancel", job["transcription_id"]
         )
         assert job_of(owner, job["transcription_id"])["status"] == "canceled"
+        assert [owner.state(file_id) for file_id in keys] == [None, None]
 
 
 class TestLists:
