@@ -108,7 +108,8 @@ def test_what_turns_sound_into_words_runs_where_there_is_an_engine(served: Machi
     with served.settings().open("a") as settings:
         settings.write("TRANSCRIPTION_URL=http://127.0.0.1:9/v1\n")
     served.done(ROOT, "install", "--untried")
-    assert f"panzoto-watch.timer {unit}" in served.calls()
+    always = "panzoto.service panzoto-events.service panzoto-sweep.timer panzoto-watch.timer"
+    assert f"enable {always} {unit}" in served.calls()
     assert f"restart {unit}" in served.calls()
 
 
