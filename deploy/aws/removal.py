@@ -167,7 +167,8 @@ class Deployment:
         self._s3.delete_bucket(Bucket=bucket)
 
     def _queues(self) -> Iterator[Thing]:
-        for queue in (self._settings.events_queue, f"{self._settings.events_queue}-dead"):
+        names = (self._settings.events_queue, self._settings.transcription.queue)
+        for queue in (f"{name}{ending}" for name in names for ending in ("", "-dead")):
             try:
                 url = self._sqs.get_queue_url(QueueName=queue)["QueueUrl"]
             except ClientError as error:

@@ -2,8 +2,8 @@
 it again.
 
 On ECS that is more than its services: the schedules of the sweeps start tasks
-of their own, and the scaling of the web tier would start new tasks. `stop`
-turns off the schedules, suspends the scaling, sets both services to no task,
+of their own, and the scaling of the web tier and of the workers that transcribe would start new tasks. `stop`
+turns off the schedules, suspends the scaling, sets all services to no task,
 stops sweeps that are running, and returns when no task runs any more. `start`
 undoes all of it. Both may be repeated. With the rights of who calls it, in the
 region of AWS_REGION.
@@ -22,12 +22,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 CLUSTER = "panzoto"
 WEB, EVENTS = "panzoto-web", "panzoto-events"
+# Only there where there is a speech engine.
+TRANSCRIPTIONS = "panzoto-transcriptions"
 SWEEP_FAMILY = "panzoto-sweep"
-SCALED = {
-    "ServiceNamespace": "ecs",
-    "ResourceId": f"service/{CLUSTER}/{WEB}",
-    "ScalableDimension": "ecs:service:DesiredCount",
-}
+SCALED = (WEB, TRANSCRIPTIONS)
+DIMENSION = "ecs:service:DesiredCount"
 SUSPENDIBLE = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
 POLL_SECONDS = 3
 # A task that is told to stop has two minutes for its downloads.
@@ -50,8 +49,8 @@ class Writers:
         """Return when nothing writes any more. Raises `NotStopped`."""
         self._set_schedules("DISABLED")
         self._suspend_scaling(True)
-        for service in (WEB, EVENTS):
-            self._ecs.update_service(cluster=CLUSTER, service=service, desiredCount=0)
+        for service in (WEB, EVENTS, TRANSCRIPTIONS):
+            self._set_tasks(service, 0)
         for task in self._tasks(family=SWEEP_FAMILY):
             self._ecs.stop_task(cluster=CLUSTER, task=task, reason="deploy/aws/writers stop")
         deadline = time.monotonic() + LONGEST_SECONDS
@@ -61,13 +60,10 @@ class Writers:
             time.sleep(POLL_SECONDS)
 
     def start(self) -> None:
-        """Start again what `stop` has stopped; the web tier with its fewest tasks."""
-        targets = self._scaling.describe_scalable_targets(
-            ServiceNamespace="ecs", ResourceIds=[SCALED["ResourceId"]]
-        )["ScalableTargets"]
-        fewest = targets[0]["MinCapacity"] if targets else 1
-        for service, count in ((WEB, fewest), (EVENTS, 1)):
-            self._ecs.update_service(cluster=CLUSTER, service=service, desiredCount=count)
+        """Start again what `stop` has stopped; what is scaled, with its fewest tasks."""
+        fewest = {target["ResourceId"]: target["MinCapacity"] for target in self._scaled()}
+        for service in (WEB, EVENTS, TRANSCRIPTIONS):
+            self._set_tasks(service, fewest.get(_resource_id(service), 1))
         self._suspend_scaling(False)
         self._set_schedules("ENABLED")
 
@@ -82,14 +78,39 @@ class Writers:
                 kept = {name: schedule[name] for name in KEPT_OF_A_SCHEDULE if name in schedule}
                 self._scheduler.update_schedule(**which, **kept, State=state)
 
+    def _set_tasks(self, service: str, count: int) -> None:
+        try:
+            self._ecs.update_service(cluster=CLUSTER, service=service, desiredCount=count)
+        except ClientError as error:
+            if service != TRANSCRIPTIONS or error.response["Error"]["Code"] not in NO_SUCH_SERVICE:
+                raise
+
+    def _scaled(self) -> list[dict[str, Any]]:
+        targets: list[dict[str, Any]] = self._scaling.describe_scalable_targets(
+            ServiceNamespace="ecs", ResourceIds=[_resource_id(service) for service in SCALED]
+        )["ScalableTargets"]
+        return targets
+
     def _suspend_scaling(self, suspended: bool) -> None:
-        self._scaling.register_scalable_target(**SCALED, SuspendedState=dict.fromkeys(SUSPENDIBLE, suspended))
+        for target in self._scaled():
+            self._scaling.register_scalable_target(
+                ServiceNamespace="ecs",
+                ResourceId=target["ResourceId"],
+                ScalableDimension=DIMENSION,
+                SuspendedState=dict.fromkeys(SUSPENDIBLE, suspended),
+            )
 
     def _tasks(self, **which: str) -> list[str]:
         pages = self._ecs.get_paginator("list_tasks").paginate(cluster=CLUSTER, **which)
         return [task for page in pages for task in page["taskArns"]]
 
 
+def _resource_id(service: str) -> str:
+    return f"service/{CLUSTER}/{service}"
+
+
+# What ECS calls a service that was never there, or is not any more.
+NO_SUCH_SERVICE = ("ServiceNotFoundException", "ServiceNotActiveException")
 # All that an update needs to be told again; what it is not told is taken away.
 KEPT_OF_A_SCHEDULE = (
     "Description",

@@ -13,7 +13,9 @@ KEPT_RELEASES=3
 UNTRIED=
 SERVICE=panzoto.service
 PARTS=(panzoto migrations_from_rds deploy wsgi.py requirements.txt .env.example)
-UNITS=("$SERVICE" panzoto-events.service panzoto-sweep.service panzoto-sweep.timer
+# Runs where there is a speech engine.
+TRANSCRIBER=panzoto-transcriptions.service
+UNITS=("$SERVICE" panzoto-events.service "$TRANSCRIBER" panzoto-sweep.service panzoto-sweep.timer
     panzoto-alarm@.service panzoto-watch.service panzoto-watch.timer)
 
 say() { printf '%s\n' "$*"; }
@@ -226,7 +228,7 @@ drop_unit() {
     [ -e "$UNIT_DIR/$1" ] || return 0
     case $1 in
         *@*) ;;
-        *.timer) manage disable --now "$1" || say "$1 could not be ended." ;;
+        *.timer | "$TRANSCRIBER") manage disable --now "$1" || say "$1 could not be ended." ;;
         *) manage stop "$1" || say "$1 could not be ended." ;;
     esac
     rm -f "$UNIT_DIR/$1"
@@ -337,7 +339,11 @@ serve() {
     [ -n "$UNTRIED" ] || use_release "$version" "http://127.0.0.1:${port:-5000}" || return 1
     # The worker first finishes what it has taken from the queue; nobody has to wait for that.
     manage --no-block restart panzoto-events.service
+    ! transcribes || manage --no-block restart "$TRANSCRIBER"
 }
+
+# Whether this release knows transcripts and the settings name an engine.
+transcribes() { [ -e "$UNIT_DIR/$TRANSCRIBER" ] && [ -n "$(setting TRANSCRIPTION_URL)" ]; }
 
 # Until the release before has let go of the socket, either may answer; so one answer alone says little.
 is_ready() {
@@ -391,6 +397,11 @@ change_to() {
 enable_units() {
     local starting=("$SERVICE" panzoto-events.service panzoto-sweep.timer)
     [ ! -e "$UNIT_DIR/panzoto-watch.timer" ] || starting+=(panzoto-watch.timer)
+    if transcribes; then
+        starting+=("$TRANSCRIBER")
+    elif [ -e "$UNIT_DIR/$TRANSCRIBER" ]; then
+        manage disable --now "$TRANSCRIBER"
+    fi
     manage enable "${starting[@]}"
 }
 

@@ -1,7 +1,7 @@
 """Is this machine's Panzoto well? `python -m deploy.machine.watch`, every five minutes, by a timer.
 
 It fails, which sets off the alarm, when the service is not ready in three
-tries, when the worker does not run, when the sweep failed the last time, or
+tries, when a worker does not run, when the sweep failed the last time, or
 when the disk is nearly full. systemd itself does not call a service failed
 that ends and is started again for ever.
 """
@@ -23,6 +23,8 @@ SECONDS = 10
 FULLEST = 0.9
 PLACES = ("/", "/var", "/opt/panzoto")
 RUNNING = ("panzoto.service", "panzoto-events.service")
+# Where there is a speech engine.
+TRANSCRIBER = "panzoto-transcriptions.service"
 SWEEP = "panzoto-sweep.service"
 
 
@@ -40,12 +42,11 @@ def is_ready(port: str) -> bool:
     return False
 
 
-def findings(port: str, systemctl: str) -> list[str]:
+def findings(port: str, systemctl: str, *, transcribes: bool) -> list[str]:
     """Return what is wrong, one sentence each."""
+    wanted = (*RUNNING, TRANSCRIBER) if transcribes else RUNNING
     wrong = [] if is_ready(port) else ["the service is not ready: see /api/health/ready and its journal"]
-    wrong += [
-        f"{unit} does not run" for unit in RUNNING if not _said(systemctl, "is-active", "--quiet", unit)
-    ]
+    wrong += [f"{unit} does not run" for unit in wanted if not _said(systemctl, "is-active", "--quiet", unit)]
     if _said(systemctl, "is-failed", "--quiet", SWEEP):
         wrong.append(f"{SWEEP} failed the last time")
     for place in PLACES:
@@ -62,7 +63,9 @@ def _said(systemctl: str, *words: str) -> bool:
 
 def main() -> int:
     """Print what is wrong; the status is 1 when anything is."""
-    wrong = findings(os.environ.get("PORT") or "5000", os.environ.get("SYSTEMCTL", "systemctl"))
+    transcribes = bool(os.environ.get("TRANSCRIPTION_URL", "").strip())
+    systemctl = os.environ.get("SYSTEMCTL", "systemctl")
+    wrong = findings(os.environ.get("PORT") or "5000", systemctl, transcribes=transcribes)
     for sentence in wrong:
         sys.stderr.write(f"panzoto-watch: {sentence}\n")
     return 1 if wrong else 0

@@ -74,7 +74,7 @@ class AccountRow(StoredModel):
         """Return the account, strongly consistent."""
         with storage_failures():
             try:
-                return cls.get(user_id, consistent_read=True)
+                return cls.get(user_id, consistent_read=True, attributes_to_get=cls.readable)
             except cls.DoesNotExist:
                 return None
 

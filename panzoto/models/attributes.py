@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from pynamodb.attributes import Attribute
 from pynamodb.constants import BINARY, NUMBER
@@ -51,6 +51,9 @@ class BytesAttribute(Attribute[bytes]):
 
 class StoredModel(ReadPlainly):
     """Base of all models."""
+
+    # Which attributes a process reads of rows that it finds by their key; None for all of them.
+    readable: ClassVar[list[str] | None] = None
 
     def value(self, name: str) -> Any:
         """Return an attribute that a row may lack, or None; PynamoDB's types do not know of None."""

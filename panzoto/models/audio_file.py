@@ -215,7 +215,7 @@ class AudioFile(StoredModel):
             return None
         with storage_failures():
             try:
-                return cls.get(file_id, consistent_read=True)
+                return cls.get(file_id, consistent_read=True, attributes_to_get=cls.readable)
             except cls.DoesNotExist:
                 return None
 
@@ -229,7 +229,8 @@ class AudioFile(StoredModel):
             return {} if row is None else {row.file_id: row}
         with storage_failures():
             for start in range(0, len(wanted), BATCH):
-                batch = cls.batch_get(wanted[start : start + BATCH], consistent_read=True)
+                some = wanted[start : start + BATCH]
+                batch = cls.batch_get(some, consistent_read=True, attributes_to_get=cls.readable)
                 found |= {row.file_id: row for row in batch}
         return found
 

@@ -28,16 +28,26 @@ ROW_BYTES = 2500
 USER_BYTES = 6000
 PLAY_GETS = 4
 # The nightly sweeps read every account (as an eventually consistent read) and every recording's row in its
-# table alone, and list every version of every object and every unfinished upload of four folders.
+# table alone, and list every version of every object and every unfinished upload of five folders.
 NIGHTS_PER_MONTH = DAYS_PER_MONTH
 USER_ROW_BYTES, FILE_ROW_BYTES = 2000, 350
 READ_UNIT_BYTES = 4096
 LISTED_AT_ONCE = 1000
-LEAST_LISTS = 8
+LEAST_LISTS = 10
 LOG_BYTES_PER_REQUEST = 400
 REQUESTS_PER_UPLOAD, REQUESTS_PER_PLAY, REQUESTS_PER_VISIT = 2, 3, 2
 # Three requests to the queue for each event: it is sent, received and deleted.
 QUEUE_REQUESTS_PER_UPLOAD = 3
+# Of one recording: 16 to ask with those of indexes, 5 for the job's own row, 18 for the recording
+# with both lists and an event; besides those, the transcript itself, twice for its transaction.
+TRANSCRIBE_WRITES, TRANSCRIBE_READS = 39, 20
+# What was said in a second, sealed with its times; a row has some 300 bytes besides. A job is kept 90 days.
+WORDS_BYTES_PER_SECOND, TRANSCRIPT_ROW_BYTES = 35, 300
+JOB_BYTES, JOB_MONTHS = 700, 3
+# A worker asks an idle queue every five seconds. A job is sent, received, held on, and deleted.
+POLLS_PER_HOUR, QUEUE_REQUESTS_PER_JOB = 720, 5
+# An engine is taken to listen so many times as fast as people speak.
+TIMES_AS_FAST = 20
 # One Argon2 computation of the default cost takes so much of a core, at a play or a login.
 HASH_CORE_SECONDS = 0.35
 PEAK_OVER_MEAN = 5
@@ -58,6 +68,9 @@ class Usage:
     seconds: float
     bytes_per_second: float
     months: float
+    # The share of recordings that is transcribed, and USD that the engine takes for an hour of sound.
+    transcribed: float = 0
+    engine_hour: float = 0
 
     @property
     def recordings_per_month(self) -> float:
@@ -74,6 +87,20 @@ class Usage:
     @property
     def stored_recordings(self) -> float:
         return self.recordings_per_month * self.months
+
+    @property
+    def transcripts_per_month(self) -> float:
+        return self.recordings_per_month * self.transcribed
+
+    @property
+    def transcribed_hours(self) -> float:
+        """Hours of sound that the engine hears in a month."""
+        return self.transcripts_per_month * self.seconds / 3600
+
+    @property
+    def transcript_bytes(self) -> float:
+        """What a transcript takes in its row, or in the bucket."""
+        return self.seconds * WORDS_BYTES_PER_SECOND + TRANSCRIPT_ROW_BYTES
 
     @property
     def clip_bytes(self) -> float:
@@ -139,6 +166,8 @@ def monthly_cost(usage: Usage, listed: dict[str, Any], fargate: bool) -> list[It
     One machine is watched by what runs on it, and has neither alarms nor logs at CloudWatch.
     """
     items = [*_tables(usage, listed), *_bucket(usage, listed)]
+    if usage.transcribed:
+        items += _transcripts(usage, listed, fargate)
     if fargate:
         return [*items, *_fargate(usage, listed), *_watching(usage, listed)]
     return [*items, *_machines(usage, listed)]
@@ -239,6 +268,64 @@ def _bucket(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             listed["sqs_requests_million"],
             f"{QUEUE_REQUESTS_PER_UPLOAD} an upload",
         ),
+    ]
+
+
+def _transcripts(usage: Usage, listed: dict[str, Any], fargate: bool) -> list[Item]:
+    made, each = usage.transcripts_per_month, usage.transcript_bytes
+    writes = TRANSCRIBE_WRITES + 2 * math.ceil(each / 1024)
+    size = (made * usage.months * each + made * JOB_MONTHS * JOB_BYTES) / GB
+    hours = listed["hours_per_month"]
+    workers = max(1, math.ceil(usage.transcribed_hours / hours * PEAK_OVER_MEAN / TIMES_AS_FAST))
+    polls = workers * hours * POLLS_PER_HOUR
+    items = [
+        Item(
+            "speech engine",
+            usage.transcribed_hours,
+            "hours",
+            usage.engine_hour,
+            f"{usage.transcribed:.0%} of the recordings, {usage.seconds:g} s each",
+        ),
+        Item(
+            "DynamoDB writes of transcripts",
+            made * writes / MILLION,
+            "M units",
+            listed["dynamodb_write_units_million"],
+            f"{writes} a transcript, twice its size among them",
+        ),
+        Item(
+            "DynamoDB reads of transcripts",
+            made * TRANSCRIBE_READS / MILLION,
+            "M units",
+            listed["dynamodb_read_units_million"],
+            f"{TRANSCRIBE_READS} a transcript",
+        ),
+        Item(
+            "DynamoDB storage of transcripts",
+            size,
+            "GB",
+            listed["dynamodb_storage_gb"] + listed["dynamodb_point_in_time_recovery_gb"],
+            f"{made * usage.months:.0f} x {each:.0f} B and jobs of {JOB_MONTHS} months, with recovery",
+        ),
+        Item(
+            "SQS of transcripts",
+            (polls + made * QUEUE_REQUESTS_PER_JOB) / MILLION,
+            "M requests",
+            listed["sqs_requests_million"],
+            f"{QUEUE_REQUESTS_PER_JOB} a transcript + {POLLS_PER_HOUR} an hour of each worker",
+        ),
+    ]
+    return items + (_transcribers(workers, listed) if fargate else [])
+
+
+def _transcribers(workers: int, listed: dict[str, Any]) -> list[Item]:
+    """What the workers run on; one machine has room for its own."""
+    counted, hours = stands(), workers * listed["hours_per_month"]
+    cpu, memory = counted["transcriber_vcpus"], counted["transcriber_gb"]
+    price = cpu * listed["fargate_vcpu_hour"] + memory * listed["fargate_gb_hour"]
+    told = f"{workers} of {cpu:g} vCPU and {memory:g} GB, an address each"
+    return [
+        Item("Fargate that transcribes", hours, "hours", price + listed["public_address_hour"], told),
     ]
 
 

@@ -29,6 +29,20 @@ from panzoto.operations.command_output import show
     help="What a second of sound takes.",
 )
 @click.option("--months", type=click.FloatRange(0), default=12, show_default=True, help="Of recordings kept.")
+@click.option(
+    "--transcribed",
+    type=click.FloatRange(0, 1),
+    default=0,
+    show_default=True,
+    help="The share of recordings of which a transcript is made.",
+)
+@click.option(
+    "--engine-hour",
+    type=click.FloatRange(0),
+    default=lambda: bills.prices()["speech_engine_hour"],
+    show_default="0.36, a list price of whisper-1",
+    help="What the speech engine takes for an hour of sound, in USD; 0 for one of your own.",
+)
 @click.option("--fargate", is_flag=True, help="On Fargate behind a load balancer, not on one machine.")
 def cost(
     users: int,

@@ -19,7 +19,9 @@ from panzoto.operations.backup import Backup
 from panzoto.operations.resources import Resources
 from panzoto.services import Services
 
-# Whose rows belong together, by the names of their settings. What counts attempts may begin anew.
+# Whose rows belong together, by the names of their settings. What counts attempts may begin anew. The rows of
+# recordings name transcripts and jobs, so those come back with them: a job that was waiting then, and whose
+# message is gone by now, ends a day after it was asked for, and is asked for again.
 RESTORED = (
     "users_table",
     "audio_files_table",
@@ -27,6 +29,8 @@ RESTORED = (
     "sessions_table",
     "events_table",
     "changes_table",
+    "transcripts_table",
+    "transcriptions_table",
     "erasures_table",
 )
 

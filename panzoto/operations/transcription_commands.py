@@ -17,6 +17,7 @@ from panzoto.operations.command_output import show
 from panzoto.queues.consumer import Consumer, Rules
 from panzoto.queues.queue import Queue
 from panzoto.transcripts.engine import Engine, EngineSettings
+from panzoto.transcripts.reads import read_no_more
 from panzoto.transcripts.retrying import retry
 from panzoto.transcripts.worker import HOLD_SECONDS, Limits, Worker
 
@@ -31,6 +32,7 @@ transcriptions = Commands("transcriptions", help="Transcripts: the worker, and t
 @with_appcontext
 def work() -> None:
     """Turn sound into words until told to stop."""
+    read_no_more()
     settings = services().settings.transcription
     worker = _worker()
     rules = Rules(at_once=settings.at_once, hold_seconds=int(HOLD_SECONDS), tries=NEVER)

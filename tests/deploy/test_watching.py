@@ -124,6 +124,15 @@ class TestWatch:
         assert "panzoto-sweep.service failed the last time" in ran.stderr
         assert "panzoto.service does not run" not in ran.stderr
 
+    def test_what_turns_sound_into_words_is_missed_where_there_is_an_engine(self, systemctl: Path) -> None:
+        how = {"PORT": str(free_port()), "SYSTEMCTL": str(systemctl)}
+        missed = "panzoto-transcriptions.service does not run"
+        assert missed not in run("deploy.machine.watch", **how).stderr
+        how["TRANSCRIPTION_URL"] = "http://127.0.0.1:8000/v1"
+        assert missed in run("deploy.machine.watch", **how).stderr
+        (systemctl.parent / "panzoto-transcriptions.service").write_text("is-active")
+        assert missed not in run("deploy.machine.watch", **how).stderr
+
 
 class TestRules:
     def rules(self) -> list[dict[str, Any]]:

@@ -45,23 +45,28 @@ def writers(url: str, what: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def stand_up(url: str) -> None:
+def stand_up(url: str, *, transcribes: bool) -> None:
     """Make what the service stack makes, as far as it starts tasks, by the names of its template."""
     ecs, scheduler = client("ecs", url), client("scheduler", url)
     cluster = ecs.create_cluster(clusterName=TEMPLATE["Cluster"]["Properties"]["ClusterName"])["cluster"]
     container = [{"name": "main", "image": "x", "memory": 128}]
-    for family in ("panzoto-web", "panzoto-events", "panzoto-sweep"):
+    services = [("WebService", 2), ("EventsService", 1)]
+    services += [("TranscriptionsService", 1)] if transcribes else []
+    for family in ("panzoto-web", "panzoto-events", "panzoto-sweep", "panzoto-transcriptions"):
         ecs.register_task_definition(family=family, containerDefinitions=container)
-    for name, count in (("WebService", 2), ("EventsService", 1)):
+    for name, count in services:
         service = TEMPLATE[name]["Properties"]["ServiceName"]
         ecs.create_service(cluster="panzoto", serviceName=service, taskDefinition=service, desiredCount=count)
-    client("application-autoscaling", url).register_scalable_target(
-        ServiceNamespace="ecs",
-        ResourceId="service/panzoto/panzoto-web",
-        ScalableDimension=TEMPLATE["ScalableWeb"]["Properties"]["ScalableDimension"],
-        MinCapacity=2,
-        MaxCapacity=8,
-    )
+    scaled = [("ScalableWeb", "panzoto-web", 2)]
+    scaled += [("ScalableTranscriptions", "panzoto-transcriptions", 1)] if transcribes else []
+    for name, service, least in scaled:
+        client("application-autoscaling", url).register_scalable_target(
+            ServiceNamespace="ecs",
+            ResourceId=f"service/panzoto/{service}",
+            ScalableDimension=TEMPLATE[name]["Properties"]["ScalableDimension"],
+            MinCapacity=least,
+            MaxCapacity=8,
+        )
     for name, target in (("SweepAccounts", cluster["clusterArn"]), ("of-somebody-else", "arn:aws:sqs:::x")):
         scheduler.create_schedule(
             Name=name,
@@ -74,8 +79,9 @@ def stand_up(url: str) -> None:
 
 def state(url: str) -> dict[str, Any]:
     ecs, scheduler = client("ecs", url), client("scheduler", url)
-    services = ecs.describe_services(cluster="panzoto", services=["panzoto-web", "panzoto-events"])
-    (target,) = client("application-autoscaling", url).describe_scalable_targets(ServiceNamespace="ecs")[
+    names = ["panzoto-web", "panzoto-events", "panzoto-transcriptions"]
+    services = ecs.describe_services(cluster="panzoto", services=names)
+    targets = client("application-autoscaling", url).describe_scalable_targets(ServiceNamespace="ecs")[
         "ScalableTargets"
     ]
     schedules = {
@@ -83,29 +89,31 @@ def state(url: str) -> dict[str, Any]:
         for one in scheduler.list_schedules()["Schedules"]
     }
     return {
-        "tasks": [one["desiredCount"] for one in services["services"]],
-        "scaling": sorted(target.get("SuspendedState", {}).items()),
-        "capacity": (target["MinCapacity"], target["MaxCapacity"]),
+        "tasks": {one["serviceName"]: one["desiredCount"] for one in services["services"]},
+        "suspended": [one.get("SuspendedState", {}).get("DynamicScalingOutSuspended") for one in targets],
+        "capacity": [(one["MinCapacity"], one["MaxCapacity"]) for one in targets],
         "schedules": {name: one["State"] for name, one in schedules.items()},
         "kept": [(one["Description"], one["Target"]["Input"]) for one in schedules.values()],
     }
 
 
-def test_everything_that_writes_stops_and_starts_again(aws: str) -> None:
-    stand_up(aws)
+@pytest.mark.parametrize("transcribes", [True, False])
+def test_everything_that_writes_stops_and_starts_again(aws: str, transcribes: bool) -> None:
+    stand_up(aws, transcribes=transcribes)
     before = state(aws)
     for _ in range(2):
         ran = writers(aws, "stop")
         assert (ran.returncode, ran.stdout) == (0, "Nothing writes any more.\n"), ran.stderr
         stopped = state(aws)
-        assert stopped["tasks"] == [0, 0]
+        assert stopped["tasks"] == dict.fromkeys(before["tasks"], 0)
         assert stopped["schedules"] == {"SweepAccounts": "DISABLED", "of-somebody-else": "ENABLED"}
-        assert dict(stopped["scaling"])["DynamicScalingOutSuspended"] is True
+        assert all(stopped["suspended"])
         assert (stopped["capacity"], stopped["kept"]) == (before["capacity"], before["kept"])
     assert writers(aws, "start").returncode == 0
     again = state(aws)
-    assert dict(again.pop("scaling"))["DynamicScalingOutSuspended"] is False
-    before.pop("scaling")
+    assert len(before["tasks"]) == 2 + transcribes
+    assert not any(again.pop("suspended"))
+    before.pop("suspended")
     assert again == before
 
 
@@ -113,7 +121,7 @@ def test_every_task_of_the_stack_is_of_a_service_or_a_schedule_that_is_stopped()
     families = {
         one["Properties"]["Family"] for one in TEMPLATE.values() if one["Type"] == "AWS::ECS::TaskDefinition"
     }
-    assert families == {"panzoto-web", "panzoto-events", "panzoto-sweep"}
+    assert families == {"panzoto-web", "panzoto-events", "panzoto-sweep", "panzoto-transcriptions"}
     for one in TEMPLATE.values():
         if one["Type"] == "AWS::Scheduler::Schedule":
             assert one["Properties"]["Target"]["Arn"] == {"Fn::GetAtt": ["Cluster", "Arn"]}

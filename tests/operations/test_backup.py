@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -152,6 +154,10 @@ class TestRestore:
         self, house: Service, tmp_path: Path
     ) -> None:
         account, file_ids = self.filled(house)
+        transcript = f"/api/audio-file/{file_ids[0]}/transcript"
+        sealed = base64.b64encode(os.urandom(100)).decode()
+        written = house.call("PUT", transcript, account["token"], json={"sealed": sealed})
+        assert written.status_code == 200, written.text
         printed = self.run(house, account, "restore", tmp_path)
         assert holds(house) == ["restore"]
         done(house, "sweep", "sweeps", "release", "restore")
@@ -162,6 +168,11 @@ class TestRestore:
             listed = restored.call("GET", "/api/user/audio-files", account["token"]).json()["audio_files"]
             assert {one["file_id"] for one in listed} == set(file_ids)
             assert hear(restored, account["token"], file_ids[0], PASSWORD) == b"#!AMR\nsound" * 99
+            # The row of the recording names the transcript that came back with it.
+            read = restored.call("GET", transcript, account["token"]).json()
+            (row,) = [one for one in listed if one["file_id"] == file_ids[0]]
+            assert read["sealed"] == sealed
+            assert read["revision"] == row["transcript"]["revision"] == written.json()["revision"]
 
     def test_a_sample_that_does_not_open_fails_the_drill(self, house: Service, tmp_path: Path) -> None:
         account, _ = self.filled(house)

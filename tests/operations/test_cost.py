@@ -61,6 +61,25 @@ def test_an_item_is_what_its_formula_says(name: str, amount: float) -> None:
     assert items()[name].amount == pytest.approx(amount)
 
 
+def test_transcripts_cost_what_is_heard_and_what_is_kept() -> None:
+    assert not [name for name in items(fargate=True) if "transcri" in name or name == "speech engine"]
+    asked = Usage(1000, 10, 1, 2, 60, 8000, 12, transcribed=0.5, engine_hour=0.36)
+    found = items(asked, fargate=True)
+    made = RECORDINGS / 2
+    assert found["speech engine"].quantity == pytest.approx(made / 60)
+    assert found["speech engine"].amount == pytest.approx(made / 60 * 0.36)
+    # A minute of speech is 2400 bytes, three units of a write, each counted twice in a transaction.
+    assert found["DynamoDB writes of transcripts"].amount == pytest.approx(made * (39 + 6) / 1e6 * 0.625)
+    stored = made * (12 * 2400 + 3 * 700) / 1e9
+    assert found["DynamoDB storage of transcripts"].amount == pytest.approx(stored * (0.25 + 0.20))
+    # 2533 hours in a month of 730 hours, five times that at the peak, twenty times as fast as spoken.
+    assert found["SQS of transcripts"].quantity == pytest.approx((730 * 720 + made * 5) / 1e6)
+    task = 0.5 * 0.04048 + 1 * 0.004445 + 0.005
+    assert found["Fargate that transcribes"].amount == pytest.approx(730 * task)
+    assert "Fargate that transcribes" not in items(asked)
+    assert database(list(found.values())) > database(list(items(fargate=True).values()))
+
+
 def test_machines_and_tasks_grow_with_what_is_played() -> None:
     busy = Usage(1_000_000, 10, 1, 2, 60, 8000, 12)
     # A million plays a day are 11.6 a second; 0.35 s each, five times that at the peak, cores half busy.

@@ -15,10 +15,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 # The environment variable that names the folder into which stand-ins write.
 RECORD = "PANZOTO_TEST_AWS_CALLS"
+# What begins the action of a line that is no permission by itself, but an attribute that was read or written;
+# only of roles whose policy names attributes.
+ATTRIBUTE = "attribute:"
+NAMING_ATTRIBUTES = ("transcriptions",)
 # A role's processes sign with this and its name.
 KEY_PREFIX = "role-"
 
@@ -50,7 +54,7 @@ _BUCKET_CONFIGURATION = {
 _BUCKET_LISTS = {"versions": "ListBucketVersions", "uploads": "ListBucketMultipartUploads"}
 
 # The service's own folders, as the policies name them; a stand-in's process loads nothing of the service.
-FOLDERS = ("users/", "audio_upload/", "sittings/", "aside/")
+FOLDERS = ("users/", "audio_upload/", "sittings/", "transcripts/", "aside/")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -85,7 +89,11 @@ class Recorder:
             return start_response(line, *more)
 
         answer = self._application(environ, started)
-        self._note(Permission(role, *used) for used in permissions(environ, body, int(status[:3])))
+        self._note(
+            Permission(role, *used)
+            for used in permissions(environ, body, int(status[:3]))
+            if role in NAMING_ATTRIBUTES or not used[0].startswith(ATTRIBUTE)
+        )
         return answer
 
     def _note(self, used: Iterable[Permission]) -> None:
@@ -121,7 +129,9 @@ def permissions(environ: dict[str, Any], body: bytes, status: int) -> Iterator[t
         family, _, operation = target.rpartition(".")
         service, resource = _FAMILIES[family.partition("_")[0]]
         if service == "dynamodb":
-            yield from _of_tables(operation, json.loads(body))
+            request = json.loads(body)
+            yield from _of_tables(operation, request)
+            yield from _of_attributes(operation, request)
         elif service == "sqs":
             yield f"sqs:{operation}", _queue(json.loads(body))
         else:
@@ -151,6 +161,28 @@ def _of_tables(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, s
         yield f"dynamodb:{operation}", _table(request["TableName"], index)
 
 
+def _of_attributes(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each attribute that is read or written by its key, `*` for all of them; see `ATTRIBUTE`."""
+    single = {"GetItem": "read", "UpdateItem": "written"}
+    if operation in single:
+        yield from _attributes_of(single[operation], request["TableName"], request)
+    for table, wanted in request.get("RequestItems", {}).items() if operation == "BatchGetItem" else ():
+        yield from _attributes_of("read", table, wanted)
+    for entry in request["TransactItems"] if operation == "TransactWriteItems" else ():
+        if "Update" in entry:
+            yield from _attributes_of("written", entry["Update"]["TableName"], entry["Update"])
+
+
+def _attributes_of(how: str, table: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    names = {*request.get("ExpressionAttributeNames", {}).values(), *request.get("Key", {})}
+    for key in request.get("Keys", ()):
+        names |= key.keys()
+    if how == "read" and "ProjectionExpression" not in request:
+        names = {"*"}
+    for name in names:
+        yield f"{ATTRIBUTE}{how}", f"{table}.{name}"
+
+
 def _table(name: str, index: str = "") -> str:
     """Return the resource of a table or its index; restored ones are all of one kind."""
     return "copies" if "-restored-" in name else name + index
@@ -159,7 +191,8 @@ def _table(name: str, index: str = "") -> str:
 def _queue(request: dict[str, Any]) -> str:
     """Return the kind of a queue, by its name or its address."""
     named = request.get("QueueName") or request["QueueUrl"]
-    return "dead-letter-queue" if named.endswith("-dead") else "queue"
+    whose = "transcriptions-" if named.removesuffix("-dead").endswith("-transcriptions") else ""
+    return f"{whose}dead-letter-queue" if named.endswith("-dead") else f"{whose}queue"
 
 
 def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]]:
@@ -170,16 +203,23 @@ def _of_bucket(environ: dict[str, Any], status: int) -> Iterator[tuple[str, str]
         # What lies beyond the service's folders is asked for in vain: AWS denies it, and that is no fault.
         return
     if s3_key:
-        yield f"s3:{_object_action(method, query)}", "object"
+        yield f"s3:{_object_action(method, query)}", _in_folder("object", s3_key)
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
-            yield "s3:GetObjectVersion" if "versionId=" in source else "s3:GetObject", "object"
+            copied = unquote(source).lstrip("/").partition("/")[2]
+            action = "s3:GetObjectVersion" if "versionId=" in source else "s3:GetObject"
+            yield action, _in_folder("object", copied)
         if status == 404 and method in ("GET", "HEAD"):
             # Without this right, S3 says of an object that is not there that it is forbidden.
             yield "s3:ListBucket", "bucket"
     elif "versions" not in query:
         yield f"s3:{_bucket_action(method, query)}", "bucket"
-    elif query.get("prefix", [""])[0].startswith(FOLDERS):
-        yield "s3:ListBucketVersions", "folders"
+    elif (prefix := query.get("prefix", [""])[0]).startswith(FOLDERS):
+        yield "s3:ListBucketVersions", _in_folder("folders", prefix)
+
+
+def _in_folder(kind: str, s3_key: str) -> str:
+    """Return the resource of a key: its kind and its folder."""
+    return f"{kind}/{s3_key.partition('/')[0]}"
 
 
 def _object_action(method: str, query: dict[str, list[str]]) -> str:

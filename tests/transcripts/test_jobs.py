@@ -516,24 +516,25 @@ class TestOperators:
             "the message never came to the queue of failures",
         )
         assert "engine_refused" in done(
-            owner.service, "deploy", "transcriptions", "list", "--status", "failed"
+            owner.service, "support", "transcriptions", "list", "--status", "failed"
         )
         working.engine.manner = HEARD
-        printed = done(owner.service, "deploy", "transcriptions", "retry", job["transcription_id"])
+        printed = done(owner.service, "support", "transcriptions", "retry", job["transcription_id"])
         assert "once more" in printed
         assert when_over(owner, job["transcription_id"])["status"] == "succeeded"
         assert owner.opened(file_id)["source"] == "engine"
-        printed = done(owner.service, "deploy", "transcriptions", "retry", job["transcription_id"], status=1)
+        printed = done(owner.service, "support", "transcriptions", "retry", job["transcription_id"], status=1)
         assert "queue of failures" in printed
 
     @pytest.mark.usefixtures("idle")
     def test_a_job_is_canceled(self, owner: Owner) -> None:
-        file_id, key = recorded(owner)
-        job = asked(owner, file_id=file_id, file_key=key)
+        keys = dict(recorded(owner) for _ in range(2))
+        job = asked(owner, file_ids=[*keys], file_keys=keys)
         assert "Canceled" in done(
-            owner.service, "deploy", "transcriptions", "cancel", job["transcription_id"]
+            owner.service, "support", "transcriptions", "cancel", job["transcription_id"]
         )
         assert job_of(owner, job["transcription_id"])["status"] == "canceled"
+        assert [owner.state(file_id) for file_id in keys] == [None, None]
 
 
 class TestLists:

@@ -16,7 +16,7 @@ from panzoto.queues.queue_definition import dead_letter_name
 NAME = "panzoto-boundary"
 BOUNDARY = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/" + NAME)
 # The roles of the service stack; what only a person or the pipeline runs has none there.
-RUNNING = ("web", "events", "sweep", "rotation")
+RUNNING = ("web", "events", "sweep", "transcriptions", "rotation")
 # CloudFormation names a role that has no name of its own after its stack.
 BOUNDED = "panzoto-service-*"
 
@@ -54,7 +54,7 @@ def _stores(settings: Settings) -> list[Json]:
     names = [getattr(settings, f"{name}_table") for name in TABLES]
     tables = [_arn("dynamodb", f"table/{name}{index}") for name in names for index in ("", "/index/*")]
     bucket = sub("arn:${AWS::Partition}:s3:::${BucketName}")
-    queue = settings.events_queue
+    queue, transcriptions = settings.events_queue, settings.transcription.queue
     return [
         allow(_union(*TABLES), tables),
         allow(_union("bucket"), bucket),
@@ -62,6 +62,8 @@ def _stores(settings: Settings) -> list[Json]:
         allow(_union("object"), objects(bucket)),
         allow(_union("queue"), _arn("sqs", queue)),
         allow(_union("dead-letter-queue"), _arn("sqs", dead_letter_name(queue))),
+        allow(_union("transcriptions-queue"), _arn("sqs", transcriptions)),
+        allow(_union("transcriptions-dead-letter-queue"), _arn("sqs", dead_letter_name(transcriptions))),
     ]
 
 
@@ -76,13 +78,16 @@ def _tools() -> list[Json]:
 
 
 def _for_tasks() -> list[Json]:
-    """What AWS's own services do: fetch the image, write logs, start the sweeps."""
+    """What AWS's own services do: fetch the image and the engine's key, write logs, start the sweeps."""
     pulls = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     to_tasks: dict[str, Any] = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     bounded = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:role/" + BOUNDED)
     return [
         allow(["ecr:GetAuthorizationToken"], "*"),
         allow(pulls, _arn("ecr", "repository/panzoto")),
+        allow(
+            ["secretsmanager:GetSecretValue"], _arn("secretsmanager", "secret:panzoto/transcription-key-*")
+        ),
         allow(["logs:CreateLogStream", "logs:PutLogEvents"], _arn("logs", "log-group:/panzoto/*")),
         allow(["ecs:RunTask"], _arn("ecs", "task-definition/panzoto-sweep:*")),
         allow(["iam:PassRole"], bounded, Condition=to_tasks),

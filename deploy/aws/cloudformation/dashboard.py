@@ -22,7 +22,8 @@ def dashboard(tables: list[str], settings: Settings) -> Json:
         _web_tier(),
         _of_tables("Throttled by DynamoDB", "{}ThrottleEvents", tables),
         _of_tables("Capacity used", "Consumed{}CapacityUnits", tables),
-        _of_queue(settings.events_queue),
+        _of_queue("The bucket's events", settings.events_queue),
+        _of_queue("Transcriptions", settings.transcription.queue),
         _of_log(),
     ]
     for place, widget in enumerate(widgets):
@@ -59,9 +60,9 @@ def _of_tables(title: str, name: str, tables: list[str]) -> Json:
     )
 
 
-def _of_queue(queue: str) -> Json:
+def _of_queue(title: str, queue: str) -> Json:
     return _widget(
-        "The bucket's events",
+        title,
         [
             ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue, {"stat": "Maximum"}],
             ["AWS/SQS", "NumberOfMessagesDeleted", "QueueName", queue],

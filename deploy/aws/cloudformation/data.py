@@ -68,6 +68,7 @@ def data_template(settings: Settings, definitions: list[TableDefinition]) -> Jso
             "Queue": _queue(settings),
             "DeadLetterQueue": _dead_letter_queue(settings),
             "QueuePolicy": _queue_policy(),
+            **_transcriptions(settings),
             "Key": _key(),
             "KeyAlias": resource("KMS::Alias", {"AliasName": "alias/panzoto", "TargetKeyId": ref("Key")}),
             "TrailBucket": _trail_bucket(),
@@ -81,6 +82,8 @@ def data_template(settings: Settings, definitions: list[TableDefinition]) -> Jso
             BucketArn=att("Bucket"),
             QueueArn=att("Queue"),
             DeadLetterQueueArn=att("DeadLetterQueue"),
+            TranscriptionsQueueArn=att("TranscriptionsQueue"),
+            TranscriptionsDeadLetterQueueArn=att("TranscriptionsDeadLetterQueue"),
             KeyArn=att("Key"),
             AlarmTopic=ref("AlarmTopic"),
         ),
@@ -248,6 +251,25 @@ def _dead_letter_queue(settings: Settings) -> Json:
         "Tags": TAGS,
     }
     return resource("SQS::Queue", properties, **DELETE)
+
+
+def _transcriptions(settings: Settings) -> Json:
+    """The queue of transcriptions and that of the failed ones, into which the worker itself moves them."""
+    queue = settings.transcription.queue
+    names = {"TranscriptionsQueue": queue, "TranscriptionsDeadLetterQueue": dead_letter_name(queue)}
+    return {
+        logical: resource(
+            "SQS::Queue",
+            {
+                "QueueName": name,
+                **{attribute: int(value) for attribute, value in QUEUE_ATTRIBUTES.items()},
+                "SqsManagedSseEnabled": True,
+                "Tags": TAGS,
+            },
+            **DELETE,
+        )
+        for logical, name in names.items()
+    }
 
 
 def _queue_policy() -> Json:

@@ -157,6 +157,8 @@ def _arns(settings: Settings) -> dict[str, Any]:
         "bucket": sub("arn:${AWS::Partition}:s3:::${BucketName}"),
         "queue": sub(queue + settings.events_queue),
         "dead-letter-queue": sub(queue + dead_letter_name(settings.events_queue)),
+        "transcriptions-queue": sub(queue + settings.transcription.queue),
+        "transcriptions-dead-letter-queue": sub(queue + dead_letter_name(settings.transcription.queue)),
     }
 
 

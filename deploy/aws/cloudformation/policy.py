@@ -20,6 +20,7 @@ from deploy.aws.cloudformation.template import Json, allow, document, sub
 from panzoto.config import Settings
 from panzoto.object_keys import FOLDERS
 from panzoto.queues.queue_definition import dead_letter_name
+from panzoto.transcripts.reads import OF_ACCOUNTS, OF_RECORDINGS
 
 TABLES = (
     "users",
@@ -31,8 +32,11 @@ TABLES = (
     "changes",
     "erasures",
     "sweeps",
+    "transcripts",
+    "transcriptions",
 )
 # Resources by kind: a table by its setting, an index by its own name, and the words explained in `arns`.
+# `object` and `folders` stand for the folders that the role does not name alone, as in `object/transcripts`.
 ROLES: dict[str, dict[str, str]] = {
     # The web tier; what a presigned URL does is done with its rights, too.
     "web": {
@@ -49,11 +53,34 @@ ROLES: dict[str, dict[str, str]] = {
         "events": "DeleteItem PutItem Query",
         "changes": "DeleteItem GetItem PutItem Query",
         "erasures": "DeleteItem PutItem Query UpdateItem",
+        "transcripts": "BatchGetItem DeleteItem GetItem PutItem Query",
+        "transcriptions": "DeleteItem GetItem PutItem Query UpdateItem",
         "bucket": "ListBucket ListBucketMultipartUploads",
         "folders": "ListBucketVersions",
+        "folders/transcripts": "ListBucketVersions",
         "object": "AbortMultipartUpload DeleteObjectVersion GetObject GetObjectVersion"
         " ListMultipartUploadParts PutObject",
+        "object/transcripts": "DeleteObjectVersion GetObject PutObject",
+        "transcriptions-queue": "GetQueueUrl SendMessage",
         "mail-identity": "SendRawEmail",
+    },
+    # `flask panzoto transcriptions work`: reads recordings, seals what was said in them, and writes that.
+    # It reads no transcript.
+    "transcriptions": {
+        "users": "GetItem UpdateItem",
+        "audio_files": "BatchGetItem GetItem UpdateItem",
+        "changes": "DeleteItem GetItem PutItem",
+        "events": "PutItem",
+        "transcripts": "PutItem",
+        "transcriptions": "GetItem Query UpdateItem",
+        "bucket": "ListBucket ListBucketMultipartUploads",
+        "object/users": "GetObject",
+        "object/audio_upload": "GetObject",
+        "object/transcripts": "DeleteObjectVersion PutObject",
+        "folders/transcripts": "ListBucketVersions",
+        "transcriptions-queue": "ChangeMessageVisibility DeleteMessage GetQueueAttributes GetQueueUrl"
+        " ReceiveMessage",
+        "transcriptions-dead-letter-queue": "GetQueueUrl SendMessage",
     },
     # `flask panzoto events`: commits the uploads that the bucket tells of, and removes what does not match.
     "events": {
@@ -80,19 +107,28 @@ ROLES: dict[str, dict[str, str]] = {
         "changes": "DeleteItem GetItem PutItem Query",
         "erasures": "DeleteItem PutItem Query UpdateItem",
         "sweeps": "BatchWriteItem DeleteItem GetItem PutItem Query Scan UpdateItem",
+        "transcripts": "DeleteItem GetItem Query",
+        "transcriptions": "DeleteItem Query",
         "bucket": "ListBucket ListBucketMultipartUploads",
         "folders": "ListBucketVersions",
         "object": "AbortMultipartUpload DeleteObjectVersion GetObject GetObjectVersion"
         " ListMultipartUploadParts PutObject",
     },
-    # `flask panzoto accounts find`, `lock`, `unlock` and `end-sessions`.
+    # `flask panzoto accounts find`, `lock`, `unlock` and `end-sessions`; and `flask panzoto transcriptions
+    # list`, `cancel` and `retry`.
     "support": {
         "users": "GetItem Scan UpdateItem",
         "users/index/email-index": "Query",
+        "audio_files": "BatchGetItem GetItem UpdateItem",
         "audio_files/index/user-files-index": "Query",
         "claims": "GetItem",
+        "changes": "DeleteItem PutItem",
         "sessions": "DeleteItem Query",
         "events": "PutItem",
+        "transcriptions": "GetItem Scan UpdateItem",
+        "transcriptions-queue": "GetQueueUrl SendMessage",
+        "transcriptions-dead-letter-queue": "ChangeMessageVisibility DeleteMessage GetQueueAttributes"
+        " GetQueueUrl ReceiveMessage",
     },
     # `flask panzoto resources …`, which the service itself never does; `optimize` writes missing claims, too.
     "deploy": {
@@ -109,6 +145,8 @@ ROLES: dict[str, dict[str, str]] = {
                 "changes": " PutItem Query",
                 "erasures": "",
                 "sweeps": "",
+                "transcripts": "",
+                "transcriptions": " DescribeTimeToLive UpdateTimeToLive",
             }.items()
         },
         "audio_files/index/user-files-index": "Query",
@@ -118,9 +156,14 @@ ROLES: dict[str, dict[str, str]] = {
         " PutLifecycleConfiguration",
         "queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl SetQueueAttributes",
         "dead-letter-queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl",
+        "transcriptions-queue": "CreateQueue DeleteQueue GetQueueUrl",
+        "transcriptions-dead-letter-queue": "CreateQueue DeleteQueue GetQueueUrl",
     },
     # `flask panzoto resources prepare`, with which an upgrade looks whether the new release finds its tables.
-    "upgrade": {**dict.fromkeys(TABLES, "DescribeTable"), "queue": "GetQueueUrl"},
+    "upgrade": {
+        **dict.fromkeys(TABLES, "DescribeTable"),
+        **dict.fromkeys(("queue", "transcriptions-queue", "transcriptions-dead-letter-queue"), "GetQueueUrl"),
+    },
     # `flask panzoto backup verify`, `restore` and `drill`; DynamoDB fills the copies with the rights of who
     # restores them. The sweeps are held meanwhile.
     "backup": {
@@ -138,12 +181,27 @@ ROLES: dict[str, dict[str, str]] = {
         "web-tasks": "UpdateService",
     },
 }
+# Of rows that hold more than a role needs: which attributes it reads, and which it writes or rests writes on.
+READS = ("GetItem", "BatchGetItem")
+WRITES = ("UpdateItem",)
+ATTRIBUTES: dict[tuple[str, str], dict[tuple[str, ...], tuple[str, ...]]] = {
+    ("transcriptions", "users"): {
+        READS: OF_ACCOUNTS,
+        WRITES: ("change_number", "deletion_started_at", "used_bytes", "used_recordings", "user_id"),
+    },
+    ("transcriptions", "audio_files"): {
+        READS: OF_RECORDINGS,
+        WRITES: ("change_number", "file_id", "transcript", "transcript_size"),
+    },
+}
 SERVICES = {
     "bucket": "s3",
     "folders": "s3",
     "object": "s3",
     "queue": "sqs",
     "dead-letter-queue": "sqs",
+    "transcriptions-queue": "sqs",
+    "transcriptions-dead-letter-queue": "sqs",
     "mail-identity": "ses",
     "secret": "secretsmanager",
     "web-tasks": "ecs",
@@ -153,7 +211,7 @@ SERVICES = {
 def actions(role: str) -> dict[str, list[str]]:
     """Return the role's actions, by IAM's names, for each kind of resource."""
     return {
-        kind: [f"{SERVICES.get(kind, 'dynamodb')}:{name}" for name in names.split()]
+        kind: [f"{SERVICES.get(kind.partition('/')[0], 'dynamodb')}:{name}" for name in names.split()]
         for kind, names in ROLES[role].items()
     }
 
@@ -170,45 +228,89 @@ def statements(role: str, arns: dict[str, Any], settings: Settings) -> list[Json
     A kind that `arns` does not know, such as the mail's where there is no mail, is left out.
     """
     together: dict[tuple[str, ...], list[Any]] = {}
+    bounded: list[Json] = []
     for kind, names in actions(role).items():
-        if kind.partition("/")[0] in TABLES:
-            together.setdefault(tuple(names), []).append(arns["table"](table_name(kind, settings)))
-        elif kind in arns and kind != "folders":
-            found = arns[kind]
-            together.setdefault(tuple(names), []).extend(found if isinstance(found, list) else [found])
+        head = kind.partition("/")[0]
+        if (role, kind) in ATTRIBUTES:
+            bounded += some_attributes(role, kind, arns["table"](table_name(kind, settings)))
+            continue
+        if head in TABLES:
+            found = [arns["table"](table_name(kind, settings))]
+        elif head == "object":
+            found = objects(arns["bucket"], folders_of(role, kind))
+        elif head == "folders":
+            bounded += listing(names, arns["bucket"], folders_of(role, kind))
+            continue
+        else:
+            found = [arns[kind]] if kind in arns else []
+        if found:
+            together.setdefault(tuple(names), []).extend(found)
     return [
         *(
             allow(list(names), resources[0] if len(resources) == 1 else resources)
             for names, resources in together.items()
         ),
-        *listing(actions(role).get("folders", []), arns["bucket"]),
+        *bounded,
     ]
 
 
-def listing(names: list[str], bucket_arn: Any) -> list[Json]:
+def some_attributes(role: str, table: str, arn: Any) -> list[Json]:
+    """Return what allows a role's reads and writes of the attributes of `ATTRIBUTES`, and of no others.
+
+    As in DynamoDB's developer guide, "Using IAM policy conditions for fine-grained access control": whoever
+    asks for a row must name the attributes, and gets no others by what a write returns.
+    """
+    named = {
+        "dynamodb:Select": "SPECIFIC_ATTRIBUTES",
+        "dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"],
+    }
+    allowed = actions(role)[table]
+    return [
+        allow(
+            [name for name in allowed if name.removeprefix("dynamodb:") in names],
+            arn,
+            Condition={
+                "ForAllValues:StringEquals": {"dynamodb:Attributes": list(attributes)},
+                "StringEqualsIfExists": named,
+            },
+        )
+        for names, attributes in ATTRIBUTES[role, table].items()
+    ]
+
+
+def folders_of(role: str, kind: str) -> tuple[str, ...]:
+    """Return the folders that `object` or `folders` means to a role; one alone where it is named there."""
+    head, _, folder = kind.partition("/")
+    if folder:
+        return (f"{folder}/",)
+    return tuple(one for one in FOLDERS if f"{head}/{one.removesuffix('/')}" not in ROLES[role])
+
+
+def listing(names: list[str], bucket_arn: Any, folders: Iterable[str] = FOLDERS) -> list[Json]:
     """Return what allows these lists of the service's own folders, and of nothing else in the bucket."""
-    within = {"StringLike": {"s3:prefix": [f"{folder}*" for folder in FOLDERS]}}
+    within = {"StringLike": {"s3:prefix": [f"{folder}*" for folder in folders]}}
     return [allow(names, bucket_arn, Condition=within)] if names else []
 
 
-def objects(bucket_arn: Any) -> list[Any]:
+def objects(bucket_arn: Any, folders: Iterable[str] = FOLDERS) -> list[Any]:
     """Return the ARNs of all objects in the service's own folders."""
     if isinstance(bucket_arn, str):
-        return [f"{bucket_arn}/{folder}*" for folder in FOLDERS]
-    return [sub("${Bucket}/" + folder + "*", Bucket=bucket_arn) for folder in FOLDERS]
+        return [f"{bucket_arn}/{folder}*" for folder in folders]
+    return [sub("${Bucket}/" + folder + "*", Bucket=bucket_arn) for folder in folders]
 
 
 def machine_policy(roles: Iterable[str], settings: Settings) -> Json:
     """Return one policy for a machine that is all of `roles`, in whatever account it stands."""
-    bucket = f"arn:aws:s3:::{settings.bucket}"
+    bucket, transcriptions = f"arn:aws:s3:::{settings.bucket}", settings.transcription.queue
     where = f"{settings.region}:*"
     arns: dict[str, Any] = {
         "table": lambda name: f"arn:aws:dynamodb:{where}:table/{name}",
         "copies": f"arn:aws:dynamodb:{where}:table/*-restored-*",
         "bucket": bucket,
-        "object": objects(bucket),
         "queue": f"arn:aws:sqs:{where}:{settings.events_queue}",
         "dead-letter-queue": f"arn:aws:sqs:{where}:{dead_letter_name(settings.events_queue)}",
+        "transcriptions-queue": f"arn:aws:sqs:{where}:{transcriptions}",
+        "transcriptions-dead-letter-queue": f"arn:aws:sqs:{where}:{dead_letter_name(transcriptions)}",
         "mail-identity": f"arn:aws:ses:{where}:identity/*",
         "secret": f"arn:aws:secretsmanager:{where}:secret:panzoto/secret-key-*",
         "web-tasks": f"arn:aws:ecs:{where}:service/panzoto/panzoto-web",

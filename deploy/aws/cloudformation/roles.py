@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deploy.aws.cloudformation.boundary import BOUNDARY
-from deploy.aws.cloudformation.policy import objects, statements
+from deploy.aws.cloudformation.policy import statements
 from deploy.aws.cloudformation.template import Json, allow, att, document, imported, ref, resource, role, sub
 from panzoto.config import Settings
 
@@ -23,7 +23,11 @@ def roles(settings: Settings) -> Json:
         "WebTraces": _web_traces(),
         "EventsRole": _bounded(TASKS, statements("events", arns, settings)),
         "SweepRole": _bounded(TASKS, statements("sweep", arns, settings)),
+        "TranscriptionsRole": _where_transcribed(
+            _bounded(TASKS, statements("transcriptions", arns, settings))
+        ),
         "ExecutionRole": _execution_role(),
+        "ExecutionKey": _execution_key(),
         "RotationRole": _rotation_role(arns, settings),
         "SchedulerRole": _scheduler_role(),
     }
@@ -38,9 +42,10 @@ def _arns() -> dict[str, Any]:
     return {
         "table": lambda name: sub("arn:${AWS::Partition}:dynamodb:" + HERE + ":table/" + name),
         "bucket": imported("BucketArn"),
-        "object": objects(imported("BucketArn")),
         "queue": imported("QueueArn"),
         "dead-letter-queue": imported("DeadLetterQueueArn"),
+        "transcriptions-queue": imported("TranscriptionsQueueArn"),
+        "transcriptions-dead-letter-queue": imported("TranscriptionsDeadLetterQueueArn"),
         "secret": ref("SecretKey"),
         "web-tasks": sub("arn:${AWS::Partition}:ecs:" + HERE + ":service/${Cluster}/panzoto-web"),
     }
@@ -60,8 +65,18 @@ def _web_traces() -> Json:
     return _added("panzoto-traces", more, "SendsTraces")
 
 
-def _added(name: str, more: list[Json], condition: str) -> Json:
-    properties = {"PolicyName": name, "PolicyDocument": document(more), "Roles": [ref("WebRole")]}
+def _execution_key() -> Json:
+    """Fargate's own besides, where the engine wants a key: to read it."""
+    more = [allow(["secretsmanager:GetSecretValue"], ref("TranscriptionKey"))]
+    return _added("panzoto-transcription-key", more, "HasTranscriptionKey", "ExecutionRole")
+
+
+def _where_transcribed(one: Json) -> Json:
+    return {**one, "Condition": "Transcribes"}
+
+
+def _added(name: str, more: list[Json], condition: str, to: str = "WebRole") -> Json:
+    properties = {"PolicyName": name, "PolicyDocument": document(more), "Roles": [ref(to)]}
     return resource("IAM::Policy", properties, Condition=condition)
 
 
@@ -69,7 +84,7 @@ def _execution_role() -> Json:
     """Fargate's own, before the program starts: fetch the image, read the secret, write the log."""
     fetch = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     images = sub("arn:${AWS::Partition}:ecr:" + HERE + ":repository/panzoto")
-    logs = [att(f"{name.capitalize()}Logs") for name in ("web", "events", "sweep")]
+    logs = [att(f"{name.capitalize()}Logs") for name in ("web", "events", "sweep", "transcriptions")]
     return _bounded(
         TASKS,
         [

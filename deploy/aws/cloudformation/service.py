@@ -18,6 +18,7 @@ from deploy.aws.cloudformation.roles import roles
 from deploy.aws.cloudformation.template import (
     DELETE,
     FORMAT,
+    NOTHING,
     TAGS,
     Json,
     att,
@@ -31,12 +32,18 @@ from deploy.aws.cloudformation.template import (
 from panzoto.config import Settings
 
 ROTATION = Path(__file__).with_name("rotation.py")
-LOG_GROUPS = ("web", "events", "sweep", "rotation")
+LOG_GROUPS = ("web", "events", "sweep", "transcriptions", "rotation")
+# What the data stack exports of them.
+QUEUES = ("QueueArn", "DeadLetterQueueArn", "TranscriptionsQueueArn", "TranscriptionsDeadLetterQueueArn")
 PORT = 5000
 # The image's own user, who owns nothing; see the Dockerfile.
 USER = "10001:10001"
 # A download may go on for so long after its task was told to stop; Fargate waits two minutes at most.
 STOP_SECONDS = 120
+SECRETS = [
+    {"Name": "SECRET_KEY", "ValueFrom": sub("${SecretKey}:current::")},
+    {"Name": "SECRET_KEY_FALLBACKS", "ValueFrom": sub("${SecretKey}:fallbacks::")},
+]
 ROTATION_DAYS = 120
 ROLLING = {
     "MinimumHealthyPercent": 100,
@@ -55,12 +62,17 @@ def service_template(settings: Settings) -> Json:
         "Conditions": {
             "SendsMail": {"Fn::Not": [{"Fn::Equals": [ref("MailFrom"), ""]}]},
             "SendsTraces": {"Fn::Not": [{"Fn::Equals": [ref("CollectorImage"), ""]}]},
+            "Transcribes": {"Fn::Not": [{"Fn::Equals": [ref("TranscriptionUrl"), ""]}]},
+            "HasTranscriptionKey": {
+                "Fn::And": [
+                    {"Condition": "Transcribes"},
+                    {"Fn::Not": [{"Fn::Equals": [ref("TranscriptionKey"), ""]}]},
+                ]
+            },
         },
         "Resources": {
             **network.network(),
-            **network.endpoints(
-                settings, imported("BucketArn"), [imported("QueueArn"), imported("DeadLetterQueueArn")]
-            ),
+            **network.endpoints(settings, imported("BucketArn"), [imported(name) for name in QUEUES]),
             **network.load_balancer(PORT),
             **firewall(),
             **_logs(),
@@ -69,9 +81,11 @@ def service_template(settings: Settings) -> Json:
             **_tasks(settings),
             **_services(),
             **_scaling(),
+            **_transcribing(settings),
             **_schedules(),
             **watching.log_metrics(),
             **watching.service_alarms(imported("AlarmTopic")),
+            **watching.no_transcriber(imported("AlarmTopic")),
             **dashboard([settings.users_table, settings.audio_files_table], settings),
         },
         "Outputs": {
@@ -106,6 +120,25 @@ def _parameters() -> Json:
         "MostTasks": parameter("Web tasks at most.", "Number", Default=8, MinValue=1),
         "RequestsPerTask": parameter(
             "Requests a minute at which another web task is added.", "Number", Default=3000
+        ),
+        "TranscriptionUrl": parameter(
+            "The address of the speech engine, up to and with its /v1; empty for no transcripts.",
+            Default="",
+            AllowedPattern="(https?://.+)?",
+        ),
+        "TranscriptionModel": parameter("The model that the engine is asked for.", Default="whisper-1"),
+        "TranscriptionKey": parameter(
+            "The ARN of the secret panzoto/transcription-key, which is the engine's key; empty for none.",
+            Default="",
+            AllowedPattern="(arn:.+:secret:panzoto/transcription-key-.+)?",
+        ),
+        "MostTranscribers": parameter(
+            "Tasks that transcribe, at most; there is always one.", "Number", Default=4, MinValue=1
+        ),
+        "TranscriptionWait": parameter(
+            "Seconds that a recording may wait for its words before another such task is added.",
+            "Number",
+            Default=300,
         ),
         "LatencySeconds": parameter("p99 at which an alarm goes off.", "Number", Default=5),
         "FailedSignInsAlarm": parameter(
@@ -208,6 +241,9 @@ def _environment(settings: Settings) -> list[Json]:
         "CORS_ORIGINS": ref("CorsOrigins"),
         "MAIL": when("SendsMail", "ses", "off"),
         "MAIL_FROM": ref("MailFrom"),
+        "TRANSCRIPTION_URL": ref("TranscriptionUrl"),
+        "TRANSCRIPTION_MODEL": ref("TranscriptionModel"),
+        "TRANSCRIPTIONS_QUEUE": settings.transcription.queue,
         **_table_names(settings),
     }
     return [{"Name": name, "Value": value} for name, value in values.items()]
@@ -264,10 +300,7 @@ def _task(
         # Counters of the workers, names that a sweep compares, and nothing that matters after the end.
         "MountPoints": [{"SourceVolume": "scratch", "ContainerPath": "/tmp"}],  # noqa: S108
         "Environment": _environment(settings),
-        "Secrets": [
-            {"Name": "SECRET_KEY", "ValueFrom": sub("${SecretKey}:current::")},
-            {"Name": "SECRET_KEY_FALLBACKS", "ValueFrom": sub("${SecretKey}:fallbacks::")},
-        ],
+        "Secrets": SECRETS,
         "StopTimeout": STOP_SECONDS,
         "LogConfiguration": _log(name, name),
         **more,
@@ -382,38 +415,73 @@ def _scaling() -> Json:
     by_cpu = {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}
     by_requests = {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label}
     return {
-        "ScalableWeb": _scalable_web(),
-        "ScaleOnCpu": _following("cpu", 60, by_cpu),
-        "ScaleOnRequests": _following("requests", ref("RequestsPerTask"), by_requests),
+        "ScalableWeb": _scalable("WebService", ref("LeastTasks"), ref("MostTasks")),
+        "ScaleOnCpu": _following("cpu", 60, {"PredefinedMetricSpecification": by_cpu}),
+        "ScaleOnRequests": _following(
+            "requests", ref("RequestsPerTask"), {"PredefinedMetricSpecification": by_requests}
+        ),
     }
 
 
-def _scalable_web() -> Json:
+def _scalable(service: str, least: Any, most: Any) -> Json:
     properties = {
         "ServiceNamespace": "ecs",
         "ScalableDimension": "ecs:service:DesiredCount",
-        "ResourceId": sub("service/${Cluster}/${WebService.Name}"),
-        "MinCapacity": ref("LeastTasks"),
-        "MaxCapacity": ref("MostTasks"),
+        "ResourceId": sub("service/${Cluster}/${" + service + ".Name}"),
+        "MinCapacity": least,
+        "MaxCapacity": most,
     }
     return resource("ApplicationAutoScaling::ScalableTarget", properties)
 
 
-def _following(name: str, value: Any, specification: Json) -> Json:
+def _following(name: str, value: Any, specification: Json, what: str = "ScalableWeb") -> Json:
     tracking = {
         "TargetValue": value,
-        "PredefinedMetricSpecification": specification,
+        **specification,
         "ScaleOutCooldown": 60,
-        # Tasks that stream for minutes are not taken away in a hurry.
+        # Tasks that stream or listen for minutes are not taken away in a hurry.
         "ScaleInCooldown": 600,
     }
     properties = {
         "PolicyName": f"panzoto-{name}",
         "PolicyType": "TargetTrackingScaling",
-        "ScalingTargetId": ref("ScalableWeb"),
+        "ScalingTargetId": ref(what),
         "TargetTrackingScalingPolicyConfiguration": tracking,
     }
     return resource("ApplicationAutoScaling::ScalingPolicy", properties)
+
+
+def _transcribing(settings: Settings) -> Json:
+    """What turns sound into words, and more of it while recordings wait; nothing without an engine."""
+    key = {"Name": "TRANSCRIPTION_API_KEY", "ValueFrom": ref("TranscriptionKey")}
+    made = {
+        "TranscriptionsTask": _task(
+            settings,
+            "transcriptions",
+            512,
+            1024,
+            Command=["flask", "panzoto", "transcriptions", "work"],
+            Secrets=[*SECRETS, when("HasTranscriptionKey", key, NOTHING)],
+        ),
+        # One that ends gives its message back, and another one goes on with it.
+        "TranscriptionsService": _service(
+            "transcriptions", ["Route"], DesiredCount=1, DeploymentConfiguration=ROLLING
+        ),
+        "ScalableTranscriptions": _scalable("TranscriptionsService", 1, ref("MostTranscribers")),
+        "ScaleOnWaiting": _scaling_on_waiting(settings),
+    }
+    return {name: {**one, "Condition": "Transcribes"} for name, one in made.items()}
+
+
+def _scaling_on_waiting(settings: Settings) -> Json:
+    age = {
+        "Namespace": "AWS/SQS",
+        "MetricName": "ApproximateAgeOfOldestMessage",
+        "Dimensions": [{"Name": "QueueName", "Value": settings.transcription.queue}],
+        "Statistic": "Maximum",
+    }
+    what = {"CustomizedMetricSpecification": age}
+    return _following("waiting", ref("TranscriptionWait"), what, "ScalableTranscriptions")
 
 
 def _schedules() -> Json:

@@ -20,8 +20,7 @@ def standing(templates: dict[str, Json]) -> dict[str, float]:
 
     tasks = {one["Family"]: one for one in properties("ECS::TaskDefinition")}
     (firewall,) = properties("WAFv2::WebACL")
-    (scaling,) = properties("ApplicationAutoScaling::ScalableTarget")
-    least = templates["service.json"]["Parameters"][scaling["MinCapacity"]["Ref"]]["Default"]
+    least = templates["service.json"]["Parameters"]["LeastTasks"]["Default"]
     endpoints = properties("EC2::VPCEndpoint")
     return {
         "alarm_metrics": sum(_metrics(one) for one in properties("CloudWatch::Alarm")),
@@ -40,6 +39,8 @@ def standing(templates: dict[str, Json]) -> dict[str, float]:
         "task_gb": int(tasks["panzoto-web"]["Memory"]) / 1024,
         "worker_vcpus": int(tasks["panzoto-events"]["Cpu"]) / 1024,
         "worker_gb": int(tasks["panzoto-events"]["Memory"]) / 1024,
+        "transcriber_vcpus": int(tasks["panzoto-transcriptions"]["Cpu"]) / 1024,
+        "transcriber_gb": int(tasks["panzoto-transcriptions"]["Memory"]) / 1024,
     }
 
 

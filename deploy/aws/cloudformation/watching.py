@@ -15,7 +15,11 @@ from panzoto.config import Settings
 
 NAMESPACE = "Panzoto"
 FIVE_MINUTES = 300
+HOUR = 3600
 DAY = 86_400
+# How long a job may wait or last, in seconds, and how many may fail in an hour, before somebody is told.
+TRANSCRIPTION_WAITS = 3 * HOUR
+TRANSCRIPTIONS_FAILED = 10
 # AWS renews its own certificates two months before they end; one of another authority somebody has to renew.
 CERTIFICATE_DAYS = 30
 FEWER = "LessThanThreshold"
@@ -147,7 +151,7 @@ def _formula(expression: str, **parts: Json) -> list[Json]:
 
 
 def data_alarms(tables: list[str], settings: Settings) -> Json:
-    """The alarms that stand and fall with the data: throttled tables, and a queue that nobody empties."""
+    """The alarms that stand and fall with the data: throttled tables, and queues that nobody empties."""
     dynamodb = "AWS/DynamoDB"
     alarm = partial(_alarm, ref("AlarmTopic"))
     throttles = {
@@ -163,16 +167,60 @@ def data_alarms(tables: list[str], settings: Settings) -> Json:
         )
         for table in tables
     }
+    return {**throttles, **_queue_alarms(alarm, settings), **_transcriptions_alarms(alarm, settings)}
+
+
+def _queue_alarms(alarm: Alarm, settings: Settings) -> Json:
     queue = settings.events_queue
     age = metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", FIVE_MINUTES, QueueName=queue)
     dead = metric(
         "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", FIVE_MINUTES, QueueName=f"{queue}-dead"
     )
     return {
-        **throttles,
         "QueueAge": alarm("queue-age", "Events of the bucket wait for their worker", age, 900, periods=2),
         "DeadLetters": alarm("dead-letters", "An event failed for a whole day", dead, 1),
     }
+
+
+def _transcriptions_alarms(alarm: Alarm, settings: Settings) -> Json:
+    """The alarms of a queue whose messages are worked on for as long as their sound takes.
+
+    A job that fails for a reason of its own is no event to wake anybody: the worker moves its message aside.
+    """
+    queue = settings.transcription.queue
+    age = metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", FIVE_MINUTES, QueueName=queue)
+    failed = metric("AWS/SQS", "NumberOfMessagesSent", "Sum", HOUR, QueueName=f"{queue}-dead")
+    return {
+        "TranscriptionsAge": alarm(
+            "transcriptions-age", "Recordings wait to be transcribed", age, TRANSCRIPTION_WAITS, periods=3
+        ),
+        "TranscriptionsFailed": alarm(
+            "transcriptions-failed", "Transcriptions fail", failed, TRANSCRIPTIONS_FAILED
+        ),
+    }
+
+
+def no_transcriber(topic_arn: Any) -> Json:
+    """The alarm of a worker that is wanted and does not run."""
+    running = metric(
+        "ECS/ContainerInsights",
+        "RunningTaskCount",
+        "Minimum",
+        60,
+        ClusterName=ref("Cluster"),
+        ServiceName="panzoto-transcriptions",
+    )
+    wanted = _alarm(
+        topic_arn,
+        "transcriptions-no-worker",
+        "Nobody works on transcriptions",
+        running,
+        1,
+        periods=10,
+        compare=FEWER,
+        missing="breaching",
+    )
+    return {"NoTranscriber": {**wanted, "Condition": "Transcribes"}}
 
 
 def _words(name: str) -> str:

@@ -26,12 +26,13 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,20}://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]
 USERS = ("www-data", "nginx", "nobody")
 
 # Status, code, sentence and Retry-After of what nginx answers by itself, as the service would have said it.
+# What begins with $ is a variable of the template.
 ERRORS: tuple[tuple[int, str, str, int | None], ...] = (
     (400, "bad_request", "The request cannot be understood", None),
     (404, "not_found", "There is nothing at this address", None),
     (405, "method_not_allowed", "This address does not take that method", None),
     (408, "request_timeout", "The request took too long to arrive", None),
-    (413, "payload_too_large", "The request body is larger than 64 KiB", None),
+    (413, "payload_too_large", "The request body is larger than $panzoto_longest_body", None),
     (414, "uri_too_long", "The address is too long", None),
     (421, "misdirected_request", "This host is not served here", None),
     (429, "too_many_requests", "Too many requests from this address; please wait a moment", 1),

@@ -190,6 +190,18 @@ class TestAsTheCodeMakesIt:
         tries = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
         assert tries < queue["MessageRetentionPeriod"]
 
+    @pytest.mark.parametrize("name", ["TranscriptionsQueue", "TranscriptionsDeadLetterQueue"])
+    def test_the_queues_of_transcriptions(self, service: Service, name: str) -> None:
+        sqs = aws_client("sqs", service.aws_url)
+        queue = DATA[name]["Properties"]
+        url = sqs.get_queue_url(QueueName=queue["QueueName"])["QueueUrl"]
+        made = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        for attribute in QUEUE_ATTRIBUTES:
+            assert str(queue[attribute]) == made[attribute]
+        # A job that waits for its account's turn is given out more often than SQS would count.
+        assert "RedrivePolicy" not in made
+        assert "RedrivePolicy" not in queue
+
 
 class TestData:
     def test_what_holds_data_outlives_the_stack(self) -> None:
@@ -249,8 +261,9 @@ class TestData:
             aws_client("s3", url).head_bucket(Bucket=BUCKET)
             queues = aws_client("sqs", url).list_queues()["QueueUrls"]
             assert {queue.rpartition("/")[2] for queue in queues} == {
-                SETTINGS.events_queue,
-                f"{SETTINGS.events_queue}-dead",
+                f"{name}{ending}"
+                for name in (SETTINGS.events_queue, SETTINGS.transcription.queue)
+                for ending in ("", "-dead")
             }
 
 
@@ -262,10 +275,14 @@ class TestService:
     def test_every_setting_is_one_that_the_service_reads(self) -> None:
         known = set(re.findall(r"^#([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
         for name, _, container in self.containers():
-            given = {one["Name"] for one in (*container["Environment"], *container["Secrets"])}
+            secrets = [one["Fn::If"][1] if "Fn::If" in one else one for one in container["Secrets"]]
+            given = {one["Name"] for one in (*container["Environment"], *secrets)}
             of_the_sdk = {one for one in given if one.startswith("OTEL_TRACES_")}
             assert given - of_the_sdk <= known, name
-            assert {"SECRET_KEY", "SECRET_KEY_FALLBACKS"} == {one["Name"] for one in container["Secrets"]}
+            wanted = {"SECRET_KEY", "SECRET_KEY_FALLBACKS"}
+            if name == "TranscriptionsTask":
+                wanted.add("TRANSCRIPTION_API_KEY")
+            assert {one["Name"] for one in secrets} == wanted
             assert not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & given
 
     def test_tasks_can_write_nowhere_and_are_nobody(self) -> None:
@@ -292,8 +309,32 @@ class TestService:
         assert environment == {"Fn::If": ["SendsTraces", "http://127.0.0.1:4318", ""]}
         assert SERVICE["WebTraces"]["Condition"] == "SendsTraces"
 
+    def test_without_an_engine_there_is_no_worker_that_transcribes(self) -> None:
+        optional = {name for name, one in SERVICE.items() if one.get("Condition") == "Transcribes"}
+        assert optional == {
+            "TranscriptionsTask",
+            "TranscriptionsService",
+            "TranscriptionsRole",
+            "ScalableTranscriptions",
+            "ScaleOnWaiting",
+            "NoTranscriber",
+        }
+        assert SERVICE["ExecutionKey"]["Condition"] == "HasTranscriptionKey"
+        for name, one in SERVICE.items():
+            if name not in optional and name != "ExecutionKey":
+                assert not optional & set(re.findall(r"[A-Za-z]+", json.dumps(one["Properties"]))), name
+
+    def test_workers_that_transcribe_follow_the_age_of_their_queue(self) -> None:
+        tracking = SERVICE["ScaleOnWaiting"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+        age = tracking["CustomizedMetricSpecification"]
+        assert age["MetricName"] == "ApproximateAgeOfOldestMessage"
+        queue = DATA["TranscriptionsQueue"]["Properties"]["QueueName"]
+        assert age["Dimensions"] == [{"Name": "QueueName", "Value": queue}]
+        assert SERVICE["ScaleOnWaiting"]["Properties"]["ScalingTargetId"] == {"Ref": "ScalableTranscriptions"}
+
     def test_each_role_has_the_policy_that_is_written_down(self) -> None:
-        for role, name in (("web", "WebRole"), ("events", "EventsRole"), ("sweep", "SweepRole")):
+        for role in ("web", "events", "sweep", "transcriptions"):
+            name = f"{role.capitalize()}Role"
             (given,) = SERVICE[name]["Properties"]["Policies"]
             found = granted(given["PolicyDocument"])
             if role == "web":
@@ -325,6 +366,9 @@ class TestService:
             "panzoto-throttled-users",
             "panzoto-queue-age",
             "panzoto-dead-letters",
+            "panzoto-transcriptions-age",
+            "panzoto-transcriptions-failed",
+            "panzoto-transcriptions-no-worker",
             "panzoto-sweep-findings",
             "panzoto-sweep-missing",
             "panzoto-failed-sign-ins",

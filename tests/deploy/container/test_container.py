@@ -369,7 +369,7 @@ class TestCompose:
 
     def test_what_is_named_is_there(self) -> None:
         services = COMPOSE["services"]
-        assert set(services) == {"aws", "service", "nginx", "events", "sweeps"}
+        assert set(services) == {"aws", "service", "nginx", "events", "sweeps", "transcriptions"}
         for container in services.values():
             if "build" in container:
                 assert container["build"]["target"] in STAGES
@@ -382,14 +382,16 @@ class TestCompose:
                 assert volume.partition(":")[0] in COMPOSE["volumes"]
 
     def test_every_setting_is_one_that_the_service_reads(self) -> None:
-        for name in ("service", "events", "sweeps"):
+        for name in ("service", "events", "sweeps", "transcriptions"):
             given = set(COMPOSE["services"][name]["environment"])
             assert given <= SETTINGS | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}, name
 
     def test_the_commands_are_commands(self) -> None:
-        told = "\n".join(" ".join(COMPOSE["services"][one]["command"]) for one in ("events", "sweeps"))
+        told = "\n".join(
+            " ".join(COMPOSE["services"][one]["command"]) for one in ("events", "sweeps", "transcriptions")
+        )
         lines = re.findall(r"flask (panzoto(?: [a-z-]+)+)", told)
-        assert len(lines) == 3
+        assert len(lines) == 4
         for line in lines:
             group, *words = line.split()
             assert group == commands.name

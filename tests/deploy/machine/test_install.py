@@ -101,6 +101,18 @@ def served(machine: Machine) -> Machine:
     return machine
 
 
+def test_what_turns_sound_into_words_runs_where_there_is_an_engine(served: Machine) -> None:
+    unit = "panzoto-transcriptions.service"
+    assert f"disable {unit}" in served.calls()
+    assert f"restart {unit}" not in served.calls()
+    with served.settings().open("a") as settings:
+        settings.write("TRANSCRIPTION_URL=http://127.0.0.1:9/v1\n")
+    served.done(ROOT, "install", "--untried")
+    always = "panzoto.service panzoto-events.service panzoto-sweep.timer panzoto-watch.timer"
+    assert f"enable {always} {unit}" in served.calls()
+    assert f"restart {unit}" in served.calls()
+
+
 def releases(machine: Machine) -> list[str]:
     return sorted(folder.name for folder in (machine.root / "opt/panzoto/releases").iterdir())
 

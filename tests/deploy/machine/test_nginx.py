@@ -173,6 +173,35 @@ class TestErrors:
         plain_on_tls = requests.get(edge.url.replace("https", "http") + "/api/health", timeout=20)
         assert (plain_on_tls.status_code, plain_on_tls.json()["code"]) == (400, "bad_request")
 
+    def test_a_body_is_too_long_for_what_it_is_sent_to(self, edge: Nginx) -> None:
+        """Beyond what nginx would hold, and what the service itself refuses."""
+        transcript = "/api/audio-file/00000000-0000-4000-8000-000000000000/transcript"
+        for method, path, limit, told in (
+            ("POST", "/api/login", 64 * 1024, "64 KiB"),
+            ("POST", "/api/transcriptions", 256 * 1024, "256 KiB"),
+            ("POST", "/api/decrypt-audio?x=1", 256 * 1024, "256 KiB"),
+            ("PUT", transcript, 12 * 1024 * 1024, "12 MiB"),
+        ):
+            answer = edge.call(method, path, data=b"a" * (limit * 2))
+            is_error(answer, 413, "payload_too_large")
+            assert answer.json()["error"] == f"The request body is larger than {told}", path
+
+    def test_what_a_call_takes_reaches_the_service_and_no_disk(
+        self, edge: Nginx, account: dict[str, Any]
+    ) -> None:
+        nothing = "00000000-0000-4000-8000-000000000000"
+        keys = json.dumps({"file_ids": [nothing], "file_keys": {nothing: "A" * 240_000}}).encode()
+        sealed = json.dumps({"sealed": "A" * (10 * 1024 * 1024)}).encode()
+        how = {"headers": {"Content-Type": "application/json"}}
+        for method, path, body, codes in (
+            ("POST", "/api/transcriptions", keys, {"invalid_request", "audio_file_not_found"}),
+            ("POST", "/api/decrypt-audio", keys, {"invalid_request", "audio_file_not_found"}),
+            ("PUT", f"/api/audio-file/{nothing}/transcript", sealed, {"audio_file_not_found"}),
+        ):
+            for sent in (body, iter([body[:100_000], body[100_000:]])):
+                answer = edge.call(method, path, account["token"], data=sent, **how)
+                assert answer.json()["code"] in codes, (path, answer.text)
+
     def test_no_server_of_nginx_answers_with_a_page_of_its_own(self, edge: Nginx) -> None:
         """Neither the one that sends plain HTTP to HTTPS, nor the one for other hosts' names."""
         plain = edge.plain_url

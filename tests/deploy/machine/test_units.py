@@ -29,6 +29,7 @@ def test_all_units_are_known() -> None:
         "panzoto-alarm@.service",
         "panzoto-events.service",
         "panzoto-sweep.service",
+        "panzoto-transcriptions.service",
         "panzoto-watch.service",
         "panzoto.service",
     ]
@@ -43,7 +44,7 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     for unit in UNITS.glob("panzoto*.[st]*"):
         units.append(tmp_path / unit.name)
         units[-1].write_text(unit.read_text().replace("/opt/panzoto", str(home)))
-    assert len(units) == 7
+    assert len(units) == 8
     ran = systemd_analyze("verify", "--man=no", *map(str, units))
     assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
 
