@@ -21,10 +21,10 @@ from panzoto.blueprints.requests import (
 )
 from panzoto.crypto.keys import KEY_BYTES
 from panzoto.models.transcription import STATUSES
+from panzoto.transcripts.rendering import FORMATS
 
 LONGEST_LANGUAGE = 35
 LONGEST_QUERY = 1000
-FORMATS = ("json", "text", "srt", "vtt")
 KEY_RULE = "Send the password, or a ticket of /api/transcripts/unlock"
 UNLOCK_RULE = "Send the password or transcripts_key"
 NOT_BOTH_RULE = "Send one of them, not both"
