@@ -20,7 +20,7 @@ from panzoto.auth.network_address import counted_as
 from panzoto.config import Rate
 from panzoto.errors import Busy, TooManyRequests, Unavailable
 from panzoto.models import windows
-from panzoto.models.throttle import Attempts
+from panzoto.models.attempts import Attempts
 from panzoto.models.windows import Allowance
 
 # Subjects share so many turns; a turn lasts for one computation and a few calls.

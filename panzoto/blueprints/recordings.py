@@ -9,7 +9,7 @@ from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.answers import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.counted_calls import count_call
 from panzoto.blueprints.file_keys import LONGEST_WITH_KEYS
 from panzoto.blueprints.playback import AS_WAV, playback_path
 from panzoto.blueprints.requests import (
@@ -21,8 +21,8 @@ from panzoto.blueprints.requests import (
     PageQuery,
     PasswordOnly,
 )
-from panzoto.blueprints.transcribing import asked_once_stored, checked, keys_shown
 from panzoto.blueprints.transcript_answers import StoredAnswer
+from panzoto.blueprints.transcript_wishes import asked_once_stored, checked, keys_shown
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import client_host, public_root, services
 from panzoto.errors import ForbiddenKey

@@ -9,9 +9,9 @@ from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.file_keys import LONGEST_WITH_KEYS
-from panzoto.blueprints.transcribing import counting, keys_shown_late, language_of
 from panzoto.blueprints.transcript_answers import TranscriptionAnswer, TranscriptionsAnswer
 from panzoto.blueprints.transcript_requests import NewTranscription, TranscriptionsQuery
+from panzoto.blueprints.transcript_wishes import counting, keys_shown_late, language_of
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import services
 from panzoto.transcripts.jobs import Wish

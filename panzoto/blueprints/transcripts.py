@@ -12,7 +12,7 @@ from flask import Response
 from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.counted_calls import count_call
 from panzoto.blueprints.recordings import owned
 from panzoto.blueprints.requests import ChangesQuery
 from panzoto.blueprints.transcript_answers import (

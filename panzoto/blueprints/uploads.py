@@ -9,8 +9,8 @@ from panzoto.blueprints.answers import UploadAnswer, UploadState
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.recordings import owned
 from panzoto.blueprints.requests import CompleteUpload, NewUpload
-from panzoto.blueprints.transcribing import asked_once_stored, checked
 from panzoto.blueprints.transcript_answers import StoredAnswer
+from panzoto.blueprints.transcript_wishes import asked_once_stored, checked
 from panzoto.edge.guard import caller
 from panzoto.edge.http import client_host, services
 from panzoto.models import AudioFile

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from panzoto.blueprints.account import signed_in_user
-from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.counted_calls import count_call
 from panzoto.crypto.keys import FileKey
 from panzoto.edge.guard import asking
 from panzoto.edge.http import limit_account, services
