@@ -67,7 +67,7 @@ def check_pairing(sent: Mapping[str, Any]) -> None:
         raise ValidationError({next(name for name in keys if name != fitting): [PAIRING_RULE]})
 
 
-def check_keys_of_all(data: dict[str, Any]) -> None:
+def decode_keys_of_all(data: dict[str, Any]) -> None:
     """Make `file_keys` the keys of `file_ids` and of nothing else. Raises `ValidationError`."""
     if "file_keys" in data:
         given = data["file_keys"]

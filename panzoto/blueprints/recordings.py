@@ -22,7 +22,7 @@ from panzoto.blueprints.requests import (
     PasswordOnly,
 )
 from panzoto.blueprints.transcript_answers import StoredAnswer
-from panzoto.blueprints.transcript_wishes import asked_once_stored, checked, keys_shown
+from panzoto.blueprints.transcript_wishes import ask_once_stored, checked, unlock_keys
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import client_host, public_root, services
 from panzoto.errors import ForbiddenKey
@@ -56,7 +56,7 @@ def record(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
         raise ForbiddenKey()
     wish = checked(new.pop("transcribe"))
     recorded = services().uploads.record(AudioFile.new(user_id, **new))
-    return asked_once_stored(recorded, wish), 201
+    return ask_once_stored(recorded, wish), 201
 
 
 @blueprint.get("/user/audio-files")
@@ -179,7 +179,7 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     """Open one recording, or several as one, for playback."""
     count_call()
     user = signed_in_user()
-    keys = keys_shown(user, wanted)
+    keys = unlock_keys(user, wanted)
     opening = services().opening
     if "file_ids" in wanted:
         rows, ticket = opening.sitting(wanted["file_ids"], keys, asking())

@@ -23,7 +23,7 @@ from panzoto.auth import passwords
 from panzoto.auth.mail_address import LONGEST as LONGEST_EMAIL
 from panzoto.auth.mail_address import NoMailbox, require_mailbox
 from panzoto.blueprints import moments
-from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_keys_of_all, check_pairing
+from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_pairing, decode_keys_of_all
 from panzoto.blueprints.vocabulary import Vocabulary
 from panzoto.media import content_type
 
@@ -440,7 +440,7 @@ class DecryptAudio(Request):
 
     @validates_schema
     def _a_key_for_each(self, data: dict[str, Any], **_: Any) -> None:
-        check_keys_of_all(data)
+        decode_keys_of_all(data)
 
 
 class EmailChange(Request):

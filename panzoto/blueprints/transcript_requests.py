@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, pre_load, validate, validates_schema
 
-from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_keys_of_all, check_pairing
+from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_pairing, decode_keys_of_all
 from panzoto.blueprints.requests import (
     EITHER_RULE,
     FileIds,
@@ -136,7 +136,7 @@ class NewTranscription(Wishes):
 
     @validates_schema
     def _a_key_for_each(self, data: dict[str, Any], **_: Any) -> None:
-        check_keys_of_all(data)
+        decode_keys_of_all(data)
 
 
 class TranscriptionsQuery(PageQuery):
