@@ -24,8 +24,8 @@ from panzoto.crypto.transcripts import Voucher
 from panzoto.cursors import Cursors
 from panzoto.lifecycle.deletion import Deletion
 from panzoto.mail.codes import MailCodes
+from panzoto.mail.letter_limit import LetterLimit
 from panzoto.mail.letters import Letters
-from panzoto.mail.limit import LetterLimit
 from panzoto.mail.mailbox import Mailbox
 from panzoto.mail.post import post_for
 from panzoto.models import check_reachable

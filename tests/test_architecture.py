@@ -71,7 +71,7 @@ OWNERS: dict[str, set[str]] = {
         "deploy.aws.removal",
         "deploy.aws.writers",
     },
-    "pynamodb": {"panzoto.models", "panzoto.operations.definitions"},
+    "pynamodb": {"panzoto.models", "panzoto.operations.table_definitions"},
     "jwt": {"panzoto.auth"},
     "argon2": {"panzoto.auth.passwords", "panzoto.crypto.derivation"},
     "cryptography": {
@@ -82,7 +82,7 @@ OWNERS: dict[str, set[str]] = {
     "av": {
         "panzoto.media.demuxing",
         "panzoto.media.cutting",
-        "panzoto.media.rendering",
+        "panzoto.media.amr_decoding",
         "deploy.local.speech.listener",
     },
     "psycopg": {

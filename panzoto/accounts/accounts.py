@@ -19,9 +19,9 @@ from panzoto.crypto.keys import Keys
 from panzoto.errors import InvalidCredentials, InvalidPassword, InvalidRequest, UserExists
 from panzoto.mail.mailbox import Mailbox
 from panzoto.models import Event, User
+from panzoto.models.attempts import Attempts
 from panzoto.models.connection import ConditionFailed
 from panzoto.models.credentials import KEY_SALT_BYTES
-from panzoto.models.throttle import Attempts
 from panzoto.models.user import new_user_id
 
 PASSWORD_REQUIRED = "Password is required"  # noqa: S105 - a sentence

@@ -20,8 +20,8 @@ from panzoto.auth.caller import Client, Identity
 from panzoto.auth.openid import OpenId, Subject
 from panzoto.errors import TokenInvalid
 from panzoto.models import Claim, Event, User, openid_account
+from panzoto.models.attempts import Attempts
 from panzoto.models.credentials import KEY_SALT_BYTES
-from panzoto.models.throttle import Attempts
 from panzoto.models.user import new_user_id
 
 REMEMBERED_ACCOUNTS = 20_000

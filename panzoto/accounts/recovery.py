@@ -14,8 +14,8 @@ from panzoto.crypto.keys import Keys
 from panzoto.errors import RecordingsWouldBeLost
 from panzoto.mail.mailbox import Mailbox
 from panzoto.models import AudioFile, Event, User
+from panzoto.models.attempts import Attempts
 from panzoto.models.credentials import NewPassword
-from panzoto.models.throttle import Attempts
 
 
 class Recovery:

@@ -21,7 +21,7 @@ from panzoto.config import Rate
 from panzoto.crypto.permits import asking_for
 from panzoto.errors import Busy, TooManyRequests, Unavailable
 from panzoto.models import windows
-from panzoto.models.throttle import Attempts
+from panzoto.models.attempts import Attempts
 from panzoto.models.windows import Allowance
 
 # Subjects share so many turns; a turn lasts for one computation and a few calls.

@@ -1,4 +1,9 @@
-"""All that is open to the world, and who may call it: read `TABLE`."""
+"""All that is open to the world, and who may call it: read `TABLE`.
+
+A module of views for each noun. What comes in is checked by `requests` and `transcript_requests`, what goes
+out is described by `answers` and `transcript_answers`, and `counted_calls` lists those that could be used
+for guessing.
+"""
 
 from __future__ import annotations
 

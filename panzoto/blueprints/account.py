@@ -11,7 +11,7 @@ from panzoto import errors
 from panzoto.accounts.sessions import Grant
 from panzoto.blueprints.answers import AccountShape, RecoveryKeyAnswer, RefreshAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.counted_calls import count_call
 from panzoto.blueprints.requests import (
     Credentials,
     PasswordChange,

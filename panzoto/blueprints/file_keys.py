@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from panzoto.blueprints.base64_bytes import Bytes, decoded
 from panzoto.crypto.keys import KEY_BYTES
 
 FILE_KEY_RULE = "file_key must be base64 of 32 bytes"
@@ -16,15 +16,12 @@ EITHER_KEY_RULE = "Either the password or file keys, not both"
 PAIRING_RULE = "file_key goes with file_id or s3_key, file_keys with file_ids"
 
 
-class FileKeyField(fields.Field[bytes]):
-    """The 32 bytes that open one recording, in padded standard base64."""
+class FileKeyField(Bytes):
+    """The 32 bytes that open one recording."""
 
     def __init__(self, **kwargs: Any) -> None:
         what = "The recording's own key, 32 bytes as base64, in place of the password; version 2 only"
-        super().__init__(metadata={"type": "string", "description": what}, **kwargs)
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bytes:
-        return file_key_of(value, FILE_KEY_RULE)
+        super().__init__(FILE_KEY_RULE, KEY_BYTES, what, **kwargs)
 
 
 class FileKeysField(fields.Field[dict[str, Any]]):
@@ -44,17 +41,6 @@ class FileKeysField(fields.Field[dict[str, Any]]):
         return value
 
 
-def file_key_of(value: Any, sentence: str) -> bytes:
-    """Return the 32 bytes that `value` is base64 of. Raises `ValidationError`."""
-    try:
-        key = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
-    except ValueError as error:
-        raise ValidationError(sentence) from error
-    if len(key) != KEY_BYTES:
-        raise ValidationError(sentence)
-    return key
-
-
 def check_pairing(sent: Mapping[str, Any]) -> None:
     """Refuse what says twice, or wrongly, how recordings are opened. Raises `ValidationError`."""
     keys = [name for name in ("file_key", "file_keys") if name in sent]
@@ -65,11 +51,13 @@ def check_pairing(sent: Mapping[str, Any]) -> None:
         raise ValidationError({next(name for name in keys if name != fitting): [PAIRING_RULE]})
 
 
-def check_keys_of_all(data: dict[str, Any]) -> None:
+def decode_keys_of_all(data: dict[str, Any]) -> None:
     """Make `file_keys` the keys of `file_ids` and of nothing else. Raises `ValidationError`."""
     if "file_keys" in data:
         given = data["file_keys"]
         try:
-            data["file_keys"] = {one: file_key_of(given.get(one), FILE_KEYS_RULE) for one in data["file_ids"]}
+            data["file_keys"] = {
+                one: decoded(given.get(one), FILE_KEYS_RULE, KEY_BYTES) for one in data["file_ids"]
+            }
         except ValidationError as error:
             raise ValidationError(FILE_KEYS_RULE, "file_keys") from error

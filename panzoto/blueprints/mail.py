@@ -8,7 +8,7 @@ from panzoto import errors
 from panzoto.blueprints.account import account, signed_in_user
 from panzoto.blueprints.answers import AccountShape, MailAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.counted_calls import count_call
 from panzoto.blueprints.requests import CodeOnly, EmailOnly, PasswordReset
 from panzoto.edge.http import client, services
 

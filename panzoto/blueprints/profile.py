@@ -11,7 +11,7 @@ from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.answers import DeletionAnswer, EventsAnswer, ProfileAnswer, UserAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.counted_calls import count_call
 from panzoto.blueprints.requests import DeletionProof, EmailChange, PageQuery
 from panzoto.blueprints.streams import Stream
 from panzoto.edge.guard import asking, caller

@@ -9,7 +9,7 @@ from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.answers import AudioFileAnswer, AudioFilesAnswer, DecryptAnswer, DownloadAnswer
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.counted_calls import count_call
 from panzoto.blueprints.playback import AS_WAV, playback_path
 from panzoto.blueprints.requests import (
     AudioFileEdit,
@@ -20,8 +20,8 @@ from panzoto.blueprints.requests import (
     PageQuery,
     PasswordOnly,
 )
-from panzoto.blueprints.transcribing import asked_once_stored, checked, keys_shown
 from panzoto.blueprints.transcript_answers import StoredAnswer
+from panzoto.blueprints.transcript_wishes import ask_once_stored, checked, unlock_keys
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import client_host, public_root, services
 from panzoto.errors import ForbiddenKey
@@ -55,7 +55,7 @@ def record(new: dict[str, Any]) -> tuple[dict[str, Any], int]:
         raise ForbiddenKey()
     wish = checked(new.pop("transcribe"))
     recorded = services().uploads.record(AudioFile.new(user_id, **new))
-    return asked_once_stored(recorded, wish), 201
+    return ask_once_stored(recorded, wish), 201
 
 
 @blueprint.get("/user/audio-files")
@@ -177,7 +177,7 @@ def decrypt(wanted: dict[str, Any]) -> dict[str, Any]:
     """Open one recording, or several as one, for playback."""
     count_call()
     user = signed_in_user()
-    keys = keys_shown(user, wanted)
+    keys = unlock_keys(user, wanted)
     opening = services().opening
     if "file_ids" in wanted:
         rows, ticket = opening.sitting(wanted["file_ids"], keys, asking())

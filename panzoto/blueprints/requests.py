@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -24,7 +23,8 @@ from panzoto.auth import passwords
 from panzoto.auth.mail_address import LONGEST as LONGEST_EMAIL
 from panzoto.auth.mail_address import NoMailbox, require_mailbox
 from panzoto.blueprints import moments
-from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_keys_of_all, check_pairing
+from panzoto.blueprints.base64_bytes import decoded
+from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_pairing, decode_keys_of_all
 from panzoto.blueprints.vocabulary import Vocabulary
 from panzoto.media import content_type
 
@@ -300,11 +300,7 @@ class Sealed(Text):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         text = super()._deserialize(value)
-        try:
-            size = len(base64.b64decode(text, validate=True))
-        except ValueError as error:
-            raise ValidationError(SEALED_RULE) from error
-        if size > MAX_SEALED_BYTES:
+        if len(decoded(text, SEALED_RULE)) > MAX_SEALED_BYTES:
             raise ValidationError(SEALED_RULE)
         return text
 
@@ -314,12 +310,7 @@ class Sha256(Text):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         text = super()._deserialize(value)
-        try:
-            right = len(base64.b64decode(text, validate=True)) == 32
-        except ValueError:
-            right = False
-        if not right:
-            raise ValidationError(SHA256_RULE)
+        decoded(text, SHA256_RULE, 32)
         return text
 
 
@@ -420,12 +411,14 @@ class FileIds(fields.Field[list[str]]):
         return file_ids
 
 
-class DecryptAudio(Request):
-    """A password or file keys; and of `file_id`, `s3_key` and `file_ids` one, and none beside `file_ids`."""
+class OpensRecordings(Request):
+    """A password or file keys, and either one recording, by one of `ways_to_name`, or `file_ids`."""
 
+    ways_to_name: ClassVar[frozenset[str]]
+    without_key: ClassVar[str]
+    without_recording: ClassVar[str]
     password = Text()
     file_id = Text(metadata={"format": "uuid"})
-    s3_key = Text()
     file_ids = FileIds()
     file_key = FileKeyField()
     file_keys = FileKeysField()
@@ -433,19 +426,28 @@ class DecryptAudio(Request):
     @pre_load
     def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         sent = {name: value for name, value in data.items() if value not in (None, "")}
-        keys = [name for name in ("file_key", "file_keys") if name in sent]
-        if not keys and "password" not in sent:
-            raise ValidationError({"password": ["Password required for decryption"]})
-        if not sent.keys() & {"file_id", "s3_key", "file_ids"}:
-            raise ValidationError({"file_id": ["file_id or s3_key required"]})
-        if "file_ids" in sent and sent.keys() & {"file_id", "s3_key"}:
+        names_one = bool(sent.keys() & self.ways_to_name)
+        if not sent.keys() & {"password", "file_key", "file_keys"}:
+            raise ValidationError({"password": [self.without_key]})
+        if not names_one and "file_ids" not in sent:
+            raise ValidationError({"file_id": [self.without_recording]})
+        if names_one and "file_ids" in sent:
             raise ValidationError({"file_ids": [EITHER_RULE]})
         check_pairing(sent)
         return sent
 
     @validates_schema
     def _a_key_for_each(self, data: dict[str, Any], **_: Any) -> None:
-        check_keys_of_all(data)
+        decode_keys_of_all(data)
+
+
+class DecryptAudio(OpensRecordings):
+    """A password or file keys; and of `file_id`, `s3_key` and `file_ids` one, and none beside `file_ids`."""
+
+    ways_to_name = frozenset({"file_id", "s3_key"})
+    without_key = "Password required for decryption"
+    without_recording = "file_id or s3_key required"
+    s3_key = Text()
 
 
 class EmailChange(Request):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
-from marshmallow import ValidationError, fields, pre_load, validate, validates_schema
+from marshmallow import ValidationError, pre_load, validate
 
-from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_keys_of_all, check_pairing
+from panzoto.blueprints.base64_bytes import Bytes
 from panzoto.blueprints.requests import (
-    EITHER_RULE,
-    FileIds,
     Flag,
     Moment,
+    OpensRecordings,
     PageQuery,
     Request,
     Text,
@@ -21,10 +19,10 @@ from panzoto.blueprints.requests import (
 )
 from panzoto.crypto.keys import KEY_BYTES
 from panzoto.models.transcription import STATUSES
+from panzoto.transcripts.rendering import FORMATS
 
 LONGEST_LANGUAGE = 35
 LONGEST_QUERY = 1000
-FORMATS = ("json", "text", "srt", "vtt")
 KEY_RULE = "Send the password, or a ticket of /api/transcripts/unlock"
 UNLOCK_RULE = "Send the password or transcripts_key"
 NOT_BOTH_RULE = "Send one of them, not both"
@@ -32,7 +30,6 @@ TRANSCRIPTS_KEY_RULE = "transcripts_key must be base64 of 32 bytes"
 SEALED_RULE = "sealed must be base64"
 QUERY_RULE = "query must be 1 to 1000 characters and hold a word that is wanted"
 STATUS_RULE = f"status must be one of {', '.join(STATUSES)}"
-NO_WAY_RULE = "Send the password, file_key or file_keys"
 
 
 def one_of(data: dict[str, Any], names: tuple[str, str], neither: str) -> dict[str, Any]:
@@ -42,24 +39,6 @@ def one_of(data: dict[str, Any], names: tuple[str, str], neither: str) -> dict[s
     if len(there) != 1:
         raise ValidationError({names[0]: [NOT_BOTH_RULE if there else neither]})
     return sent
-
-
-class Bytes(fields.Field[bytes]):
-    """Bytes in padded standard base64."""
-
-    def __init__(self, sentence: str, length: int | None = None, **kwargs: Any) -> None:
-        super().__init__(metadata={"type": "string", "description": "base64"}, **kwargs)
-        self._sentence = sentence
-        self._length = length
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bytes:
-        try:
-            found = base64.b64decode(value, validate=True) if isinstance(value, str) else None
-        except ValueError as error:
-            raise ValidationError(self._sentence) from error
-        if found is None or self._length not in (None, len(found)):
-            raise ValidationError(self._sentence)
-        return found
 
 
 class OpenedBy(Request):
@@ -112,31 +91,13 @@ class Search(OpenedBy):
         return data
 
 
-class NewTranscription(Wishes):
+class NewTranscription(OpensRecordings, Wishes):
     """A password or file keys; and `file_id`, or the `file_ids` of one conversation, the oldest first."""
 
-    password = Text()
-    file_id = Text(metadata={"format": "uuid"})
-    file_ids = FileIds()
-    file_key = FileKeyField()
-    file_keys = FileKeysField()
+    ways_to_name = frozenset({"file_id"})
+    without_key = "Send the password, file_key or file_keys"
+    without_recording = "file_id or file_ids required"
     replace = Flag("replace must be true or false", load_default=False)
-
-    @pre_load
-    def _presence_first(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        sent = {name: value for name, value in data.items() if value not in (None, "")}
-        if not sent.keys() & {"password", "file_key", "file_keys"}:
-            raise ValidationError({"password": [NO_WAY_RULE]})
-        if not sent.keys() & {"file_id", "file_ids"}:
-            raise ValidationError({"file_id": ["file_id or file_ids required"]})
-        if {"file_id", "file_ids"} <= sent.keys():
-            raise ValidationError({"file_ids": [EITHER_RULE]})
-        check_pairing(sent)
-        return sent
-
-    @validates_schema
-    def _a_key_for_each(self, data: dict[str, Any], **_: Any) -> None:
-        check_keys_of_all(data)
 
 
 class TranscriptionsQuery(PageQuery):

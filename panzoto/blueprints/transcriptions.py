@@ -8,9 +8,9 @@ from typing import Any
 from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.transcribing import counting, keys_shown_late, language_of
 from panzoto.blueprints.transcript_answers import TranscriptionAnswer, TranscriptionsAnswer
 from panzoto.blueprints.transcript_requests import NewTranscription, TranscriptionsQuery
+from panzoto.blueprints.transcript_wishes import counting, keys_for_later, language_of
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import services
 from panzoto.transcripts.jobs import Wish
@@ -48,7 +48,7 @@ def ask(wanted: dict[str, Any]) -> tuple[dict[str, Any], int]:
     user = signed_in_user()
     file_ids = wanted["file_ids"] if "file_ids" in wanted else [wanted["file_id"]]
     wish = Wish(file_ids, language_of(wanted), wanted["vocabulary"], wanted["replace"])
-    job, is_new = services().jobs.ask(user, wish, keys_shown_late(user, wanted), counting(user), asking())
+    job, is_new = services().jobs.ask(user, wish, keys_for_later(user, wanted), counting(user), asking())
     return {"transcription": job.to_public()}, 202 if is_new else 200
 
 

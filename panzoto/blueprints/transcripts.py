@@ -12,7 +12,7 @@ from flask import Response
 from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
-from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.counted_calls import count_call
 from panzoto.blueprints.openapi import JSON_TYPE
 from panzoto.blueprints.recordings import owned
 from panzoto.blueprints.requests import ChangesQuery
@@ -126,7 +126,7 @@ def unlock(wanted: dict[str, Any]) -> dict[str, Any]:
     """Get a ticket that opens transcripts for a while."""
     count_call()
     if "password" in wanted:
-        private_key = _key_of_password(wanted["password"])
+        private_key = _unlock_key(wanted["password"])
     else:
         private_key = _own_key(wanted["transcripts_key"])
     ticket = services().transcripts_tickets.seal(private_key, caller())
@@ -154,7 +154,7 @@ def unlock(wanted: dict[str, Any]) -> dict[str, Any]:
 )
 def read(wanted: dict[str, Any], file_id: str) -> Response:
     """Read a transcript as JSON, text or subtitles."""
-    private_key = _key_shown(wanted)
+    private_key = _take_key(wanted)
     document = finding.opened(services().transcripts.read(file_id, caller().user_id), private_key)
     written = FORMATS[wanted["format"]]
     response = Response(written.write(document), content_type=f"{written.media_type}; charset=utf-8")
@@ -184,7 +184,7 @@ def search(wanted: dict[str, Any]) -> dict[str, Any]:
     between = (wanted["from_"], wanted["to"])
     name = "search " + hashlib.sha256(repr((wanted["query"], between)).encode("utf-8")).hexdigest()
     position = cursors.open(wanted["cursor"], user_id, name)
-    private_key = _key_shown(wanted)
+    private_key = _take_key(wanted)
     looked_for = finding.Wanted(query, between, wanted["limit"], position)
     found = finding.find(services().transcripts, user_id, private_key, looked_for)
     return {
@@ -195,15 +195,15 @@ def search(wanted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _key_shown(wanted: dict[str, Any]) -> bytes:
-    """Return what opens transcripts, by a ticket or a password, of which only the latter counts."""
+def _take_key(wanted: dict[str, Any]) -> bytes:
+    """Take a ticket or a password for what opens transcripts; of the two only a password counts."""
     if "ticket" in wanted:
         return services().transcripts_tickets.open(wanted["ticket"], caller())
     count_call()
-    return _key_of_password(wanted["password"])
+    return _unlock_key(wanted["password"])
 
 
-def _key_of_password(password: str) -> bytes:
+def _unlock_key(password: str) -> bytes:
     keys = services().accounts.unlock(signed_in_user(), password, asking())
     return private_key_of(keys.the_vault_key())
 

@@ -9,8 +9,8 @@ from panzoto.blueprints.answers import UploadAnswer, UploadState
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.recordings import owned
 from panzoto.blueprints.requests import CompleteUpload, NewUpload
-from panzoto.blueprints.transcribing import asked_once_stored, checked
 from panzoto.blueprints.transcript_answers import StoredAnswer
+from panzoto.blueprints.transcript_wishes import ask_once_stored, checked
 from panzoto.edge.guard import caller
 from panzoto.edge.http import client_host, services
 from panzoto.models import AudioFile
@@ -57,7 +57,7 @@ def state(file_id: str) -> dict[str, Any]:
 def complete(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
     """List an uploaded recording."""
     wish = checked(wanted["transcribe"])
-    return asked_once_stored(services().uploads.complete(owned(file_id)), wish)
+    return ask_once_stored(services().uploads.complete(owned(file_id)), wish)
 
 
 @blueprint.delete("/uploads/<file_id>")

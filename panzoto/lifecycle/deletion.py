@@ -27,8 +27,8 @@ from panzoto.models import (
     User,
     open_deletion,
 )
+from panzoto.models.attempts import Attempts
 from panzoto.models.change import transcripts_of
-from panzoto.models.throttle import Attempts
 from panzoto.recordings.ownership import erasable_keys
 from panzoto.removal import Removal
 

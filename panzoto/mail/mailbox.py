@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from panzoto.auth.caller import Client
 from panzoto.mail.codes import MailCodes, ShownAddress
+from panzoto.mail.letter_limit import Kind, LetterLimit
 from panzoto.mail.letters import Letter, Letters
-from panzoto.mail.limit import Kind, LetterLimit
 from panzoto.mail.post import Post
 from panzoto.models import User
 from panzoto.models.address import kept_addresses

@@ -10,9 +10,9 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from panzoto.crypto.source import Recording
+from panzoto.media.boxes import Box, Reader, boxes
 from panzoto.media.forward import Forward
 from panzoto.media.glimpse import Glimpse
 
@@ -30,17 +30,10 @@ DESCRIBED_AT, FRAMES_AT = 36, 16
 
 # Where a walk may begin again, where these samples lie, one behind the other, and how long each is.
 Run = tuple[int, int, Sequence[int]]
-Box = tuple[bytes, int, int]
 
 
 class NotTables(Exception):
     """The file is none whose samples of AMR its tables tell."""
-
-
-class Reader(Protocol):
-    """What boxes are read with."""
-
-    def read(self, start: int, size: int) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,24 +237,6 @@ def _word(reader: Reader, at: int) -> int:
     if len(data) < 4:
         raise NotTables
     return int.from_bytes(data, "big")
-
-
-def boxes(reader: Reader, at: int, stop: int, most: int) -> Iterator[Box]:
-    """Yield (kind, where the content begins, where it ends) of so many boxes at most."""
-    for _ in range(most):
-        if at + 8 > stop:
-            return
-        head = reader.read(at, 16)
-        if len(head) < 8:
-            return
-        size, kind, begin = int.from_bytes(head[:4], "big"), head[4:8], 8
-        if size == 1:
-            size, begin = int.from_bytes(head[8:16], "big"), 16
-        end = stop if size == 0 else at + size
-        if end < at + begin:
-            return
-        yield kind, at + begin, end
-        at = end
 
 
 def fragments(sound: Sound, recording: Recording, begin: int) -> Iterator[Run]:

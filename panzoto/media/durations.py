@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
+from panzoto.media.boxes import boxes
 from panzoto.media.frames import AMR_MAGIC, AMR_SECONDS
 from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import MP4_BOXES, after_tags
@@ -59,11 +60,11 @@ def _sane(measure: Callable[[Glimpse, int], float | None], clip: Glimpse, start:
 
 def _mp4(clip: Glimpse, start: int) -> float | None:
     """`mvhd` tells it; of a file in fragments `mehd` does, if anything."""
-    for kind, at, stop in _boxes(clip, start, clip.length):
+    for kind, at, stop in boxes(clip, start, clip.length, MOST_CHUNKS):
         if kind != b"moov":
             continue
         scale, units = 0, 0
-        for inner, inside, _ in _boxes(clip, at, stop):
+        for inner, inside, _ in boxes(clip, at, stop, MOST_CHUNKS):
             if inner == b"mvhd":
                 scale, units = _movie_header(clip.read(inside, 32))
             if inner == b"mvex" and not units:
@@ -80,27 +81,11 @@ def _movie_header(data: bytes) -> tuple[int, int]:
 
 
 def _fragments(clip: Glimpse, start: int, stop: int) -> int:
-    for kind, at, _ in _boxes(clip, start, stop):
+    for kind, at, _ in boxes(clip, start, stop, MOST_CHUNKS):
         if kind == b"mehd":
             data = clip.read(at, 12)
             return int.from_bytes(data[4:12] if data[0] == 1 else data[4:8], "big")
     return 0
-
-
-def _boxes(clip: Glimpse, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (kind, where the content begins, where it ends) of so many boxes at most."""
-    for _ in range(MOST_CHUNKS):
-        head = clip.read(at, 16)
-        if at + 8 > stop or len(head) < 8:
-            return
-        size, kind, begin = int.from_bytes(head[:4], "big"), head[4:8], 8
-        if size == 1:
-            size, begin = int.from_bytes(head[8:16], "big"), 16
-        end = stop if size == 0 else at + size
-        if end < at + begin:
-            return
-        yield kind, at + begin, end
-        at = end
 
 
 def _riff(clip: Glimpse, start: int) -> float | None:

@@ -4,8 +4,8 @@
 
 A decoder goes by what it has heard before.  So sound is decoded in blocks of ten seconds, each by a decoder
 of its own that begins half a second earlier: a byte is the same whatever range asks for it, and a range costs
-the blocks that it touches.  FFmpeg's child decodes them (`panzoto.media.rendering`), a few at a time, and has
-ended before a byte of them goes out, so a slow listener keeps no process.
+the blocks that it touches.  FFmpeg's child decodes them (`panzoto.media.amr_decoding`), a few at a time, and
+has ended before a byte of them goes out, so a slow listener keeps no process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from panzoto.media.amr import WAV_HEAD_BYTES, Track, frames
 from panzoto.media.confined import Confined, ProgramFailed
 
 WAV_TYPE = "audio/wav"
-PROGRAM = Path(__file__).with_name("rendering.py")
+PROGRAM = Path(__file__).with_name("amr_decoding.py")
 # Of 20 ms each.
 BLOCK_FRAMES, PREPARING_FRAMES = 500, 25
 # What is decoded at one time doubles up to this; it is in memory until it has been sent.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from panzoto.config import Settings
 from panzoto.models import connection
+from panzoto.models.attempts import Attempts
 from panzoto.models.attributes import StoredModel
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.change import Change
@@ -15,7 +16,6 @@ from panzoto.models.erasure import Erasure
 from panzoto.models.event import Event
 from panzoto.models.session import Session
 from panzoto.models.sweep_memory import SweepMemory
-from panzoto.models.throttle import Attempts
 from panzoto.models.transcript import Transcript
 from panzoto.models.transcription import Transcription
 from panzoto.models.user import User

@@ -19,11 +19,11 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from panzoto.auth.mail_address import spellings
 from panzoto.crypto.vault import Vault
 from panzoto.errors import InvalidCode, UserExists
+from panzoto.models.attempts import Attempts
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
 from panzoto.models.credentials import Credentials, encoded, vault_attributes
-from panzoto.models.throttle import Attempts
 from panzoto.models.usage import Usage
 
 # Beyond so many names nobody recognises a device any more, and each new one is told of.

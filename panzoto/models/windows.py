@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from panzoto.config import Rate
 from panzoto.errors import TooManyRequests
-from panzoto.models.throttle import Attempts
+from panzoto.models.attempts import Attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
 """What operators run: the commands, tables and bucket as they must be, verification, backups, costs.
 
-It may touch everything below the edge, and nothing but the composition of the application touches it.
+A noun's commands are in its `…_commands`, which asks and tells; `cli` puts them together. It may touch
+everything below the edge, and nothing but the composition of the application touches it.
 """

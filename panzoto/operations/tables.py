@@ -13,7 +13,6 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from panzoto.operations.definitions import TableDefinition, all_definitions
 from panzoto.operations.resource_states import (
     CONFIG,
     Prepared,
@@ -23,6 +22,7 @@ from panzoto.operations.resource_states import (
     code_of,
     noting_refusals,
 )
+from panzoto.operations.table_definitions import TableDefinition, all_definitions
 
 POLL_SECONDS = 1.0
 WAIT_SECONDS = 600

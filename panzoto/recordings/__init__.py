@@ -1,5 +1,6 @@
-"""The life of a recording, from its announcement to its erasure; `ledger` is the one way in which rows
-change.
+"""The life of a recording, from its announcement to its erasure.
 
-It may touch the models and the bucket. What is inside a recording is playback's.
+Rows change by `edits` alone, which writes, counts and numbers in one transaction; `ledger` holds the verbs
+over it that other rooms call. It may touch the models and the bucket. What is inside a recording is
+playback's.
 """

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from panzoto.blueprints.counted import CALLS
+from panzoto.blueprints.counted_calls import CALLS
 from tests.conftest import UNLIMITED
 from tests.support.recordings import decrypt, hear, store, version_2
 from tests.support.service import PASSWORD, Service, run_service

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import panzoto.accounts.throttle
-import panzoto.models.throttle
+import panzoto.models.attempts
 import panzoto.models.windows
 from panzoto.accounts.throttle import Throttle, account_subject, session_subject
 from panzoto.auth.caller import Caller, Client
@@ -30,7 +30,7 @@ from panzoto.errors import (
     Unavailable,
 )
 from panzoto.models import User, bind_models
-from panzoto.models.throttle import LONGEST_DELAY_SECONDS
+from panzoto.models.attempts import LONGEST_DELAY_SECONDS
 from panzoto.services import Services
 from tests.support import rows
 from tests.support.aws import aws_environment
@@ -100,7 +100,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(panzoto.accounts.throttle, "time", SimpleNamespace(time=clock.timestamp))
     monkeypatch.setattr(panzoto.models.windows, "time", SimpleNamespace(time=clock.timestamp))
-    monkeypatch.setattr(panzoto.models.throttle, "now", clock.now)
+    monkeypatch.setattr(panzoto.models.attempts, "now", clock.now)
     return clock
 
 

@@ -32,7 +32,7 @@ from panzoto.operations.bucket import (
     STALE_UPLOAD_DAYS,
     cors_rules,
 )
-from panzoto.operations.definitions import TableDefinition
+from panzoto.operations.table_definitions import TableDefinition
 from panzoto.queues.queue_definition import (
     QUEUE_ATTRIBUTES,
     RETENTION,

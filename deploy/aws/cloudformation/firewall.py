@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from deploy.aws.cloudformation.template import TAGS, Json, att, ref, resource
-from panzoto.blueprints.guessing import guessable_calls
+from panzoto.blueprints.guessable_calls import guessable_calls
 
 # Calls of one address in five minutes, all of them and those at which passwords can be guessed.
 RATE = 3000

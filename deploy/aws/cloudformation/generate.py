@@ -23,7 +23,7 @@ from deploy.aws.cloudformation.standing import standing
 from deploy.aws.cloudformation.template import Json
 from panzoto.config import Settings
 from panzoto.models import bind_models
-from panzoto.operations.definitions import all_definitions
+from panzoto.operations.table_definitions import all_definitions
 
 FOLDER = Path(__file__).resolve().parent
 # What `flask panzoto cost` knows of the stacks.

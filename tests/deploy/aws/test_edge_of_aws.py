@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from deploy.aws.cloudformation import policy
-from panzoto.blueprints.guessing import guessable_calls
+from panzoto.blueprints.guessable_calls import guessable_calls
 from panzoto.config import Settings
 from panzoto.object_keys import FOLDERS
 from tests.support.service import ROOT, Service

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from panzoto.blueprints.account import signed_in_user
-from panzoto.blueprints.counted import count_call
+from panzoto.blueprints.counted_calls import count_call
 from panzoto.crypto.keys import FileKey
 from panzoto.edge.guard import asking
 from panzoto.edge.http import limit_account, services
@@ -18,8 +18,11 @@ from panzoto.transcripts.languages import CODES
 LANGUAGE_RULE = "language must be two letters of ISO 639-1, of those that this service allows"
 
 
-def keys_shown(user: User, wanted: dict[str, Any]) -> Any:
-    """Return what opens the recordings: a password's keys, one file key, or one of each by its file_id."""
+def unlock_keys(user: User, wanted: dict[str, Any]) -> Any:
+    """Return what opens the recordings: a password's keys, one file key, or one of each by its file_id.
+
+    A password is an attempt, which is counted and written down. Raises what unlocking raises.
+    """
     if "password" in wanted:
         return services().accounts.unlock(user, wanted["password"], asking())
     key_id = user.vault_key_id()
@@ -28,19 +31,19 @@ def keys_shown(user: User, wanted: dict[str, Any]) -> Any:
     return {file_id: FileKey(key, key_id) for file_id, key in wanted["file_keys"].items()}
 
 
-def keys_shown_late(user: User, wanted: dict[str, Any]) -> Shown:
+def keys_for_later(user: User, wanted: dict[str, Any]) -> Shown:
     """Return the same for when it is asked for, when a password counts."""
 
     def keys() -> Any:
         if "password" in wanted:
             count_call()
-        return keys_shown(user, wanted)
+        return unlock_keys(user, wanted)
 
     return Shown("password" not in wanted, keys)
 
 
-def asked_once_stored(row: AudioFile, wanted: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what an answer about a stored recording says of the transcript that was asked for with it.
+def ask_once_stored(row: AudioFile, wanted: dict[str, Any] | None) -> dict[str, Any]:
+    """Ask for the transcript that was wished for with a recording, and return the answer about both.
 
     Whatever that comes to, the recording is stored.
     """
@@ -50,7 +53,7 @@ def asked_once_stored(row: AudioFile, wanted: dict[str, Any] | None) -> dict[str
         user = signed_in_user()
         wish = Wish([row.file_id], wanted["language"], wanted["vocabulary"])
         how = (counting(user), asking())
-        job = services().jobs.ask_unless_there(row, user, wish, keys_shown_late(user, wanted), how)
+        job = services().jobs.ask_unless_there(row, user, wish, keys_for_later(user, wanted), how)
     except PanzotoError as error:
         refused = {"code": error.code, "error": error.sentence}
         return {"audio_file": row.to_public(), "transcription": None, "transcribe_error": refused}
