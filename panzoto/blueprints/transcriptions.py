@@ -57,7 +57,7 @@ def ask(wanted: dict[str, Any]) -> tuple[dict[str, Any], int]:
 @blueprint.answers(200, TranscriptionAnswer, "How far it is", errors.TranscriptionNotFound)
 def show(transcription_id: str) -> dict[str, Any]:
     """See how far a transcription is."""
-    return {"transcription": services().jobs.find(caller().user_id, transcription_id).to_public()}
+    return {"transcription": services().jobs.find_and_expire(caller().user_id, transcription_id).to_public()}
 
 
 @blueprint.get("/user/transcriptions")
@@ -72,7 +72,7 @@ def newest(query: dict[str, Any]) -> dict[str, Any]:
         f"transcriptions {status}",
         query["cursor"],
         query["limit"],
-        read=lambda user_id, limit, before: services().jobs.page(user_id, limit, before, status),
+        read=lambda user_id, limit, before: services().jobs.page_and_expire(user_id, limit, before, status),
         position=attrgetter("transcription_id"),
     )
     return {"transcriptions": [job.to_public() for job in shown], "next_cursor": next_cursor}

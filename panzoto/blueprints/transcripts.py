@@ -14,7 +14,6 @@ from panzoto.blueprints.account import signed_in_user
 from panzoto.blueprints.base import Blueprint
 from panzoto.blueprints.counted_calls import count_call
 from panzoto.blueprints.openapi import JSON_TYPE
-from panzoto.blueprints.recordings import owned
 from panzoto.blueprints.requests import ChangesQuery
 from panzoto.blueprints.transcript_answers import (
     SealedTranscript,
@@ -29,7 +28,6 @@ from panzoto.crypto.transcripts import is_pair, private_key_of
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import services
 from panzoto.errors import DecryptionFailed, PayloadTooLarge, VaultNeeded
-from panzoto.models import Event
 from panzoto.models.attributes import rfc3339
 from panzoto.transcripts import finding
 from panzoto.transcripts.records import LARGEST, Entry, Sealed
@@ -74,9 +72,7 @@ def write(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
     """Write a transcript that the client has sealed."""
     if len(wanted["sealed"]) > LARGEST:
         raise PayloadTooLarge(LARGEST)
-    written = services().transcripts.write_for_client(file_id, caller().user_id, **wanted)
-    Event.by(asking(), "transcript_written", file_id=file_id).write()
-    return written.to_public()
+    return services().transcripts.write_for_client(file_id, **wanted, by=asking()).to_public()
 
 
 @blueprint.delete("/audio-file/<file_id>/transcript")
@@ -129,8 +125,7 @@ def unlock(wanted: dict[str, Any]) -> dict[str, Any]:
         private_key = _unlock_key(wanted["password"])
     else:
         private_key = _own_key(wanted["transcripts_key"])
-    ticket = services().transcripts_tickets.seal(private_key, caller())
-    Event.by(asking(), "transcripts_unlocked").write()
+    ticket = services().transcripts_tickets.unlock(private_key, asking())
     expires_at = rfc3339(datetime.fromtimestamp(ticket.expires_at, UTC))
     return {"ticket": ticket.value, "expires_at": expires_at}
 
@@ -155,10 +150,11 @@ def unlock(wanted: dict[str, Any]) -> dict[str, Any]:
 def read(wanted: dict[str, Any], file_id: str) -> Response:
     """Read a transcript as JSON, text or subtitles."""
     private_key = _take_key(wanted)
-    document = finding.opened(services().transcripts.read(file_id, caller().user_id), private_key)
+    found = services().transcripts.read(file_id, caller().user_id)
+    document = finding.opened(found, private_key)
     written = FORMATS[wanted["format"]]
     response = Response(written.write(document), content_type=f"{written.media_type}; charset=utf-8")
-    name = f"transcript-{owned(file_id).file_id}.{written.extension}"
+    name = f"transcript-{found.row.file_id}.{written.extension}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

@@ -143,15 +143,17 @@ class Jobs:
             return {"available": False, "engine": None, "model": None, "local": False}
         return {"available": True, "engine": engine.host, "model": engine.model, "local": engine.is_local}
 
-    def find(self, user_id: str, transcription_id: str) -> Transcription:
-        """Return a job. Raises `TranscriptionNotFound`."""
+    def find_and_expire(self, user_id: str, transcription_id: str) -> Transcription:
+        """Return a job, which ends now where it should be over. Raises `TranscriptionNotFound`."""
         job = Transcription.of(user_id, transcription_id)
         if job is None:
             raise TranscriptionNotFound()
         return expire(job)
 
-    def page(self, user_id: str, limit: int, before: str | None, status: str | None) -> list[Transcription]:
-        """Return up to `limit` jobs, newest first, behind the job `before`."""
+    def page_and_expire(
+        self, user_id: str, limit: int, before: str | None, status: str | None
+    ) -> list[Transcription]:
+        """Return up to `limit` jobs, newest first, behind the job `before`; what should be over ends now."""
         return expire_all(Transcription.page(user_id, limit, before, status))
 
     def cancel(self, user_id: str, transcription_id: str) -> None:
@@ -159,10 +161,10 @@ class Jobs:
 
         Raises `TranscriptionNotFound` and `Finished`.
         """
-        job = self.find(user_id, transcription_id)
+        job = self.find_and_expire(user_id, transcription_id)
         if job.is_active:
             job.end(CANCELED)
-            job = self.find(user_id, transcription_id)
+            job = self.find_and_expire(user_id, transcription_id)
         if job.status != CANCELED:
             raise Finished()
         put_back(job)
@@ -228,8 +230,7 @@ def _same_or_refused(user_id: str, wish: Wish, rows: Sequence[AudioFile]) -> Tra
 
     Raises `TranscriptionRunning` and `TranscriptExists`.
     """
-    active = expire_all(Transcription.active_of(user_id))
-    other = overlapping([job for job in active if job.is_active], wish.file_ids)
+    other = overlapping(Transcription.active_of(user_id), wish.file_ids)
     if other is not None:
         if set(other.file_ids) == set(wish.file_ids):
             return other

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from panzoto import object_keys
+from panzoto.auth.caller import Caller
 from panzoto.crypto.transcripts import SHORTEST_BYTES
 from panzoto.errors import (
     Conflict,
@@ -23,7 +24,7 @@ from panzoto.errors import (
     TranscriptNotFound,
     Unavailable,
 )
-from panzoto.models import AudioFile, Change, Transcript, User
+from panzoto.models import AudioFile, Change, Event, Transcript, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.change import transcripts_of
 from panzoto.recordings.edits import Edit
@@ -87,13 +88,13 @@ class Transcripts:
         return found
 
     def write_for_client(
-        self, file_id: str, user_id: str, sealed: bytes, language: str | None, revision: str | None
+        self, file_id: str, sealed: bytes, language: str | None, revision: str | None, by: Caller
     ) -> Transcript:
-        """Write what a client has sealed, over whatever is there or only over `revision`.
+        """Write what a client has sealed, over whatever is there or only over `revision`, and note who did.
 
         Raises `AudioFileNotFound`, `Conflict`, and `DecryptionFailed` for what is too short to be sealed.
         """
-        AudioFile.require(file_id, user_id)
+        AudioFile.require(file_id, by.user_id)
         if len(sealed) < SHORTEST_BYTES:
             raise DecryptionFailed()
 
@@ -102,9 +103,10 @@ class Transcripts:
                 raise Conflict()
             return True
 
-        written = self.write(file_id, user_id, sealed, may, source=CLIENT, language=language)
+        written = self.write(file_id, by.user_id, sealed, may, source=CLIENT, language=language)
         if written is None:
             raise Conflict()
+        Event.by(by, "transcript_written", file_id=file_id).write()
         return written
 
     def write(

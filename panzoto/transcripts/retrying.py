@@ -26,7 +26,7 @@ class CannotRetry(PanzotoError):
 def retry(queue: Queue, transcription_id: str) -> Transcription:
     """Let a job that failed wait once more. Raises `CannotRetry`, `TranscriptionNotFound`, `Unavailable`."""
     dead = queue.sibling(dead_letter_name(queue.name)).inbox()
-    message = _found(dead, transcription_id)
+    message = _take(dead, transcription_id)
     if message is None:
         raise CannotRetry(
             "Its message is not in the queue of failures (any more), and with it the keys of the recordings: "
@@ -47,8 +47,8 @@ def retry(queue: Queue, transcription_id: str) -> Transcription:
     return job
 
 
-def _found(dead: Inbox, transcription_id: str) -> Message | None:
-    """Look through the queue of failures, and leave in it what is not looked for."""
+def _take(dead: Inbox, transcription_id: str) -> Message | None:
+    """Take the message out of the queue of failures for a while, and leave in it what is not looked for."""
     others: list[Message] = []
     empty = 0
     try:

@@ -6,9 +6,10 @@ import base64
 import time
 from dataclasses import dataclass, field
 
-from panzoto.auth.caller import Identity
+from panzoto.auth.caller import Caller, Identity
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.errors import InvalidTicket
+from panzoto.models import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,13 @@ class TranscriptsTickets:
         self._sealer = sealer
         self._ttl_seconds = ttl_seconds
 
-    def seal(self, private_key: bytes, identity: Identity) -> TranscriptsTicket:
-        """Return a ticket for the session of `identity`."""
+    def unlock(self, private_key: bytes, by: Caller) -> TranscriptsTicket:
+        """Return a ticket for the caller's session, and write that down."""
         expires_at = int(time.time()) + self._ttl_seconds
-        values = {**_bound(identity), "key": base64.b64encode(private_key).decode("ascii")}
-        return TranscriptsTicket(self._sealer.seal(values, expires_at), expires_at)
+        values = {**_bound(by.identity), "key": base64.b64encode(private_key).decode("ascii")}
+        ticket = TranscriptsTicket(self._sealer.seal(values, expires_at), expires_at)
+        Event.by(by, "transcripts_unlocked").write()
+        return ticket
 
     def open(self, ticket: str, identity: Identity) -> bytes:
         """Return the private key. Raises `InvalidTicket`, for another session's as well."""

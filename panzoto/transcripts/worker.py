@@ -144,7 +144,7 @@ class Worker:
         rows = AudioFile.rows(job.file_ids)
         if all(_is_written(rows.get(file_id), job) for file_id in job.file_ids):
             # Another worker died between the last transcript and the end of the job.
-            job.end(SUCCEEDED, holder=hold.holder)
+            hold.require(job.end(SUCCEEDED, holder=hold.holder))
             return
         if job.attempts > MOST_BEGINNINGS:
             raise RuntimeError("begun too often")
@@ -218,7 +218,7 @@ class Worker:
         for file_id, of_one, sealed in written:
             hold.check()
             self._write_one(job, file_id, of_one, sealed)
-        job.end(SUCCEEDED, holder=hold.holder, language=language)
+        hold.require(job.end(SUCCEEDED, holder=hold.holder, language=language))
 
     def _write_one(self, job: Transcription, file_id: str, language: str | None, sealed: bytes) -> None:
         """Write one recording's transcript, unless something was written since the job was asked for."""
