@@ -32,7 +32,7 @@ from tests.support.waiting import eventually
 
 LIMIT = 64 * 1024
 # Where the keys of many recordings may come.
-LIMITS = {"/api/decrypt-audio": 256 * 1024}
+LONGER = {"/api/decrypt-audio": 256 * 1024}
 JSON_TYPE = "application/json"
 CALLS: dict[str, dict[str, Any]] = {
     "/api/register": {"email": "somebody@example.com", "password": PASSWORD},
@@ -432,7 +432,7 @@ class TestBodyFraming:
         self, wire: Wire, account: dict[str, Any], path: str, chunked: bool, beyond: int
     ) -> None:
         """Padded behind its end, so that a reader who stops early would find good JSON."""
-        body = json.dumps(CALLS[path]).encode().ljust(LIMITS.get(path, LIMIT) + beyond)
+        body = json.dumps(CALLS[path]).encode().ljust(LONGER.get(path, LIMIT) + beyond)
         reply = wire.post(path, body, authorized(account), chunked)
         assert (reply.status, check_shape(reply)["code"]) == (413, "payload_too_large")
 
@@ -666,13 +666,13 @@ class TestMalformedBodies:
 
     def test_bodies_10_to_the_5_deep_are_too_large(self, wire: Wire, account: dict[str, Any]) -> None:
         for path in CALLS:
-            reply = wire.post(path, b"[" * (LIMITS.get(path, LIMIT) + 34_464), authorized(account))
+            reply = wire.post(path, b"[" * (LONGER.get(path, LIMIT) + 34_464), authorized(account))
             assert (reply.status, check_shape(reply)["code"]) == (413, "payload_too_large")
 
     def test_bodies_10_to_the_5_deep_that_are_not_are_no_json(
         self, wire: Wire, account: dict[str, Any]
     ) -> None:
-        for path in LIMITS:
+        for path in LONGER:
             reply = wire.post(path, b"[" * 100_000, authorized(account))
             assert (reply.status, check_shape(reply)["code"]) == (400, "invalid_json")
 
