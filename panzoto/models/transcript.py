@@ -2,7 +2,7 @@
 
 A row holds nothing that the service could read. What is too large for a row lies in the bucket, and the row
 says where. That a recording has a transcript, and which, stands on its own row too, changed in the same
-transaction: `panzoto.transcripts.shelf` is the one place that writes both.
+transaction: `panzoto.transcripts.records` is the one place that writes both.
 """
 
 from __future__ import annotations
