@@ -279,7 +279,8 @@ class Trial:
             wrong += [
                 f"{recording.file_id}: {what}" for what in self._wrong_with(recording, statuses, written)
             ]
-        dead = self._dead_letters()
+        letters = dead_letters(self._running)
+        dead = {job for job, user_id in letters.items() if user_id in self._users}
         outcome.dead_letters = len(dead)
         failed = {job for job, status in statuses.items() if status == "failed"}
         wrong += [f"{job} failed and is no dead letter" for job in failed - dead]
@@ -330,16 +331,18 @@ class Trial:
         if furthest_off(document, recording.stored.places) > NEAR_MS:
             yield f"heard at {listened(document)} instead of {recording.stored.places}"
 
-    def _dead_letters(self) -> set[str]:
-        sqs = aws_client("sqs", self._running.service.aws_url)
-        url = sqs.get_queue_url(QueueName=f"{QUEUE}-dead")["QueueUrl"]
-        jobs: set[str] = set()
-        while messages := sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600
-        ).get("Messages", []):
-            told = [json.loads(message["Body"]) for message in messages]
-            jobs |= {one["transcription_id"] for one in told if one["user_id"] in self._users}
-        return jobs
+
+def dead_letters(running: Transcribing) -> dict[str, str]:
+    """Return whose job each message in the queue of failures is about; they are hidden from then on."""
+    sqs = aws_client("sqs", running.service.aws_url)
+    url = sqs.get_queue_url(QueueName=f"{QUEUE}-dead")["QueueUrl"]
+    jobs: dict[str, str] = {}
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600).get(
+        "Messages", []
+    ):
+        told = [json.loads(message["Body"]) for message in messages]
+        jobs |= {one["transcription_id"]: one["user_id"] for one in told}
+    return jobs
 
 
 def _service_of(request: Request) -> str:

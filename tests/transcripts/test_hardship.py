@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from panzoto.crypto.sealed import Sealer
+from panzoto.models import Transcription
+from panzoto.transcripts.messages import LONGEST_ERRAND, ClipKey, Messages
 from tests.support.aws import start_moto
 from tests.support.burst_clips import (
     NEAR_MS,
@@ -19,9 +22,11 @@ from tests.support.burst_clips import (
     furthest_off,
 )
 from tests.support.burst_engine import NOTHING_SAID, hangs, in_full, with_bad_manners, without_times
-from tests.support.engines import Handler, Manner, SpeechEngine
-from tests.support.fault_proxy import Answer, Fault, FaultProxy, Meanwhile, Request
-from tests.support.hardship import Hardship, Trial
+from tests.support.commands import done
+from tests.support.engines import Handler, Manner, SpeechEngine, says
+from tests.support.fault_proxy import Answer, Fault, FaultProxy, LoseReply, Meanwhile, Request
+from tests.support.hardship import QUEUE, Hardship, Trial, dead_letters
+from tests.support.service import aws_client
 from tests.support.transcribing import Transcribing, job_of, transcribing, when_over
 from tests.support.transcripts import refused
 from tests.support.waiting import eventually
@@ -174,6 +179,76 @@ class TestTakingOver:
         running.end_workers()
         assert person.owner.state(clips[0].file_id) == written
         assert person.owner.state(clips[1].file_id)["revision"] is not None  # type: ignore[index]
+
+
+class TestEnds:
+    def test_a_failed_job_is_a_dead_letter_though_an_answer_was_lost(
+        self, running: Transcribing, person: Person
+    ) -> None:
+        running.engine.manner = says({}, 400)
+        job = asked(person, **asking([person.record(clip("wav", 1.5, (300,)))]))
+        with FaultProxy(running.service.aws_url) as proxy:
+            lost = Fault(LoseReply(), operation="UpdateItem", where=_ends_a_job, times=1)
+            proxy.add(lost)
+            running.start_worker(at=proxy.url)
+            assert when_over(person.owner, job)["status"] == "failed"
+            eventually(lambda: job in dead_letters(running), "its message is in no queue")
+            running.end_workers()
+            assert lost.applied == 1
+
+    def test_what_a_dead_process_canceled_is_put_back_by_the_worker(
+        self, running: Transcribing, person: Person
+    ) -> None:
+        """A web worker may die between the end of a job and what the recordings say of it."""
+        running.engine.requests.clear()
+        running.engine.manner = hangs
+        stored = person.record(clip("wav", 1.5, (300,)))
+        job = asked(person, **asking([stored]))
+        running.start_worker()
+        eventually(lambda: running.engine.requests != [], "the engine was never asked")
+        running.service.dynamodb().update_item(
+            TableName="panzoto-transcriptions",
+            Key={"user_id": {"S": person.owner.user_id}, "transcription_id": {"S": job}},
+            UpdateExpression="SET #status = :canceled REMOVE holder, held_until",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":canceled": {"S": "canceled"}},
+        )
+        eventually(lambda: person.owner.state(stored.file_id) is None, "it still waits")
+        running.end_workers()
+
+    def test_a_second_copy_of_a_dead_letter_revives_nothing(
+        self, running: Transcribing, person: Person
+    ) -> None:
+        """A queue may give a message out twice, and so it may be put aside twice."""
+        running.engine.manner = in_full
+        job = asked(person, **asking([person.record(clip("wav", 1.5, (300,)))]))
+        sqs = aws_client("sqs", running.service.aws_url)
+        waiting = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+        (message,) = sqs.receive_message(QueueUrl=waiting, VisibilityTimeout=0)["Messages"]
+        running.start_worker()
+        assert when_over(person.owner, job)["status"] == "succeeded"
+        running.end_workers()
+        dead = sqs.get_queue_url(QueueName=f"{QUEUE}-dead")["QueueUrl"]
+        sqs.send_message(QueueUrl=dead, MessageBody=message["Body"])
+        printed = done(running.service, "deploy", "transcriptions", "retry", job, status=1)
+        assert "is over" in printed
+        assert job not in dead_letters(running)
+
+
+def _ends_a_job(request: Request) -> bool:
+    return b"panzoto-transcriptions" in request.body and b'"failed"' in request.body
+
+
+def test_the_keys_of_the_longest_sitting_fit_into_a_message() -> None:
+    key = ClipKey("f" * 64, '"' + "e" * 32 + '-10000"', "single_shot_hex_salt", bytes(range(32)))
+    job = Transcription.new("u" * 36, [], "")
+    body = Messages(Sealer("s" * 43, (), "transcription", LONGEST_ERRAND)).write(
+        job, [key] * 500, ["\U0001d11e" * 100] * 50, 86_400
+    )
+    assert len(body.encode()) < 256 * 1024
+    errand = Messages(Sealer("s" * 43, (), "transcription", LONGEST_ERRAND)).open(body)
+    assert errand is not None
+    assert errand.clips == (key,) * 500
 
 
 class TestStorage:
