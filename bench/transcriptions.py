@@ -33,6 +33,7 @@ from tests.support.engines import SpeechEngine
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.hardship import Hardship, Trial
 from tests.support.many_transcripts import SELDOM, Overheard, search_to_the_end, write_many
+from tests.support.patient_service import PatientService
 from tests.support.service import Service, aws_client, run_service
 from tests.support.transcribing import SETTINGS, Transcribing, transcribing, when_over
 from tests.support.transcripts import Owner, path
@@ -52,6 +53,7 @@ def started(**settings: str) -> Iterator[Transcribing]:
         SpeechEngine(in_full) as engine,
         transcribing(url, engine, **settings) as running,
     ):
+        running.service = PatientService.over(running.service)
         yield running
 
 
@@ -63,7 +65,7 @@ def counted_service() -> Iterator[tuple[Service, FaultProxy]]:
         FaultProxy(url) as proxy,
         run_service(proxy.url, create_at=url, **SETTINGS) as behind,
     ):
-        yield dataclasses.replace(behind, aws_url=url), proxy
+        yield PatientService.over(dataclasses.replace(behind, aws_url=url)), proxy
 
 
 def somebody(running: Transcribing) -> Person:

@@ -15,7 +15,6 @@ from panzoto.crypto import header
 from panzoto.models.attributes import EPOCH, rfc3339
 from tests.support.bursts import bursts, encoded
 from tests.support.phone import Keys
-from tests.support.recordings import store
 from tests.support.service import PASSWORD
 from tests.support.transcripts import Owner
 
@@ -67,7 +66,12 @@ class Person:
         data = self._keys.version_2(clip.sound).content(s3_key).read(0, 2**40)
         key = header.open_file_key(data[: header.HEADER_BYTES], self._keys.vault_key)
         more = {} if clip.recorded_at is None else {"recorded_at": rfc3339(clip.recorded_at)}
-        file_id = store(owner.service, owner.account, s3_key, data, **more)
+        owner.service.put_object(s3_key, data)
+        body = {"s3_key": s3_key, "file_size": len(data), **more}
+        answer = owner.call("POST", "/api/audio-file", json=body)
+        # A call that is repeated finds what it made the first time.
+        assert answer.status_code in (200, 201), answer.text
+        file_id = answer.json()["audio_file"]["file_id"]
         return Recorded(owner, file_id, base64.b64encode(key).decode(), clip.places)
 
 

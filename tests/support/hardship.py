@@ -15,16 +15,15 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
-
-import requests
 
 from tests.support.aws import acting_as
 from tests.support.burst_clips import NEAR_MS, Person, Recorded, asking, clip, furthest_off, listened
 from tests.support.burst_engine import FAULTS, sometimes
 from tests.support.fault_proxy import Action, Answer, Cut, Fault, FaultProxy, LoseReply, Refuse, Request
-from tests.support.service import ROOT, Service, aws_client
+from tests.support.patient_service import PatientService
+from tests.support.service import ROOT, aws_client
 from tests.support.transcribing import OVER, Transcribing
 from tests.support.transcripts import Owner
 from tests.support.waiting import eventually
@@ -32,8 +31,6 @@ from tests.support.waiting import eventually
 QUEUE = "panzoto-transcriptions"
 TABLE = "panzoto-transcriptions"
 SECONDS = 1.5
-# How often a client repeats a call that is answered 503.
-REPEATS = 10
 # Where the bursts of the recordings are.
 PLACES = ((200,), (150, 700), (400, 900, 1250))
 BY_HAND = "written by hand"
@@ -88,25 +85,6 @@ class _Recording:
     @property
     def file_id(self) -> str:
         return self.stored.file_id
-
-
-class PatientService(Service):
-    """Repeats a call that is answered 503, as clients do; the stand-in may be too slow at times."""
-
-    repeats = 0
-
-    @classmethod
-    def over(cls, service: Service) -> PatientService:
-        return cls(**{one.name: getattr(service, one.name) for one in fields(service)})
-
-    def call(self, method: str, path: str, token: str | None = None, **how: Any) -> requests.Response:
-        answer = super().call(method, path, token, **how)
-        for _ in range(REPEATS):
-            if answer.status_code != 503:
-                break
-            self.repeats += 1
-            answer = super().call(method, path, token, **how)
-        return answer
 
 
 class Trial:

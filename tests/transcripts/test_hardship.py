@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from panzoto.crypto.sealed import Sealer
 from panzoto.models import Transcription
 from panzoto.transcripts.messages import LONGEST_ERRAND, ClipKey, Messages
+from tests.conftest import UNLIMITED
 from tests.support.aws import start_moto
 from tests.support.burst_clips import (
     NEAR_MS,
@@ -26,9 +28,11 @@ from tests.support.commands import done
 from tests.support.engines import Handler, Manner, SpeechEngine, says
 from tests.support.fault_proxy import Answer, Fault, FaultProxy, LoseReply, Meanwhile, Request
 from tests.support.hardship import QUEUE, Hardship, Trial, dead_letters
-from tests.support.service import aws_client
+from tests.support.many_transcripts import SELDOM, search_to_the_end, write_many
+from tests.support.patient_service import PatientService
+from tests.support.service import aws_client, run_service
 from tests.support.transcribing import Transcribing, job_of, transcribing, when_over
-from tests.support.transcripts import refused
+from tests.support.transcripts import Owner, path, refused
 from tests.support.waiting import eventually
 
 # So that a few seconds are many pieces, and an engine that hangs is given up soon.
@@ -279,6 +283,24 @@ class TestStorage:
             assert (telling.applied, writing.applied) == (2, 2)
         assert (over["status"], over["attempts"]) == ("succeeded", 1)
         assert len(running.engine.requests) == 1
+
+
+def test_reading_takes_two_calls_and_searching_one_for_many(running: Transcribing) -> None:
+    url = running.service.aws_url
+    with FaultProxy(url) as proxy, run_service(proxy.url, create_at=url, **UNLIMITED) as behind:
+        service = PatientService.over(dataclasses.replace(behind, aws_url=url))
+        owner = Owner(service, service.register(f"{uuid.uuid4().hex}@example.com"))
+        write_many(owner, 60)
+        newest = owner.changes()["transcripts"][-1]["file_id"]
+        ticket = owner.ticket()
+        proxy.forget()
+        assert owner.call("GET", path(newest)).status_code == 200
+        assert sum(record.operation is not None for record in proxy.requests) <= 2 + 2 * service.repeats
+        proxy.forget()
+        service.repeats = 0
+        assert search_to_the_end(owner, ticket, SELDOM) == (1, 1)
+        asked = sum(record.operation is not None for record in proxy.requests)
+        assert asked <= 6 * (1 + service.repeats), [record.operation for record in proxy.requests]
 
 
 def test_every_job_ends_once_whatever_fails_and_whoever_is_killed(running: Transcribing) -> None:
