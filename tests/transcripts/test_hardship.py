@@ -310,4 +310,4 @@ def test_every_job_ends_once_whatever_fails_and_whoever_is_killed(running: Trans
     assert outcome.killed == 6
     assert sum(outcome.statuses.values()) == outcome.asked == 30
     assert outcome.statuses["succeeded"] > 0
-    assert set(outcome.faults) >= {"Answer", "LoseReply", "Refuse"}
+    assert all(outcome.faults[name] > 0 for name in ("Answer", "LoseReply", "Refuse")), outcome.faults
