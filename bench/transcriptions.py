@@ -44,6 +44,8 @@ QUEUE = "panzoto-transcriptions"
 MESSAGE_BOUND_BYTES = 256 * 1024
 GROWTH_BOUND_MIB = 100
 LONG_SECONDS = 7200
+# The frames of AMR-NB by their type, the byte that tells it included (RFC 4867, 5.3).
+AMR_FRAME_BYTES = (13, 14, 16, 18, 20, 21, 27, 32)
 
 
 @contextmanager
@@ -254,7 +256,7 @@ def _minutes(count: int) -> Clip:
     places = (500, 20_000, 41_000)
     made = encoded(bursts(8000, 60, places), "amr", "libopencore_amrnb", 8000)
     frames = made[6:]
-    length = 20 * (len(frames) // 32)
+    length = 20 * (len(frames) // AMR_FRAME_BYTES[frames[0] >> 3 & 15])
     heard = tuple(length * minute + place for minute in range(count) for place in places)
     return Clip(made[:6] + frames * count, heard)
 
