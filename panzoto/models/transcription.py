@@ -171,7 +171,6 @@ class Transcription(StoredModel):
             Transcription.status.set(RUNNING),
             Transcription.attempts.add(1),
             Transcription.started_at.set(self.value("started_at") or moment),
-            Transcription.writing.remove(),
             *_holding(holder, seconds),
         ]
         return self._change(actions, free)
@@ -210,12 +209,11 @@ class Transcription(StoredModel):
             Transcription.failures.remove(),
             Transcription.error.remove(),
             Transcription.finished_at.remove(),
-            Transcription.writing.remove(),
         ]
         return self._change(actions, Transcription.status == FAILED)
 
     def begin_writing(self, holder: str, seconds: float) -> bool:
-        """From here on the job cannot be canceled."""
+        """From here on the job cannot be canceled, whoever goes on with it."""
         return self._change([Transcription.writing.set(True), *_holding(holder, seconds)], self._mine(holder))
 
     def end(
@@ -223,7 +221,7 @@ class Transcription(StoredModel):
     ) -> bool:
         """Let the job be over; False when it already is, or is not `holder`'s.
 
-        Without a holder nobody must be writing its transcripts.
+        Without a holder it must not have begun to write transcripts; to fail, only nobody must be writing.
         """
         actions: list[Action] = [
             Transcription.status.set(status),
@@ -241,8 +239,10 @@ class Transcription(StoredModel):
         ]
         if holder is not None:
             return self._change(actions, self._mine(holder))
-        not_writing: Condition = Transcription.writing.does_not_exist() | (Transcription.held_until < now())
-        return self._change(actions, Transcription.status.is_in(*ACTIVE) & not_writing)
+        unwritten: Condition = Transcription.writing.does_not_exist()
+        if status == FAILED:
+            unwritten |= Transcription.held_until.does_not_exist() | (Transcription.held_until < now())
+        return self._change(actions, Transcription.status.is_in(*ACTIVE) & unwritten)
 
     def _mine(self, holder: str) -> Condition:
         mine: Condition = (Transcription.status == RUNNING) & (Transcription.holder == holder)

@@ -249,7 +249,8 @@ class _Owners:
 
     def of(self, moment: int, home: _Draft | None) -> _Draft:
         """Return the segment that holds that moment, `home` if it does, else `home` or the nearest."""
-        if home is not None and home.start <= moment < home.end:
+        # A segment that ends before it begins has no length, and its first word begins in it all the same.
+        if home is not None and (moment == home.start or home.start <= moment < home.end):
             return home
         last = bisect_right(self._starts, moment) - 1
         at = last

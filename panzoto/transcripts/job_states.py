@@ -77,9 +77,10 @@ def expire(job: Transcription) -> Transcription:
     """End a job that should be over by now; return it as it is then."""
     if not job.is_too_old:
         return job
+    # The rows first: nobody would look at them again for a job that is over.
+    mark_failed(job)
     if job.end(FAILED, error=EXPIRED):
         log.warning("transcription_expired", extra={"transcription_id": job.transcription_id})
-        mark_failed(job)
     return Transcription.of(job.user_id, job.transcription_id) or job
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from panzoto.errors import PanzotoError, TranscriptionNotFound
 from panzoto.models import Transcription
-from panzoto.models.transcription import FAILED
+from panzoto.models.transcription import CANCELED, FAILED, SUCCEEDED
 from panzoto.queues.queue import Inbox, Message, Queue
 from panzoto.queues.queue_definition import dead_letter_name
 from panzoto.transcripts.job_states import mark_queued
@@ -37,6 +37,10 @@ def retry(queue: Queue, transcription_id: str) -> Transcription:
     if job is None:
         dead.delete(message)
         raise TranscriptionNotFound()
+    if job.status in (SUCCEEDED, CANCELED):
+        # A second copy, of whoever put it aside without knowing that it was done.
+        dead.delete(message)
+        raise CannotRetry("It has been tried again since, and is over")
     if job.seconds_left() <= 0:
         raise CannotRetry("It was asked for more than a day ago: its owner can ask for the transcript again")
     if job.status == FAILED:

@@ -10,10 +10,11 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from panzoto.crypto.transcripts import seal
 from panzoto.errors import (
@@ -52,12 +53,15 @@ RENEW_SECONDS = 10.0
 TURN_SECONDS = 5.0
 # After a failure that is not the recording's or the engine's.
 PAUSE_SECONDS = 15.0
+# Between attempts at what the storage refuses while everything that was heard is in memory.
+STORAGE_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 # A job that was begun so often without coming to any end has ended its workers.
 MOST_BEGINNINGS = 100
 # What ends a job for good, by the codes of the same name.
 FINAL = (EngineRefused, EngineUnavailable, NotAudio, ObjectChanged, DecryptionFailed)
 
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 class _Lost(Exception):
@@ -144,7 +148,7 @@ class Worker:
         rows = AudioFile.rows(job.file_ids)
         if all(_is_written(rows.get(file_id), job) for file_id in job.file_ids):
             # Another worker died between the last transcript and the end of the job.
-            hold.require(job.end(SUCCEEDED, holder=hold.holder))
+            self._succeed(job, hold)
             return
         if job.attempts > MOST_BEGINNINGS:
             raise RuntimeError("begun too often")
@@ -161,7 +165,7 @@ class Worker:
         patience = Patience(
             self._limits.attempts,
             hold.sleep,
-            lambda _: hold.require(job.begin_again(hold.holder, HOLD_SECONDS)),
+            lambda _: hold.patiently(lambda: hold.require(job.begin_again(hold.holder, HOLD_SECONDS))),
             made=int(job.value("failures") or 0) + 1,
         )
         prompt = ", ".join(errand.vocabulary) or None
@@ -178,7 +182,13 @@ class Worker:
             )
 
         def tell(share: float) -> None:
-            hold.require(job.go_on(hold.holder, HOLD_SECONDS, round(share, 4)))
+            # Whoever takes up another's job listens again to what that one has told as answered.
+            told = max(round(share, 4), float(job.progress))
+            try:
+                hold.require(job.go_on(hold.holder, HOLD_SECONDS, told))
+            except Unavailable:
+                # What was heard is worth more than telling how much it is.
+                log.warning("progress_not_told", extra={"transcription_id": job.transcription_id})
 
         listening = Listening(self._playback, errand.clips, rows, hold.check)
         return listening.run(self._limits.max_bytes, ask, tell)
@@ -205,20 +215,32 @@ class Worker:
         language: str | None,
         hold: _Hold,
     ) -> None:
+        """Write what was heard, with patience: the engine is not asked again for what the storage refuses."""
+        if not hold.patiently(lambda: self._may_write(job, hold)):
+            return
+        for file_id, of_one, sealed in written:
+            hold.check()
+            hold.patiently(partial(self._write_one, job, file_id, of_one, sealed))
+        hold.patiently(lambda: self._succeed(job, hold, language))
+
+    def _may_write(self, job: Transcription, hold: _Hold) -> bool:
+        """Note that from here on transcripts are written; False when it is over instead."""
         user = User.find(job.user_id)
         if user is None or user.being_deleted:
             raise _Lost
         if user.transcripts_key() != decoded(job.public_key):
             # Whoever could open what is sealed to the key of before is not there any more.
-            if job.end(CANCELED, holder=hold.holder):
-                put_back(job)
-            return
+            job.end(CANCELED, holder=hold.holder)
+            self._leave(job)
+            return False
         _require_as_asked(AudioFile.rows(job.file_ids), job)
         hold.require(job.begin_writing(hold.holder, HOLD_SECONDS))
-        for file_id, of_one, sealed in written:
-            hold.check()
-            self._write_one(job, file_id, of_one, sealed)
-        hold.require(job.end(SUCCEEDED, holder=hold.holder, language=language))
+        return True
+
+    def _succeed(self, job: Transcription, hold: _Hold, language: str | None = None) -> None:
+        if not job.end(SUCCEEDED, holder=hold.holder, language=language):
+            # The message must not go while another worker may need it.
+            self._leave(job)
 
     def _write_one(self, job: Transcription, file_id: str, language: str | None, sealed: bytes) -> None:
         """Write one recording's transcript, unless something was written since the job was asked for."""
@@ -251,16 +273,22 @@ class Worker:
         log.warning("transcription_ended", extra={"transcription_id": job.transcription_id, **told})
         # The rows first: who sees that the job is over sees it there, too.
         mark_failed(job)
-        if job.end(FAILED, holder=hold.holder, error=told):
-            _tidy(job)
+        job.end(FAILED, holder=hold.holder, error=told)
         self._leave(job)
 
     @staticmethod
     def _leave(job: Transcription) -> None:
-        """Let a job be that is not this worker's any more; its message is somebody else's, if anybody's."""
+        """Let a job be that is not this worker's any more: somebody else's, or over, whoever ended it.
+
+        What the row says counts and not what a write has answered, since that may be lost and the write be
+        repeated, then in vain. Raises `Later` and `PutAside`.
+        """
         there = Transcription.of(job.user_id, job.transcription_id)
-        if there is not None and there.is_active:
+        if there is None:
+            return
+        if there.is_active:
             raise Later(TURN_SECONDS)
+        _tidy(there)
 
     def _give_back_or_leave(self, job: Transcription, hold: _Hold) -> None:
         if not hold.is_lost and job.give_back(hold.holder):
@@ -321,6 +349,18 @@ class _Hold:
         if not held:
             self._lost.set()
             raise _Lost
+
+    def patiently(self, do: Callable[[], Result]) -> Result:
+        """Return what `do` does, which may be done twice, tried again while the storage cannot be reached.
+
+        Raises the last `Unavailable`, and as `check` does.
+        """
+        for pause in STORAGE_PAUSES_SECONDS:
+            try:
+                return do()
+            except Unavailable:
+                self.sleep(pause)
+        return do()
 
     def sleep(self, seconds: float) -> None:
         """Wait, and raise as `check` does as soon as there is a reason."""

@@ -36,11 +36,14 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: _Server
+    # The request that is being answered.
+    heard: Heard
 
     def do_POST(self) -> None:
         self.close_connection = True
         engine = self.server.engine
-        engine.requests.append(self._heard())
+        self.heard = self._heard()
+        engine.requests.append(self.heard)
         with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLError):
             engine.manner(self)
         engine.finished.set()

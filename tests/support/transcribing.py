@@ -27,8 +27,9 @@ class Transcribing:
     engine: SpeechEngine
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start_worker(self) -> subprocess.Popen[str]:
-        worker = command(self.service, "transcriptions", "transcriptions", "work")
+    def start_worker(self, at: str | None = None) -> subprocess.Popen[str]:
+        """Start a worker on the stand-in at `at`, or else the service's own."""
+        worker = command(self.service, "transcriptions", "transcriptions", "work", at=at)
         self.workers.append(worker)
         return worker
 

@@ -172,6 +172,12 @@ class TestNoSpeech:
         assert told == (Segment(0, 2000, "Hello", (Word(0, 1000, "Hello"),)),)
         assert read(text="You", segments=[{"text": "You", **quiet}]) == ()
 
+    def test_a_word_of_a_segment_without_length_is_not_left_out_with_the_silence_around_it(self) -> None:
+        said = {"start": 1, "end": -3, "text": "Hello", "words": [word("Hello", 1, 1.4)]}
+        silence = {"start": 0, "end": 2, "text": "Thanks!", "no_speech_prob": 0.9, "avg_logprob": -1.5}
+        (segment,) = read(segments=[silence, said])
+        assert segment.words == (Word(1000, 1400, "Hello"),)
+
     def test_only_both_signs_together_say_so(self) -> None:
         for signs in (
             {"no_speech_prob": 0.6, "avg_logprob": -2},
