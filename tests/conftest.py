@@ -153,7 +153,7 @@ def moto() -> Iterator[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_from_others() -> Iterator[None]:
-    """Leave nothing to the next module: moto copies its tables whole for every transaction."""
+    """Leave nothing to the next module: the more a table holds, the longer it takes to look through."""
     yield
     for url in _stand_ins:
         empty_tables(url)

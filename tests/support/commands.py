@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 
 from tests.support.aws import acting_as
-from tests.support.forked_commands import forked
-from tests.support.service import ROOT, Service
+from tests.support.forked_commands import Command, forked
+from tests.support.service import Service
 
 
-def command(service: Service, role: str, *words: str, at: str | None = None) -> subprocess.Popen[str]:
+def command(service: Service, role: str, *words: str, at: str | None = None) -> Command:
     """Start a command with the rights of `role`, on the stand-in at `at` or else the service's own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "flask", "panzoto", *words],
-        cwd=ROOT,
-        env=_environment(service, role, at),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return forked().start(_environment(service, role, at), *words)
 
 
 def done(service: Service, role: str, *words: str, at: str | None = None, status: int = 0) -> str:

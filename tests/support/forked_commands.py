@@ -3,7 +3,7 @@
 Each command runs in a process of its own, as one that is started anew does, but for the second that importing
 takes. `python -m tests.support.forked_commands SOCKET` is the process that they are forked from, for as long
 as its standard input is open. Whoever connects to its socket sends a line of JSON, [file for the output,
-environment, words of the command ...], and is answered with the exit status.
+environment, words of the command ...], and is told the number of the process, and in the end its exit status.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import functools
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,33 +26,71 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 240
 
 
-class ForkedCommands:
-    """Runs commands; several threads may do so at once."""
+class Command:
+    """A command that runs, with what `subprocess.Popen` has of it."""
 
-    def __init__(self) -> None:
-        """Start the process that has the code; it is ready when the first command is."""
+    def __init__(self, path: Path, environment: Mapping[str, str], words: Sequence[str]) -> None:
+        """Start it in exactly this environment; `path` is the socket of the process that has the code."""
+        self.returncode: int | None = None
+        with ExitStack() as ours:
+            self._output = ours.enter_context(tempfile.NamedTemporaryFile(dir=path.parent))
+            self._connection = ours.enter_context(socket.socket(socket.AF_UNIX))
+            self._connection.connect(str(path))
+            asked = json.dumps([self._output.name, dict(environment), *words])
+            self._connection.sendall(asked.encode() + b"\n")
+            self._told = ours.enter_context(self._connection.makefile())
+            self.pid = int(self._told.readline())
+            self._ours = ours.pop_all()
+
+    def send_signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
+        """Return its exit status once it has ended. Raises `TimeoutError`."""
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            self.returncode = int(self._told.readline())
+        return self.returncode
+
+    def communicate(self, timeout: float = PATIENCE_SECONDS) -> tuple[str, None]:
+        """Return what it printed, and None, once it has ended. Raises `TimeoutError`."""
+        with self._ours:
+            self.wait(timeout)
+            return self._output.read().decode(errors="replace"), None
+
+
+class ForkedCommands:
+    """Starts commands; several threads may do so at once."""
+
+    def __init__(self, more: Mapping[str, str] | None = None) -> None:
+        """Start the process that has the code; `more` is added to its environment."""
         self._folder = tempfile.TemporaryDirectory(prefix="panzoto-commands-")
         self._path = Path(self._folder.name) / "socket"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.forked_commands", str(self._path)],
             cwd=ROOT,
+            env=os.environ | dict(more or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
 
+    def start(self, environment: Mapping[str, str], *words: str) -> Command:
+        return Command(self._path, environment, words)
+
     def run(self, environment: Mapping[str, str], *words: str) -> tuple[int, str]:
-        """Run a command in exactly this environment; return its exit status, and what it printed."""
-        with (
-            tempfile.NamedTemporaryFile(dir=self._folder.name) as output,
-            socket.socket(socket.AF_UNIX) as connection,
-        ):
-            connection.settimeout(PATIENCE_SECONDS)
-            connection.connect(str(self._path))
-            connection.sendall(json.dumps([output.name, dict(environment), *words]).encode() + b"\n")
-            status = int(connection.makefile().readline())
-            return status, output.read().decode(errors="replace")
+        """Run a command to its end; return its exit status, and what it printed."""
+        command = self.start(environment, *words)
+        printed, _ = command.communicate()
+        return command.wait(), printed
 
     def end(self) -> None:
         """Let the process that has the code end; a command that still runs goes on."""
@@ -80,6 +120,7 @@ def main() -> None:
     output, environment, *words = json.loads(connection.makefile().readline())
     child = os.fork()
     if child:
+        connection.sendall(f"{child}\n".encode())
         _, ended = os.waitpid(child, 0)
         connection.sendall(f"{os.waitstatus_to_exitcode(ended)}\n".encode())
         os._exit(0)
