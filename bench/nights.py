@@ -24,7 +24,8 @@ from bench.support.report import Target, print_table, print_targets
 from bench.support.stand_in import ministack
 from panzoto import object_keys
 from tests.support import rows
-from tests.support.forked_commands import Commands, forked_commands
+from tests.support.aws import acting_as
+from tests.support.forked_commands import ForkedCommands
 from tests.support.service import BUCKET, PASSWORD, Service, run_service
 
 NIGHTS = 132
@@ -71,9 +72,10 @@ class Clock:
 class Story:
     """What happens to the bucket from night to night."""
 
-    def __init__(self, service: Service, commands: Commands) -> None:
+    def __init__(self, service: Service, commands: ForkedCommands, moved: dict[str, str]) -> None:
         self.service = service
         self._commands = commands
+        self._environment = acting_as("sweep", service.environment | moved)
         self._s3 = service.s3()
         self.situations: dict[str, Situation] = {}
         self._serial = 0
@@ -138,11 +140,11 @@ class Story:
         """Do what happens on the day before this night's sweep."""
         happenings: dict[int, Callable[[], None]] = {
             FIRST_ACCOUNTS: self._first_accounts,
-            PLANNED: lambda: self._commands.done("sweeps", "hold", "migration", "--reason", "moving"),
+            PLANNED: lambda: self._command("sweeps", "hold", "migration", "--reason", "moving"),
             COPIED: self._copy,
             ROLLED_BACK: self._roll_back,
             COPIED_AGAIN: self._copy,
-            DONE: lambda: self._commands.done("sweeps", "release", "migration"),
+            DONE: lambda: self._command("sweeps", "release", "migration"),
             MENDED: self._mend,
             PUT_AGAIN_ON: self._put_again,
         }
@@ -226,9 +228,15 @@ class Story:
         for key in self.situations["of nobody"].keys[60:70]:
             self.write(key, b"put again")
 
+    def _command(self, *words: str) -> str:
+        """Run a command with the rights of the sweep and return what it printed."""
+        status, printed = self._commands.run(self._environment, *words)
+        assert status == 0, printed
+        return printed
+
     def sweep(self) -> dict[str, Any]:
         """Run what the timer runs and return the sweep's log line."""
-        lines = self._commands.done("recordings", "sweep", "--apply").splitlines()
+        lines = self._command("recordings", "sweep", "--apply").splitlines()
         told = [json.loads(line) for line in lines if line.startswith("{")]
         return next(line for line in told if line["event"] == "sweep_finished")
 
@@ -259,12 +267,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="panzoto-nights-") as folder:
         clock = Clock(Path(folder))
         moved = clock.environment()
-        with (
-            ministack(**moved) as aws,
-            run_service(aws) as service,
-            forked_commands(service, "sweep", moved) as commands,
-        ):
-            targets = list(trial(Story(service, commands), clock, arguments.nights))
+        with ministack(**moved) as aws, run_service(aws) as service:
+            commands = ForkedCommands(moved)
+            targets = list(trial(Story(service, commands, moved), clock, arguments.nights))
+            commands.end()
     print(f"\n{time.monotonic() - began:.0f} s")
     sys.exit(0 if print_targets(targets) else 1)
 

@@ -45,7 +45,7 @@ GROWTH_BOUND_MIB = 48
 RANGE_BYTES = 64 * 1024
 # Refreshing a token has to survive the bad network, too.
 SHORT_TOKENS = {"TOKEN_TTL": "30"}
-ARGON2 = Argon2Parameters(2, 19456, 1)
+ARGON2 = Argon2Parameters(5, 7168, 1)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from tests.support import interruption
 from tests.support.aws import start_moto
 from tests.support.aws_calls import RECORD
 from tests.support.fault_proxy import FaultProxy
+from tests.support.forked_commands import end_forked
 from tests.support.service import Service, empty_tables, run_service
 from tests.support.stand_in import RunningStandIn, start_stand_in
 from tests.support.waiting import eventually
@@ -70,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
         os.environ[RECORD] = folder.name
     config.stash[_DESELECTED] = 0
+    config.add_cleanup(end_forked)
     interruption.heed()
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.add_cleanup(interruption.end_descendants)
@@ -151,7 +153,7 @@ def moto() -> Iterator[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_from_others() -> Iterator[None]:
-    """Leave nothing to the next module: moto copies its tables whole for every transaction."""
+    """Leave nothing to the next module: the more a table holds, the longer it takes to look through."""
     yield
     for url in _stand_ins:
         empty_tables(url)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,8 +17,7 @@ from panzoto import object_keys
 from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.aws import start_moto
-from tests.support.commands import command
-from tests.support.forked_commands import Commands, forked_commands
+from tests.support.commands import command, done
 from tests.support.service import BUCKET, PASSWORD, Service, run_service
 from tests.support.stand_in import start_stand_in
 
@@ -29,27 +27,12 @@ DAY = 86_400
 SOUND = b"sound that somebody may want"
 
 
-_commands: list[Commands] = []
-
-
-@contextmanager
-def commands_of(service: Service) -> Iterator[None]:
-    """Let `done` run its commands on this service."""
-    with forked_commands(service, "sweep") as commands:
-        _commands.append(commands)
-        try:
-            yield
-        finally:
-            _commands.pop()
-
-
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service on a stand-in of `make run` of its own: others keep objects that no table knows of."""
     with (
         start_stand_in(tmp_path_factory.mktemp("stand-in")) as stand_in,
         run_service(stand_in.url, **UNLIMITED) as service,
-        commands_of(service),
     ):
         yield service
 
@@ -104,11 +87,6 @@ def record(service: Service, account: dict[str, Any], s3_key: str, body: bytes =
     assert answer.status_code == 201, answer.text
     file_id: str = answer.json()["audio_file"]["file_id"]
     return file_id
-
-
-def done(_: Service, role: str, *words: str, status: int = 0) -> str:
-    assert role == "sweep"
-    return _commands[-1].done(*words, status=status)
 
 
 def sweep(service: Service, *words: str) -> dict[str, Any]:
@@ -324,7 +302,7 @@ class TestWhatNoTableKnows:
 class TestPlansOfSittings:
     def test_a_plan_goes_after_a_day_and_nothing_else_does(self) -> None:
         """On a stand-in in whose bucket everything looks two days old."""
-        with start_moto(object_age_days=2) as aws, run_service(aws) as service, commands_of(service):
+        with start_moto(object_age_days=2) as aws, run_service(aws) as service:
             account = service.register("plans@example.com")
             record(service, account, f"users/{account['user_id']}/1")
             plan, notes = (object_keys.plan_key(account["user_id"], str(uuid.uuid4())) for _ in range(2))
@@ -349,7 +327,7 @@ class TestPlansOfSittings:
 
 
 def test_the_same_with_moto_which_writes_down_the_rights_that_it_takes() -> None:
-    with start_moto() as aws, run_service(aws) as service, commands_of(service):
+    with start_moto() as aws, run_service(aws) as service:
         account = service.register("rights@example.com")
         record(service, account, f"users/{account['user_id']}/1")
         moved = ("users/elsewhere/1", "users/elsewhere/2")
@@ -366,7 +344,7 @@ def test_the_same_with_moto_which_writes_down_the_rights_that_it_takes() -> None
 
 def test_what_has_lain_aside_for_its_days_goes_unless_somebody_can_claim_it() -> None:
     """On a stand-in in whose bucket everything looks sixty days old, so what lies aside is due at once."""
-    with start_moto(object_age_days=60) as aws, run_service(aws) as service, commands_of(service):
+    with start_moto(object_age_days=60) as aws, run_service(aws) as service:
         account = service.register("aside@example.com")
         record(service, account, f"users/{account['user_id']}/1")
         nobodys = {"users/elsewhere/1", "users/elsewhere/2"}

@@ -161,7 +161,7 @@ class TestWhatTheyReturn:
         assert re.fullmatch("[0-9a-f]{32}", vault["key_id"])
         kdf = vault["kdf"]
         assert (kdf["algorithm"], kdf["version"]) == ("argon2id", 19)
-        assert (kdf["time_cost"], kdf["memory_cost_kib"], kdf["parallelism"]) == (2, 19456, 1)
+        assert (kdf["time_cost"], kdf["memory_cost_kib"], kdf["parallelism"]) == (5, 7168, 1)
         assert re.fullmatch("[0-9a-f]{64}", kdf["salt"])
         assert len(base64.b64decode(vault["wrapped_key"], validate=True)) == 12 + 32 + 16
 
@@ -473,7 +473,7 @@ class TestRowsOfTheEarlierService:
         assert "m=8192,t=1,p=1" in before["password_hash"]["S"]
         assert login(service, email).status_code == 200
         after = rows.user_row(service, user_id)
-        assert after["password_hash"]["S"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+        assert after["password_hash"]["S"].startswith("$argon2id$v=19$m=7168,t=5,p=1$")
         assert login(service, email).status_code == 200
         assert rows.user_row(service, user_id) == after
         assert login(service, email, "not the password").status_code == 401

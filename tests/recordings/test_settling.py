@@ -13,17 +13,10 @@ import pytest
 
 from panzoto.recordings.settling import AT_ONCE
 from tests.support import rows
-from tests.support.service import PASSWORD, Service, empty_tables
+from tests.support.service import PASSWORD, Service
 
 KEY_SALT = bytes(range(32))
 COUNT = 60
-
-
-@pytest.fixture(autouse=True)
-def _nothing_from_the_test_before(service: Service) -> Iterator[None]:
-    """moto copies its tables whole for every transaction, and an account of these tests fills them."""
-    yield
-    empty_tables(service.aws_url)
 
 
 def legacy(service: Service, count: int = COUNT) -> tuple[str, str, list[str]]:

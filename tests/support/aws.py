@@ -22,6 +22,8 @@ from tests.support.waiting import comes_up
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
+# Where the stand-in tells which of its tables have items, and empties them.
+FILLED = "/tests/filled-tables"
 # Linux takes outgoing connections' ports from 32768 on.
 PORTS = (20_000, 32_000)
 

@@ -7,6 +7,7 @@ import math
 import random
 from array import array
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import av
@@ -40,8 +41,7 @@ def encoded(  # noqa: PLR0917 - in the order in which one says them
         wanted = kind.removesuffix("p")
         packed = 1 if kind.endswith("p") else len(stream.codec_context.layout.channels)
         # A whole number of waves fits into a second, so each is like the first.
-        wave = [0.3 * math.sin(2 * math.pi * tone * at / rate) for at in range(rate)] * 2
-        second = array(SAMPLES[wanted], (_sample(v, wanted) for v in wave for _ in range(packed)))
+        second = _second(tone, rate, wanted, packed) * 2
         for begin in range(0, int(rate * seconds), step):
             frame = av.AudioFrame(format=kind, layout=layout, samples=step)
             frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
@@ -55,11 +55,14 @@ def encoded(  # noqa: PLR0917 - in the order in which one says them
     return made.getvalue()
 
 
-def _sample(value: float, kind: str) -> float:
-    scale = {"u8": 127, "s16": 2**15 - 1, "s32": 2**31 - 1}.get(kind)
-    if scale is None:
-        return value
-    return int(value * scale) + (128 if kind == "u8" else 0)
+@cache
+def _second(tone: int, rate: int, kind: str, packed: int) -> array[Any]:
+    """Return a second of a tone, each sample so many times."""
+    wave = [0.3 * math.sin(2 * math.pi * tone * at / rate) for at in range(rate)]
+    if scale := {"u8": 127, "s16": 2**15 - 1, "s32": 2**31 - 1}.get(kind):
+        middle = 128 if kind == "u8" else 0
+        wave = [int(value * scale) + middle for value in wave]
+    return array(SAMPLES[kind], wave if packed == 1 else [value for value in wave for _ in range(packed)])
 
 
 def amr(seed: int, frames: int, wide: bool = False) -> bytes:

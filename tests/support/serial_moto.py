@@ -7,23 +7,36 @@ serializable, so a stand-in for tests of races must be as well.
 
 With DAYS, objects look as if they had been put so many days ago: what is
 young is left alone by the sweep, and no test can wait for a day.
+
+At `FILLED`, GET tells as JSON which tables have items, and DELETE empties them all.
 """
 
 from __future__ import annotations
 
+import copy
+import functools
+import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from moto import backends
+from moto.core import responses
 from moto.core.utils import utcnow
+from moto.dynamodb.exceptions import MockValidationException
+from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3 import models as s3
 from werkzeug.serving import run_simple
 
+from tests.support.aws import FILLED
 from tests.support.aws_calls import RECORD, Recorder
 
 
@@ -35,10 +48,83 @@ class OneAtATime:
         self._lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == FILLED:
+            with self._lock:
+                return filled_tables(environ["REQUEST_METHOD"], start_response)
         if "DynamoDB" not in environ.get("HTTP_X_AMZ_TARGET", ""):
             return self._application(environ, start_response)
         with self._lock:
             return self._application(environ, start_response)
+
+
+def filled_tables(method: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    filled = [table for table in _tables() if any(table.all_items())]
+    if method == "DELETE":
+        for table in filled:
+            table.items.clear()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps([table.name for table in filled]).encode()]
+
+
+def _tables() -> Iterator[Table]:
+    for regions in dynamodb_backends.values():
+        for backend in regions.values():
+            yield from backend.tables.values()
+
+
+def undo_item_by_item() -> None:
+    """Let a transaction that fails put back its own items.
+
+    moto copies every table that a transaction names, whole and before each of them, to put it back if need
+    be; with a thousand items in a table that takes longer than everything else.
+    """
+    write = DynamoDBBackend.transact_write_items
+
+    def transact_write_items(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> None:
+        before = list(_copies(backend, items))
+        # Only one request is here at a time.
+        Table.__deepcopy__ = lambda table, _: table
+        try:
+            write(backend, items)
+        except Exception:
+            for was in before:
+                _put_back(*was)
+            raise
+        finally:
+            del Table.__deepcopy__
+
+    DynamoDBBackend.transact_write_items = transact_write_items
+
+
+def _copies(
+    backend: DynamoDBBackend, items: list[dict[str, Any]]
+) -> Iterator[tuple[Table, DynamoType, DynamoType | None, Item | None]]:
+    """Yield where the items are that a transaction names, and what they are now."""
+    for item in items:
+        for operation in item.values():
+            table = backend.tables.get(operation.get("TableName"))
+            # What has no key is refused by moto.
+            with suppress(MockValidationException):
+                if table is not None:
+                    named = operation.get("Key") or operation.get("Item") or {}
+                    key = backend.get_keys_value(table, named)
+                    yield table, *key, copy.deepcopy(table.get_item(*key))
+
+
+def _put_back(table: Table, first: DynamoType, second: DynamoType | None, was: Item | None) -> None:
+    items = table.items if second is None else table.items[first]
+    key = first if second is None else second
+    if was is None:
+        items.pop(key, None)
+    else:
+        items[key] = was
+
+
+def look_up_once() -> None:
+    """Let moto look into itself once, and not again for each request."""
+    responses.method_names_from_class = functools.cache(responses.method_names_from_class)
+    modules = tuple(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: modules
 
 
 def age_objects(days: int) -> None:
@@ -52,6 +138,8 @@ def age_objects(days: int) -> None:
 
 if __name__ == "__main__":
     age_objects(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    undo_item_by_item()
+    look_up_once()
     application: Callable[..., Iterable[bytes]] = OneAtATime(DomainDispatcherApplication(create_backend_app))
     if RECORD in os.environ:
         application = Recorder(application, Path(os.environ[RECORD]) / f"{os.getpid()}.jsonl")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from tests.conftest import UNLIMITED
 from tests.support.commands import command
 from tests.support.engines import SpeechEngine
+from tests.support.forked_commands import Command
 from tests.support.service import Service, run_service
 from tests.support.transcripts import Owner
 from tests.support.waiting import eventually
@@ -25,9 +25,9 @@ class Transcribing:
 
     service: Service
     engine: SpeechEngine
-    workers: list[subprocess.Popen[str]] = field(default_factory=list)
+    workers: list[Command] = field(default_factory=list)
 
-    def start_worker(self, at: str | None = None) -> subprocess.Popen[str]:
+    def start_worker(self, at: str | None = None) -> Command:
         """Start a worker on the stand-in at `at`, or else the service's own."""
         worker = command(self.service, "transcriptions", "transcriptions", "work", at=at)
         self.workers.append(worker)

@@ -337,13 +337,13 @@ def sweep_in_two_nights(service: Service) -> list[dict[str, Any]]:
     """
     told = []
     for _ in range(2):
-        _let_two_days_pass(service)
+        let_time_pass(service, 2 * DAY)
         told.append(sweep(service, "--apply"))
     return told
 
 
-def _let_two_days_pass(service: Service) -> None:
-    """Make every announcement two days older, and let what an address holds back end two days earlier."""
+def let_time_pass(service: Service, seconds: float) -> None:
+    """Make every announcement so much older, and let what an address holds back end so much earlier."""
     dynamodb = aws_client("dynamodb", service.aws_url)
     for item in _scan(service, FILES_TABLE):
         for name in {"announced_at", "erase_after"} & item.keys():
@@ -352,7 +352,21 @@ def _let_two_days_pass(service: Service) -> None:
                 Key={"file_id": item["file_id"]},
                 UpdateExpression=f"SET {name} = :earlier",
                 ConditionExpression="attribute_exists(file_id)",
-                ExpressionAttributeValues={":earlier": {"N": str(float(item[name]["N"]) - 2 * DAY)}},
+                ExpressionAttributeValues={":earlier": {"N": str(float(item[name]["N"]) - seconds)}},
+            )
+    for item in _scan(service, USERS_TABLE):
+        if "reservations" in item:
+            held = json.loads(item["reservations"]["S"])
+            earlier = [(ends - seconds, recordings, size) for ends, recordings, size in held]
+            dynamodb.update_item(
+                TableName=USERS_TABLE,
+                Key={"user_id": item["user_id"]},
+                UpdateExpression="SET reservations = :earlier",
+                ConditionExpression="reservations = :before",
+                ExpressionAttributeValues={
+                    ":earlier": {"S": json.dumps(earlier)},
+                    ":before": item["reservations"],
+                },
             )
 
 
