@@ -32,13 +32,23 @@ UNLIMITED = {
 
 # What the whole suite asked of AWS is judged once all of it has been asked.
 LAST = "tests/deploy/aws/test_policy.py"
-# What takes longest begins first: a process that begins it when the others are through lets them wait.
+# What takes longest begins first, in this order: a process that begins it when the others are through lets
+# them wait.
 FIRST = (
+    "tests/deploy/machine/test_install.py",
+    "tests/deploy/machine/test_upgrade_from_1_0_0.py",
+    "tests/deploy/local/test_make_run.py",
+    "tests/deploy/aws/test_cleanup.py",
+    "tests/transcripts/test_jobs.py",
     "tests/test_removal.py",
     "tests/test_faults.py",
-    "tests/accounts/test_sessions.py",
+    "tests/accounts/test_throttle_over_the_wire.py",
     "tests/playback/test_sittings.py",
     "tests/mail/test_mailbox.py",
+    "tests/accounts/test_sessions.py",
+    "tests/recordings/test_uploading_under_hardship.py",
+    "tests/auth/test_openid.py",
+    "tests/accounts/test_addresses.py",
 )
 # The property of a test that has judged only a part.
 PARTLY = "partly"
@@ -80,8 +90,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the longest modules before all others, and the judgement over the whole suite behind them."""
-    items.sort(key=lambda item: (item.nodeid.startswith(LAST), not item.nodeid.startswith(FIRST)))
+    items.sort(key=lambda item: (item.nodeid.startswith(LAST), _turn(item.nodeid)))
     config.stash[_COLLECTED] = {item.path for item in items if "::" in item.nodeid}
+
+
+def _turn(nodeid: str) -> int:
+    """Return which module's turn a test comes in: after `FIRST` come all others, as they were collected."""
+    return next((turn for turn, module in enumerate(FIRST) if nodeid.startswith(module)), len(FIRST))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

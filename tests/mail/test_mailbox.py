@@ -273,6 +273,7 @@ class TestReset:
         self, service: Service, account: dict[str, Any]
     ) -> None:
         email = account["user"]["email"]
+        before = profile(service, account)
         recovery_key = make_recovery_key(service, account)
         code = reset_code(service, email)
         answer = reset(service, code)
@@ -282,10 +283,11 @@ class TestReset:
         assert fresh["key_salt"] != account["key_salt"]
         assert fresh["vault"]["key_id"] != account["vault"]["key_id"]
         assert profile(service, fresh) | {"usage": {}} == {
-            **account["user"],
+            **before,
             "email_verified": True,
             "pending_email": None,
             "recovery_key_set": False,
+            "vault": fresh["vault"],
             "usage": {},
         }
         assert login(service, email, PASSWORD).status_code == 401

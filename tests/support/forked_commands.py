@@ -114,6 +114,7 @@ def main() -> None:
 
     import panzoto.operations.cli  # noqa: F401, PLC0415
 
+    _read_descriptions_once()
     connection = _next_command(sys.argv[1])
     if connection is None:
         return
@@ -128,6 +129,18 @@ def main() -> None:
     _become(Path(output), environment)
     sys.argv = ["flask", "panzoto", *words]
     flask()
+
+
+def _read_descriptions_once() -> None:
+    """Let every session of botocore share what this process has read of the services' descriptions."""
+    from botocore import loaders, session  # noqa: PLC0415
+
+    loader = loaders.create_loader()
+    session.create_loader = lambda *_: loader
+    for name in ("s3", "dynamodb", "sqs"):
+        session.Session().create_client(
+            name, "us-east-1", aws_access_key_id="nobody", aws_secret_access_key="nobody"
+        )
 
 
 def _next_command(path: str) -> socket.socket | None:
