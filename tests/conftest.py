@@ -40,6 +40,7 @@ FIRST = (
     "tests/deploy/local/test_make_run.py",
     "tests/deploy/aws/test_cleanup.py",
     "tests/transcripts/test_jobs.py",
+    "tests/transcripts/test_hardship.py",
     "tests/test_removal.py",
     "tests/test_faults.py",
     "tests/accounts/test_throttle_over_the_wire.py",
