@@ -272,7 +272,7 @@ class TestWhatNoTableKnows:
         assert there <= keys(lived_in)
 
     def test_folders_that_are_not_named_are_nobodys_business(self, lived_in: Service) -> None:
-        there = {"transcripts/nobody/1", "backups/dump", "dump.sql", "Users/x", "sittings-old/1"}
+        there = {"transcript/nobody/1", "backups/dump", "dump.sql", "Users/x", "sittings-old/1"}
         for key in there:
             lived_in.put_object(key, SOUND)
         for _ in range(2):
