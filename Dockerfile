@@ -50,7 +50,7 @@ WORKDIR /app
 COPY wsgi.py /app/
 COPY panzoto/ /app/panzoto/
 COPY migrations_from_rds/ /app/migrations_from_rds/
-COPY deploy/serving/gunicorn.conf.py deploy/serving/worker.py /app/deploy/serving/
+COPY deploy/serving/connections.py deploy/serving/gunicorn.conf.py deploy/serving/worker.py /app/deploy/serving/
 # All of it belongs to root, and nothing writes there: what is written goes to /tmp and /dev/shm.
 RUN /opt/panzoto/bin/python -m compileall -q /app
 ENV PATH=/opt/panzoto/bin:$PATH \

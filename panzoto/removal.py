@@ -130,11 +130,14 @@ class Removal:
         """Erase every folder of an account that its owner deletes.
 
         What a row of another account names stays, as rows of the earlier service may; so does what lies
-        in the folder of plans and is none.
+        in the folders of plans and of transcripts and is none.
         """
 
         def is_spared(s3_key: str) -> bool:
-            foreign = s3_key.startswith(object_keys.PLANS) and not object_keys.is_plan(s3_key)
+            plans, transcripts = object_keys.PLANS, object_keys.TRANSCRIPTS
+            foreign = (s3_key.startswith(plans) and not object_keys.is_plan(s3_key)) or (
+                s3_key.startswith(transcripts) and object_keys.transcript_of(s3_key) is None
+            )
             return foreign or is_named_by_another(object_keys.original_key(s3_key) or s3_key)
 
         for folder in object_keys.folders_of(user_id):

@@ -214,6 +214,15 @@ class TestWhatNoTableKnows:
         # It is seen anew.
         assert sweep(lived_in, "--apply")["first_seen"] == 1
 
+    def test_a_transcript_that_no_row_names_goes_the_same_way(self, lived_in: Service) -> None:
+        """As one that was put by a process that died before it could write the row."""
+        key = object_keys.transcript_key(str(uuid.uuid4()), str(uuid.uuid4()), "A" * 16)
+        lived_in.put_object(key, b"sealed")
+        assert sweep(lived_in, "--apply")["first_seen"] == 1
+        days_pass(lived_in, 31)
+        assert sweep(lived_in, "--apply")["removed"] == 1
+        assert lying_aside(lived_in) == [key]
+
     def test_what_is_put_again_is_seen_anew(self, lived_in: Service) -> None:
         key = "users/nobody/twice"
         lived_in.put_object(key, b"first")

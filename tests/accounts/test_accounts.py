@@ -28,6 +28,7 @@ from panzoto.config import Settings
 from tests.support import rows
 from tests.support.aws import aws_environment
 from tests.support.service import PASSWORD, Service
+from tests.support.waiting import eventually
 
 BOTH = ("/api/register", "/api/login")
 REQUIRED = "Email and password are required"
@@ -472,6 +473,8 @@ class TestRowsOfTheEarlierService:
         before = rows.user_row(service, user_id)
         assert "m=8192,t=1,p=1" in before["password_hash"]["S"]
         assert login(service, email).status_code == 200
+        # The device is remembered a moment after the answer.
+        eventually(lambda: "known_devices" in rows.user_row(service, user_id), "no device was remembered")
         after = rows.user_row(service, user_id)
         assert after["password_hash"]["S"].startswith("$argon2id$v=19$m=7168,t=5,p=1$")
         assert login(service, email).status_code == 200

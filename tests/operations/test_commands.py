@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import signal
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -229,6 +230,9 @@ def test_the_accounts_sweep(old: Service) -> None:
     fill(old, account, 3)
     erased = store(old, account, f"users/{account['user_id']}/audio-9.3gp", b"x")
     assert old.call("DELETE", f"/api/audio-file/{erased}?permanent=true", token).status_code == 204
+    for table, key in (("panzoto-transcripts", "file_id"), ("panzoto-transcriptions", "transcription_id")):
+        item = {"user_id": {"S": account["user_id"]}, key: {"S": "one"}}
+        old.dynamodb().put_item(TableName=table, Item=item)
     mark(old, account["user_id"])
     federated = rows.put_user(
         old, "unused@example.com", "unused", b"s" * 32, openid_claim={"S": "openid#issuer#leaving"}
@@ -237,6 +241,8 @@ def test_the_accounts_sweep(old: Service) -> None:
     assert "2 deletions finished" in done(old, "sweep", "accounts", "sweep")
     users = old.dynamodb().scan(TableName=rows.USERS_TABLE)["Items"]
     assert {account["user_id"], federated} & {user["user_id"]["S"] for user in users} == set()
+    for table in ("panzoto-transcripts", "panzoto-transcriptions"):
+        assert old.dynamodb().scan(TableName=table)["Items"] == []
 
 
 def test_an_account_that_cannot_be_deleted_does_not_stop_the_others(way: FaultProxy, old: Service) -> None:
@@ -384,3 +390,12 @@ def test_what_nobody_may_look_at_is_told_and_stops_nothing(old: Service) -> None
         proxy.add(Fault(Answer.dynamodb("AccessDeniedException"), operation="DescribeTable", times=1))
         printed = done(old, "deploy", "resources", "prepare", at=proxy.url)
     assert "table panzoto-users: DescribeTable is not allowed here" in printed
+
+
+def test_a_transcript_that_lies_aside_stays_there_as_long_as_nothing_names_it(old: Service) -> None:
+    s3_key = object_keys.transcript_key(str(uuid.uuid4()), str(uuid.uuid4()), "A" * 16)
+    aside = object_keys.aside_key(s3_key, int(LONG_AGO), is_latest=True, mark="0" * 32)
+    assert aside is not None
+    old.put_object(aside, SHORT)
+    assert finished(done(old, "sweep", "recordings", "sweep", "--apply"))["failed"] == 0
+    assert old.s3().get_object(Bucket=BUCKET, Key=aside)["Body"].read() == SHORT

@@ -234,7 +234,7 @@ class TestEnds:
         running.end_workers()
         dead = sqs.get_queue_url(QueueName=f"{QUEUE}-dead")["QueueUrl"]
         sqs.send_message(QueueUrl=dead, MessageBody=message["Body"])
-        printed = done(running.service, "deploy", "transcriptions", "retry", job, status=1)
+        printed = done(running.service, "support", "transcriptions", "retry", job, status=1)
         assert "is over" in printed
         assert job not in dead_letters(running)
 
@@ -307,7 +307,7 @@ def test_every_job_ends_once_whatever_fails_and_whoever_is_killed(running: Trans
     with FaultProxy(running.service.aws_url) as proxy:
         outcome = Trial(running, proxy, Hardship(runs=16, kills=4)).run()
     assert outcome.wrong == []
-    assert outcome.killed == 6
+    assert outcome.killed == 4
     assert sum(outcome.statuses.values()) == outcome.asked == 16
     assert outcome.statuses["succeeded"] > 0
     assert all(outcome.faults[name] > 0 for name in ("Answer", "LoseReply", "Refuse")), outcome.faults
