@@ -120,7 +120,7 @@ def packed(document: Mapping[str, Any]) -> bytes:
     """
     written = _written(document)
     if len(written) > MAX_JSON_BYTES:
-        written = _written(_without_words(document))
+        written = _written(without_words(document))
     if len(written) > MAX_JSON_BYTES:
         raise TranscriptTooLarge("too large even without the times of words")
     compressor = zlib.compressobj(wbits=_RAW)
@@ -221,7 +221,8 @@ def _written(document: Mapping[str, Any]) -> bytes:
     return _LONE_SURROGATE.sub(_REPLACEMENT, text).encode("utf-8")
 
 
-def _without_words(document: Mapping[str, Any]) -> dict[str, Any]:
+def without_words(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document that is too large with its words, without them."""
     segments = [
         {name: value for name, value in segment.items() if name != "words"}
         for segment in document["segments"]

@@ -88,15 +88,6 @@ def detected(answers: Iterable[Heard]) -> str | None:
     return _most(languages)
 
 
-def without_words(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document that is too large with its words, without them."""
-    segments = [
-        {name: value for name, value in segment.items() if name != "words"}
-        for segment in document["segments"]
-    ]
-    return {**document, "segments": segments}
-
-
 def _most(languages: Counter[str]) -> str | None:
     return max(languages, key=lambda name: languages[name], default=None)
 

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from panzoto.transcripts.answer import Answer, Segment, Word
-from panzoto.transcripts.times import Heard, Origin, Stretch, detected, documents, without_words
+from panzoto.transcripts.document import without_words
+from panzoto.transcripts.times import Heard, Origin, Stretch, detected, documents
 
 # How long an example takes is the machine's business.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
