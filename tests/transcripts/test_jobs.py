@@ -8,6 +8,7 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
+from threading import Semaphore
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from panzoto.crypto import header
 from tests.support.aws import start_moto
 from tests.support.bursts import bursts, encoded, wav
 from tests.support.commands import done
-from tests.support.engines import Manner, SpeechEngine, says, sends
+from tests.support.engines import Handler, Manner, SpeechEngine, says, sends
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, LoseReply
 from tests.support.phone import Keys
@@ -94,7 +95,7 @@ def asked(owner: Owner, **body: Any) -> dict[str, Any]:
     return job
 
 
-def test_a_recording_is_transcribed_and_sealed(working: Transcribing, owner: Owner) -> None:
+def test_a_recording_is_transcribed_and_sealed(idle: Transcribing, owner: Owner) -> None:
     file_id, key = recorded(owner)
     since = owner.call("GET", "/api/user/changes").json()["next"]
     job = asked(owner, file_id=file_id, file_key=key, vocabulary=["Rosalind", "Panzoto"])
@@ -107,6 +108,7 @@ def test_a_recording_is_transcribed_and_sealed(working: Transcribing, owner: Own
         "created_at": None,
         "source": None,
     }
+    idle.start_worker()
     over = when_over(owner, job["transcription_id"])
     assert (over["status"], over["progress"], over["attempts"], over["error"]) == ("succeeded", 1, 1, None)
     assert (over["language"], over["engine"], over["model"]) == ("en", "127.0.0.1", "whisper-1")
@@ -118,7 +120,7 @@ def test_a_recording_is_transcribed_and_sealed(working: Transcribing, owner: Own
     assert state is not None
     assert (state["status"], state["source"], state["language"]) == ("succeeded", "engine", "en")
     assert state["transcription_id"] == job["transcription_id"]
-    (heard,) = working.engine.requests
+    (heard,) = idle.engine.requests
     assert heard.fields["prompt"] == ["Rosalind, Panzoto"]
     assert heard.file.startswith(b"fLaC")
     changed = owner.call("GET", "/api/user/changes", params={"since": since}).json()["changes"]
@@ -128,6 +130,7 @@ def test_a_recording_is_transcribed_and_sealed(working: Transcribing, owner: Own
     assert told["transcription_started"]["detail"] == {"file_ids": [file_id], "engine": "127.0.0.1"}
     assert (told["transcript_written"]["session_id"], told["transcript_written"]["address"]) == (None, None)
     assert owner.find("garden")["hits"][0]["file_id"] == file_id
+    idle.end_workers()
 
 
 def test_a_conversation_of_several_kinds_is_heard_as_one(working: Transcribing, owner: Owner) -> None:
@@ -261,7 +264,7 @@ class TestAsking:
 
 
 class TestOnceStored:
-    def test_with_the_record(self, working: Transcribing, owner: Owner) -> None:
+    def test_with_the_record(self, idle: Transcribing, owner: Owner) -> None:
         s3_key = f"users/{owner.user_id}/{uuid.uuid4()}"
         data = version_2(owner.account, PASSWORD, s3_key, SOUND)
         keys = Keys(owner.account, PASSWORD)
@@ -274,11 +277,14 @@ class TestOnceStored:
         assert told["transcription"]["status"] == "queued"
         assert told["audio_file"]["transcript"]["status"] == "queued"
         assert "transcribe_error" not in told
+        idle.start_worker()
         job = when_over(owner, told["transcription"]["transcription_id"])
         assert (job["status"], job["language"]) == ("succeeded", "en")
         again = owner.call("POST", "/api/audio-file", json=body).json()
         assert again["transcription"]["transcription_id"] == job["transcription_id"]
-        assert len(working.engine.requests) == 1
+        assert len(idle.engine.requests) == 1
+
+        idle.end_workers()
 
     @pytest.mark.usefixtures("idle")
     def test_what_is_refused_costs_nothing(self, owner: Owner) -> None:
@@ -494,31 +500,37 @@ class TestWorkers:
 
     def test_an_account_does_not_block_others(self, idle: Transcribing, owner: Owner) -> None:
         """One account has as many jobs running as it may; another's goes through."""
-        hanging = SpeechEngine(lambda handler: handler.wait_until_left())
-        idle.engine.manner = hanging.manner
+        places = Semaphore(2)
+
+        def hang_twice(handler: Handler) -> None:
+            """Leave the first two without an answer, and give one to whoever comes after them."""
+            if places.acquire(blocking=False):
+                handler.wait_until_left()
+            else:
+                HEARD(handler)
+
+        idle.engine.manner = hang_twice
         jobs = [asked(owner, file_id=one, file_key=key) for one, key in (recorded(owner) for _ in range(3))]
         for _ in range(3):
             idle.start_worker()
-        eventually(
-            lambda: sum(job_of(owner, job["transcription_id"])["status"] == "running" for job in jobs) == 2,
-            lambda: str([job_of(owner, job["transcription_id"]) for job in jobs]),
-        )
+        eventually(lambda: len(idle.engine.requests) == 2, lambda: str(statuses(owner, jobs)))
         other = idle.owner(f"{uuid.uuid4().hex}@example.com")
         file_id, key = recorded(other)
-        idle.engine.manner = HEARD
         job = asked(other, file_id=file_id, file_key=key)
         assert when_over(other, job["transcription_id"])["status"] == "succeeded"
         # Of two that took a third one's place at the same moment, each gives way and comes again.
         eventually(
-            lambda: (
-                sorted(job_of(owner, one["transcription_id"])["status"] for one in jobs)
-                == ["queued", "running", "running"]
-            ),
-            lambda: str([job_of(owner, one["transcription_id"]) for one in jobs]),
+            lambda: statuses(owner, jobs) == ["queued", "running", "running"],
+            lambda: str(statuses(owner, jobs)),
         )
         for one in jobs:
             owner.call("DELETE", f"/api/transcriptions/{one['transcription_id']}")
         idle.end_workers()
+
+
+def statuses(owner: Owner, jobs: list[dict[str, Any]]) -> list[str]:
+    """Return the statuses of the jobs as they are now, sorted."""
+    return sorted(job_of(owner, job["transcription_id"])["status"] for job in jobs)
 
 
 class TestOperators:
