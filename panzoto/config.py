@@ -178,6 +178,7 @@ class Settings:
     aws_port_chosen: bool = False
     metrics_port: int = 9464
     speech: bool = True
+    console: bool = True
     speech_model: Path | None = None
     workers: int = 1
     threads: int = 128
@@ -265,6 +266,7 @@ class Settings:
             aws_port_chosen=read.present("PANZOTO_AWS_PORT"),
             metrics_port=read.integer("METRICS_PORT", 9464, 0, 65535),
             speech=read.flag("SPEECH", True),
+            console=read.flag("CONSOLE", True),
             speech_model=Path(model) if (model := read.text("SPEECH_MODEL", "")) else None,
             workers=size.workers,
             threads=size.threads,

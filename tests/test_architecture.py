@@ -42,7 +42,7 @@ HOUSE: tuple[tuple[str, ...], ...] = (
     ("panzoto.crypto",),
     ("panzoto.object_keys",),
     ("panzoto.config", "panzoto.errors", "panzoto.readiness", "panzoto.telemetry", "panzoto.version"),
-    ("panzoto.host",),
+    ("panzoto.host", "panzoto.console"),
 )
 # One owner each, and of the SDK one file for each outside service.
 OWNERS: dict[str, set[str]] = {

@@ -19,6 +19,7 @@ from flask_smorest import Api
 
 from panzoto.blueprints import (
     account,
+    console,
     docs,
     health,
     history,
@@ -45,6 +46,7 @@ TABLE: tuple[tuple[flask.Blueprint, str, Guard], ...] = (
     (health.blueprint, "/api", open_to_all),
     (docs.blueprint, "/api", open_to_all),
     (pages.blueprint, "", open_to_all),
+    (console.blueprint, "", open_to_all),
     (account.entrance, "/api", open_to_all),
     (mail.entrance, "/api", open_to_all),
     (playback.blueprint, "/api", open_to_all),

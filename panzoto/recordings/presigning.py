@@ -72,6 +72,11 @@ class Presigner:
         """Sign the GET of an encrypted object."""
         return SignedRequest(self._sign("get_object", host, Key=s3_key), {}, self.expires_at())
 
+    def origin(self, host: str) -> str:
+        """Return scheme, host and port of what is signed for a client that calls the service by `host`."""
+        address = urlsplit(self._sign("get_object", host, Key="any"))
+        return f"{address.scheme}://{address.netloc}"
+
     def _sign(self, operation: str, host: str, **parameters: Any) -> str:
         client = self._client_for(host)
         return sign(client, operation, {"Bucket": self._bucket, **parameters}, self._ttl_seconds)

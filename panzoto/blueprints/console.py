@@ -1,0 +1,66 @@
+"""The console in the browser: its page at `/`, its service worker, and its files under their hash."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, abort, request
+
+from panzoto.console.release import File, LibrariesMissing, Release, release
+from panzoto.edge.http import client_host, services
+
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self' {bucket}; "
+    "media-src 'self' blob:; img-src 'self' data:; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types panzoto"
+)
+FOR_EVER = "public, max-age=31536000, immutable"
+
+# A plain blueprint: the console is for people, and OpenAPI is for programs.
+blueprint = Blueprint("console", __name__)
+
+
+@blueprint.get("/")
+def page() -> Response:
+    return _current(_release().index)
+
+
+@blueprint.get("/console-worker.js")
+def worker() -> Response:
+    return _current(_release().worker)
+
+
+@blueprint.get("/console/<digest>/<path:name>")
+def file(digest: str, name: str) -> Response:
+    found = _release()
+    if digest != found.digest or name not in found.files:
+        abort(404)
+    response = _answer(found.files[name])
+    response.headers["Cache-Control"] = FOR_EVER
+    return response
+
+
+def _release() -> Release:
+    if not services().settings.console:
+        abort(404)
+    try:
+        return release()
+    except LibrariesMissing:
+        abort(404)
+
+
+def _current(content: File) -> Response:
+    """Answer what a browser may keep only as long as it asks whether it is still so."""
+    response = _answer(content)
+    response.headers["Cache-Control"] = "no-cache"
+    response.set_etag(_release().digest, weak=True)
+    return response.make_conditional(request)
+
+
+def _answer(content: File) -> Response:
+    packed = request.accept_encodings["gzip"] > 0
+    response = Response(content.gzipped if packed else content.content, content_type=content.content_type)
+    if packed:
+        response.headers["Content-Encoding"] = "gzip"
+    response.vary.add("Accept-Encoding")
+    bucket = services().presigner.origin(client_host())
+    response.headers["Content-Security-Policy"] = POLICY.format(bucket=bucket)
+    return response

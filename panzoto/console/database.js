@@ -1,0 +1,84 @@
+// The browser's own database: tokens and key of who stays signed in, sealed transcripts, drafts, uploads.
+// Nothing is in it in the clear but what the service sees too.
+
+const NAME = "panzoto";
+const VERSION = 1;
+/** Stores of plain pairs; `transcripts`, `uploads` and `drafts` hold rows of one account, which their keys begin with. */
+export const STORES = /** @type {const} */ (["session", "consents", "drafts", "uploads", "pieces", "transcripts"]);
+
+/** @typedef {(typeof STORES)[number]} StoreName */
+
+/** @type {Promise<IDBDatabase> | null} */
+let opened = null;
+
+/** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
+function answer(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+/** @returns {Promise<IDBDatabase>} */
+function database() {
+  opened ??= new Promise((resolve, reject) => {
+    const request = indexedDB.open(NAME, VERSION);
+    request.onupgradeneeded = () => {
+      for (const name of STORES) {
+        if (!request.result.objectStoreNames.contains(name)) request.result.createObjectStore(name);
+      }
+    };
+    request.onsuccess = () => {
+      // A tab of a later release may want to change the stores.
+      request.result.onversionchange = () => {
+        request.result.close();
+        opened = null;
+      };
+      resolve(request.result);
+    };
+    request.onerror = () => reject(request.error);
+  });
+  return opened;
+}
+
+/**
+ * Do something with one store, in one transaction; resolves once it is durable.
+ *
+ * @template T
+ * @param {StoreName} name
+ * @param {IDBTransactionMode} mode
+ * @param {(store: IDBObjectStore) => IDBRequest<T>} work
+ * @returns {Promise<T>}
+ */
+async function within(name, mode, work) {
+  const transaction = (await database()).transaction(name, mode);
+  const ended = new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve(undefined);
+    transaction.onabort = () => reject(transaction.error);
+  });
+  const result = await answer(work(transaction.objectStore(name)));
+  await ended;
+  return result;
+}
+
+/** Return what is kept under a key, or undefined. @param {StoreName} store @param {string} key @returns {Promise<any>} */
+export const kept = (store, key) => within(store, "readonly", (rows) => rows.get(key));
+
+/** @param {StoreName} store @param {string} key @param {unknown} value */
+export const keep = (store, key, value) => within(store, "readwrite", (rows) => rows.put(value, key));
+
+/** @param {StoreName} store @param {string} key */
+export const forget = (store, key) => within(store, "readwrite", (rows) => rows.delete(key));
+
+/** Every key that begins with `prefix`. @param {StoreName} store @param {string} prefix @returns {Promise<string[]>} */
+export const keysOf = (store, prefix) =>
+  within(store, "readonly", (rows) => rows.getAllKeys(beginningWith(prefix))).then((keys) => keys.map(String));
+
+/** Every value whose key begins with `prefix`. @param {StoreName} store @param {string} prefix @returns {Promise<any[]>} */
+export const valuesOf = (store, prefix) => within(store, "readonly", (rows) => rows.getAll(beginningWith(prefix)));
+
+/** @param {StoreName} store @param {string} prefix */
+export const forgetAll = (store, prefix) =>
+  within(store, "readwrite", (rows) => rows.delete(beginningWith(prefix)));
+
+const beginningWith = (/** @type {string} */ prefix) => IDBKeyRange.bound(prefix, `${prefix}\uffff`);

@@ -1,0 +1,48 @@
+// The console's beginning: it takes up who stays signed in, and draws the view that the address names.
+
+import { Messages } from "./parts/messages.js";
+import { route } from "./router.js";
+import { watchForIdleness } from "./session/idle.js";
+import { session, start } from "./session/session.js";
+import { useStore } from "./store.js";
+import { language, t } from "./texts/index.js";
+import { SERVICE_WORKER, scriptAddress } from "./trusted.js";
+import { html, render, useEffect } from "./ui.js";
+import { Unlock } from "./views/entrance.js";
+import { ENTRANCE_VIEWS, OPEN_VIEWS } from "./views/index.js";
+import { Shell } from "./views/shell.js";
+
+/** @param {{ children?: any }} props */
+const Doorway = ({ children }) => html`
+  <main id="main" tabindex="-1" class="doorway">
+    <${Messages} />
+    ${children}
+  </main>
+`;
+
+function Console() {
+  const { view, id } = useStore(route, (value) => value);
+  const state = useStore(session, (value) => value.state);
+  useEffect(() => {
+    document.getElementById("main")?.focus({ preventScroll: true });
+  }, [view, id, state]);
+  if (state === "starting") return null;
+  if (state === "locked") return html`<${Doorway}><${Unlock} /><//>`;
+  if (state === "out") {
+    const Entrance = ENTRANCE_VIEWS[view] ?? ENTRANCE_VIEWS["sign-in"];
+    return html`<${Doorway}><${Entrance} id=${id} /><//>`;
+  }
+  const View = OPEN_VIEWS[view] ?? OPEN_VIEWS.recordings;
+  return html`<${Shell}><${View} key=${`${view}/${id}`} id=${id} /><//>`;
+}
+
+const place = /** @type {HTMLElement} */ (document.getElementById("console"));
+document.documentElement.lang = language;
+if (isSecureContext) {
+  navigator.serviceWorker?.register(scriptAddress(SERVICE_WORKER)).catch(() => {});
+  watchForIdleness();
+  render(html`<${Console} />`, place);
+  start();
+} else {
+  render(html`<main class="doorway"><h1>Panzoto</h1><p>${t("insecure.why")}</p><p>${t("insecure.what")}</p></main>`, place);
+}

@@ -1,0 +1,82 @@
+// What happened, said in one place: a status region for what went well, an alert region for what did not.
+
+import { AccountError, RecordingError, ServiceError, TranscriptError } from "../library/errors.js";
+import { createStore, useStore } from "../store.js";
+import { t } from "../texts/index.js";
+import { moment } from "../texts/formats.js";
+import { html } from "../ui.js";
+
+/** @typedef {{ text: string, detail: string }} Said */
+
+const said = createStore({ status: "", alert: /** @type {Said | null} */ (null) });
+
+/** Say that something went well, or goes on. */
+export function announce(/** @type {string} */ text) {
+  said.set({ status: text });
+}
+
+/** Say that something failed, and what can be done. @param {unknown} error */
+export function tell(error) {
+  said.set({ alert: explain(error), status: "" });
+}
+
+export function dismiss() {
+  said.set({ alert: null });
+}
+
+/**
+ * Words for an error: what happened, what can be done, and what support asks for.
+ *
+ * @param {unknown} error
+ * @returns {Said}
+ */
+export function explain(error) {
+  if (typeof error === "string") return { text: error, detail: "" };
+  if (error instanceof ServiceError) return { text: sentenceOf(error), detail: detailOf(error) };
+  if (error instanceof AccountError || error instanceof RecordingError || error instanceof TranscriptError) {
+    return { text: t(`problem.${error.code}`), detail: t("problem.at", { time: moment(new Date()) }) };
+  }
+  console.error(error instanceof Error ? error.name : "error");
+  return { text: t("problem.unexpected"), detail: t("problem.at", { time: moment(new Date()) }) };
+}
+
+/** @param {ServiceError} error */
+function sentenceOf(error) {
+  if (error.code === "unreachable") return t("problem.unreachable");
+  const known = /** @type {import("../texts/index.js").TextName} */ (`service.${error.code}`);
+  return t(known) ?? (error.status >= 500 ? t("problem.service") : t("problem.refused", { sentence: error.message }));
+}
+
+/** @param {ServiceError} error */
+function detailOf(error) {
+  if (error.requestId) return t("problem.reference", { id: error.requestId });
+  return t("problem.at", { time: moment(new Date()) });
+}
+
+/** Run something, saying what went wrong; resolves to whether it went well. */
+export async function attempt(/** @type {() => Promise<unknown>} */ work) {
+  try {
+    dismiss();
+    await work();
+    return true;
+  } catch (error) {
+    tell(error);
+    return false;
+  }
+}
+
+/** The two regions, which stay in the page so that screen readers notice what comes into them. */
+export function Messages() {
+  const { status, alert } = useStore(said, (value) => value);
+  return html`
+    <div class="messages">
+      <p role="status" class=${status ? "said" : "silent"}>${status}</p>
+      <div role="alert" class=${alert ? "said said-alert" : "silent"}>
+        ${alert && html`
+          <p>${alert.text} <small>${alert.detail}</small></p>
+          <button type="button" class="plain" onClick=${dismiss}>${t("messages.close")}</button>
+        `}
+      </div>
+    </div>
+  `;
+}

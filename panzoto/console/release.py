@@ -1,0 +1,100 @@
+"""What the console is made of: its files, read once, and one hash over all of them.
+
+The hash stands in the path of every file, so a browser may keep each for ever, and anybody can compare what they were
+given with what was released.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+INDEX = "index.html"
+WORKER = "worker.js"
+# What is served of the libraries that npm installs beside these files; nothing else of them is.
+LIBRARIES = (
+    "node_modules/hash-wasm/dist/argon2.umd.min.js",
+    "node_modules/hpke/index.js",
+    "node_modules/htm/preact/standalone.module.js",
+)
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
+}
+# Scripts that run in workers of their own, which fetch them; the page has no use for them.
+OF_WORKERS = ("-worker.js", WORKER, LIBRARIES[0])
+
+
+class LibrariesMissing(Exception):
+    """The libraries that npm installs are not there; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file as it is sent."""
+
+    content_type: str
+    content: bytes
+    gzipped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """All files by their paths, and the hash over them: the first 32 hex digits of SHA-256."""
+
+    digest: str
+    files: Mapping[str, File]
+    index: File
+    worker: File
+
+
+@cache
+def release() -> Release:
+    """Return the files that are here. Raises `LibrariesMissing`."""
+    contents = {name: (FOLDER / name).read_bytes() for name in sorted(_names())}
+    digest = _digest(contents)
+    files = {name: _file(name, content) for name, content in contents.items()}
+    index = _file(INDEX, _filled(contents[INDEX], digest, files))
+    worker = _file(WORKER, _filled(contents[WORKER], digest, files))
+    return Release(digest, files, index, worker)
+
+
+def _names() -> Iterator[str]:
+    missing = [name for name in LIBRARIES if not (FOLDER / name).is_file()]
+    if missing:
+        raise LibrariesMissing(", ".join(missing))
+    yield from LIBRARIES
+    for path in FOLDER.rglob("*"):
+        name = path.relative_to(FOLDER).as_posix()
+        if path.suffix in TYPES and not name.startswith("node_modules/") and path.is_file():
+            yield name
+
+
+def _digest(contents: Mapping[str, bytes]) -> str:
+    whole = hashlib.sha256()
+    for name, content in contents.items():
+        whole.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return whole.hexdigest()[:32]
+
+
+def _file(name: str, content: bytes) -> File:
+    # Without the moment of packing in it, what is packed twice is the same twice.
+    return File(TYPES[Path(name).suffix], content, gzip.compress(content, 9, mtime=0))
+
+
+def _filled(content: bytes, digest: str, files: Mapping[str, File]) -> bytes:
+    """Return a page or script with the release's own address in it, and all modules fetched at its start."""
+    modules = (name for name in files if name.endswith(".js") and not name.endswith(OF_WORKERS))
+    preloads = "".join(
+        f'<link rel="modulepreload" href="/console/{digest}/{escape(name)}">\n' for name in modules
+    )
+    return content.replace(b"{{release}}", digest.encode()).replace(b"{{preloads}}", preloads.encode())

@@ -1,0 +1,29 @@
+// What a person reads, in their language. Every text stands in en.js and de.js under the same name.
+
+import { de } from "./de.js";
+import { en } from "./en.js";
+
+/** @typedef {keyof typeof en} TextName */
+/** @typedef {Record<string, string | number>} Values */
+
+/** @type {Record<string, Record<TextName, string | ((values: any) => string)>>} */
+const LANGUAGES = { en, de };
+
+/** The language of all texts: the first that the browser's owner asks for and we have. */
+export const language =
+  navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in LANGUAGES) ?? "en";
+
+/** The locale of dates and numbers: the person's own way of writing them where it is of that language. */
+export const locale =
+  navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
+
+/**
+ * Return the text of this name, with `values` in their places.
+ *
+ * @param {TextName} name
+ * @param {Values} [values]
+ */
+export function t(name, values = {}) {
+  const text = LANGUAGES[language][name];
+  return typeof text === "function" ? text(values) : text;
+}

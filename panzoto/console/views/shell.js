@@ -1,0 +1,32 @@
+// What stands around every view of who is signed in: the way to each, and how to leave.
+
+import { Messages } from "../parts/messages.js";
+import { addressOf, route } from "../router.js";
+import { lock, signOut } from "../session/session.js";
+import { useStore } from "../store.js";
+import { t } from "../texts/index.js";
+import { html } from "../ui.js";
+
+const PLACES = /** @type {const} */ (["recordings", "search", "trash", "account"]);
+
+/** @param {{ children?: any }} props */
+export function Shell({ children }) {
+  const { view } = useStore(route, (value) => value);
+  return html`
+    <header class="top">
+      <nav aria-label=${t("main.navigation")}>
+        ${PLACES.map((place) => html`
+          <a href=${addressOf(place)} aria-current=${view === place ? "page" : undefined}>${t(`main.${place}`)}</a>
+        `)}
+      </nav>
+      <div class="leaving">
+        <button type="button" class="plain" onClick=${() => lock()}>${t("main.lock")}</button>
+        <button type="button" class="plain" onClick=${signOut}>${t("main.signOut")}</button>
+      </div>
+    </header>
+    <main id="main" tabindex="-1">
+      <${Messages} />
+      ${children}
+    </main>
+  `;
+}
