@@ -3,7 +3,13 @@
 import { DOWNLOAD, SOUND } from "/console/{{release}}/playing/addresses.js";
 import { answerDownload, forgetDownloads, prepare } from "/console/{{release}}/playing/downloads-worker.js";
 import { problemOf } from "/console/{{release}}/playing/pages-worker.js";
-import { answerSound, forgetSound, forgetSounds, openGranted } from "/console/{{release}}/playing/sounds-worker.js";
+import {
+  answerSound,
+  forgetSound,
+  forgetSounds,
+  openGranted,
+  problemWith,
+} from "/console/{{release}}/playing/sounds-worker.js";
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (globalThis));
 
@@ -23,6 +29,7 @@ const HEARD = /** @type {Record<string, (data: any, port: MessagePort | null) =>
   claim: () => worker.clients.claim(),
   open: ({ id, grant }) => openGranted(id, grant),
   close: ({ id }) => forgetSound(id),
+  problem: ({ id }) => problemWith(id),
   download: async ({ id, wanted }, port) => void (await prepare(id, wanted, port)),
   // Whatever is heard keeps the browser from ending the worker while it streams.
   stay: () => {},

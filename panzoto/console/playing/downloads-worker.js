@@ -1,6 +1,6 @@
 // The worker's side of downloads: a navigation is answered with a stream that the browser saves to a file.
 
-import { UNKNOWN } from "./kinds.js";
+import { endingOf } from "./kinds.js";
 import { askPages, problemOf } from "./pages-worker.js";
 import { answerFile, plainStream } from "./ranges-worker.js";
 import { opened } from "./sounds-worker.js";
@@ -8,8 +8,8 @@ import { opened } from "./sounds-worker.js";
 /**
  * What a page wants saved: a recording, or an answer of the service that needs its token.
  *
- * @typedef {{ name: string } & (
- *   { grant: import("./pages-worker.js").Grant } | { path: string, token: string, kind: string })} Wanted
+ * @typedef {{ stem: string, grant: import("./pages-worker.js").Grant }
+ *   | { name: string, path: string, token: string, kind: string }} Wanted `stem`: a name whose ending the kind tells
  *
  * @typedef {{ body: ReadableStream<Uint8Array>, name: string, kind: string, length?: number }} Prepared
  */
@@ -67,22 +67,22 @@ async function preparedAnew(clientId, id) {
 
 /**
  * @param {string} id
- * @param {{ name: string, grant: import("./pages-worker.js").Grant }} wanted
+ * @param {{ stem: string, grant: import("./pages-worker.js").Grant }} wanted
  * @param {(problem: import("./pages-worker.js").Problem) => void} ended
  * @returns {Promise<Prepared>}
  */
-async function recordingFile(id, { name, grant }, ended) {
+async function recordingFile(id, { stem, grant }, ended) {
   const renewed = async () => (await askPages("", { type: "download", id }))?.wanted.grant ?? grant;
   const { reader, kind } = await opened(grant, renewed);
   const body = plainStream(reader, 0, reader.length, (error) => ended(problemOf(error)));
-  return { body, name, kind, length: reader.length };
+  return { body, name: stem + endingOf(kind), kind, length: reader.length };
 }
 
 /** @param {{ name: string, path: string, token: string, kind: string }} wanted @returns {Promise<Prepared>} */
 async function serviceFile({ name, path, token, kind }) {
   const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, cache: "no-store" }).catch(() => null);
   if (answer === null) throw Object.assign(new Error("no answer"), { name: "ServiceError", code: "unreachable" });
-  if (answer.ok && answer.body !== null) return { body: answer.body, name, kind: kind || UNKNOWN };
+  if (answer.ok && answer.body !== null) return { body: answer.body, name, kind };
   const { code = "unexpected" } = await answer.json().catch(() => ({}));
   throw Object.assign(new Error("refused"), { name: "ServiceError", code, status: answer.status });
 }

@@ -1,12 +1,15 @@
 // Encrypted objects in the bucket, read range by range at presigned addresses. Page and worker both do so.
 
+import { ServiceError } from "../library/errors.js";
+import { patientBytes } from "../library/service.js";
+
 /**
  * What `GET /api/audio-file/{file_id}/download` tells: an address that is good for a while, and which object it is.
  *
  * @typedef {{ url: string, etag: string, size: number }} StoredObject
  */
 
-/** @typedef {"object_changed" | "object_not_found" | "unreachable" | "refused"} ObjectProblem */
+/** @typedef {"object_changed" | "object_not_found" | "unreachable" | "refused" | "expired"} ObjectProblem */
 
 /** An object that cannot be read. */
 export class ObjectError extends Error {
@@ -18,13 +21,12 @@ export class ObjectError extends Error {
   }
 }
 
-// How long nothing may arrive before the connection counts as dead, and the pauses before it is tried again.
-const SILENCE_MS = 30_000;
-const PAUSES_MS = [300, 1_000, 2_500];
+// Somebody waits for the sound: rather four quick attempts and a word than two minutes of silence.
+const PATIENCE = { attempts: 4, firstWait: 0.3, patience: 20 };
 
 /**
  * The object as a source of the library. `renewed` resolves to the same object at a fresh address once the first
- * has expired. Reading rejects with an ObjectError, and with an AbortError once its signal is aborted.
+ * has expired. Reading rejects with an ObjectError, and with its signal's reason once that is aborted.
  *
  * @param {StoredObject} object
  * @param {() => Promise<StoredObject>} renewed
@@ -32,108 +34,48 @@ const PAUSES_MS = [300, 1_000, 2_500];
  */
 export function objectSource(object, renewed) {
   let { url } = object;
-  /** @type {Promise<string> | null} */
+  /** @type {Promise<void> | null} */
   let renewing = null;
 
   async function renew() {
     const fresh = await renewed();
     if (fresh.etag !== object.etag) throw new ObjectError("object_changed");
-    url = fresh.url;
-    return url;
+    ({ url } = fresh);
   }
 
-  /** @type {import("../library/recordings.js").Source["read"]} */
-  async function read(start, stop, { signal } = {}) {
-    for (let [tried, asked] = [0, false]; ; ) {
-      const answer = await range(url, object.etag, start, stop, signal);
-      if (answer instanceof Uint8Array) return answer;
-      if (answer === "expired" && !asked) {
-        asked = true;
-        await (renewing ??= renew().finally(() => (renewing = null)));
-      } else if (answer === "again" && tried < PAUSES_MS.length) {
-        await pause(PAUSES_MS[tried++], signal);
-      } else {
-        throw new ObjectError(answer === "again" ? "unreachable" : answer === "expired" ? "refused" : answer);
-      }
-    }
+  /** @type {(start: number, stop: number, signal?: AbortSignal) => Promise<Uint8Array>} */
+  async function range(start, stop, signal) {
+    const headers = { Range: `bytes=${start}-${stop - 1}`, "If-Match": object.etag };
+    /** @type {() => RequestInit} */
+    const request = () => ({ headers, cache: "no-store", credentials: "omit" });
+    return (await patientBytes(url, request, signal ? { ...PATIENCE, signal } : PATIENCE)).bytes;
   }
-  return { size: object.size, read };
-}
 
-/**
- * One request for one range: its bytes, or why there are none.
- *
- * @param {string} url
- * @param {string} etag
- * @param {number} start
- * @param {number} stop
- * @param {AbortSignal | undefined} signal
- * @returns {Promise<Uint8Array | "again" | "expired" | ObjectProblem>}
- */
-async function range(url, etag, start, stop, signal) {
-  const silence = new AbortController();
-  const ends = signal === undefined ? silence.signal : AbortSignal.any([signal, silence.signal]);
-  const headers = { Range: `bytes=${start}-${stop - 1}`, "If-Match": etag };
-  const watch = watchdog(silence);
-  try {
-    const answer = await fetch(url, { headers, signal: ends, cache: "no-store", credentials: "omit" });
-    const whole = answer.status === 200 && start === 0;
-    if (answer.status === 206 || whole) return await exactly(answer, stop - start, watch);
-    await answer.body?.cancel();
-    return meaning(answer.status);
-  } catch (error) {
-    signal?.throwIfAborted();
-    // Every other failure of fetch is a connection that was not made, was broken, or fell silent.
-    return "again";
-  } finally {
-    watch.end();
-  }
-}
-
-/** @param {number} status */
-function meaning(status) {
-  if (status === 412) return "object_changed";
-  if (status === 404 || status === 416) return "object_not_found";
-  if (status === 401 || status === 403 || status === 400) return "expired";
-  return status === 429 || status >= 500 ? "again" : "refused";
-}
-
-/** @param {AbortController} silence */
-function watchdog(silence) {
-  let timer = setTimeout(() => silence.abort(), SILENCE_MS);
   return {
-    heard: () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => silence.abort(), SILENCE_MS);
+    size: object.size,
+    async read(start, stop, { signal } = {}) {
+      try {
+        return await range(start, stop, signal);
+      } catch (error) {
+        if (!hasExpired(error)) throw meaning(error);
+      }
+      // Several ranges that find the address expired ask for one new one.
+      await (renewing ??= renew().finally(() => (renewing = null)));
+      return range(start, stop, signal).catch((error) => {
+        throw meaning(error);
+      });
     },
-    end: () => clearTimeout(timer),
   };
 }
 
-/** @param {Response} answer @param {number} size @param {ReturnType<typeof watchdog>} watch */
-async function exactly(answer, size, watch) {
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
-  const whole = new Uint8Array(size);
-  let filled = 0;
-  while (filled < size) {
-    const { done, value } = await reader.read();
-    if (done) return "again";
-    watch.heard();
-    const taken = value.subarray(0, size - filled);
-    whole.set(taken, filled);
-    filled += taken.length;
-  }
-  reader.cancel().catch(() => {});
-  return whole;
-}
+/** Buckets refuse an address that is over with 403, and some with 400 or 401. @param {unknown} error */
+const hasExpired = (error) => error instanceof ServiceError && [400, 401, 403].includes(error.status);
 
-/** @param {number} milliseconds @param {AbortSignal | undefined} signal */
-function pause(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
+/** @param {unknown} error */
+function meaning(error) {
+  if (!(error instanceof ServiceError)) return error;
+  if (error.status === 412) return new ObjectError("object_changed");
+  if (error.status === 404 || error.status === 416) return new ObjectError("object_not_found");
+  const passing = error.status === 0 || error.status === 429 || error.status >= 500;
+  return new ObjectError(passing ? "unreachable" : "refused");
 }

@@ -49,9 +49,3 @@ function ask(page, question) {
     page.postMessage(question, [port2]);
   });
 }
-
-/** Tell the page, or all pages, of something. @param {string} clientId @param {{ type: string, id: string, problem: Problem }} news */
-export async function tellPages(clientId, news) {
-  const one = clientId === "" ? undefined : await worker.clients.get(clientId);
-  for (const page of one ? [one] : await worker.clients.matchAll({ type: "window" })) page.postMessage(news);
-}

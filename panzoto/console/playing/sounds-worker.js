@@ -3,22 +3,35 @@
 import { RecordingReader } from "../library/recordings.js";
 import { kindOf, TELLING_BYTES } from "./kinds.js";
 import { ObjectError, objectSource } from "./objects.js";
-import { askPages, problemOf, tellPages } from "./pages-worker.js";
+import { askPages, problemOf } from "./pages-worker.js";
 import { answerRange } from "./ranges-worker.js";
 
 /** @typedef {import("./pages-worker.js").Grant} Grant */
+/** @typedef {import("./pages-worker.js").Problem} Problem */
 /** @typedef {{ reader: RecordingReader, kind: string }} Sound */
 
 /** Recordings that are open, by the random part of their addresses. @type {Map<string, Promise<Sound>>} */
 const sounds = new Map();
 
-/** Forget all keys and readers; what is being read breaks off at its next range. */
+/** Why sounds broke off, for the page to ask: `<audio>` tells nothing of it. @type {Map<string, Problem>} */
+const problems = new Map();
+
+/** Forget all keys and readers. */
 export function forgetSounds() {
   sounds.clear();
+  problems.clear();
 }
 
 export function forgetSound(/** @type {string} */ id) {
   sounds.delete(id);
+  problems.delete(id);
+}
+
+/** Why a sound broke off, said once; null where nothing is known of it. @param {string} id */
+export function problemWith(id) {
+  const problem = problems.get(id) ?? null;
+  problems.delete(id);
+  return { problem };
 }
 
 /**
@@ -33,7 +46,7 @@ export async function openGranted(id, grant) {
 }
 
 /**
- * Answer `<audio>`: with the sound, or with an error, of which the page is told the reason.
+ * Answer `<audio>`: with the sound, or with an error, whose reason the page can ask for.
  *
  * @param {FetchEvent} event
  * @param {string} id
@@ -43,7 +56,7 @@ export async function answerSound({ request, clientId }, id) {
   if (request.mode === "navigate") return new Response(null, { status: 404 });
   const failed = (/** @type {unknown} */ error) => {
     sounds.delete(id);
-    tellPages(clientId, { type: "sound-failed", id, problem: problemOf(error) });
+    problems.set(id, problemOf(error));
   };
   try {
     const sound = await (sounds.get(id) ?? remembered(id, openedAnew(clientId, id)));

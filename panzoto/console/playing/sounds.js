@@ -7,8 +7,8 @@ import { isVersion2 } from "../library/header.js";
 import { call, session, vault } from "../session/session.js";
 import { SOUND } from "./addresses.js";
 import { isUnheardOf } from "./kinds.js";
-import { objectSource } from "./objects.js";
-import { answerWorker, askWorker, controller, hearWorker, tellWorker, WorkerError } from "./worker-link.js";
+import { ObjectError, objectSource } from "./objects.js";
+import { answerWorker, askWorker, controller, tellWorker, WorkerError } from "./worker-link.js";
 
 /**
  * @typedef {{ file_id: string, s3_key: string, format: string | null, content_type: string | null,
@@ -16,16 +16,15 @@ import { answerWorker, askWorker, controller, hearWorker, tellWorker, WorkerErro
  *
  * @typedef {object} Sound
  * @property {string} address for `<audio>`
+ * @property {string} plain the address of the sound as it was recorded
  * @property {"worker" | "service"} by who decrypts it
  * @property {number | null} size plain bytes, where known
- * @property {() => WorkerError | null} problem why it broke off, as far as the worker has told
+ * @property {() => Promise<Error | null>} problem why it broke off; null where nothing is wrong with the bytes
  * @property {() => void} close forgets it in the worker
  */
 
 /** Recordings that the worker may ask for, by the random part of their addresses. @type {Map<string, Recording>} */
 const granted = new Map();
-/** Why they broke off. @type {Map<string, WorkerError>} */
-const problems = new Map();
 /** What was found of `format`, where the service did not know it. @type {Map<string, "v2" | "single">} */
 const found = new Map();
 
@@ -37,7 +36,6 @@ answerWorker("sound", (id) => {
     ({ name, code = "unexpected" }) => ({ problem: { name, code } }),
   );
 });
-hearWorker("sound-failed", ({ id, problem }) => problems.set(id, new WorkerError(problem)));
 
 /**
  * What the worker needs to open a recording.
@@ -114,20 +112,24 @@ export async function openHere(recording) {
 /** @param {string} id @param {number} size @returns {Sound} */
 const soundOf = (id, size) => ({
   address: SOUND + id,
+  plain: SOUND + id,
   by: "worker",
   size,
-  problem: () => {
-    const problem = problems.get(id) ?? null;
-    problems.delete(id);
-    return problem;
-  },
+  problem: () => problemWith(id),
   close: () => forget(id),
 });
 
 /** @param {string} id */
+async function problemWith(id) {
+  const worker = await controller();
+  if (worker === null) return new WorkerError({ name: "WorkerError", code: "unreachable" });
+  const { problem } = await askWorker(worker, { type: "problem", id });
+  return problem === null ? null : new WorkerError(problem);
+}
+
+/** @param {string} id */
 function forget(id) {
   granted.delete(id);
-  problems.delete(id);
   tellWorker({ type: "close", id });
 }
 
@@ -160,11 +162,20 @@ export async function openByPassword(recordings, password) {
 /** @param {{ download_url: string, wav_url?: string }} answer @returns {Sound} */
 const servedSound = ({ download_url, wav_url }) => ({
   address: sameOrigin(wav_url ?? download_url),
+  plain: sameOrigin(download_url),
   by: "service",
   size: null,
-  problem: () => null,
+  problem: () => servedProblem(sameOrigin(wav_url ?? download_url)),
   close: () => {},
 });
+
+/** Why the service plays no more at an address that it gave. @param {string} address @returns {Promise<Error | null>} */
+async function servedProblem(address) {
+  const answer = await fetch(address, { method: "HEAD", cache: "no-store" }).catch(() => null);
+  if (answer?.ok) return null;
+  if (answer === null || answer.status >= 500 || answer.status === 429) return new ObjectError("unreachable");
+  return new ObjectError(answer.status === 409 ? "object_changed" : "expired");
+}
 
 /** The service behind this page, by whatever name it was reached: the policy lets no other be played. @param {string} url */
 function sameOrigin(url) {
@@ -172,12 +183,9 @@ function sameOrigin(url) {
   return pathname + search;
 }
 
-/** All plain bytes of a recording in one Blob, without the worker. @param {Recording} recording */
-export async function decryptedHere(recording) {
-  const reader = await RecordingReader.open(vault(), recording.s3_key, await sourceOf(recording));
-  const pieces = [];
-  for await (const piece of reader.read()) pieces.push(piece);
-  return new Blob(pieces);
+/** A recording's plain bytes in this page, without the worker. @param {Recording} recording */
+export async function plainReader(recording) {
+  return RecordingReader.open(vault(), recording.s3_key, await sourceOf(recording));
 }
 
 /** The row of a recording as it is now. @param {string} fileId @returns {Promise<Recording>} */
@@ -188,11 +196,9 @@ export async function freshRow(fileId) {
 
 /** Forget what was found out, when another person signs in. */
 session.subscribe(() => {
-  if (session.get().state !== "open") problems.clear();
-  if (session.get().state === "out") {
-    granted.clear();
-    found.clear();
-  }
+  if (session.get().state !== "out") return;
+  granted.clear();
+  found.clear();
 });
 
 /** Upgrade a recording of an earlier app, so that this browser opens it by itself from then on. @param {Recording} recording @param {string} password @returns {Promise<Recording>} */

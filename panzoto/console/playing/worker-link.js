@@ -98,19 +98,12 @@ export function tellWorker(message) {
 
 /** What answers the worker's questions, by their type: null for what is not known here. */
 const answering = /** @type {Record<string, (id: string) => Promise<unknown> | null>} */ ({});
-const listening = /** @type {Record<string, (news: any) => void>} */ ({});
 
 /** Answer the worker where it asks for `type`. @param {string} type @param {(id: string) => Promise<unknown> | null} answer */
 export function answerWorker(type, answer) {
   answering[type] = answer;
 }
 
-/** Listen to the worker's news of `type`. @param {string} type @param {(news: any) => void} heard */
-export function hearWorker(type, heard) {
-  listening[type] = heard;
-}
-
 navigator.serviceWorker?.addEventListener("message", async ({ data, ports: [port] }) => {
-  if (port === undefined) return listening[data.type]?.(data);
-  port.postMessage((await answering[data.type]?.(data.id)) ?? null);
+  port?.postMessage((await answering[data.type]?.(data.id)) ?? null);
 });
