@@ -67,3 +67,25 @@ export function sittingFrom(newestFirst) {
 }
 
 /** @typedef {ReturnType<typeof sittingFrom>} Sitting */
+
+/** The sittings of the last list that was asked about. @type {{ rows: Recording[] | null, byClip: Map<string, Sitting> }} */
+let last = { rows: null, byClip: new Map() };
+
+/**
+ * The sitting that a clip belongs to, alone or with others; null where the clip is not in the list.
+ *
+ * @param {Recording[]} recordings the newest first
+ * @param {string} fileId
+ * @returns {Sitting | null}
+ */
+export function sittingOf(recordings, fileId) {
+  if (last.rows !== recordings) {
+    const byClip = new Map();
+    for (const clips of sittingsOf(recordings)) {
+      const sitting = sittingFrom(clips);
+      for (const { file_id } of clips) byClip.set(file_id, sitting);
+    }
+    last = { rows: recordings, byClip };
+  }
+  return last.byClip.get(fileId) ?? null;
+}

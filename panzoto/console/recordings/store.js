@@ -176,6 +176,17 @@ whoIsThere();
 
 // ---- Single recordings --------------------------------------------------------------------------------------
 
+/** @type {Set<(fileId: string, file: AudioFile | null) => void>} */
+const listeners = new Set();
+/** What was erased here, so that nobody asks the service for it. @type {Set<string>} */
+const erased = new Set();
+
+/** Have `listener` told of each recording that an action changed, or of null for one that is gone. */
+export const onAction = (/** @type {(fileId: string, file: AudioFile | null) => void} */ listener) => listeners.add(listener);
+
+/** Whether this recording was erased in this page. @param {string} fileId */
+export const isErased = (fileId) => erased.has(fileId);
+
 /** Take in what an action or a call answered. @param {AudioFile} file */
 export function took(file) {
   const aside = new Map(recordings.get().aside);
@@ -188,6 +199,7 @@ export function took(file) {
     aside.set(file.file_id, recordingFrom(file));
   }
   recordings.set({ rows: known.listed(), aside });
+  for (const listener of listeners) listener(file.file_id, file);
 }
 
 /** Forget a recording that is gone. @param {string} fileId */
@@ -195,7 +207,9 @@ export function lost(fileId) {
   const aside = new Map(recordings.get().aside);
   aside.delete(fileId);
   known.remove(fileId);
+  erased.add(fileId);
   recordings.set({ rows: known.listed(), aside });
+  for (const listener of listeners) listener(fileId, null);
 }
 
 /** Ask for one recording by itself, whether it is listed, in the trash or still coming. @param {string} fileId */

@@ -4,7 +4,7 @@ import { momentOf } from "../../recordings/known.js";
 import { headingOf, nameOf, useNames } from "../../recordings/titles.js";
 import { addressOf, go } from "../../router.js";
 import { day, length, moment, time } from "../../texts/formats.js";
-import { count, t } from "../../texts/index.js";
+import { t } from "../../texts/index.js";
 import { html } from "../../ui.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
@@ -56,7 +56,7 @@ const spokenLength = (milliseconds) => (milliseconds === null ? t("recordings.un
 function SittingEntry({ sitting, lines, of }) {
   const [{ newDay, place }] = lines;
   const span = t("sitting.span", { from: time(sitting.startedAt), to: time(sitting.endedAt) });
-  const many = count(sitting.clips.length, t("sitting.clip"), t("sitting.clips"));
+  const many = t("sitting.clips", { clips: sitting.clips.length });
   const whole = `${moment(sitting.startedAt)}, ${many}, ${spokenLength(sitting.durationMs)}`;
   const hasHead = lines[0].recording === null;
   return html`
