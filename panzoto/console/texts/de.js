@@ -47,10 +47,13 @@ export const de = {
     "Der Speicher hat diese Aufnahme nicht herausgegeben. Bitte versuchen Sie es gleich noch einmal.",
   "player.changed":
     "Diese Aufnahme ändert sich, während sie abgespielt wird. Bitte versuchen Sie es gleich noch einmal.",
+  "player.damaged":
+    "Von hier kann dieser Browser nicht weiterspielen: Der Ton selbst ist beschädigt. Sie können hinter dieser Stelle weiterhören oder ihn herunterladen.",
   "player.expired":
     "Die Zeit, für die der Dienst diese Aufnahme geöffnet hatte, ist um. Drücken Sie auf Abspielen und geben Sie Ihr Passwort noch einmal ein.",
   "player.forward": "15 Sekunden vor",
   "player.gone": "Der Ton dieser Aufnahme ist nicht mehr da.",
+  "player.noOutput": "Dieses Gerät hat keine Tonausgabe: Es läuft stumm weiter.",
   "player.notice.converted":
     "Ton dieser Art spielt kein Browser ab. Der Dienst entschlüsselt ihn und wandelt ihn um, sobald Sie auf Abspielen drücken.",
   "player.notice.sealed":
@@ -68,8 +71,7 @@ export const de = {
   "player.sealedWhy":
     "Das hat eine ältere App aufgenommen. Nur der Dienst kann es öffnen und braucht dazu Ihr Passwort. Er entschlüsselt die Aufnahme und vergisst das Passwort mit seiner Antwort.",
   "player.speed": "Tempo",
-  "player.times":
-    null,
+  "player.times": (/** @type {{ speed: number }} */ { speed }) => `${new Intl.NumberFormat("de").format(speed)}×`,
   "player.unplayable":
     "Dieser Browser kann Ton dieser Art nicht abspielen. Sie können ihn herunterladen und anderswo hören.",
   "player.unreachable": "Der Ton kommt nicht an. Prüfen Sie Ihre Verbindung und drücken Sie auf Abspielen.",
