@@ -55,16 +55,15 @@ export const de = {
   "player.gone": "Der Ton dieser Aufnahme ist nicht mehr da.",
   "player.noOutput": "Dieses Gerät hat keine Tonausgabe: Es läuft stumm weiter.",
   "player.notice.converted":
-    "Ton dieser Art spielt kein Browser ab. Der Dienst entschlüsselt ihn und wandelt ihn um, sobald Sie auf Abspielen drücken.",
+    "Ton dieser Art spielt kein Browser ab. Zum Abspielen entschlüsselt ihn der Dienst und wandelt ihn um.",
   "player.notice.sealed":
-    "Das hat eine ältere App aufgenommen. Der Dienst öffnet es mit Ihrem Passwort, sobald Sie auf Abspielen drücken.",
+    "Das hat eine ältere App aufgenommen. Zum Abspielen öffnet es der Dienst mit Ihrem Passwort.",
   "player.notice.service":
-    "Dieses Fenster kann beim Abspielen nicht entschlüsseln, wie alle privaten Fenster: Sobald Sie auf Abspielen drücken, entschlüsselt der Dienst die Aufnahme.",
+    "Dieses Fenster kann nicht entschlüsseln, während es abspielt, etwa weil es ein privates ist. Zum Abspielen entschlüsselt der Dienst die Aufnahme.",
   "player.pause": "Anhalten",
   "player.play": "Abspielen",
   "player.position": "Position",
-  "player.positionOf":
-    null,
+  "player.positionOf": (/** @type {{ at: string, length: string }} */ { at, length }) => `${at} von ${length}`,
   "player.refused": "Ihr Browser beginnt nicht von selbst mit Ton. Drücken Sie auf Abspielen.",
   "player.region": "Player",
   "player.replaced": "Diese Aufnahme wurde inzwischen ersetzt. Ihr neuester Stand wird geöffnet.",

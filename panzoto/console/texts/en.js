@@ -52,11 +52,11 @@ export const en = {
   "player.gone": "The sound of this recording is no longer there.",
   "player.noOutput": "This device has no sound output: it plays on in silence.",
   "player.notice.converted":
-    "No browser plays sound of this kind. The service decrypts it and turns it into one that they do, once you press Play.",
+    "No browser plays sound of this kind. To play it, the service decrypts it and turns it into one that they do.",
   "player.notice.sealed":
-    "An older app recorded this. The service opens it with your password, once you press Play.",
+    "An older app recorded this. To play it, the service opens it with your password.",
   "player.notice.service":
-    "This window cannot decrypt while playing, as private windows cannot: once you press Play, the service decrypts the recording for it.",
+    "This window cannot decrypt while it plays, perhaps because it is a private one. To play it, the service decrypts the recording.",
   "player.pause": "Pause",
   "player.play": "Play",
   "player.position": "Position",
