@@ -1,6 +1,6 @@
 // What a recorder needs beside the shared library in panzoto/console/library, for Node 20.19 or newer and for
-// browsers: the two libraries that are handed to it, an account with its password, and the way of earlier apps
-// into the bucket. Every function names the section of docs/clients.md that it implements.
+// browsers: the two libraries that are handed to it, an account with its password, and the way of earlier
+// apps into the bucket. Every function names the section of docs/clients.md that it implements.
 
 import { argon2id as argon2idOf } from "hash-wasm";
 import * as hpke from "hpke";
@@ -36,7 +36,7 @@ export class Keys {
   async #open() {
     const vault = await openVault(this.account, this.password, argon2id);
     if (!vault.transcripts.foreign) return vault;
-    throw new AccountError("foreign", "The account seals transcripts to a key that is not its vault's");
+    throw new AccountError("vault_foreign", "The account seals transcripts to a key that is not its vault's");
   }
 }
 

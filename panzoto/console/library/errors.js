@@ -1,5 +1,5 @@
 // What can go wrong, as classes that a caller tells apart. Messages are English sentences for a log or a
-// terminal; a page finds its own words by `reason` or `code`. No message holds a key, a password or a text.
+// terminal; a page finds its own words by `code` or `reason`. No message holds a key, a password or a text.
 
 /** A recording that does not open. */
 export class RecordingError extends Error {
@@ -11,7 +11,7 @@ export class RecordingError extends Error {
     super(message);
     this.name = "RecordingError";
     this.reason = reason;
-    /** The service's code for the same: `unsupported_format` or `decryption_failed`. */
+    /** What the service says to the same. @type {"unsupported_format" | "decryption_failed"} */
     this.code = ["suite", "flags", "reserved"].includes(reason) ? "unsupported_format" : "decryption_failed";
   }
 }
@@ -26,33 +26,34 @@ export class TranscriptError extends Error {
     super(message);
     this.name = "TranscriptError";
     this.reason = reason;
+    /** What the service says to the same. @type {"decryption_failed"} */
     this.code = "decryption_failed";
   }
 }
 
 /**
- * @typedef {"password" | "no_vault" | "version" | "parameters" | "damaged" | "foreign" | "recovery_key"}
- *   AccountReason
+ * @typedef {"vault" | "no_vault" | "vault_version" | "vault_parameters" | "vault_damaged" | "vault_foreign" |
+ *   "recovery_key"} AccountCode
  *
- * - `password`: it is not the vault's, or is missing
+ * - `vault`: the password is not the vault's, or is missing
  * - `no_vault`: the account has none yet; its next login makes one
- * - `version`: a vault of a later kind
- * - `parameters`: Argon2id would be unreasonably dear or cheap
- * - `damaged`: the account's data contradicts itself
- * - `foreign`: the account seals transcripts to a key that is not its vault's
+ * - `vault_version`: a vault of a later kind
+ * - `vault_parameters`: Argon2id would be unreasonably dear or cheap
+ * - `vault_damaged`: the account's data contradicts itself
+ * - `vault_foreign`: the account seals transcripts to a key that is not its vault's
  * - `recovery_key`: what was typed is none
  */
 
 /** The vault cannot be opened, or the account cannot be trusted. */
 export class AccountError extends Error {
   /**
-   * @param {AccountReason} reason
+   * @param {AccountCode} code
    * @param {string} message
    */
-  constructor(reason, message) {
+  constructor(code, message) {
     super(message);
     this.name = "AccountError";
-    this.reason = reason;
+    this.code = code;
   }
 }
 
@@ -69,8 +70,8 @@ export class AccountError extends Error {
 export class ServiceError extends Error {
   /**
    * @param {number} status of the answer; 0 where there was none
-   * @param {string} code the service's stable word; `unreachable` without an answer, `unreadable` for one that
-   *   is not the service's JSON
+   * @param {string} code the service's stable word; `unreachable` without an answer, `unreadable` for one
+   *   that is not the service's JSON
    * @param {string} message
    * @param {ServiceErrorDetails} [details]
    */

@@ -42,7 +42,7 @@ export function explain(error) {
 
 /** @param {ServiceError} error */
 function sentenceOf(error) {
-  if (error.code === "unreachable") return t("problem.unreachable");
+  if (error.code === "unreachable" || error.code === "unreadable") return t("problem.unreachable");
   const known = /** @type {import("../texts/index.js").TextName} */ (`service.${error.code}`);
   return t(known) ?? (error.status >= 500 ? t("problem.service") : t("problem.refused", { sentence: error.message }));
 }
