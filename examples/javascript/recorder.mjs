@@ -36,7 +36,7 @@ export class Keys {
   async #open() {
     const vault = await openVault(this.account, this.password, argon2id);
     if (!vault.transcripts.foreign) return vault;
-    throw new AccountError("vault_foreign", "The account seals transcripts to a key that is not its vault's");
+    throw new AccountError("foreign", "The account seals transcripts to a key that is not its vault's");
   }
 }
 

@@ -1,5 +1,5 @@
 // What can go wrong, as classes that a caller tells apart. Messages are English sentences for a log or a
-// terminal; a page finds its own words by `code` or `reason`. No message holds a key, a password or a text.
+// terminal; a page finds its own words by `reason` or `code`. No message holds a key, a password or a text.
 
 /** A recording that does not open. */
 export class RecordingError extends Error {
@@ -32,28 +32,28 @@ export class TranscriptError extends Error {
 }
 
 /**
- * @typedef {"vault" | "no_vault" | "vault_version" | "vault_parameters" | "vault_damaged" | "vault_foreign" |
- *   "recovery_key"} AccountCode
+ * @typedef {"password" | "no_vault" | "version" | "parameters" | "damaged" | "foreign" | "recovery_key"}
+ *   AccountReason
  *
- * - `vault`: the password is not the vault's, or is missing
+ * - `password`: it is not the vault's, or is missing
  * - `no_vault`: the account has none yet; its next login makes one
- * - `vault_version`: a vault of a later kind
- * - `vault_parameters`: Argon2id would be unreasonably dear or cheap
- * - `vault_damaged`: the account's data contradicts itself
- * - `vault_foreign`: the account seals transcripts to a key that is not its vault's
+ * - `version`: a vault of a later kind
+ * - `parameters`: Argon2id would be unreasonably dear or cheap
+ * - `damaged`: the account's data contradicts itself
+ * - `foreign`: the account seals transcripts to a key that is not its vault's
  * - `recovery_key`: what was typed is none
  */
 
 /** The vault cannot be opened, or the account cannot be trusted. */
 export class AccountError extends Error {
   /**
-   * @param {AccountCode} code
+   * @param {AccountReason} reason
    * @param {string} message
    */
-  constructor(code, message) {
+  constructor(reason, message) {
     super(message);
     this.name = "AccountError";
-    this.code = code;
+    this.reason = reason;
   }
 }
 

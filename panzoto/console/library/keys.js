@@ -102,7 +102,7 @@ function decoded(decode, text) {
     return decode(text);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    throw new AccountError("vault_damaged", "The account's data cannot be read");
+    throw new AccountError("damaged", "The account's data cannot be read");
   }
 }
 
@@ -115,11 +115,11 @@ function decoded(decode, text) {
  * @returns {Promise<Bytes>}
  */
 async function deriveKek(password, kdf, argon2id) {
-  if (password === "") throw new AccountError("vault", "The password is missing");
+  if (password === "") throw new AccountError("password", "The password is missing");
   const salt = decoded(fromHex, kdf.salt);
   if (!reasonable(kdf, salt)) {
     const said = "The account's Argon2id parameters are not ones this client accepts";
-    throw new AccountError("vault_parameters", said);
+    throw new AccountError("parameters", said);
   }
   const derived = await argon2id({
     password: utf8(password),
@@ -135,7 +135,7 @@ async function deriveKek(password, kdf, argon2id) {
 /**
  * Unwrap the vault key with the password (sections 2.2 and 2.3).
  *
- * Rejects with an AccountError: `vault` where the password does not open it; the other codes tell of data
+ * Rejects with an AccountError: `password` where it does not open the vault; the other reasons tell of data
  * that is missing, damaged, of a later version or unreasonable. That the account names another public key for
  * transcripts does not fail here: see `foreign`.
  *
@@ -151,7 +151,7 @@ export async function openVault(account, password, argon2id) {
   const { version, key_id: keyId, kdf, wrapped_key: wrappedKey } = account.vault;
   if (version !== 1) {
     const said = "This client does not know this version of vault; please update it";
-    throw new AccountError("vault_version", said);
+    throw new AccountError("version", said);
   }
   const wrapped = decoded(fromBase64, wrappedKey);
   const kek = await deriveKek(password, kdf, argon2id);
@@ -160,13 +160,13 @@ export async function openVault(account, password, argon2id) {
   const vaultKey = await open(await aesKey(kek), nonce, sealed, associated);
   kek.fill(0);
   if (vaultKey === null) {
-    throw new AccountError("vault", "The password does not open this account's vault");
+    throw new AccountError("password", "The password does not open this account's vault");
   }
   const key = await subtle.importKey("raw", vaultKey, "HKDF", false, ["deriveBits", "deriveKey"]);
   vaultKey.fill(0);
-  const vault = await vaultFromKey(key, account);
+  const vault = await vaultFromKey(key, account.vault.transcripts_public_key);
   if (!equal(vault.keyId, decoded(fromHex, keyId))) {
-    throw new AccountError("vault_damaged", "The vault key does not have the name the account gives it");
+    throw new AccountError("damaged", "The vault key does not have the name the account gives it");
   }
   return vault;
 }
@@ -175,16 +175,15 @@ export async function openVault(account, password, argon2id) {
  * The vault of a key that was kept: derives all of section 2.3 from it.
  *
  * @param {CryptoKey} key what `Vault.key` was
- * @param {Pick<Account, "vault"> | null} [account] tells whether the key for transcripts is `foreign`
+ * @param {string | null} [toldPublicKey] `transcripts_public_key` of the account's vault, where it is known
  * @returns {Promise<Vault>}
  */
-export async function vaultFromKey(key, account = null) {
+export async function vaultFromKey(key, toldPublicKey = null) {
   const keyId = (await derivedBytes(key, "panzoto/v2/key-id")).subarray(0, 16);
   const wrappingKey = await derivedAesKey(key, "panzoto/v2/wrap");
   const namesKey = await derivedAesKey(key, "panzoto/v2/names");
   const pair = await x25519(await derivedBytes(key, "panzoto/v2/transcripts"));
-  const told = account?.vault?.transcripts_public_key ?? null;
-  const foreign = told !== null && told !== toBase64(pair.publicKey);
+  const foreign = toldPublicKey !== null && toldPublicKey !== toBase64(pair.publicKey);
   return { key, keyId, wrappingKey, namesKey, transcripts: { ...pair, foreign } };
 }
 
@@ -234,7 +233,7 @@ async function x25519(privateBytes) {
  */
 export async function directKey(account, password, saltReading = "raw") {
   const digits = account.key_salt;
-  if (digits === undefined) throw new AccountError("vault_damaged", "The account's data has no key_salt");
+  if (digits === undefined) throw new AccountError("damaged", "The account's data has no key_salt");
   const salt = saltReading === "raw" ? decoded(fromHex, digits) : ascii(digits);
   const material = await subtle.importKey("raw", utf8(password), "PBKDF2", false, ["deriveKey"]);
   const pbkdf2 = { name: "PBKDF2", hash: "SHA-256", salt, iterations: PBKDF2_ITERATIONS };

@@ -39,7 +39,7 @@ const publicKeys = new WeakMap();
  * Seal a transcript's document to the account; deflated where that is shorter.
  *
  * Rejects with a TranscriptError (`document`) for what is no JSON object, is above 16 MiB or nested deeper
- * than 100, and with an AccountError (`vault_foreign`) where the account names a key that is not the vault's.
+ * than 100, and with an AccountError (`foreign`) where the account names a key that is not the vault's.
  *
  * @param {Hpke} hpke
  * @param {Vault} vault
@@ -65,7 +65,7 @@ export async function sealTranscript(hpke, vault, userId, fileId, documentBytes)
  * Resolves to the JSON of a sealed transcript.
  *
  * Rejects with a TranscriptError, `sealed` where it does not open and `document` where it opens as no
- * transcript, and with an AccountError (`vault_foreign`) as sealing does.
+ * transcript, and with an AccountError (`foreign`) as sealing does.
  *
  * @param {Hpke} hpke
  * @param {Vault} vault
@@ -96,7 +96,7 @@ const noDocument = () => new TranscriptError("document", "What was sealed is no 
 /** @param {Vault} vault */
 function refuseForeign(vault) {
   if (!vault.transcripts.foreign) return;
-  throw new AccountError("vault_foreign", "The account seals transcripts to a key that is not its vault's");
+  throw new AccountError("foreign", "The account seals transcripts to a key that is not its vault's");
 }
 
 /** @param {Hpke} hpke */
