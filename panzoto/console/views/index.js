@@ -1,18 +1,26 @@
 // Which view stands at which address. `open` ones need the vault; the others are for whoever comes.
 
-import { SignIn } from "./entrance.js";
+import { Account } from "./account/index.js";
+import { CreateAccount } from "./entrance/create-account.js";
+import { Forgotten } from "./entrance/forgotten.js";
+import { Recover } from "./entrance/recover.js";
+import { SignIn } from "./entrance/sign-in.js";
+import { RecoveryKey } from "./recovery-key/index.js";
 import { Recordings } from "./recordings.js";
-import { html } from "../ui.js";
 
 /** @typedef {(props: { id: string }) => any} View */
 
 /** @type {Record<string, View>} */
 export const OPEN_VIEWS = {
+  account: Account,
+  "recovery-key": RecoveryKey,
   recordings: Recordings,
 };
 
 /** @type {Record<string, View>} */
 export const ENTRANCE_VIEWS = {
-  "sign-in": () => html`<${SignIn} />`,
-  "create-account": () => html`<${SignIn} making />`,
+  "create-account": CreateAccount,
+  forgot: Forgotten,
+  recover: Recover,
+  "sign-in": SignIn,
 };

@@ -19,7 +19,7 @@ export function Password() {
     announce(t("account.passwordChanged"));
   });
   return html`
-    <${Section} title=${t("account.password")}>
+    <${Section} title=${t("account.passwordTitle")}>
       <p>${t("account.passwordHint")}</p>
       <form onSubmit=${work.submit}>
         <input type="email" autocomplete="username" value=${account().user.email} readonly hidden />
