@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line of panzoto.mjs, for Node 20.12 or newer:
+// The command line of the library in panzoto/console/library, for Node 20.19 or newer:
 //
 //   node cli.mjs encrypt --account me.json --s3-key KEY talk.3gp talk.encrypted
 //   node cli.mjs decrypt --account me.json --s3-key KEY [--range FIRST-LAST] talk.encrypted talk.3gp
@@ -19,21 +19,12 @@ import { randomUUID } from "node:crypto";
 import { Writable } from "node:stream";
 import { parseArgs } from "node:util";
 
-import {
-  AccountError,
-  decrypt,
-  encryptRecording,
-  encryptSingle,
-  fileKeyOf,
-  Keys,
-  openName,
-  openTranscript,
-  RecordingError,
-  sealName,
-  sealTranscript,
-  SINGLE_SHOT_FORMATS,
-  TranscriptError,
-} from "./panzoto.mjs";
+import { AccountError, RecordingError, TranscriptError } from "../../panzoto/console/library/errors.js";
+import { openName, sealName } from "../../panzoto/console/library/names.js";
+import { encryptRecording, fileKeyOf } from "../../panzoto/console/library/recordings.js";
+import { encryptSingle, SINGLE_SHOT_FORMATS } from "../../panzoto/console/library/single-shot.js";
+import { openTranscript, sealTranscript } from "../../panzoto/console/library/transcripts.js";
+import { decrypt, hpke, Keys } from "./recorder.mjs";
 
 class UsageError extends Error {}
 
@@ -116,9 +107,9 @@ function prompt(question) {
 /** What the command line does with transcripts, titles and notes: bytes in, bytes out. */
 const OF_WORDS = {
   "seal-transcript": async (keys, fileId, bytes) =>
-    sealTranscript(await keys.vault(), keys.account.user_id, fileId, bytes),
+    sealTranscript(hpke, await keys.vault(), keys.account.user_id, fileId, bytes),
   "open-transcript": async (keys, fileId, bytes) =>
-    openTranscript(await keys.vault(), keys.account.user_id, fileId, bytes),
+    openTranscript(hpke, await keys.vault(), keys.account.user_id, fileId, bytes),
 };
 for (const what of ["title", "note"]) {
   for (const [deed, run] of [

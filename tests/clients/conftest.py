@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from tests.suites import BCPROV, need
-from tests.support.example_clients import EXAMPLES, LANGUAGES, PYTHON, Client, python_module
+from tests.support.example_clients import EXAMPLES, LANGUAGES, PYTHON, ROOT, Client, python_module
 
 
 def build(command: list[str], folder: Path) -> None:
@@ -30,8 +30,11 @@ def python_client() -> Client:
 @pytest.fixture(scope="session")
 def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
     node, npm = need("node"), need("npm")
-    copy = tmp_path_factory.mktemp("client") / "javascript"
-    shutil.copytree(EXAMPLES / "javascript", copy, ignore=shutil.ignore_patterns("node_modules"))
+    # The example imports the console's library by its place in the repository.
+    root = tmp_path_factory.mktemp("client")
+    for folder in ("examples/javascript", "panzoto/console/library"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("node_modules"))
+    copy = root / "examples" / "javascript"
     build([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], copy)
     return Client((node, str(copy / "cli.mjs")))
 

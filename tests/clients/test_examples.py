@@ -337,13 +337,18 @@ def test_an_example_opens_what_the_service_writes(
 
 JAVASCRIPT_TOUR = """
 import {
-  blobSource, collect, encryptRecording, Keys, newS3Key, putObject, RecordingReader, sealTranscript, Service,
-} from "./panzoto.mjs";
+  blobSource, collect, encryptRecording, RecordingReader,
+} from "../../panzoto/console/library/recordings.js";
+import { Service } from "../../panzoto/console/library/service.js";
+import { sealTranscript } from "../../panzoto/console/library/transcripts.js";
+import { hpke, Keys, newS3Key, putObject } from "./recorder.mjs";
 
 const [server, bucket, email, password] = process.argv.slice(2);
-const service = new Service(server);
+let token = null;
+const service = new Service(server, { token: async () => token });
 const account = await service.register(email, password);
 const again = await service.register(email, password);
+token = again.token;
 const keys = new Keys(account, password);
 const plain = new Blob([new Uint8Array(150001).map((_, index) => index * 7)], { type: "audio/3gpp" });
 const s3Key = newS3Key(account.user_id);
@@ -358,7 +363,8 @@ const reader = await RecordingReader.open(await keys.vault(), s3Key, blobSource(
 const vault = await keys.vault();
 const fileKey = await service.fileKey(vault, recorded.file_id);
 const { download_url: byKey } = await service.decryptAudioByKey(fileKey, { file_id: recorded.file_id });
-const sealed = await sealTranscript(vault, account.user_id, recorded.file_id, Buffer.from('{"segments":[]}'));
+const words = new TextEncoder().encode('{"segments":[]}');
+const sealed = await sealTranscript(hpke, vault, account.user_id, recorded.file_id, words);
 const { revision } = await service.putTranscript(recorded.file_id, sealed);
 await service.putTranscript(recorded.file_id, sealed, revision);
 const late = await service.putTranscript(recorded.file_id, sealed, revision).catch((error) => error);

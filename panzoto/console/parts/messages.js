@@ -33,11 +33,13 @@ export function dismiss() {
 export function explain(error) {
   if (typeof error === "string") return { text: error, detail: "" };
   if (error instanceof ServiceError) return { text: sentenceOf(error), detail: detailOf(error) };
-  if (error instanceof AccountError || error instanceof RecordingError || error instanceof TranscriptError) {
-    return { text: t(`problem.${error.code}`), detail: t("problem.at", { time: moment(new Date()) }) };
+  const at = t("problem.at", { time: moment(new Date()) });
+  if (error instanceof AccountError) return { text: t(`account.${error.reason}`), detail: at };
+  if (error instanceof RecordingError || error instanceof TranscriptError) {
+    return { text: t(`problem.${error.code}`), detail: at };
   }
   console.error(error instanceof Error ? error.name : "error");
-  return { text: t("problem.unexpected"), detail: t("problem.at", { time: moment(new Date()) }) };
+  return { text: t("problem.unexpected"), detail: at };
 }
 
 /** @param {ServiceError} error */

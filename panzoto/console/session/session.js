@@ -84,7 +84,7 @@ export async function start() {
   const found = await keptSession().catch(() => null);
   if (found === null) return session.set({ state: "out" });
   takeTokens(found.tokens, true);
-  opened = found.key === null ? null : await vaultFromKey(found.key, found.account);
+  opened = found.key === null ? null : await vaultFromKey(found.key, found.account.vault?.transcripts_public_key);
   session.set({ state: opened ? "open" : "locked", account: found.account, stay: true, ended: false });
 }
 

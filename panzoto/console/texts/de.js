@@ -5,6 +5,13 @@ import { plural } from "./plural.js";
 export const count = plural("de");
 
 export const de = {
+  "account.damaged": "Die Daten dieses Kontos widersprechen sich. Bitte schreibe an den Betreiber dieses Dienstes.",
+  "account.foreign": "Dieses Konto versiegelt Abschriften mit einem fremden Schlüssel; darum werden keine verlangt, geschrieben oder gezeigt. Bitte schreibe an den Betreiber dieses Dienstes.",
+  "account.no_vault": "Dieses Konto hat noch keinen Tresor. Melde dich noch einmal an, um einen zu bekommen.",
+  "account.parameters": "Die Schlüssel dieses Kontos würden unsicher gebildet. Bitte schreibe an den Betreiber dieses Dienstes.",
+  "account.password": "Das Passwort öffnet deinen Tresor nicht.",
+  "account.recovery_key": "Das ist kein Wiederherstellungsschlüssel: Es ist ein Schreibfehler darin.",
+  "account.version": "Der Tresor dieses Kontos ist neuer als diese Seite. Lade die Seite neu.",
   "entrance.create": "Konto anlegen",
   "entrance.ended": "Diese Sitzung wurde beendet. Mit deinem Passwort meldest du dich wieder an; was du geschrieben hast, ist noch da.",
   "entrance.haveAccount": "Ich habe ein Konto",
@@ -37,7 +44,6 @@ export const de = {
   "problem.unexpected": "In dieser Seite ist etwas schiefgegangen. Es ist nichts verloren; versuche es noch einmal oder lade die Seite neu.",
   "problem.unreachable": "Der Dienst ist nicht zu erreichen. Prüfe deine Verbindung und versuche es noch einmal.",
   "problem.unsupported_format": "Diese Art von Aufnahme kennt diese Seite noch nicht. Lade die Seite neu, um eine neuere zu bekommen.",
-  "problem.vault": "Das Passwort öffnet deinen Tresor nicht.",
   "recordings.empty": "Noch nichts aufgenommen.",
   "recordings.title": "Aufnahmen",
   "service.invalid_credentials": "E-Mail oder Passwort stimmt nicht.",

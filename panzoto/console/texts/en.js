@@ -5,6 +5,13 @@ import { plural } from "./plural.js";
 export const count = plural("en");
 
 export const en = {
+  "account.damaged": "This account's data contradicts itself. Please write to whoever runs this service.",
+  "account.foreign": "This account seals transcripts to a key that is not yours, so transcripts are neither asked for, written nor shown. Please write to whoever runs this service.",
+  "account.no_vault": "This account has no vault yet. Sign in once more to get one.",
+  "account.parameters": "This account's keys would be made in an unsafe way. Please write to whoever runs this service.",
+  "account.password": "The password does not open your vault.",
+  "account.recovery_key": "This is not a recovery key: there is a slip of the pen in it.",
+  "account.version": "This account's vault is newer than this page. Reload the page.",
   "entrance.create": "Create account",
   "entrance.ended": "This session was ended. Enter your password to sign in again; what you typed is kept.",
   "entrance.haveAccount": "I have an account",
@@ -37,7 +44,6 @@ export const en = {
   "problem.unexpected": "Something went wrong in this page. Nothing is lost; please try again, or reload the page.",
   "problem.unreachable": "The service cannot be reached. Check your connection and try again.",
   "problem.unsupported_format": "This recording is of a kind that this page does not know yet. Reload the page for a newer one.",
-  "problem.vault": "The password does not open your vault.",
   "recordings.empty": "Nothing recorded yet.",
   "recordings.title": "Recordings",
   "service.invalid_credentials": "The email or the password is wrong.",
