@@ -25,6 +25,8 @@ function Console() {
   const state = useStore(session, (value) => value.state);
   useEffect(() => {
     document.getElementById("main")?.focus({ preventScroll: true });
+    // The list of recordings is found again where it was left; every other view begins at its top.
+    if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
   if (state === "starting") return null;
   if (state === "locked") return html`<${Doorway}><${Unlock} /><//>`;

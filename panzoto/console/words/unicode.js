@@ -49,18 +49,20 @@ export function folded(/** @type {string} */ text) {
 }
 
 /**
- * Return where in the folded text each code unit of a text begins, and its end behind them; what is folded to
- * nothing begins where the next does. The second half of a pair begins with the first.
+ * Return where in the folded text each character of a text begins, and its end behind them; what is folded to nothing
+ * begins where the next does, and the second half of a pair where its folding ends.
  *
  * @returns {Uint32Array} one more than the text has code units
  */
 export function foldedOffsets(/** @type {string} */ text) {
   const offsets = new Uint32Array(text.length + 1);
-  let [at, to] = [0, 0];
+  let at = 0;
+  let to = 0;
   for (const character of text) {
-    offsets.fill(to, at, at + character.length);
-    at += character.length;
+    offsets[at] = to;
     to += foldingOf(character).length;
+    offsets.fill(to, at + 1, at + character.length);
+    at += character.length;
   }
   offsets[at] = to;
   return offsets;
