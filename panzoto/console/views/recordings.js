@@ -5,6 +5,8 @@ import { addressOf } from "../router.js";
 import { call } from "../session/session.js";
 import { length, moment } from "../texts/formats.js";
 import { t } from "../texts/index.js";
+import { RecordButton, UploadButton } from "../uploading/buttons.js";
+import { Uploads } from "../uploading/list.js";
 import { html, useEffect, useState } from "../ui.js";
 
 export function Recordings() {
@@ -14,6 +16,8 @@ export function Recordings() {
   }, []);
   return html`
     <h1>${t("recordings.title")}</h1>
+    <div class="actions"><${RecordButton} /><${UploadButton} /></div>
+    <${Uploads} />
     ${rows !== null && rows.length === 0 && html`<p>${t("recordings.empty")}</p>`}
     <ul class="rows" aria-label=${t("recordings.title")}>
       ${(rows ?? []).map((row) => html`
