@@ -42,11 +42,17 @@ export function explain(error) {
   return { text: t("problem.unexpected"), detail: at };
 }
 
+// What forms set on an account, and which text tells that the service does not take it.
+/** @type {Record<string, import("../texts/index.js").TextName>} */
+const FIELDS = { email: "service.field.email", new_password: "service.field.password", password: "service.field.password" };
+
 /** @param {ServiceError} error */
-function sentenceOf(error) {
-  if (error.code === "unreachable") return t("problem.unreachable");
-  const known = /** @type {import("../texts/index.js").TextName} */ (`service.${error.code}`);
-  return t(known) ?? (error.status >= 500 ? t("problem.service") : t("problem.refused", { sentence: error.message }));
+function sentenceOf({ code, fields, message, status }) {
+  if (code === "unreachable" || code === "unreadable") return t("problem.unreachable");
+  const field = code === "invalid_request" ? Object.keys(fields ?? {}).find((name) => name in FIELDS) : undefined;
+  if (field !== undefined) return t(FIELDS[field]);
+  const known = /** @type {import("../texts/index.js").TextName} */ (`service.${code}`);
+  return t(known) ?? (status >= 500 ? t("problem.service") : t("problem.refused", { sentence: message }));
 }
 
 /** @param {ServiceError} error */

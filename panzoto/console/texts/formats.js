@@ -3,7 +3,7 @@
 import { locale } from "./index.js";
 
 const dayOf = new Intl.DateTimeFormat(locale, { weekday: "long", year: "numeric", month: "long", day: "numeric" });
-const timeOf = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
+const timeOf = new Intl.DateTimeFormat(locale, { timeStyle: "short" });
 const momentOf = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 const decimals = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
 const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];

@@ -4,6 +4,7 @@
 import { ServiceError } from "../library/errors.js";
 import { sealName } from "../library/names.js";
 import { blobSource, encryptedSize, encryptingSource, encryptRecording, newSecrets, RecordingReader } from "../library/recordings.js";
+import { refreshSoon } from "../recordings/store.js";
 import { call, session, vault } from "../session/session.js";
 import { concat } from "../library/bytes.js";
 import { DiskError, hasRoom, objectFile, removeAll, removePieces, writeObject } from "./disk.js";
@@ -231,10 +232,12 @@ const complete = (row, { signal }, body = {}) => call("POST", `/api/uploads/${ro
 async function finish(row, how) {
   if (row.state !== "arrived") await saveRow(Object.assign(row, { state: "arrived" }));
   await removeAll(row);
+  refreshSoon();
   how.report({ doing: "finishing" });
   try {
     if (row.sealedTitle !== null) {
       await call("PATCH", `/api/audio-file/${row.fileId}`, { title: row.sealedTitle }, { signal: how.signal });
+      refreshSoon();
     }
   } catch (error) {
     // Somebody has erased it meanwhile.

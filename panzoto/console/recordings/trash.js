@@ -1,0 +1,48 @@
+// What lies in the trash: pages of it, as long as they stay there.
+
+import { call, session } from "../session/session.js";
+import { createStore } from "../store.js";
+import { recordingFrom } from "./known.js";
+import { onAction } from "./store.js";
+
+/** @import { AudioFile, Recording } from "./known.js" */
+/**
+ * @typedef {{ rows: Recording[], cursor: string | null, state: "loading" | "shown", failure: unknown }} Trash `cursor`
+ *   says where there is more.
+ */
+
+const PAGE = 50;
+/** @returns {Trash} */
+const none = () => ({ rows: [], cursor: null, state: "loading", failure: null });
+
+/** @type {import("../store.js").Store<Trash>} */
+export const trash = createStore(none());
+
+session.subscribe(() => {
+  if (session.get().state === "out") trash.set(none());
+});
+
+onAction((fileId, file) => {
+  const others = trash.get().rows.filter((row) => row.file_id !== fileId);
+  const trashed = file !== null && file.deleted_at !== null;
+  trash.set({ rows: trashed ? [recordingFrom(file), ...others] : others });
+});
+
+/** Fetch the next page, or the first one `anew`. */
+export async function loadTrash({ anew = false } = {}) {
+  const asker = session.get().account;
+  const { cursor } = trash.get();
+  trash.set({ state: "loading", failure: null });
+  const more = anew || cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+  try {
+    const page = await call("GET", `/api/user/trash?limit=${PAGE}${more}`);
+    if (session.get().account !== asker) return;
+    const before = more === "" ? [] : trash.get().rows;
+    const came = page.audio_files.map(recordingFrom);
+    const ids = new Set(came.map((/** @type {Recording} */ { file_id }) => file_id));
+    const rows = [...before.filter(({ file_id }) => !ids.has(file_id)), ...came];
+    trash.set({ rows, cursor: page.next_cursor, state: "shown" });
+  } catch (failure) {
+    if (session.get().account === asker) trash.set({ failure, state: "shown" });
+  }
+}

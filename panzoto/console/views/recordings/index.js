@@ -1,0 +1,66 @@
+// All recordings, newest first, by day; what was recorded together stands together.
+
+import { loadMore, recordings, tryAgain } from "../../recordings/store.js";
+import { useStore } from "../../store.js";
+import { explain } from "../../parts/messages.js";
+import { t } from "../../texts/index.js";
+import { RecordButton, UploadButton } from "../../uploading/buttons.js";
+import { Uploads } from "../../uploading/list.js";
+import { html, useEffect, useMemo } from "../../ui.js";
+import { Entry } from "./entry.js";
+import { entriesOf, listingOf, offsetsOf } from "./lines.js";
+import { useScrollKept } from "./scrolling.js";
+import { useSeen } from "./seen.js";
+
+/** @import { Recording } from "../../recordings/known.js" */
+
+// So many lines before the end of what is known the next page is asked for.
+const AHEAD = 40;
+
+export function Recordings() {
+  const { rows, whole, state, failure } = useStore(recordings, (value) => value);
+  const empty = whole && rows.length === 0;
+  return html`
+    <div class="view-head">
+      <h1>${t("recordings.title")}</h1>
+      <div class="actions"><${RecordButton} /><${UploadButton} /></div>
+    </div>
+    <${Uploads} />
+    ${failure !== null && html`<${NotUpToDate} failure=${failure} />`}
+    ${empty && html`<p class="empty">${t("recordings.empty")}</p>`}
+    ${rows.length === 0 && !whole && state === "loading" && html`<p class="empty" role="status">${t("recordings.loading")}</p>`}
+    <${List} rows=${rows} whole=${whole} />
+  `;
+}
+
+/** @param {{ failure: unknown }} props */
+function NotUpToDate({ failure }) {
+  const { text, detail } = explain(failure);
+  return html`
+    <div class="said said-alert" role="alert">
+      <p>${text} <small>${detail}</small></p>
+      <button type="button" class="plain" onClick=${tryAgain}>${t("recordings.tryAgain")}</button>
+    </div>
+  `;
+}
+
+/** @param {{ rows: Recording[], whole: boolean }} props */
+function List({ rows, whole }) {
+  const { lines, entries } = useMemo(() => listingOf(rows), [rows]);
+  const offsets = useMemo(() => offsetsOf(lines), [lines]);
+  const { list, seen } = useSeen(offsets);
+  useScrollKept(lines.length > 0);
+  useEffect(() => {
+    if (!whole && rows.length > 0 && seen.last + AHEAD >= lines.length) loadMore();
+  }, [whole, seen.last, lines]);
+  return html`
+    <ul ref=${list} class="recordings" aria-label=${t("recordings.title")} hidden=${rows.length === 0}>
+      ${entriesOf(lines.slice(seen.first, seen.last)).map((shown) => html`
+        <${Entry} key=${keyOf(shown[0])} lines=${shown} of=${whole ? entries : -1} />
+      `)}
+    </ul>
+  `;
+}
+
+/** @param {import("./lines.js").Line} line */
+const keyOf = ({ sitting, recording }) => sitting?.fileId ?? recording?.file_id;

@@ -1,0 +1,22 @@
+// The list is found again where it was left.
+
+import { useEffect, useLayoutEffect, useRef } from "../../ui.js";
+
+let left = 0;
+
+/** Scroll to where the list was when it was left, once it is `ready`; and remember where it is. @param {boolean} ready */
+export function useScrollKept(ready) {
+  const done = useRef(false);
+  useLayoutEffect(() => {
+    if (!ready || done.current) return;
+    done.current = true;
+    scrollTo(0, left);
+  }, [ready]);
+  useEffect(() => {
+    const remember = () => {
+      if (done.current) left = scrollY;
+    };
+    addEventListener("scroll", remember, { passive: true });
+    return () => removeEventListener("scroll", remember);
+  }, []);
+}

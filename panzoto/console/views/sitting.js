@@ -1,0 +1,59 @@
+// A conversation that was recorded in several clips, heard and read as one.
+
+import { momentOf } from "../recordings/known.js";
+import { sittingOf } from "../recordings/sittings.js";
+import { loadMore, recordings } from "../recordings/store.js";
+import { headingOf, useNames } from "../recordings/titles.js";
+import { addressOf } from "../router.js";
+import { useStore } from "../store.js";
+import { day, length, moment, time } from "../texts/formats.js";
+import { t } from "../texts/index.js";
+import { html, useEffect } from "../ui.js";
+import { Nothing } from "./recording/nothing.js";
+
+/** @import { Recording } from "../recordings/known.js" */
+/** @import { Sitting } from "../recordings/sittings.js" */
+
+/** @param {{ id: string }} props `id`: the file_id of its first clip */
+export function SittingView({ id }) {
+  const { rows, whole, failure } = useStore(recordings, (value) => value);
+  const sitting = sittingOf(rows, id);
+  useEffect(() => {
+    if (sitting === null && !whole) loadMore();
+  }, [rows]);
+  if (sitting === null) return html`<${Nothing} missing=${whole} failure=${failure} again=${loadMore} />`;
+  return html`<${Page} sitting=${sitting} />`;
+}
+
+/** @param {{ sitting: Sitting }} props */
+function Page({ sitting }) {
+  const span = t("sitting.span", { from: time(sitting.startedAt), to: time(sitting.endedAt) });
+  return html`
+    <article class="recording">
+      <header>
+        <p class="way-back"><a href=${addressOf("recordings")}>${t("recording.back")}</a></p>
+        <h1>${t("sitting.title")}, ${span}</h1>
+        <p class="facts"><span>${day(sitting.startedAt)}</span>
+          <span>${t("sitting.clips", { clips: sitting.clips.length })}</span>
+          <span>${length(sitting.durationMs)}</span></p>
+      </header>
+      <div class="hearing"></div>
+      <section class="clips">
+        <h2>${t("sitting.ofClips")}</h2>
+        <ol>${sitting.clips.map((clip) => html`<${Clip} key=${clip.file_id} recording=${clip} />`)}</ol>
+      </section>
+    </article>
+  `;
+}
+
+/** @param {{ recording: Recording }} props */
+function Clip({ recording }) {
+  useNames();
+  const at = momentOf(recording);
+  return html`
+    <li>
+      <a href=${addressOf("recording", recording.file_id)}><bdi dir="auto">${headingOf(recording) || moment(at)}</bdi></a>
+      <span class="length">${length(recording.duration_ms)}</span>
+    </li>
+  `;
+}

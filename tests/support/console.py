@@ -1,0 +1,79 @@
+"""An account as its console shows it: recordings with times, titles and notes, and how a browser gets there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.support.example_clients import python_module
+from tests.support.service import PASSWORD, Service
+
+
+@dataclass
+class Recorder:
+    """Somebody with an account, whose phone records."""
+
+    service: Service
+    account: dict[str, Any]
+
+    @cached_property
+    def vault(self) -> Any:
+        return python_module().open_vault(self.account, PASSWORD)
+
+    @property
+    def user_id(self) -> str:
+        return str(self.account["user_id"])
+
+    def call(self, method: str, path: str, **how: Any) -> Any:
+        answer = self.service.call(method, path, self.account["token"], **how)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def record(
+        self,
+        name: str,
+        at: datetime | None = None,
+        lasting: timedelta | None = None,
+        title: str | None = None,
+        note: str | None = None,
+    ) -> str:
+        """Tell the service of a recording and return its id; no object is behind it."""
+        body: dict[str, Any] = {"s3_key": f"users/{self.user_id}/{name}", "file_size": 4096}
+        if at is not None:
+            body["recorded_at"] = at.isoformat()
+        if lasting is not None:
+            body["duration_ms"] = lasting // timedelta(milliseconds=1)
+        file_id = str(self.call("POST", "/api/audio-file", json=body)["audio_file"]["file_id"])
+        if title is not None:
+            self.describe(file_id, title=title)
+        if note is not None:
+            self.describe(file_id, note=note)
+        return file_id
+
+    def describe(self, file_id: str, **texts: str) -> None:
+        """Write a title, a note or both, as all clients of the account write them."""
+        seal = python_module().seal_name
+        sealed = {what: seal(self.vault, what, file_id, text) for what, text in texts.items()}
+        self.call("PATCH", f"/api/audio-file/{file_id}", json=sealed)
+
+    def told(self, file_id: str, what: str) -> str:
+        """Return a title or a note as the service has it, opened."""
+        value = self.call("GET", f"/api/audio-file/{file_id}")["audio_file"][what]
+        return str(python_module().open_name(self.vault, what, file_id, value))
+
+
+def sign_in(page: Page, service: Service, account: dict[str, Any], stay: bool = False) -> None:
+    """Sign in by the page's own fields, in English."""
+    page.goto(service.url)
+    page.get_by_role("textbox", name="Email").fill(account["user"]["email"])
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    if stay:
+        page.get_by_role("checkbox", name="Stay signed in on this device").check()
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
+
+
