@@ -284,12 +284,14 @@ async function switchTo(/** @type {string} */ next) {
   for (const id of await keptIds(next)) if (!known.has(id)) await removeAll({ userId: next, id });
 }
 
-session.subscribe(() => {
-  const { account } = session.get();
-  const next = account?.user_id ?? "";
+function whoIsThere() {
+  const next = session.get().account?.user_id ?? "";
   if (next !== userId) switchTo(next).catch(tell);
   else for (const tending of tended.values()) tending.wake();
-});
+}
+
+session.subscribe(whoIsThere);
+whoIsThere();
 
 addEventListener("online", () => {
   for (const tending of tended.values()) tending.wake();
