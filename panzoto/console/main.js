@@ -8,7 +8,7 @@ import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
 import { language, t } from "./texts/index.js";
 import { html, render, useEffect } from "./ui.js";
-import { Unlock } from "./views/entrance.js";
+import { Locked } from "./views/entrance/locked.js";
 import { ENTRANCE_VIEWS, OPEN_VIEWS } from "./views/index.js";
 import { Shell } from "./views/shell.js";
 
@@ -29,7 +29,7 @@ function Console() {
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
   if (state === "starting") return null;
-  if (state === "locked") return html`<${Doorway}><${Unlock} /><//>`;
+  if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;
   if (state === "out") {
     const Entrance = ENTRANCE_VIEWS[view] ?? ENTRANCE_VIEWS["sign-in"];
     return html`<${Doorway}><${Entrance} id=${id} /><//>`;
