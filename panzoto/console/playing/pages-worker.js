@@ -55,3 +55,13 @@ function ask(page, question) {
     page.postMessage(question, [port2]);
   });
 }
+
+/**
+ * Tell the page that made a request of something.
+ *
+ * @param {string} clientId
+ * @param {{ type: string, id: string, problem: Problem }} news
+ */
+export async function tellPage(clientId, news) {
+  (await worker.clients.get(clientId))?.postMessage(news);
+}
