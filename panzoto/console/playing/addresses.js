@@ -2,3 +2,6 @@
 
 export const SOUND = "/console-sound/";
 export const DOWNLOAD = "/console-download/";
+
+/** What the service is told of who asks; playback addresses need nothing. @param {string} token @returns {Record<string, string>} */
+export const authorization = (token) => (token === "" ? {} : { Authorization: `Bearer ${token}` });

@@ -97,18 +97,20 @@ export class Playback {
   /** Look at what there is, and make it ready. @param {{ fileId: string, seconds: number } | null} jump plays from there */
   async begin(jump) {
     const turn = ++this.#turn;
+    this.#loading = true;
     if (jump !== null) this.state.set({ playing: true });
+    const wanted = jump ? positionOf(this.#tracks, jump.fileId, jump.seconds) : this.#left();
+    this.#at = placeOf(this.#tracks, wanted ?? 0);
+    this.#show();
     try {
       const sealed = await this.#sealed();
       if (turn !== this.#turn) return;
-      this.#tracks = tracksOf(this.#clips, sealed);
+      await this.#rebuild(sealed);
     } catch (error) {
-      if (turn === this.#turn) return this.#recover(error);
+      if (turn !== this.#turn) return;
+      this.#loading = false;
+      return this.#recover(error);
     }
-    const position = jump ? positionOf(this.#tracks, jump.fileId, jump.seconds) : this.#left();
-    this.#at = placeOf(this.#tracks, position ?? 0);
-    this.#show();
-    await this.#load();
     this.#measure();
   }
 
