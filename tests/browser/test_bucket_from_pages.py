@@ -1,4 +1,4 @@
-"""The console's page reaches the bucket beside it wherever it was opened, as uploads and its worker need it."""
+"""Pages reach the bucket beside them wherever they were opened, as uploads and the service worker need it."""
 
 from __future__ import annotations
 
