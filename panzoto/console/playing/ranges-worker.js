@@ -42,6 +42,7 @@ export function answerRange(request, { reader, kind }, failed) {
     return new Response(null, { status: 416, headers: { ...common, "Content-Range": `bytes */${length}` } });
   }
   const [start, stop] = range ?? [0, length];
+  /** @type {Record<string, string>} */
   const about = range === null ? {} : { "Content-Range": `bytes ${start}-${stop - 1}/${length}` };
   const headers = { ...common, ...about, "Content-Length": String(stop - start) };
   const body = request.method === "HEAD" ? null : plainStream(reader, start, stop, failed);

@@ -41,7 +41,7 @@ answerWorker("sound", (id) => {
  * What the worker needs to open a recording.
  *
  * @param {Recording} recording
- * @returns {Promise<import("./pages-worker.js").Grant>}
+ * @returns {Promise<import("./addresses.js").Grant>}
  */
 export async function grantOf({ file_id, s3_key, content_type }) {
   const object = await objectOf(file_id);

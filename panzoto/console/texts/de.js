@@ -178,16 +178,14 @@ export const de = {
   "player.pause": "Anhalten",
   "player.play": "Abspielen",
   "player.position": "Position",
-  "player.positionOf":
-    null,
+  "player.positionOf": (/** @type {{ at: string, length: string }} */ { at, length }) => `${at} von ${length}`,
   "player.refused": "Ihr Browser beginnt nicht von selbst mit Ton. Drücken Sie auf Abspielen.",
   "player.region": "Player",
   "player.replaced": "Diese Aufnahme wurde inzwischen ersetzt. Ihr neuester Stand wird geöffnet.",
   "player.sealedWhy":
     "Das hat eine ältere App aufgenommen. Nur der Dienst kann es öffnen und braucht dazu Ihr Passwort. Er entschlüsselt die Aufnahme und vergisst das Passwort mit seiner Antwort.",
   "player.speed": "Tempo",
-  "player.times":
-    null,
+  "player.times": (/** @type {{ speed: number }} */ { speed }) => `${new Intl.NumberFormat("de").format(speed)}×`,
   "player.unplayable":
     "Dieser Browser kann Ton dieser Art nicht abspielen. Sie können ihn herunterladen und anderswo hören.",
   "player.unreachable": "Der Ton kommt nicht an. Prüfen Sie Ihre Verbindung und drücken Sie auf Abspielen.",

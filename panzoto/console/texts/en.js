@@ -182,8 +182,7 @@ export const en = {
   "player.sealedWhy":
     "This was recorded by an older app. Only the service can open it, and needs your password for it. It decrypts the recording, and forgets the password with its answer.",
   "player.speed": "Speed",
-  "player.times":
-    null,
+  "player.times": (/** @type {{ speed: number }} */ { speed }) => `${new Intl.NumberFormat("en").format(speed)}×`,
   "player.unplayable":
     "This browser cannot play sound of this kind. You can download it and play it elsewhere.",
   "player.unreachable": "The sound does not arrive. Check your connection and press Play.",
