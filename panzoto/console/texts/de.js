@@ -165,29 +165,30 @@ export const de = {
     "Der Speicher hat diese Aufnahme nicht herausgegeben. Bitte versuchen Sie es gleich noch einmal.",
   "player.changed":
     "Diese Aufnahme ändert sich, während sie abgespielt wird. Bitte versuchen Sie es gleich noch einmal.",
+  "player.damaged":
+    "Von hier kann dieser Browser nicht weiterspielen: Der Ton selbst ist beschädigt. Sie können hinter dieser Stelle weiterhören oder ihn herunterladen.",
   "player.expired":
     "Die Zeit, für die der Dienst diese Aufnahme geöffnet hatte, ist um. Drücken Sie auf Abspielen und geben Sie Ihr Passwort noch einmal ein.",
   "player.forward": "15 Sekunden vor",
   "player.gone": "Der Ton dieser Aufnahme ist nicht mehr da.",
+  "player.noOutput": "Dieses Gerät hat keine Tonausgabe: Es läuft stumm weiter.",
   "player.notice.converted":
-    "Ton dieser Art spielt kein Browser ab. Der Dienst entschlüsselt ihn und wandelt ihn um, sobald Sie auf Abspielen drücken.",
+    "Ton dieser Art spielt kein Browser ab. Zum Abspielen entschlüsselt ihn der Dienst und wandelt ihn um.",
   "player.notice.sealed":
-    "Das hat eine ältere App aufgenommen. Der Dienst öffnet es mit Ihrem Passwort, sobald Sie auf Abspielen drücken.",
+    "Das hat eine ältere App aufgenommen. Zum Abspielen öffnet es der Dienst mit Ihrem Passwort.",
   "player.notice.service":
-    "Dieses Fenster kann beim Abspielen nicht entschlüsseln, wie alle privaten Fenster: Sobald Sie auf Abspielen drücken, entschlüsselt der Dienst die Aufnahme.",
+    "Dieses Fenster kann nicht entschlüsseln, während es abspielt, etwa weil es ein privates ist. Zum Abspielen entschlüsselt der Dienst die Aufnahme.",
   "player.pause": "Anhalten",
   "player.play": "Abspielen",
   "player.position": "Position",
-  "player.positionOf":
-    null,
+  "player.positionOf": (/** @type {{ at: string, length: string }} */ { at, length }) => `${at} von ${length}`,
   "player.refused": "Ihr Browser beginnt nicht von selbst mit Ton. Drücken Sie auf Abspielen.",
   "player.region": "Player",
   "player.replaced": "Diese Aufnahme wurde inzwischen ersetzt. Ihr neuester Stand wird geöffnet.",
   "player.sealedWhy":
     "Das hat eine ältere App aufgenommen. Nur der Dienst kann es öffnen und braucht dazu Ihr Passwort. Er entschlüsselt die Aufnahme und vergisst das Passwort mit seiner Antwort.",
   "player.speed": "Tempo",
-  "player.times":
-    null,
+  "player.times": (/** @type {{ speed: number }} */ { speed }) => `${new Intl.NumberFormat("de").format(speed)}×`,
   "player.unplayable":
     "Dieser Browser kann Ton dieser Art nicht abspielen. Sie können ihn herunterladen und anderswo hören.",
   "player.unreachable": "Der Ton kommt nicht an. Prüfen Sie Ihre Verbindung und drücken Sie auf Abspielen.",

@@ -162,16 +162,19 @@ export const en = {
   "player.back": "Back 15 seconds",
   "player.bucketRefused": "The store did not give this recording out. Please try again in a moment.",
   "player.changed": "This recording keeps changing while it is played. Please try again in a moment.",
+  "player.damaged":
+    "This browser cannot play on from here: the sound itself is damaged. You can go on after this place, or download it.",
   "player.expired":
     "The time for which the service had opened this recording is over. Press Play and enter your password again.",
   "player.forward": "Forward 15 seconds",
   "player.gone": "The sound of this recording is no longer there.",
+  "player.noOutput": "This device has no sound output: it plays on in silence.",
   "player.notice.converted":
-    "No browser plays sound of this kind. The service decrypts it and turns it into one that they do, once you press Play.",
+    "No browser plays sound of this kind. To play it, the service decrypts it and turns it into one that they do.",
   "player.notice.sealed":
-    "An older app recorded this. The service opens it with your password, once you press Play.",
+    "An older app recorded this. To play it, the service opens it with your password.",
   "player.notice.service":
-    "This window cannot decrypt while playing, as private windows cannot: once you press Play, the service decrypts the recording for it.",
+    "This window cannot decrypt while it plays, perhaps because it is a private one. To play it, the service decrypts the recording.",
   "player.pause": "Pause",
   "player.play": "Play",
   "player.position": "Position",
@@ -182,8 +185,7 @@ export const en = {
   "player.sealedWhy":
     "This was recorded by an older app. Only the service can open it, and needs your password for it. It decrypts the recording, and forgets the password with its answer.",
   "player.speed": "Speed",
-  "player.times":
-    null,
+  "player.times": (/** @type {{ speed: number }} */ { speed }) => `${new Intl.NumberFormat("en").format(speed)}×`,
   "player.unplayable":
     "This browser cannot play sound of this kind. You can download it and play it elsewhere.",
   "player.unreachable": "The sound does not arrive. Check your connection and press Play.",
