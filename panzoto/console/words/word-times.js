@@ -50,4 +50,20 @@ export class WordTimes {
   #at(/** @type {number} */ letter) {
     return this.#placed.find(({ start, end }) => start <= letter && letter < end)?.word ?? null;
   }
+
+  /**
+   * Where each word that was found stands in the segment's text, and when it was said.
+   *
+   * @returns {{ start: number, end: number, word: Word }[]}
+   */
+  inText() {
+    const { text } = this.#segment;
+    const offsets = [];
+    let at = 0;
+    for (const character of text) {
+      for (const letter of lettersOf(character)) offsets.push(...Array(letter.length).fill([at, at + character.length]));
+      at += character.length;
+    }
+    return this.#placed.map(({ start, end, word }) => ({ start: offsets[start][0], end: offsets[end - 1][1], word }));
+  }
 }
