@@ -1,12 +1,12 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
 import { Messages } from "./parts/messages.js";
+import { registerWorker } from "./playing/worker-link.js";
 import { route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
 import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
 import { language, t } from "./texts/index.js";
-import { SERVICE_WORKER, scriptAddress } from "./trusted.js";
 import { html, render, useEffect } from "./ui.js";
 import { Unlock } from "./views/entrance.js";
 import { ENTRANCE_VIEWS, OPEN_VIEWS } from "./views/index.js";
@@ -41,7 +41,7 @@ function Console() {
 const place = /** @type {HTMLElement} */ (document.getElementById("console"));
 document.documentElement.lang = language;
 if (isSecureContext) {
-  navigator.serviceWorker?.register(scriptAddress(SERVICE_WORKER)).catch(() => {});
+  registerWorker();
   watchForIdleness();
   render(html`<${Console} />`, place);
   start();

@@ -1,6 +1,7 @@
 // What stands around every view of who is signed in: the way to each, and how to leave.
 
 import { Messages } from "../parts/messages.js";
+import { PasswordDialog } from "../playing/password.js";
 import { addressOf, route } from "../router.js";
 import { lock, signOut } from "../session/session.js";
 import { useStore } from "../store.js";
@@ -28,5 +29,6 @@ export function Shell({ children }) {
       <${Messages} />
       ${children}
     </main>
+    <${PasswordDialog} />
   `;
 }
