@@ -3,6 +3,7 @@
 import { SignIn } from "./entrance.js";
 import { RecordingView } from "./recording/index.js";
 import { Recordings } from "./recordings/index.js";
+import { Search } from "./search.js";
 import { SittingView } from "./sitting.js";
 import { Trash } from "./trash.js";
 import { html } from "../ui.js";
@@ -13,6 +14,7 @@ import { html } from "../ui.js";
 export const OPEN_VIEWS = {
   recording: RecordingView,
   recordings: Recordings,
+  search: Search,
   sitting: SittingView,
   trash: Trash,
 };

@@ -2,7 +2,6 @@
 
 import { Button } from "../parts/fields.js";
 import { attempt } from "../parts/messages.js";
-import { askPassword } from "../playing/password.js";
 import { useStore } from "../store.js";
 import { number } from "../texts/formats.js";
 import { t } from "../texts/index.js";
@@ -54,8 +53,7 @@ function Wish({ engine, recordings, replace, again }) {
     setBusy(true);
     await attempt(async () => {
       const how = { ...(language && { language }), ...(replace && { replace }) };
-      const job = await transcribe(recordings, how, () => askPassword(t("words.passwordWhy")));
-      if (job !== null) await giveConsent();
+      if ((await transcribe(recordings, how)) !== null) await giveConsent();
     });
     setBusy(false);
   };
@@ -83,7 +81,7 @@ function LanguageChoice({ language, change }) {
       <label for=${id}>${t("words.language")}</label>
       <select id=${id} value=${language} onChange=${(/** @type {any} */ event) => change(event.target.value)}>
         <option value="">${t("words.anyLanguage")}</option>
-        ${all.map(({ code, name }) => html`<option key=${code} value=${code}>${name}</option>`)}
+        ${all.map((/** @type {{ code: string, name: string }} */ { code, name }) => html`<option key=${code} value=${code}>${name}</option>`)}
       </select>
     </div>
   `;

@@ -3,11 +3,13 @@
 import { toBase64 } from "../library/bytes.js";
 import { RecordingError } from "../library/errors.js";
 import { Service } from "../library/service.js";
+import { askPassword } from "../playing/password.js";
 import { isOld } from "../recordings/actions.js";
 import { refreshSoon } from "../recordings/store.js";
 import { call, session, vault } from "../session/session.js";
 import { freshToken, tokenAfter } from "../session/tokens.js";
 import { createStore } from "../store.js";
+import { t } from "../texts/index.js";
 
 /** @import { Recording } from "../recordings/known.js" */
 /**
@@ -40,17 +42,29 @@ export const goesOn = (job) => job !== undefined && (job.status === "queued" || 
 
 /**
  * Have recordings of one conversation transcribed, the oldest first. The service gets their own keys; where one of
- * them is of an older app, which has none, `password` is asked for, and null from it gives up.
+ * them is of an older app, which has none, it needs the password. Resolves to null when nobody gave it.
  *
  * @param {Recording[]} recordings
  * @param {How} how
- * @param {() => Promise<string | null>} password
  * @returns {Promise<Job | null>}
  */
-export async function transcribe(recordings, how, password) {
-  const proof = (await keysOf(recordings)) ?? (await passwordOf(password));
-  if (proof === null) return null;
-  const { transcription } = await call("POST", "/api/transcriptions", { ...whichOf(recordings), ...proof, ...how });
+export async function transcribe(recordings, how) {
+  const keys = await keysOf(recordings);
+  if (keys !== null) return askFor(recordings, { ...keys, ...how });
+  /** @type {Job | null} */
+  let job = null;
+  await askPassword(t("words.passwordWhy"), {
+    open: async (password) => {
+      job = await askFor(recordings, { password, ...how });
+    },
+    action: t("words.transcribe"),
+  });
+  return job;
+}
+
+/** @param {Recording[]} recordings @param {object} proofAndHow @returns {Promise<Job>} */
+async function askFor(recordings, proofAndHow) {
+  const { transcription } = await call("POST", "/api/transcriptions", { ...whichOf(recordings), ...proofAndHow });
   refreshSoon();
   return noted(transcription);
 }
@@ -60,12 +74,6 @@ const whichOf = (recordings) =>
   recordings.length === 1
     ? { file_id: recordings[0].file_id }
     : { file_ids: recordings.map(({ file_id }) => file_id) };
-
-/** @param {() => Promise<string | null>} ask */
-async function passwordOf(ask) {
-  const password = await ask();
-  return password === null ? null : { password };
-}
 
 /** The recordings' own keys as the call takes them; null where one of them has none. @param {Recording[]} recordings */
 async function keysOf(recordings) {

@@ -1,9 +1,9 @@
 // What can be done with a transcript: correct it, copy it, take it along.
 
 import { announce, tell } from "../parts/messages.js";
+import { stemOf } from "../playing/names.js";
 import { momentOf } from "../recordings/known.js";
 import { headingOf } from "../recordings/titles.js";
-import { moment } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useEffect, useState } from "../ui.js";
 import { FORMATS } from "./rendering.js";
@@ -12,12 +12,9 @@ import { FORMATS } from "./rendering.js";
 /** @import { Transcript } from "./words-worker.js" */
 
 const NAMES = /** @type {const} */ (["text", "srt", "vtt", "json"]);
-// What systems refuse in names of files.
-const NO_NAME = /[\p{Cc}\\/:*?"<>|]+/gu;
 
 /** @param {Recording} recording @param {string} ending */
-const fileNameOf = (recording, ending) =>
-  `${(headingOf(recording) || moment(momentOf(recording))).replace(NO_NAME, "-").slice(0, 100)}.${ending}`;
+const fileNameOf = (recording, ending) => `${stemOf(headingOf(recording), momentOf(recording))}.${ending}`;
 
 /** Addresses of the transcript in each format, while it is shown. @param {Transcript} transcript */
 function useAddresses(transcript) {

@@ -58,12 +58,14 @@ export class WordTimes {
    */
   inText() {
     const { text } = this.#segment;
-    const offsets = [];
+    /** Of each code unit of the letters where its character begins, and where it ends. @type {[number, number][]} */
+    const spans = [];
     let at = 0;
     for (const character of text) {
-      for (const letter of lettersOf(character)) offsets.push(...Array(letter.length).fill([at, at + character.length]));
+      const span = /** @type {[number, number]} */ ([at, at + character.length]);
+      for (let left = lettersOf(character).length; left > 0; left--) spans.push(span);
       at += character.length;
     }
-    return this.#placed.map(({ start, end, word }) => ({ start: offsets[start][0], end: offsets[end - 1][1], word }));
+    return this.#placed.map(({ start, end, word }) => ({ start: spans[start][0], end: spans[end - 1][1], word }));
   }
 }
