@@ -8,6 +8,7 @@ import { addressOf } from "../../router.js";
 import { length, moment } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
 import { html } from "../../ui.js";
+import { Transcript } from "../../words/transcript.js";
 import { Details } from "./details.js";
 import { Fate } from "./fate.js";
 import { Nothing } from "./nothing.js";
@@ -34,7 +35,7 @@ function Page({ recording }) {
       </header>
       ${recording.deleted_at !== null && html`<p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>`}
       ${recording.status === "pending" && html`<p class="said">${t("recording.pending")}</p>`}
-      <div class="hearing"><${Player} recordings=${[recording]} /></div>
+      <div class="hearing"><${Player} recordings=${[recording]} /><${Transcript} recordings=${[recording]} /></div>
       <${Details} key=${recording.file_id} recording=${recording} />
       <${Fate} recording=${recording} />
     </article>
