@@ -1,7 +1,8 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
+import { NewRelease } from "./parts/banner.js";
 import { Messages } from "./parts/messages.js";
-import { route } from "./router.js";
+import { goInstead, route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
 import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
@@ -15,6 +16,8 @@ import { Shell } from "./views/shell.js";
 /** @param {{ children?: any }} props */
 const Doorway = ({ children }) => html`
   <main id="main" tabindex="-1" class="doorway">
+    <p class="brand">Panzoto</p>
+    <${NewRelease} />
     <${Messages} />
     ${children}
   </main>
@@ -38,11 +41,22 @@ function Console() {
   return html`<${Shell}><${View} key=${`${view}/${id}`} id=${id} /><//>`;
 }
 
+/** What somebody looked at before they left is no place to begin for whoever comes next. */
+function leaveViewsWithTheirOwner() {
+  let before = session.get().state;
+  session.subscribe(() => {
+    const { state } = session.get();
+    if (state === "out" && before !== "starting" && before !== "out") goInstead("sign-in");
+    before = state;
+  });
+}
+
 const place = /** @type {HTMLElement} */ (document.getElementById("console"));
 document.documentElement.lang = language;
 if (isSecureContext) {
   navigator.serviceWorker?.register(scriptAddress(SERVICE_WORKER)).catch(() => {});
   watchForIdleness();
+  leaveViewsWithTheirOwner();
   render(html`<${Console} />`, place);
   start();
 } else {

@@ -140,7 +140,7 @@ class TestCalls:
             raise
 
     def test_the_pages_of_letters_are_there(self, edge: Nginx) -> None:
-        for path in ("/verify", "/reset", "/undo", "/letters/undo.js", "/letters/letters.css"):
+        for path in ("/verify", "/reset", "/undo", "/letters/undo.js", "/letters/style.css", "/letters/icon.svg"):
             assert edge.call("GET", path).status_code == 200, path
 
     def test_metrics_and_whatever_is_no_call_are_not_there(self, edge: Nginx) -> None:
