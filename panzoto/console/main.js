@@ -2,12 +2,12 @@
 
 import { NewRelease } from "./parts/banner.js";
 import { Messages } from "./parts/messages.js";
+import { registerWorker } from "./playing/worker-link.js";
 import { goInstead, route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
 import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
 import { language, t } from "./texts/index.js";
-import { SERVICE_WORKER, scriptAddress } from "./trusted.js";
 import { html, render, useEffect } from "./ui.js";
 import { Locked } from "./views/entrance/locked.js";
 import { ENTRANCE_VIEWS, OPEN_VIEWS } from "./views/index.js";
@@ -54,7 +54,7 @@ function leaveViewsWithTheirOwner() {
 const place = /** @type {HTMLElement} */ (document.getElementById("console"));
 document.documentElement.lang = language;
 if (isSecureContext) {
-  navigator.serviceWorker?.register(scriptAddress(SERVICE_WORKER)).catch(() => {});
+  registerWorker();
   watchForIdleness();
   leaveViewsWithTheirOwner();
   render(html`<${Console} />`, place);

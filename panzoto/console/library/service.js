@@ -16,6 +16,7 @@ import { fileKeyOf } from "./recordings.js";
  * @property {number} [patience] seconds to wait for an answer to begin, and for each next piece of it: 60
  *   unless told otherwise. Infinity for a body that may take longer to send
  * @property {(failure: ServiceError) => boolean} [repeatable] whether to try again after this
+ * @property {(seconds: number, signal?: AbortSignal) => Promise<void>} [wait] how to wait before trying again
  */
 
 /**
@@ -25,6 +26,7 @@ import { fileKeyOf } from "./recordings.js";
  * @property {Record<string, string>} [headers] beside those that every call has
  * @property {number} [firstWait]
  * @property {number} [patience]
+ * @property {(seconds: number, signal?: AbortSignal) => Promise<void>} [wait]
  */
 
 const ATTEMPTS = 6;
@@ -75,7 +77,8 @@ function isLost({ code, status }) {
  * @returns {Promise<T>}
  */
 export async function patiently(attempt, options = {}) {
-  const { attempts = ATTEMPTS, firstWait = FIRST_WAIT, repeatable = isPassing, signal } = options;
+  const { attempts = ATTEMPTS, firstWait = FIRST_WAIT, signal } = options;
+  const { repeatable = isPassing, wait = waited } = options;
   for (let number = 1; ; number++) {
     signal?.throwIfAborted();
     try {
@@ -85,7 +88,7 @@ export async function patiently(attempt, options = {}) {
       if (!(failure instanceof ServiceError) || !repeatable(failure) || number >= attempts) throw failure;
       if (failure.retryAfter !== null && failure.retryAfter > LONGEST_WAIT) throw failure;
       const seconds = failure.retryAfter ?? Math.min(firstWait * 2 ** (number - 1), LONGEST_WAIT);
-      await waited(seconds * (1 + Math.random() / 4), signal);
+      await wait(seconds * (1 + Math.random() / 4), signal);
     }
   }
 }

@@ -2,6 +2,7 @@
 
 import { Banners } from "../parts/banner.js";
 import { Messages } from "../parts/messages.js";
+import { PasswordDialog } from "../playing/password.js";
 import { addressOf, route } from "../router.js";
 import { lock, signOut } from "../session/session.js";
 import { useStore } from "../store.js";
@@ -30,5 +31,6 @@ export function Shell({ children }) {
       <${Messages} />
       ${children}
     </main>
+    <${PasswordDialog} />
   `;
 }
