@@ -1,6 +1,7 @@
 // One entry of the list: a recording, or a sitting with the clips it was recorded in.
 
 import { momentOf } from "../../recordings/known.js";
+import { whenChanged } from "../../parts/unchanged.js";
 import { headingOf, nameOf, useNames } from "../../recordings/titles.js";
 import { addressOf, go } from "../../router.js";
 import { day, length, moment, time } from "../../texts/formats.js";
@@ -11,20 +12,22 @@ import { html } from "../../ui.js";
 /** @import { Sitting } from "../../recordings/sittings.js" */
 /** @import { Line } from "./lines.js" */
 
-/** @param {{ lines: Line[], of: number }} props those of its lines that are seen; `of`: how many entries there are */
-export function Entry({ lines, of }) {
+/** An entry by those of its lines that are seen; `of` is how many entries there are, or -1. */
+export const Entry = whenChanged((/** @type {{ lines: Line[], of: number }} */ { lines, of }) => {
   const [{ sitting, newDay, place, recording }] = lines;
   if (sitting === null && recording !== null) {
     return html`<${Row} recording=${recording} newDay=${newDay} place=${place} of=${of} />`;
   }
   return html`<${SittingEntry} sitting=${sitting} lines=${lines} of=${of} />`;
-}
+});
 
 /** @param {{ at: number }} props */
 const Day = ({ at }) => html`<h2 class="day">${day(new Date(at))}</h2>`;
 
+const Row = whenChanged(DrawnRow);
+
 /** @param {{ recording: Recording, place: number, of: number, newDay?: boolean }} props */
-function Row({ recording, place, of, newDay = false }) {
+function DrawnRow({ recording, place, of, newDay = false }) {
   useNames();
   const at = momentOf(recording);
   const heading = headingOf(recording);
