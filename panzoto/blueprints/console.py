@@ -52,7 +52,8 @@ def _current(content: File) -> Response:
     response = _answer(content)
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(_release().digest, weak=True)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _answer(content: File) -> Response:

@@ -1,14 +1,14 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
 import { Messages } from "./parts/messages.js";
+import { registerWorker } from "./playing/worker-link.js";
 import { route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
 import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
 import { language, t } from "./texts/index.js";
-import { SERVICE_WORKER, scriptAddress } from "./trusted.js";
 import { html, render, useEffect } from "./ui.js";
-import { Unlock } from "./views/entrance.js";
+import { Locked } from "./views/entrance/locked.js";
 import { ENTRANCE_VIEWS, OPEN_VIEWS } from "./views/index.js";
 import { Shell } from "./views/shell.js";
 
@@ -29,7 +29,7 @@ function Console() {
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
   if (state === "starting") return null;
-  if (state === "locked") return html`<${Doorway}><${Unlock} /><//>`;
+  if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;
   if (state === "out") {
     const Entrance = ENTRANCE_VIEWS[view] ?? ENTRANCE_VIEWS["sign-in"];
     return html`<${Doorway}><${Entrance} id=${id} /><//>`;
@@ -41,7 +41,7 @@ function Console() {
 const place = /** @type {HTMLElement} */ (document.getElementById("console"));
 document.documentElement.lang = language;
 if (isSecureContext) {
-  navigator.serviceWorker?.register(scriptAddress(SERVICE_WORKER)).catch(() => {});
+  registerWorker();
   watchForIdleness();
   render(html`<${Console} />`, place);
   start();

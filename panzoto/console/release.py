@@ -74,9 +74,11 @@ def _names() -> Iterator[str]:
         raise LibrariesMissing(", ".join(missing))
     yield from LIBRARIES
     for path in FOLDER.rglob("*"):
-        name = path.relative_to(FOLDER).as_posix()
-        if path.suffix in TYPES and not name.startswith("node_modules/") and path.is_file():
-            yield name
+        inside = path.relative_to(FOLDER)
+        # A hidden folder is one into which npm is fetching.
+        is_ours = inside.parts[0] != "node_modules" and not inside.parts[0].startswith(".")
+        if is_ours and path.suffix in TYPES and path.is_file():
+            yield inside.as_posix()
 
 
 def _digest(contents: Mapping[str, bytes]) -> str:

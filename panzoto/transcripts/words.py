@@ -48,6 +48,12 @@ def words(folded_text: str) -> list[str]:
     return [folded_text[start:end] for start, end in borders(folded_text)]
 
 
+def kind_of(character: str) -> str:
+    """Return the letter that stands for a character's part in the rules of borders; a dot where it has none."""
+    found = _KIND.match(character)
+    return (found and found.lastgroup) or "."
+
+
 class _Foldings(dict[int, str]):
     """What each character becomes; worked out when it is met first."""
 
@@ -66,8 +72,7 @@ class _Kinds(dict[int, int]):
     def __missing__(self, code_point: int) -> int:
         if len(self) >= _MOST_REMEMBERED:
             self.clear()
-        found = _KIND.match(chr(code_point))
-        return self.setdefault(code_point, ord((found and found.lastgroup) or "."))
+        return self.setdefault(code_point, ord(kind_of(chr(code_point))))
 
 
 _FOLDINGS = _Foldings()

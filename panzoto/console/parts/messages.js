@@ -33,18 +33,26 @@ export function dismiss() {
 export function explain(error) {
   if (typeof error === "string") return { text: error, detail: "" };
   if (error instanceof ServiceError) return { text: sentenceOf(error), detail: detailOf(error) };
-  if (error instanceof AccountError || error instanceof RecordingError || error instanceof TranscriptError) {
-    return { text: t(`problem.${error.code}`), detail: t("problem.at", { time: moment(new Date()) }) };
+  const at = t("problem.at", { time: moment(new Date()) });
+  if (error instanceof AccountError) return { text: t(`account.${error.reason}`), detail: at };
+  if (error instanceof RecordingError || error instanceof TranscriptError) {
+    return { text: t(`problem.${error.code}`), detail: at };
   }
   console.error(error instanceof Error ? error.name : "error");
-  return { text: t("problem.unexpected"), detail: t("problem.at", { time: moment(new Date()) }) };
+  return { text: t("problem.unexpected"), detail: at };
 }
 
+// What forms set on an account, and which text tells that the service does not take it.
+/** @type {Record<string, import("../texts/index.js").TextName>} */
+const FIELDS = { email: "service.field.email", new_password: "service.field.password", password: "service.field.password" };
+
 /** @param {ServiceError} error */
-function sentenceOf(error) {
-  if (error.code === "unreachable") return t("problem.unreachable");
-  const known = /** @type {import("../texts/index.js").TextName} */ (`service.${error.code}`);
-  return t(known) ?? (error.status >= 500 ? t("problem.service") : t("problem.refused", { sentence: error.message }));
+function sentenceOf({ code, fields, message, status }) {
+  if (code === "unreachable" || code === "unreadable") return t("problem.unreachable");
+  const field = code === "invalid_request" ? Object.keys(fields ?? {}).find((name) => name in FIELDS) : undefined;
+  if (field !== undefined) return t(FIELDS[field]);
+  const known = /** @type {import("../texts/index.js").TextName} */ (`service.${code}`);
+  return t(known) ?? (status >= 500 ? t("problem.service") : t("problem.refused", { sentence: message }));
 }
 
 /** @param {ServiceError} error */

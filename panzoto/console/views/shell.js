@@ -1,6 +1,8 @@
 // What stands around every view of who is signed in: the way to each, and how to leave.
 
+import { Banners } from "../parts/banner.js";
 import { Messages } from "../parts/messages.js";
+import { PasswordDialog } from "../playing/password.js";
 import { addressOf, route } from "../router.js";
 import { lock, signOut } from "../session/session.js";
 import { useStore } from "../store.js";
@@ -25,8 +27,10 @@ export function Shell({ children }) {
       </div>
     </header>
     <main id="main" tabindex="-1">
+      <${Banners} />
       <${Messages} />
       ${children}
     </main>
+    <${PasswordDialog} />
   `;
 }

@@ -1,5 +1,6 @@
 // A conversation that was recorded in several clips, heard and read as one.
 
+import { Player } from "../playing/player.js";
 import { momentOf } from "../recordings/known.js";
 import { sittingOf } from "../recordings/sittings.js";
 import { loadMore, recordings } from "../recordings/store.js";
@@ -37,7 +38,7 @@ function Page({ sitting }) {
           <span>${t("sitting.clips", { clips: sitting.clips.length })}</span>
           <span>${length(sitting.durationMs)}</span></p>
       </header>
-      <div class="hearing"></div>
+      <div class="hearing"><${Player} recordings=${sitting.clips} /></div>
       <section class="clips">
         <h2>${t("sitting.ofClips")}</h2>
         <ol>${sitting.clips.map((clip) => html`<${Clip} key=${clip.file_id} recording=${clip} />`)}</ol>

@@ -1,5 +1,6 @@
 // One recording: hearing it, reading it, and what can be done with it.
 
+import { Player } from "../../playing/player.js";
 import { useRecording } from "../../recordings/asked-for.js";
 import { momentOf } from "../../recordings/known.js";
 import { headingOf, titleOf, useNames } from "../../recordings/titles.js";
@@ -33,7 +34,7 @@ function Page({ recording }) {
       </header>
       ${recording.deleted_at !== null && html`<p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>`}
       ${recording.status === "pending" && html`<p class="said">${t("recording.pending")}</p>`}
-      <div class="hearing"></div>
+      <div class="hearing"><${Player} recordings=${[recording]} /></div>
       <${Details} key=${recording.file_id} recording=${recording} />
       <${Fate} recording=${recording} />
     </article>

@@ -1,0 +1,119 @@
+// The worker's side of downloads: a navigation is answered with a stream that the browser saves to a file.
+
+import { endingOf } from "./kinds.js";
+import { askPages, problemOf } from "./pages-worker.js";
+import { answerFile, plainStream } from "./ranges-worker.js";
+import { opened } from "./sounds-worker.js";
+
+/**
+ * What a page wants saved: a recording, or an answer of the service that needs its token.
+ *
+ * @typedef {{ stem: string, grant: import("./pages-worker.js").Grant }
+ *   | { name: string, path: string, token: string, kind: string }} Wanted `stem`: a name whose ending the kind tells
+ *
+ * @typedef {{ body: ReadableStream<Uint8Array>, name: string, kind: string, length?: number }} Prepared
+ */
+
+/** @typedef {{ prepared: Prepared, ended: (problem: import("./pages-worker.js").Problem | null) => void, over: Promise<unknown> }} Waiting */
+
+/** @type {Map<string, Waiting>} */
+const waiting = new Map();
+
+export function forgetDownloads() {
+  waiting.clear();
+}
+
+/**
+ * Prepare a download, so that what does not open is told before the browser asks for it.
+ *
+ * @param {string} id
+ * @param {Wanted} wanted
+ * @param {MessagePort | null} port is told the end of it
+ */
+export async function prepare(id, wanted, port) {
+  /** @type {() => void} */
+  let settle = () => {};
+  const over = new Promise((resolve) => (settle = () => resolve(undefined)));
+  const ended = (/** @type {import("./pages-worker.js").Problem | null} */ problem) => {
+    port?.postMessage(problem === null ? { ended: true } : { problem });
+    settle();
+  };
+  const prepared = "grant" in wanted ? await recordingFile(id, wanted, ended) : await serviceFile(wanted);
+  const entry = { prepared, ended, over };
+  waiting.set(id, entry);
+  return entry;
+}
+
+/**
+ * Answer the navigation; where nothing is known of it, so that the page stays as it is.
+ *
+ * @param {FetchEvent} event
+ * @param {string} id
+ */
+export async function answerDownload(event, id) {
+  const entry = waiting.get(id) ?? (await preparedAnew(event.clientId, id));
+  if (entry === null) return new Response(null, { status: 204 });
+  waiting.delete(id);
+  event.waitUntil(entry.over);
+  const { body, ...file } = entry.prepared;
+  return answerFile(watched(body, entry.ended), file);
+}
+
+/** The browser has ended the worker between the page's wish and its navigation. @param {string} clientId @param {string} id */
+async function preparedAnew(clientId, id) {
+  const answer = await askPages(clientId, { type: "download", id });
+  return answer?.wanted ? prepare(id, answer.wanted, null).catch(() => null) : null;
+}
+
+/**
+ * @param {string} id
+ * @param {{ stem: string, grant: import("./pages-worker.js").Grant }} wanted
+ * @param {(problem: import("./pages-worker.js").Problem) => void} ended
+ * @returns {Promise<Prepared>}
+ */
+async function recordingFile(id, { stem, grant }, ended) {
+  const renewed = async () => (await askPages("", { type: "download", id }))?.wanted.grant ?? grant;
+  const { reader, kind } = await opened(grant, renewed);
+  const body = plainStream(reader, 0, reader.length, (error) => ended(problemOf(error)));
+  return { body, name: stem + endingOf(kind), kind, length: reader.length };
+}
+
+/** @param {{ name: string, path: string, token: string, kind: string }} wanted @returns {Promise<Prepared>} */
+async function serviceFile({ name, path, token, kind }) {
+  const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, cache: "no-store" }).catch(() => null);
+  if (answer === null) throw Object.assign(new Error("no answer"), { name: "ServiceError", code: "unreachable" });
+  if (answer.ok && answer.body !== null) return { body: answer.body, name, kind };
+  const { code = "unexpected" } = await answer.json().catch(() => ({}));
+  throw Object.assign(new Error("refused"), { name: "ServiceError", code, status: answer.status });
+}
+
+/**
+ * The same stream, of whose end somebody is told. A browser that cancels has told the person itself.
+ *
+ * @param {ReadableStream<Uint8Array>} body
+ * @param {(problem: import("./pages-worker.js").Problem | null) => void} ended
+ * @returns {ReadableStream<Uint8Array>}
+ */
+function watched(body, ended) {
+  const reader = body.getReader();
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read();
+          if (!done) return controller.enqueue(value);
+          controller.close();
+          ended(null);
+        } catch (error) {
+          ended(problemOf(error));
+          controller.error(error);
+        }
+      },
+      cancel(reason) {
+        ended(null);
+        return reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}

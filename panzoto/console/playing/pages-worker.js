@@ -1,0 +1,51 @@
+// How the worker speaks with its pages. It forgets everything when the browser ends it, and pages remember.
+
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (globalThis));
+// A page that does not answer within this time is frozen or gone.
+const ANSWER_MS = 10_000;
+
+/**
+ * What a page gives for playing one recording: the keys are such as no script can read.
+ *
+ * @typedef {object} Grant
+ * @property {string} s3Key
+ * @property {string | null} contentType what was announced
+ * @property {{ keyId: Uint8Array<ArrayBuffer>, wrappingKey: CryptoKey }} vault
+ * @property {import("./objects.js").StoredObject} object
+ */
+
+/** Why something failed, as it can be posted to a page. @typedef {{ name: string, code: string, reason?: string }} Problem */
+
+/** @param {unknown} error @returns {Problem} */
+export function problemOf(error) {
+  const { name = "Error", code = "unexpected", reason } = /** @type {any} */ (error ?? {});
+  return { name, code: typeof code === "string" ? code : "unexpected", ...(reason === undefined ? {} : { reason }) };
+}
+
+/**
+ * Ask the page that made a request, or else every page, for what it alone knows; null where none does.
+ *
+ * @param {string} clientId empty for a navigation
+ * @param {{ type: string, id: string }} question
+ * @returns {Promise<any>}
+ */
+export async function askPages(clientId, question) {
+  const one = clientId === "" ? undefined : await worker.clients.get(clientId);
+  const pages = one ? [one] : await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
+  return Promise.any(pages.map((page) => ask(page, question))).catch(() => null);
+}
+
+/** @param {Client} page @param {{ type: string, id: string }} question */
+function ask(page, question) {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error("no answer")), ANSWER_MS);
+    port1.onmessage = ({ data }) => {
+      clearTimeout(late);
+      port1.close();
+      if (data === null) reject(new Error("not known"));
+      else resolve(data);
+    };
+    page.postMessage(question, [port2]);
+  });
+}

@@ -1,0 +1,526 @@
+// Playing a recording, or a sitting clip after clip, through one `<audio>`: what is drawn of it is in player.js.
+
+import { announce, tell } from "../parts/messages.js";
+import { somebodyIsHere } from "../session/idle.js";
+import { createStore } from "../store.js";
+import { t } from "../texts/index.js";
+import { current, leave, leftAt } from "./current.js";
+import { wordsFor } from "./problems.js";
+import { openSealed } from "./sealed.js";
+import { soundSettings } from "./settings.js";
+import { canDecryptHere, freshRow, openByService, openHere, opensWithVault } from "./sounds.js";
+import { clipAt, isMeasured, placeOf, positionOf, secondsOf, startOf, tracksOf, wholeLength } from "./timeline.js";
+
+/** @typedef {import("./sounds.js").Recording} Recording */
+/** @typedef {import("./sounds.js").Sound} Sound */
+/** @typedef {import("./timeline.js").Track} Track */
+
+/**
+ * `position` and `length` in seconds of the whole; `playing` is what the person wants, `waiting` that it does not
+ * sound yet; `notice` is what to know before it plays; `refused` that the browser wants a press of Play; `address` is
+ * that of the sound at hand.
+ *
+ * @typedef {{
+ *   position: number, length: number, measured: boolean, playing: boolean, waiting: boolean,
+ *   notice: "service" | "converted" | "sealed" | null, refused: boolean,
+ *   address: string | null,
+ * }} State
+ */
+
+const TICK_MS = 100;
+// How long before its end the next clip is opened, and how long to wait between looks at a dead network.
+const AHEAD_SECONDS = 15;
+const RETRY_MS = 4_000;
+// Who left a recording this close to its end has heard it: it begins anew.
+const NEAR_END_SECONDS = 1;
+
+/** Only what a browser plays by no means is worth another rendering. */
+const cannotDecode = (/** @type {MediaError | null} */ error) =>
+  error?.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED || error?.code === MediaError.MEDIA_ERR_DECODE;
+
+export class Playback {
+  /** @type {import("../store.js").Store<State>} */
+  state = createStore(
+    /** @type {State} */ ({
+      position: 0, length: 0, measured: false, playing: false, waiting: true, notice: null, refused: false,
+      address: null,
+    }),
+  );
+  #audio;
+  #clips;
+  /** @type {Track[]} */
+  #tracks;
+  /** Where it is, or would go on: a track and seconds within it. */
+  #at = { index: 0, seconds: 0 };
+  /** @type {Sound | null} */
+  #sound = null;
+  /** The next track's sound, opened before it is needed. @type {{ track: Track, sound: Promise<Sound | null> } | null} */
+  #ahead = null;
+  /** What the service has opened already. @type {Map<Track, Sound>} */
+  #served = new Map();
+  /** Tracks that this browser cannot play as they are. @type {Set<Track>} */
+  #unplayable = new Set();
+  /** Recordings whose row was fetched anew after a failure, so that this happens once. @type {Set<string>} */
+  #renewed = new Set();
+  /** Counts what was begun, so that what comes late is let be. */
+  #turn = 0;
+  #loading = false;
+  #closed = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retry;
+  #ending = new AbortController();
+
+  /** @param {Recording[]} clips the oldest first @param {HTMLAudioElement} audio */
+  constructor(clips, audio) {
+    this.#clips = clips;
+    this.#audio = audio;
+    this.#tracks = tracksOf(clips, clips.map(({ format }) => format !== null && format !== "v2"));
+    this.#listen();
+    this.#show();
+  }
+
+  /** The recordings whose sound this is. */
+  get clips() {
+    return this.#clips;
+  }
+
+  get tracks() {
+    return this.#tracks;
+  }
+
+  /** @param {string} fileId */
+  has(fileId) {
+    return this.#clips.some((clip) => clip.file_id === fileId);
+  }
+
+  /** Look at what there is, and make it ready. @param {{ fileId: string, seconds: number } | null} jump plays from there */
+  async begin(jump) {
+    const turn = ++this.#turn;
+    if (jump !== null) this.state.set({ playing: true });
+    try {
+      const sealed = await this.#sealed();
+      if (turn !== this.#turn) return;
+      this.#tracks = tracksOf(this.#clips, sealed);
+    } catch (error) {
+      if (turn === this.#turn) return this.#recover(error);
+    }
+    const position = jump ? positionOf(this.#tracks, jump.fileId, jump.seconds) : this.#left();
+    this.#at = placeOf(this.#tracks, position ?? 0);
+    this.#show();
+    await this.#load();
+    this.#measure();
+  }
+
+  #sealed() {
+    return Promise.all(this.#clips.map(async (clip) => !(await opensWithVault(clip))));
+  }
+
+  /** Where it was left, unless it was heard to its end. */
+  #left() {
+    const position = leftAt(this.#key());
+    const length = wholeLength(this.#tracks);
+    return length > 0 && position > length - NEAR_END_SECONDS ? 0 : position;
+  }
+
+  #key() {
+    return this.#clips.length === 1 ? this.#clips[0].file_id : `${this.#clips[0].file_id}/${this.#clips.length}`;
+  }
+
+  /** Take rows that have changed. @param {Recording[]} clips the same recordings, as they are by now */
+  update(clips) {
+    const before = new Map(this.#clips.map((clip) => [clip.file_id, clip]));
+    this.#clips = clips;
+    const moved = clips.some(({ file_id, s3_key }) => before.get(file_id)?.s3_key !== s3_key);
+    if (moved) this.#rebuild(clips.map(({ format }) => format !== null && format !== "v2"));
+  }
+
+  /** Make the tracks anew and go on where it was. @param {boolean[]} sealed */
+  #rebuild(sealed) {
+    const position = this.#position();
+    const seconds = new Map(this.#tracks.map((track) => [track.clips[0].file_id, track.seconds]));
+    this.#tracks = tracksOf(this.#clips, sealed);
+    for (const track of this.#tracks) {
+      if (track.clips.length === 1) track.seconds = seconds.get(track.clips[0].file_id) ?? null;
+    }
+    this.#at = placeOf(this.#tracks, position);
+    return this.#load();
+  }
+
+  // ---- What a person does -----------------------------------------------------------------------------------
+
+  toggle() {
+    if (this.state.get().playing) this.pause();
+    else this.play();
+  }
+
+  play() {
+    this.state.set({ playing: true, refused: false });
+    if (this.#loading) return;
+    const { position, length } = this.state.get();
+    if (length > 0 && position >= length) this.#at = { index: 0, seconds: 0 };
+    else if (this.#sound !== null && this.#audio.error === null) return this.#sounding();
+    this.#load();
+  }
+
+  pause() {
+    clearTimeout(this.#retry);
+    this.#audio.pause();
+    this.state.set({ playing: false, waiting: this.#loading });
+    this.#tell();
+  }
+
+  /** @param {number} seconds forwards, or backwards */
+  step(seconds) {
+    this.seek(this.state.get().position + seconds);
+  }
+
+  /** @param {number} position in seconds of the whole */
+  seek(position) {
+    const length = wholeLength(this.#tracks);
+    const place = placeOf(this.#tracks, Math.max(0, length > 0 ? Math.min(position, length) : position));
+    const here = place.index === this.#at.index;
+    this.#at = place;
+    if (here && this.#sound !== null && this.#audio.error === null) {
+      if (this.#audio.readyState > 0) this.#audio.currentTime = place.seconds;
+    } else if (!here || !this.#loading) {
+      this.#load();
+    }
+    this.#tell();
+  }
+
+  /** @param {string} fileId @param {number} seconds within that recording */
+  playAt(fileId, seconds) {
+    const position = positionOf(this.#tracks, fileId, seconds);
+    if (position === null) return;
+    this.state.set({ playing: true, refused: false });
+    this.seek(position);
+    if (!this.#loading && this.#sound !== null) this.#sounding();
+  }
+
+  /** Be silent, and forget the sound. */
+  close() {
+    this.#tell();
+    this.#closed = true;
+    this.#turn++;
+    clearTimeout(this.#retry);
+    this.#ending.abort();
+    this.#silence();
+    this.#ahead?.sound.then((sound) => sound?.close(), () => {});
+    current.set({ fileId: null, seconds: 0, playing: false, duration: null });
+  }
+
+  // ---- Loading ----------------------------------------------------------------------------------------------
+
+  #silence() {
+    this.#audio.pause();
+    if (this.#audio.hasAttribute("src")) {
+      this.#audio.removeAttribute("src");
+      this.#audio.load();
+    }
+    this.#sound?.close();
+    this.#sound = null;
+    this.state.set({ address: null });
+  }
+
+  /** Load the track at hand; it plays as soon as it can, if that is wanted. */
+  async #load() {
+    const turn = ++this.#turn;
+    const track = this.#tracks[this.#at.index];
+    clearTimeout(this.#retry);
+    this.#silence();
+    this.#loading = true;
+    this.state.set({ waiting: true });
+    try {
+      const sound = await this.#opened(track);
+      if (turn !== this.#turn) return sound?.close();
+      this.#loading = false;
+      if (sound === null) return this.#rest();
+      this.#sound = sound;
+      this.state.set({ address: sound.address });
+      this.#audio.src = sound.address;
+      this.#set();
+      if (this.state.get().playing) await this.#sounding();
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      this.#loading = false;
+      await this.#recover(error);
+    }
+  }
+
+  /** Speed and volume as they are set. */
+  #set() {
+    const { speed, volume } = soundSettings.get();
+    // The default too, which is what each new sound begins with.
+    this.#audio.defaultPlaybackRate = speed;
+    this.#audio.playbackRate = speed;
+    this.#audio.volume = volume;
+  }
+
+  /** Nothing is loaded until the person presses Play. */
+  #rest() {
+    this.state.set({ waiting: false, playing: false });
+    this.#tell();
+  }
+
+  /** @param {Track} track @returns {Promise<Sound | null>} null where it waits for the person */
+  async #opened(track) {
+    if (track.sealed) return this.#unsealed(track);
+    const [clip] = track.clips;
+    if (!(await canDecryptHere())) return this.#converted(track, "service");
+    const ahead = this.#ahead?.track === track ? this.#ahead.sound : null;
+    this.#ahead = null;
+    const sound = this.#unplayable.has(track) ? null : await (ahead ?? openHere(clip));
+    if (sound === null) return this.#converted(track, "converted");
+    this.state.set({ notice: null });
+    return sound;
+  }
+
+  /** The service's own playback, after saying so. @param {Track} track @param {"service" | "converted"} notice */
+  async #converted(track, notice) {
+    this.state.set({ notice });
+    return this.state.get().playing ? openByService(track.clips[0]) : null;
+  }
+
+  /** @param {Track} track @returns {Promise<Sound | null>} */
+  async #unsealed(track) {
+    this.state.set({ notice: "sealed" });
+    const served = this.#served.get(track);
+    if (served !== undefined) return served;
+    if (!this.state.get().playing) return null;
+    const opened = await openSealed(track.clips);
+    if (opened === null || this.#closed) return null;
+    if ("upgraded" in opened) {
+      this.#clips = this.#clips.map((clip) => opened.upgraded.get(clip.file_id) ?? clip);
+      // The load that this one belongs to gives way to that of the new tracks.
+      await this.#rebuild(await this.#sealed());
+      return null;
+    }
+    if (opened.sounds.length > 1) return this.#split(track, opened.sounds);
+    this.#served.set(track, opened.sounds[0]);
+    return opened.sounds[0];
+  }
+
+  /** What the service would not join plays clip by clip. @param {Track} track @param {Sound[]} sounds */
+  #split(track, sounds) {
+    const at = this.#tracks.indexOf(track);
+    const parts = track.clips.map((clip) => ({ clips: [clip], sealed: true, seconds: null }));
+    const position = this.#position();
+    this.#tracks.splice(at, 1, ...parts);
+    parts.forEach((part, index) => this.#served.set(part, sounds[index]));
+    this.#at = placeOf(this.#tracks, position);
+    return this.#served.get(this.#tracks[this.#at.index]) ?? null;
+  }
+
+  async #sounding() {
+    try {
+      await this.#audio.play();
+    } catch (error) {
+      // An interrupted play was interrupted by us; what cannot be played says so by an event.
+      if (/** @type {Error} */ (error).name !== "NotAllowedError") return;
+      this.state.set({ playing: false, refused: true, waiting: false });
+      announce(t("player.refused"));
+    }
+  }
+
+  // ---- What the element tells -------------------------------------------------------------------------------
+
+  #listen() {
+    const on = (/** @type {string} */ name, /** @type {() => void} */ heard) =>
+      this.#audio.addEventListener(name, () => this.#sound !== null && heard(), { signal: this.#ending.signal });
+    on("loadedmetadata", () => this.#arrived());
+    on("durationchange", () => this.#measured());
+    on("playing", () => {
+      this.state.set({ waiting: false });
+      this.#renewed.clear();
+    });
+    on("canplay", () => this.state.set({ waiting: false }));
+    on("waiting", () => this.state.set({ waiting: true }));
+    on("seeked", () => this.#follow());
+    on("timeupdate", () => this.#follow());
+    on("ended", () => this.#next());
+    on("error", () => this.#broken());
+    // By the browser itself: a headphone was pulled, or a key of the keyboard pressed.
+    on("pause", () => !this.#audio.ended && !this.#loading && this.state.set({ playing: false }));
+    on("play", () => this.state.set({ playing: true }));
+    const ticking = setInterval(() => this.state.get().playing && this.#follow(), TICK_MS);
+    this.#ending.signal.addEventListener("abort", () => clearInterval(ticking));
+    this.#ending.signal.addEventListener("abort", soundSettings.subscribe(() => this.#set()));
+    addEventListener("online", () => this.#goOn(), { signal: this.#ending.signal });
+  }
+
+  /** The element knows the sound by now, and is sent to where it shall begin. */
+  #arrived() {
+    this.#measured();
+    if (this.#at.seconds > 0) this.#audio.currentTime = this.#at.seconds;
+  }
+
+  #measured() {
+    const { duration } = this.#audio;
+    if (Number.isFinite(duration)) this.#tracks[this.#at.index].seconds = duration;
+    this.#show();
+  }
+
+  /** Take the place from the element. */
+  #follow() {
+    if (this.#sound === null || this.#audio.readyState === 0 || this.#audio.seeking) return;
+    this.#at.seconds = this.#audio.currentTime;
+    if (this.state.get().playing) somebodyIsHere();
+    const left = secondsOf(this.#tracks[this.#at.index]) - this.#at.seconds;
+    if (this.state.get().playing && left < AHEAD_SECONDS) this.#openAhead();
+    this.#tell();
+  }
+
+  #openAhead() {
+    const track = this.#tracks[this.#at.index + 1];
+    if (track === undefined || track.sealed || this.#ahead?.track === track || this.#unplayable.has(track)) return;
+    const sound = openHere(track.clips[0]);
+    // What fails ahead of time is tried again, and told, in its own time.
+    sound.catch(() => {
+      if (this.#ahead?.track === track) this.#ahead = null;
+    });
+    this.#ahead = { track, sound };
+  }
+
+  #next() {
+    const { index } = this.#at;
+    if (index + 1 < this.#tracks.length) {
+      this.#at = { index: index + 1, seconds: 0 };
+      this.#load();
+    } else {
+      this.#at.seconds = secondsOf(this.#tracks[index]);
+      this.state.set({ playing: false, waiting: false });
+    }
+    this.#tell();
+  }
+
+  #position() {
+    return startOf(this.#tracks, this.#at.index) + this.#at.seconds;
+  }
+
+  #show() {
+    const length = wholeLength(this.#tracks);
+    this.state.set({ length, measured: isMeasured(this.#tracks), position: this.#position() });
+  }
+
+  /** Tell everybody where it is. */
+  #tell() {
+    if (this.#closed) return;
+    const track = this.#tracks[this.#at.index];
+    const { clip, seconds } = clipAt(track, this.#at.seconds);
+    const { playing } = this.state.get();
+    const duration = track.clips.length === 1 && track.seconds !== null ? track.seconds : lengthOf(clip);
+    leave(this.#key(), this.#position());
+    this.#show();
+    current.set({ fileId: clip.file_id, seconds, playing, duration });
+  }
+
+  // ---- What goes wrong --------------------------------------------------------------------------------------
+
+  async #broken() {
+    const sound = /** @type {Sound} */ (this.#sound);
+    const [turn, error] = [this.#turn, this.#audio.error];
+    const problem = await sound.problem().catch((failure) => failure);
+    if (turn !== this.#turn) return;
+    if (problem !== null) return this.#recover(problem);
+    const track = this.#tracks[this.#at.index];
+    if (sound.by === "worker" && cannotDecode(error)) {
+      this.#unplayable.add(track);
+      return this.#load();
+    }
+    if (cannotDecode(error)) return this.#giveUp(wordsFor("unplayable"));
+    return this.#recover(Object.assign(new Error("broken off"), { code: "unreachable" }));
+  }
+
+  /** Recover from a failure where that is possible; else tell it. @param {unknown} error */
+  async #recover(error) {
+    const { code } = /** @type {{ code?: string }} */ (error);
+    if (code === "unreachable" || code === "unavailable") return this.#waitForNetwork();
+    const track = this.#tracks[this.#at.index];
+    if (code === "expired") return this.#openAnew(track);
+    const [clip] = track.clips;
+    const mayHaveMoved = ["object_changed", "object_not_found", "decryption_failed", "refused"].includes(code ?? "");
+    if (!mayHaveMoved || this.#renewed.has(clip.file_id)) return this.#giveUp(wordsFor(error));
+    this.#renewed.add(clip.file_id);
+    const turn = this.#turn;
+    const fresh = await freshRow(clip.file_id).catch(() => null);
+    if (turn !== this.#turn) return;
+    if (fresh === null || (code === "decryption_failed" && fresh.s3_key === clip.s3_key)) {
+      return this.#giveUp(wordsFor(error));
+    }
+    announce(t("player.replaced"));
+    track.clips[0] = fresh;
+    this.#clips = this.#clips.map((known) => (known.file_id === fresh.file_id ? fresh : known));
+    return this.#load();
+  }
+
+  /** The service's address has ended: with the vault there is another, with the password the person is asked. @param {Track} track */
+  #openAnew(track) {
+    this.#served.delete(track);
+    if (!track.sealed) return this.#load();
+    this.#silence();
+    this.#rest();
+    announce(t("player.expired"));
+  }
+
+  #waitForNetwork() {
+    this.#silence();
+    if (!this.state.get().playing) {
+      this.#rest();
+      return tell(wordsFor("unreachable"));
+    }
+    announce(t("player.waitsForNetwork"));
+    this.state.set({ waiting: true });
+    this.#retry = setTimeout(() => this.#goOn(), RETRY_MS);
+  }
+
+  /** Try once more, if it still waits for the network. */
+  #goOn() {
+    const { playing, waiting } = this.state.get();
+    if (playing && waiting && this.#sound === null && !this.#loading) this.#load();
+  }
+
+  /** @param {unknown} words */
+  #giveUp(words) {
+    this.#silence();
+    this.#rest();
+    tell(words);
+  }
+
+  // ---- Lengths that nobody has told -------------------------------------------------------------------------
+
+  /** Find how long each clip is, so that `Position` goes over all of a sitting. */
+  async #measure() {
+    for (const track of [...this.#tracks]) {
+      if (this.#closed) return;
+      const known = track.seconds !== null || track.clips.every(({ duration_ms }) => duration_ms !== null);
+      if (known || track.sealed || track === this.#tracks[this.#at.index]) continue;
+      const seconds = await durationOf(track.clips[0]).catch(() => null);
+      if (seconds === null || track.seconds !== null) continue;
+      // The place on the timeline moves along with what is known of the clips before it.
+      track.seconds = seconds;
+      this.#tell();
+    }
+  }
+}
+
+/** @param {Recording} clip */
+const lengthOf = ({ duration_ms }) => (duration_ms === null ? null : duration_ms / 1000);
+
+/** @param {Recording} clip @returns {Promise<number | null>} */
+async function durationOf(clip) {
+  const sound = await openHere(clip);
+  if (sound === null) return null;
+  const probe = new Audio();
+  probe.preload = "metadata";
+  try {
+    return await new Promise((resolve) => {
+      probe.onloadedmetadata = () => resolve(Number.isFinite(probe.duration) ? probe.duration : null);
+      probe.onerror = () => resolve(null);
+      probe.src = sound.address;
+    });
+  } finally {
+    probe.removeAttribute("src");
+    probe.load();
+    sound.close();
+  }
+}

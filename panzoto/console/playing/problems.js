@@ -1,0 +1,30 @@
+// Words for what goes wrong while playing and saving.
+
+import { moment } from "../texts/formats.js";
+import { t } from "../texts/index.js";
+import { WorkerError } from "./worker-link.js";
+import { ObjectError } from "./objects.js";
+
+const KNOWN = /** @type {Record<string, import("../texts/index.js").TextName>} */ ({
+  decryption_failed: "problem.decryption_failed",
+  object_changed: "player.changed",
+  object_not_found: "player.gone",
+  refused: "player.bucketRefused",
+  too_large: "download.tooLarge",
+  unplayable: "player.unplayable",
+  unreachable: "player.unreachable",
+  unsupported_format: "problem.unsupported_format",
+});
+
+/**
+ * What to tell of a failure: its own words with the time, where it is of the worker, the bucket or the browser; else
+ * the failure itself, which has a request to quote.
+ *
+ * @param {unknown} failure an error, or the code of one
+ */
+export function wordsFor(failure) {
+  const ours = typeof failure === "string" || failure instanceof WorkerError || failure instanceof ObjectError;
+  if (!ours) return failure;
+  const name = KNOWN[typeof failure === "string" ? failure : failure.code] ?? "problem.unexpected";
+  return `${t(name)} ${t("problem.at", { time: moment(new Date()) })}`;
+}
