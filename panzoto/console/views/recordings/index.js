@@ -4,6 +4,8 @@ import { loadMore, recordings, tryAgain } from "../../recordings/store.js";
 import { useStore } from "../../store.js";
 import { explain } from "../../parts/messages.js";
 import { t } from "../../texts/index.js";
+import { RecordButton, UploadButton } from "../../uploading/buttons.js";
+import { Uploads } from "../../uploading/list.js";
 import { html, useEffect, useMemo } from "../../ui.js";
 import { Entry } from "./entry.js";
 import { entriesOf, listingOf, offsetsOf } from "./lines.js";
@@ -21,8 +23,9 @@ export function Recordings() {
   return html`
     <div class="view-head">
       <h1>${t("recordings.title")}</h1>
-      <div class="actions"></div>
+      <div class="actions"><${RecordButton} /><${UploadButton} /></div>
     </div>
+    <${Uploads} />
     ${failure !== null && html`<${NotUpToDate} failure=${failure} />`}
     ${empty && html`<p class="empty">${t("recordings.empty")}</p>`}
     ${rows.length === 0 && !whole && state === "loading" && html`<p class="empty" role="status">${t("recordings.loading")}</p>`}
