@@ -7,7 +7,7 @@ import { headingOf, titleOf, useNames } from "../../recordings/titles.js";
 import { addressOf } from "../../router.js";
 import { length, moment } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
-import { html } from "../../ui.js";
+import { html, useMemo } from "../../ui.js";
 import { Details } from "./details.js";
 import { Fate } from "./fate.js";
 import { Nothing } from "./nothing.js";
@@ -25,6 +25,7 @@ export function RecordingView({ id }) {
 function Page({ recording }) {
   useNames();
   const at = moment(momentOf(recording));
+  const heard = useMemo(() => [recording], [recording]);
   return html`
     <article class="recording">
       <header>
@@ -34,7 +35,7 @@ function Page({ recording }) {
       </header>
       ${recording.deleted_at !== null && html`<p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>`}
       ${recording.status === "pending" && html`<p class="said">${t("recording.pending")}</p>`}
-      <div class="hearing"><${Player} recordings=${[recording]} /></div>
+      ${recording.status !== "pending" && html`<div class="hearing"><${Player} recordings=${heard} /></div>`}
       <${Details} key=${recording.file_id} recording=${recording} />
       <${Fate} recording=${recording} />
     </article>

@@ -3,6 +3,7 @@
 import { momentOf } from "../../recordings/known.js";
 import { whenChanged } from "../../parts/unchanged.js";
 import { headingOf, nameOf, useNames } from "../../recordings/titles.js";
+import { playAt } from "../../playing/current.js";
 import { addressOf, go } from "../../router.js";
 import { day, length, moment, time } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
@@ -55,6 +56,12 @@ function Words({ recording }) {
 /** @param {number | null} milliseconds */
 const spokenLength = (milliseconds) => (milliseconds === null ? t("recordings.unknownLength") : length(milliseconds));
 
+/** Hear a sitting from its beginning, where all of it is shown. @param {Sitting} sitting */
+function play({ fileId }) {
+  playAt(fileId, 0);
+  go("sitting", fileId);
+}
+
 /** @param {{ sitting: Sitting, lines: Line[], of: number }} props */
 function SittingEntry({ sitting, lines, of }) {
   const [{ newDay, place }] = lines;
@@ -69,9 +76,9 @@ function SittingEntry({ sitting, lines, of }) {
       <div role="group" aria-label=${`${t("sitting.title")}, ${whole}`}>
         ${hasHead && html`
           <div class="head">
-            <p><a href=${addressOf("sitting", sitting.fileId)}>${t("sitting.title")}</a> <span class="time">${span}</span>
+            <p><a href=${addressOf("sitting", sitting.fileId)}>${t("sitting.title")}, ${span}</a>
               <small>${many} · ${length(sitting.durationMs)}</small></p>
-            <button type="button" onClick=${() => go("sitting", sitting.fileId)}>${t("sitting.play")}</button>
+            <button type="button" onClick=${() => play(sitting)}>${t("sitting.play")}</button>
           </div>
         `}
         <ul>
