@@ -1,12 +1,13 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
+import { fetchTheRest } from "./later.js";
 import { Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
 import { route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
 import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
-import { language, t } from "./texts/index.js";
+import { language, loadTexts, t } from "./texts/index.js";
 import { html, render, useEffect } from "./ui.js";
 import { Locked } from "./views/entrance/locked.js";
 import { ENTRANCE_VIEWS, OPEN_VIEWS } from "./views/index.js";
@@ -20,6 +21,14 @@ const Doorway = ({ children }) => html`
   </main>
 `;
 
+const Insecure = () => html`
+  <main class="doorway">
+    <h1>Panzoto</h1>
+    <p>${t("insecure.why")}</p>
+    <p>${t("insecure.what")}</p>
+  </main>
+`;
+
 function Console() {
   const { view, id } = useStore(route, (value) => value);
   const state = useStore(session, (value) => value.state);
@@ -28,6 +37,9 @@ function Console() {
     // The list of recordings is found again where it was left; every other view begins at its top.
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
+  useEffect(() => {
+    if (state === "open") fetchTheRest();
+  }, [state]);
   if (state === "starting") return null;
   if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;
   if (state === "out") {
@@ -38,13 +50,18 @@ function Console() {
   return html`<${Shell}><${View} key=${`${view}/${id}`} id=${id} /><//>`;
 }
 
-const place = /** @type {HTMLElement} */ (document.getElementById("console"));
-document.documentElement.lang = language;
-if (isSecureContext) {
+/** Draw the page: the console, or why there can be none. */
+async function begin() {
+  const place = /** @type {HTMLElement} */ (document.getElementById("console"));
+  document.documentElement.lang = language;
+  await loadTexts();
+  if (!isSecureContext) {
+    return render(html`<${Insecure} />`, place);
+  }
   registerWorker();
   watchForIdleness();
   render(html`<${Console} />`, place);
-  start();
-} else {
-  render(html`<main class="doorway"><h1>Panzoto</h1><p>${t("insecure.why")}</p><p>${t("insecure.what")}</p></main>`, place);
+  await start();
 }
+
+begin();
