@@ -2,6 +2,7 @@
 
 import { Player } from "../playing/player.js";
 import { momentOf } from "../recordings/known.js";
+import { spokenLength } from "../recordings/lengths.js";
 import { sittingOf } from "../recordings/sittings.js";
 import { loadMore, recordings } from "../recordings/store.js";
 import { headingOf, useNames } from "../recordings/titles.js";
@@ -36,7 +37,7 @@ function Page({ sitting }) {
         <h1>${t("sitting.title")}, ${span}</h1>
         <p class="facts"><span>${day(sitting.startedAt)}</span>
           <span>${t("sitting.clips", { clips: sitting.clips.length })}</span>
-          <span>${length(sitting.durationMs)}</span></p>
+          <span>${spokenLength(sitting.durationMs)}</span></p>
       </header>
       <div class="hearing"><${Player} recordings=${sitting.clips} /></div>
       <section class="clips">

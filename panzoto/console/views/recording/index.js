@@ -3,9 +3,10 @@
 import { Player } from "../../playing/player.js";
 import { useRecording } from "../../recordings/asked-for.js";
 import { momentOf } from "../../recordings/known.js";
+import { spokenLength } from "../../recordings/lengths.js";
 import { headingOf, titleOf, useNames } from "../../recordings/titles.js";
 import { addressOf } from "../../router.js";
-import { length, moment } from "../../texts/formats.js";
+import { moment } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
 import { html, useMemo } from "../../ui.js";
 import { Details } from "./details.js";
@@ -31,7 +32,7 @@ function Page({ recording }) {
       <header>
         <p class="way-back"><a href=${addressOf("recordings")}>${t("recording.back")}</a></p>
         <h1 class="one-line"><bdi dir="auto">${titleOf(recording)}</bdi></h1>
-        <p class="facts">${headingOf(recording) && html`<span>${at}</span>`} <span>${length(recording.duration_ms)}</span></p>
+        <p class="facts">${headingOf(recording) && html`<span>${at}</span>`} <span>${spokenLength(recording.duration_ms)}</span></p>
       </header>
       ${recording.deleted_at !== null && html`<p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>`}
       ${recording.status === "pending" && html`<p class="said">${t("recording.pending")}</p>`}

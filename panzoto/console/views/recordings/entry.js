@@ -1,9 +1,11 @@
 // One entry of the list: a recording, or a sitting with the clips it was recorded in.
 
+import { spokenLength } from "../../recordings/lengths.js";
 import { momentOf } from "../../recordings/known.js";
 import { whenChanged } from "../../parts/unchanged.js";
 import { headingOf, nameOf, useNames } from "../../recordings/titles.js";
 import { playAt } from "../../playing/current.js";
+import { PlayIcon } from "../../playing/icons.js";
 import { addressOf, go } from "../../router.js";
 import { day, length, moment, time } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
@@ -53,9 +55,6 @@ function Words({ recording }) {
   return closed ? html`<span>${t("recordings.closedTitle")}</span>` : null;
 }
 
-/** @param {number | null} milliseconds */
-const spokenLength = (milliseconds) => (milliseconds === null ? t("recordings.unknownLength") : length(milliseconds));
-
 /** Hear a sitting from its beginning, where all of it is shown. @param {Sitting} sitting */
 function play({ fileId }) {
   playAt(fileId, 0);
@@ -78,7 +77,9 @@ function SittingEntry({ sitting, lines, of }) {
           <div class="head">
             <p><a href=${addressOf("sitting", sitting.fileId)}>${t("sitting.title")}, ${span}</a>
               <small>${many} · ${length(sitting.durationMs)}</small></p>
-            <button type="button" onClick=${() => play(sitting)}>${t("sitting.play")}</button>
+            <button type="button" aria-label=${t("sitting.play")} title=${t("sitting.play")} onClick=${() => play(sitting)}>
+              <${PlayIcon} /><span>${t("sitting.play")}</span>
+            </button>
           </div>
         `}
         <ul>
