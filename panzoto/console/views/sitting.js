@@ -11,6 +11,7 @@ import { useStore } from "../store.js";
 import { day, length, moment, time } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useEffect } from "../ui.js";
+import { Transcript } from "../words/transcript.js";
 import { Nothing } from "./recording/nothing.js";
 
 /** @import { Recording } from "../recordings/known.js" */
@@ -40,7 +41,8 @@ function Page({ sitting }) {
           <span>${spokenLength(sitting.durationMs)}</span></p>
       </header>
       <div class="hearing"><${Player} recordings=${sitting.clips} /></div>
-      <section class="clips">
+      <div class="reading"><${Transcript} recordings=${sitting.clips} /></div>
+      <section class="about clips">
         <h2>${t("sitting.ofClips")}</h2>
         <ol>${sitting.clips.map((clip) => html`<${Clip} key=${clip.file_id} recording=${clip} />`)}</ol>
       </section>

@@ -9,6 +9,7 @@ import { addressOf } from "../../router.js";
 import { moment } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
 import { html, useMemo } from "../../ui.js";
+import { Transcript } from "../../words/transcript.js";
 import { Details } from "./details.js";
 import { Fate } from "./fate.js";
 import { Nothing } from "./nothing.js";
@@ -36,9 +37,14 @@ function Page({ recording }) {
       </header>
       ${recording.deleted_at !== null && html`<p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>`}
       ${recording.status === "pending" && html`<p class="said">${t("recording.pending")}</p>`}
-      ${recording.status !== "pending" && html`<div class="hearing"><${Player} recordings=${heard} /></div>`}
-      <${Details} key=${recording.file_id} recording=${recording} />
-      <${Fate} recording=${recording} />
+      ${recording.status !== "pending" && html`
+        <div class="hearing"><${Player} recordings=${heard} /></div>
+        <div class="reading"><${Transcript} recordings=${heard} /></div>
+      `}
+      <div class="about">
+        <${Details} key=${recording.file_id} recording=${recording} />
+        <${Fate} recording=${recording} />
+      </div>
     </article>
   `;
 }

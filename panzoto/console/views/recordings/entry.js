@@ -10,6 +10,7 @@ import { addressOf, go } from "../../router.js";
 import { day, length, moment, time } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
 import { html } from "../../ui.js";
+import { TranscriptState } from "../../words/row-state.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
 /** @import { Sitting } from "../../recordings/sittings.js" */
@@ -52,7 +53,10 @@ function DrawnRow({ recording, place, of, newDay = false }) {
 /** What the second line of a row says beside the time. @param {{ recording: Recording }} props */
 function Words({ recording }) {
   const { closed } = nameOf("title", recording);
-  return closed ? html`<span>${t("recordings.closedTitle")}</span>` : null;
+  return html`
+    ${closed && html`<span>${t("recordings.closedTitle")}</span>`}
+    <${TranscriptState} recording=${recording} />
+  `;
 }
 
 /** Hear a sitting from its beginning, where all of it is shown. @param {Sitting} sitting */
