@@ -26,6 +26,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, console_libraries: None) -
     """The console and its check at their places in a folder of their own, with what the check needs."""
     root = tmp_path_factory.mktemp("types")
     shutil.copytree(CONSOLE, root / CONSOLE.relative_to(ROOT))
+    # Its declarations lie beside it; its own source is written for another set of checks.
+    (root / CONSOLE.relative_to(ROOT) / "node_modules/hpke/index.ts").unlink()
     checks = root / HERE.relative_to(ROOT)
     shutil.copytree(HERE, checks, ignore=shutil.ignore_patterns("node_modules"))
     build([need("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], checks)

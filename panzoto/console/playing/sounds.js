@@ -12,7 +12,8 @@ import { answerWorker, askWorker, controller, tellWorker, WorkerError } from "./
 
 /**
  * @typedef {{ file_id: string, s3_key: string, format: string | null, content_type: string | null,
- *   duration_ms: number | null, recorded_at: string | null, uploaded_at: string }} Recording as the service tells it
+ *   duration_ms: number | null, recorded_at: string | null, uploaded_at: string | null }} Recording as the service
+ *   tells it
  *
  * @typedef {object} Sound
  * @property {string} address for `<audio>`

@@ -5,7 +5,7 @@ import { createStore } from "../store.js";
 import { recordingFrom } from "./known.js";
 import { isErased, onAction, recordings } from "./store.js";
 
-/** @import { Recording } from "./known.js" */
+/** @import { AudioFile, Recording } from "./known.js" */
 /**
  * @typedef {{ rows: Recording[], cursor: string | null, state: "loading" | "shown", failure: unknown }} Trash `cursor`
  *   says where there is more.
