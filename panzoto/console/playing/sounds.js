@@ -8,7 +8,7 @@ import { call, session, vault } from "../session/session.js";
 import { SOUND } from "./addresses.js";
 import { isUnheardOf } from "./kinds.js";
 import { ObjectError, objectSource } from "./objects.js";
-import { answerWorker, askWorker, controller, tellWorker, WorkerError } from "./worker-link.js";
+import { answerWorker, askWorker, controller, hearWorker, tellWorker, WorkerError } from "./worker-link.js";
 
 /**
  * @typedef {{ file_id: string, s3_key: string, format: string | null, content_type: string | null,
@@ -21,11 +21,14 @@ import { answerWorker, askWorker, controller, tellWorker, WorkerError } from "./
  * @property {"worker" | "service"} by who decrypts it
  * @property {number | null} size plain bytes, where known
  * @property {() => Promise<Error | null>} problem why it broke off; null where nothing is wrong with the bytes
+ * @property {(told: (problem: Error) => void) => void} watch is told early that it breaks off, while the browser tries on
  * @property {() => void} close forgets it in the worker
  */
 
 /** Recordings that the worker may ask for, by the random part of their addresses. @type {Map<string, Recording>} */
 const granted = new Map();
+/** Who is told that they break off. @type {Map<string, (problem: Error) => void>} */
+const watching = new Map();
 /** What was found of `format`, where the service did not know it. @type {Map<string, "v2" | "single">} */
 const found = new Map();
 
@@ -37,6 +40,8 @@ answerWorker("sound", (id) => {
     ({ name, code = "unexpected" }) => ({ problem: { name, code } }),
   );
 });
+
+hearWorker("sound-failed", ({ id, problem }) => watching.get(id)?.(new WorkerError(problem)));
 
 /**
  * What the worker needs to open a recording.
@@ -51,7 +56,8 @@ export async function grantOf({ file_id, s3_key, content_type }) {
 }
 
 /** @param {string} fileId @returns {Promise<import("./objects.js").StoredObject>} */
-const objectOf = (fileId) => call("GET", `/api/audio-file/${encodeURIComponent(fileId)}/download`);
+const objectOf = (fileId) =>
+  call("GET", `/api/audio-file/${encodeURIComponent(fileId)}/download`, undefined, { attempts: 3 });
 
 /** The encrypted object, to be read in this page. @param {Recording} recording */
 export async function sourceOf({ file_id }) {
@@ -117,6 +123,7 @@ const soundOf = (id, size) => ({
   by: "worker",
   size,
   problem: () => problemWith(id),
+  watch: (told) => watching.set(id, told),
   close: () => forget(id),
 });
 
@@ -131,6 +138,7 @@ async function problemWith(id) {
 /** @param {string} id */
 function forget(id) {
   granted.delete(id);
+  watching.delete(id);
   tellWorker({ type: "close", id });
 }
 
@@ -167,6 +175,7 @@ const servedSound = ({ download_url, wav_url }) => ({
   by: "service",
   size: null,
   problem: () => servedProblem(sameOrigin(wav_url ?? download_url)),
+  watch: () => {},
   close: () => {},
 });
 
@@ -199,6 +208,7 @@ export async function freshRow(fileId) {
 session.subscribe(() => {
   if (session.get().state !== "out") return;
   granted.clear();
+  watching.clear();
   found.clear();
 });
 
