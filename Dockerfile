@@ -12,6 +12,16 @@ RUN python -m venv /opt/panzoto \
     && rm -r /opt/panzoto/lib/python3.*/site-packages/pip /opt/panzoto/lib/python3.*/site-packages/pip-*
 
 
+# The console's libraries from npm, by the lock file's hashes; npm comes from PyPI and stays behind.
+FROM ${BASE_IMAGE} AS console
+WORKDIR /build
+COPY requirements-node.txt /build/
+COPY panzoto/console/package.json panzoto/console/package-lock.json /build/panzoto/console/
+COPY deploy/packages/console.py deploy/packages/running.py /build/deploy/packages/
+COPY deploy/serving/processes.py /build/deploy/serving/
+RUN python -m deploy.packages.console
+
+
 # The AWS stand-in: its own libraries, since it pins botocore.
 FROM ${BASE_IMAGE} AS stand-in
 COPY requirements-aws.txt /build/
@@ -49,6 +59,7 @@ COPY --from=libraries /opt/panzoto /opt/panzoto
 WORKDIR /app
 COPY wsgi.py /app/
 COPY panzoto/ /app/panzoto/
+COPY --from=console /build/panzoto/console/node_modules /app/panzoto/console/node_modules
 COPY migrations_from_rds/ /app/migrations_from_rds/
 COPY deploy/serving/connections.py deploy/serving/gunicorn.conf.py deploy/serving/worker.py /app/deploy/serving/
 # All of it belongs to root, and nothing writes there: what is written goes to /tmp and /dev/shm.

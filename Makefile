@@ -1,5 +1,6 @@
-# Needs Python 3.11 or newer and make; everything else is put into .venv, .venv-aws and .venv-speech. `make help`,
-# `make run` and `make install` use no other program but the shell.
+# Needs Python 3.11 or newer and make; everything else is put into .venv, .venv-aws, .venv-speech and .venv-node, and
+# the console's libraries into panzoto/console/node_modules. `make help`, `make run` and `make install` use no other
+# program but the shell, and the machine's own npm where it has one.
 # PYTHON=python3.13 chooses an interpreter; pip obeys your own PIP_* variables and configuration.
 
 .DEFAULT_GOAL := help
@@ -11,11 +12,12 @@ PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashe
 # What pip says last, without a network, is that a library does not exist.
 OR_SAY_WHY = || { echo 'The installation did not come to its end; pip says why above. It needs the network this once,\
  or a proxy in HTTPS_PROXY; the same command again goes on from here.' >&2; exit 1; }
+CONSOLE = .venv/bin/python -m deploy.packages.console
 RUN_TESTS = exec .venv/bin/python -m pytest
 TYPED = panzoto wsgi.py deploy/serving/gunicorn.conf.py $(wildcard migrations_from_rds) \
     deploy/aws/cloudformation/generate.py deploy/aws/removal.py deploy/smoke_test.py deploy/container/base_image.py \
     deploy/container/stand_in_listener.py deploy/local/stand_in_gate.py deploy/serving/supervisor.py \
-    deploy/local/speech/front.py deploy/local/speech/launch.py \
+    deploy/local/speech/front.py deploy/local/speech/launch.py deploy/local/console_libraries.py \
     deploy/machine/nginx/render.py deploy/machine/alarm.py deploy/machine/watch.py deploy/aws/writers.py
 
 # The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
@@ -34,11 +36,16 @@ help: ## List the targets (this is the default)
 	esac; done < $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
-install: .venv/.installed .venv-aws/.installed ## Install what the service and its AWS stand-in need, into .venv and .venv-aws
+install: .venv/.installed .venv-aws/.installed ## Install what the service, its console and its AWS stand-in need
+	@$(CONSOLE) || :
 
 .PHONY: run
 run: .venv/.installed $(STAND_IN) ## Start all of the service (on PORT, 5000 unless set) and a stand-in for AWS; Ctrl-C stops it
 	@exec .venv/bin/python -m deploy.local.make_run
+
+.PHONY: console
+console: .venv/.installed ## Fetch the console's libraries from npm, as make run does beside the running service
+	@$(CONSOLE)
 
 .PHONY: speech
 speech: .venv-speech/.installed ## Fetch the speech engine and its model, as make run does beside the running service
@@ -94,11 +101,16 @@ bench: .venv/.installed-dev ## List the measurements, and how to start each
 	done
 
 .PHONY: lock
-lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK="--upgrade" takes the newest releases
-	@for name in requirements requirements-dev requirements-aws requirements-speech; do \
+lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK="--upgrade" takes the newest releases, of the console's libraries too
+	@for name in requirements requirements-dev requirements-aws requirements-speech requirements-node; do \
 	    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --custom-compile-command 'make lock' $(LOCK) $$name.in --output-file $$name.txt || exit 1; \
 	done
+	@$(if $(findstring --upgrade,$(LOCK)),$(CONSOLE) --update,:)
+
+.PHONY: changelog
+changelog: .venv/.installed console ## Write the hash over the console's files into the changelog, after any change of them
+	@.venv/bin/python -m deploy.packages.changelog
 
 .PHONY: templates
 templates: .venv/.installed ## Make the CloudFormation templates anew from the code's own definitions
@@ -112,7 +124,7 @@ images: ## Build the service's image for x86-64 and ARM into build/, or push it:
 
 .PHONY: clean
 clean: ## Remove what was installed and what tools keep, but not your data in .panzoto
-	@rm -rf .venv .venv-aws .venv-speech .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@rm -rf .venv .venv-aws .venv-speech .venv-node panzoto/console/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 .venv/.installed: requirements.txt | .venv/bin/python

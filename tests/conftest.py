@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -211,6 +213,20 @@ def service_on_stand_in(stand_in: RunningStandIn) -> Iterator[Service]:
     """A service beside the stand-in of `make run`, for what its signatures decide."""
     with run_service(stand_in.url, **stand_in.variables, **UNLIMITED) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def console_libraries() -> None:
+    """What the console needs of npm, fetched unless it is there."""
+    fetched = subprocess.run(
+        [sys.executable, "-m", "deploy.packages.console"],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert fetched.returncode == 0, fetched.stdout + fetched.stderr
 
 
 _serial = itertools.count()

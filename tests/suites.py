@@ -83,11 +83,12 @@ SUITES = {
     ),
     "deploy": Suite(
         "tests/deploy",
-        "what installs, starts and watches the service, nginx before it, and the README's tour",
+        "what fetches, installs, starts and watches the service, nginx before it, and the README's tour",
         (
             BASH,
             Tool("curl", "curl"),
             Tool("nginx", "nginx-light"),
+            NPM,
             Tool("openssl", "openssl"),
             Tool("shellcheck", "shellcheck"),
             Tool("systemd-analyze", "systemd"),

@@ -30,6 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy.local import stand_in_launch
+from deploy.local.console_libraries import Console
 from deploy.local.hourly_sweeps import Sweeps
 from deploy.local.listening import (
     EVERY_INTERFACE,
@@ -135,6 +136,7 @@ class Supervisor:
         self._workers: list[Child] = []
         self._sweeps: Sweeps | None = None
         self._speech = Speech(settings, say) if is_wanted(settings) else None
+        self._console = Console(settings, say) if settings.console else None
 
     def run(self, lock: int, listeners: list[socket.socket]) -> None:
         """Return when asked to stop; raise `StartError` or `ChildEnded` when a child does not do its part."""
@@ -156,11 +158,13 @@ class Supervisor:
             self._workers.append(transcriptions)
         self._sweeps = Sweeps(command_environment(self._settings, port, more), say)
         stand_in_address.write(self._settings.data_dir, stand_in_launch.aws_variables(self._settings, port))
-        say(banner(self._settings, port, self._speech.url if self._speech else None))
+        say(banner(self._settings, port, self._console, self._speech.url if self._speech else None))
         while not self._asked_to_stop():
             for child in (self._stand_in, self._service, *self._workers):
                 child.require_alive()
             self._sweeps.go_on()
+            if self._console:
+                self._console.go_on()
             if self._speech:
                 self._speech.go_on()
             self._signals.wait(0.5)
@@ -186,6 +190,8 @@ class Supervisor:
         roles = [role for role in (*self._workers, self._service) if role]
         if any(role.process.poll() is None for role in roles):
             say("\nPanzoto is stopping; Ctrl-C again ends running requests at once.")
+        if self._console:
+            self._console.end(self._signals)
         if self._speech:
             self._speech.end(self._signals)
         if self._sweeps:
@@ -300,16 +306,18 @@ def answers(port: int, path: str) -> bool:
         connection.close()
 
 
-def banner(settings: Settings, aws_port: int, speech: str | None) -> str:
+def banner(settings: Settings, aws_port: int, console: Console | None, speech: str | None) -> str:
     """Return what a person wants to know once everything runs."""
     base = f"http://{LOOPBACK}:{settings.port}"
     endpoint = stand_in_launch.endpoint(aws_port)
     metrics = f"http://{LOOPBACK}:{settings.metrics_port}/metrics" if settings.metrics_port else "off"
     address = address_in_network()
     network = f"http://{address}:{settings.port}/api" if address else "this machine has no address in one"
-    return f"""
+    first = f"\n{console.opening()}\n" if console else ""
+    return f"""{first}
 Panzoto is running: the service, its workers, and the sweeps, now and every hour.
 
+  Console   {console.release() if console else "off: CONSOLE=0"}
   Service   {base}/api
             An Android emulator says 10.0.2.2 instead of {LOOPBACK}.
   Network   {network}

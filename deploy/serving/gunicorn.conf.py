@@ -6,6 +6,7 @@ Every name here that is also the name of a gunicorn setting is that setting.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import resource
 import shutil
@@ -79,6 +80,7 @@ from prometheus_client.registry import Collector  # noqa: E402
 
 from deploy.serving.worker import JsonLogger, Worker  # noqa: E402
 from panzoto.config import Settings  # noqa: E402
+from panzoto.console.release import LibrariesMissing, release  # noqa: E402
 from panzoto.edge import cors  # noqa: E402
 from panzoto.errors import SettingsError  # noqa: E402
 from panzoto.host.sandbox import hide_memory  # noqa: E402
@@ -142,6 +144,9 @@ logger_class = JsonLogger
 loglevel = "info" if settings.production else "warning"
 proc_name = "panzoto"
 
+NAME_ORIGIN = "browsers will not reach the bucket: set PUBLIC_URL, then `flask panzoto resources optimize`"
+FETCH_LIBRARIES = "python3 -m deploy.packages.console fetches them; CONSOLE=0 does without"
+
 
 def pre_request(_worker: Any, _req: Any) -> None:
     """Do nothing, where gunicorn's own hook writes the request's address to the debug log."""
@@ -162,6 +167,24 @@ def when_ready(server: Any) -> None:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if settings.metrics_port:
         serve_metrics(server)
+    if settings.console:
+        tell_of_console()
+
+
+def tell_of_console() -> None:
+    """Write the hash over the console's files to the log, by which anybody can compare what they are given.
+
+    The workers, forks of this process, have the files from it.
+    """
+    log = logging.getLogger("panzoto.console")
+    try:
+        log.info("console", extra={"release": release().digest})
+    except LibrariesMissing as error:
+        # `make run` fetches them beside us and tells of it, and the workers look again at each request.
+        if settings.production:
+            log.warning("console_missing", extra={"files": str(error), "hint": FETCH_LIBRARIES})
+    if settings.production and not settings.public_origin and ("*",) not in settings.bucket_origins:
+        log.warning("console_without_bucket", extra={"hint": NAME_ORIGIN})
 
 
 def post_worker_init(worker: Any) -> None:

@@ -1,6 +1,6 @@
 // What a recorder needs beside the shared library in panzoto/console/library, for Node 20.19 or newer and for
-// browsers: the two libraries that are handed to it, an account with its password, and the way of earlier apps
-// into the bucket. Every function names the section of docs/clients.md that it implements.
+// browsers: the two libraries that are handed to it, an account with its password, and the way of earlier
+// apps into the bucket. Every function names the section of docs/clients.md that it implements.
 
 import { argon2id as argon2idOf } from "hash-wasm";
 import * as hpke from "hpke";

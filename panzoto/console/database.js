@@ -52,13 +52,18 @@ function database() {
  */
 async function within(name, mode, work) {
   const transaction = (await database()).transaction(name, mode);
-  const ended = new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve(undefined);
-    transaction.onabort = () => reject(transaction.error);
-  });
+  const ended = endOf(transaction);
   const result = await answer(work(transaction.objectStore(name)));
   await ended;
   return result;
+}
+
+/** @param {IDBTransaction} transaction @returns {Promise<void>} */
+function endOf(transaction) {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
+  });
 }
 
 /** Return what is kept under a key, or undefined. @param {StoreName} store @param {string} key @returns {Promise<any>} */
@@ -69,6 +74,24 @@ export const keep = (store, key, value) => within(store, "readwrite", (rows) => 
 
 /** @param {StoreName} store @param {string} key */
 export const forget = (store, key) => within(store, "readwrite", (rows) => rows.delete(key));
+
+/**
+ * Put in place of what is kept under a key what `work` makes of it, in one transaction, so that no other tab comes
+ * in between. Undefined stands for nothing, before and after.
+ *
+ * @param {StoreName} name
+ * @param {string} key
+ * @param {(before: any) => unknown} work
+ */
+export async function amend(name, key, work) {
+  const transaction = (await database()).transaction(name, "readwrite");
+  const ended = endOf(transaction);
+  const rows = transaction.objectStore(name);
+  const after = work(await answer(rows.get(key)));
+  if (after === undefined) rows.delete(key);
+  else rows.put(after, key);
+  await ended;
+}
 
 /** Every key that begins with `prefix`. @param {StoreName} store @param {string} prefix @returns {Promise<string[]>} */
 export const keysOf = (store, prefix) =>

@@ -66,14 +66,14 @@ def firefox(playwright: Playwright) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def console(stand_in: RunningStandIn) -> Iterator[Service]:
+def console(stand_in: RunningStandIn, console_libraries: None) -> Iterator[Service]:
     """A service with the console, beside the stand-in of `make run`."""
     with run_service(stand_in.url, **stand_in.variables, **SETTINGS) as running:
         yield running
 
 
 @pytest.fixture(scope="package")
-def console_on_moto(moto: str) -> Iterator[Service]:
+def console_on_moto(moto: str, console_libraries: None) -> Iterator[Service]:
     """A service with the console, beside moto."""
     with run_service(moto, **SETTINGS) as running:
         yield running

@@ -140,8 +140,9 @@ def running(folder: Path, command: list[str] | None = None, **settings: str) -> 
         "PANZOTO_DATA_DIR": str(folder / "data"),
         "PANZOTO_AWS_PORT": str(free_port()),
         "METRICS_PORT": "0",
-        # It would be fetched; those who want it say so.
+        # They would be fetched; those who want them say so.
         "SPEECH": "0",
+        "CONSOLE": "0",
         "PORT": port,
         **CHEAP_HASHES,
         **settings,

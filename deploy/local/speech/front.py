@@ -20,6 +20,7 @@ from pathlib import Path
 from deploy.local.speech import fetching, weights
 from deploy.local.speech.engine import Engine
 from deploy.local.speech.server import Server
+from deploy.packages.running import python_in
 from panzoto.config import child_environment
 from panzoto.host.sandbox import hide_memory
 
@@ -34,7 +35,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 
 def listener_command(environment: Path, model: Path) -> list[str]:
     """Return the command of the process that hears."""
-    return [str(fetching.python_in(environment)), "-I", "-X", "utf8", str(LISTENER), str(model)]
+    return [str(python_in(environment)), "-I", "-X", "utf8", str(LISTENER), str(model)]
 
 
 def listener_environment() -> dict[str, str]:

@@ -11,7 +11,7 @@ export class RecordingError extends Error {
     super(message);
     this.name = "RecordingError";
     this.reason = reason;
-    /** The service's code for the same: `unsupported_format` or `decryption_failed`. */
+    /** What the service says to the same. @type {"unsupported_format" | "decryption_failed"} */
     this.code = ["suite", "flags", "reserved"].includes(reason) ? "unsupported_format" : "decryption_failed";
   }
 }
@@ -26,6 +26,7 @@ export class TranscriptError extends Error {
     super(message);
     this.name = "TranscriptError";
     this.reason = reason;
+    /** What the service says to the same. @type {"decryption_failed"} */
     this.code = "decryption_failed";
   }
 }
@@ -69,8 +70,8 @@ export class AccountError extends Error {
 export class ServiceError extends Error {
   /**
    * @param {number} status of the answer; 0 where there was none
-   * @param {string} code the service's stable word; `unreachable` without an answer, `unreadable` for one that
-   *   is not the service's JSON
+   * @param {string} code the service's stable word; `unreachable` without an answer, `unreadable` for one
+   *   that is not the service's JSON
    * @param {string} message
    * @param {ServiceErrorDetails} [details]
    */

@@ -7,6 +7,8 @@ import { hkdf, NONCE_SIZE, open, seal } from "./primitives.js";
 /** @import {Bytes} from "./bytes.js" */
 /** @import {Vault} from "./keys.js" */
 
+/** @typedef {Pick<Vault, "keyId" | "wrappingKey">} HeaderKeys the part of a vault that headers need */
+
 export const HEADER_SIZE = 128;
 
 const MAGIC = ascii("PNZ2");
@@ -25,7 +27,7 @@ export function isVersion2(beginning) {
 /**
  * The header of a recording under this file key.
  *
- * @param {Vault} vault
+ * @param {HeaderKeys} vault
  * @param {Bytes} fileKey 32 bytes
  * @param {Bytes} [nonce] 12 bytes, never used with another file key
  * @returns {Promise<Bytes>}
@@ -40,7 +42,7 @@ export async function makeHeader(vault, fileKey, nonce = random(NONCE_SIZE)) {
  * Check a header in the order of section 3.4 and resolve to its file key, 32 bytes; rejects with a
  * RecordingError.
  *
- * @param {Vault} vault
+ * @param {HeaderKeys} vault
  * @param {Bytes} header
  * @returns {Promise<Bytes>}
  */
@@ -57,8 +59,8 @@ export async function openHeader(vault, header) {
 }
 
 /**
- * Check a header against a file key that is known already; rejects with a RecordingError. This needs no vault:
- * the commitment alone proves the key.
+ * Check a header against a file key that is known already; rejects with a RecordingError. This needs no
+ * vault: the commitment alone proves the key.
  *
  * @param {Bytes} fileKey
  * @param {Bytes} header

@@ -7,10 +7,11 @@ import { aesKey, KEY_SIZE, NONCE_SIZE, open } from "./primitives.js";
 /** @import {Bytes} from "./bytes.js" */
 
 /**
- * What a register, login or recover returned, as far as keys need it; unknown fields are of no account.
+ * What register, login or recover returned, as far as it matters here.
  *
  * @typedef {object} Account
  * @property {string} user_id
+ * @property {{ email: string }} user
  * @property {string} [key_salt] hex digits; single-shot recordings need it
  * @property {AccountVault | null} [vault]
  *
@@ -68,8 +69,8 @@ const PBKDF2_ITERATIONS = 100_000;
 const X25519_PKCS8 = Uint8Array.from([48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 110, 4, 34, 4, 32]);
 
 /**
- * Whether a client should compute with these parameters (section 2.1): neither so costly that they exhaust the
- * device, nor so cheap that they make guessing the password easy.
+ * Whether a client should compute with these parameters (section 2.1): neither so costly that they exhaust
+ * the device, nor so cheap that they make guessing the password easy.
  *
  * @param {KeyDerivation} kdf
  * @param {Bytes} salt
@@ -100,8 +101,8 @@ function decoded(decode, text) {
   try {
     return decode(text);
   } catch (error) {
-    if (error instanceof TypeError) throw new AccountError("damaged", "The account's data cannot be read");
-    throw error;
+    if (!(error instanceof TypeError)) throw error;
+    throw new AccountError("damaged", "The account's data cannot be read");
   }
 }
 
@@ -117,7 +118,8 @@ async function deriveKek(password, kdf, argon2id) {
   if (password === "") throw new AccountError("password", "The password is missing");
   const salt = decoded(fromHex, kdf.salt);
   if (!reasonable(kdf, salt)) {
-    throw new AccountError("parameters", "The account's Argon2id parameters are not ones this client accepts");
+    const said = "The account's Argon2id parameters are not ones this client accepts";
+    throw new AccountError("parameters", said);
   }
   const derived = await argon2id({
     password: utf8(password),
@@ -137,7 +139,7 @@ async function deriveKek(password, kdf, argon2id) {
  * that is missing, damaged, of a later version or unreasonable. That the account names another public key for
  * transcripts does not fail here: see `foreign`.
  *
- * @param {Account} account
+ * @param {Pick<Account, "user_id" | "vault">} account
  * @param {string} password exactly as it was typed
  * @param {Argon2id} argon2id
  * @returns {Promise<Vault>}
@@ -148,7 +150,8 @@ export async function openVault(account, password, argon2id) {
   }
   const { version, key_id: keyId, kdf, wrapped_key: wrappedKey } = account.vault;
   if (version !== 1) {
-    throw new AccountError("version", "This client does not know this version of vault; please update it");
+    const said = "This client does not know this version of vault; please update it";
+    throw new AccountError("version", said);
   }
   const wrapped = decoded(fromBase64, wrappedKey);
   const kek = await deriveKek(password, kdf, argon2id);
@@ -224,7 +227,7 @@ async function x25519(privateBytes) {
 /**
  * The key of single-shot recordings (section 2.4).
  *
- * @param {Account} account
+ * @param {Pick<Account, "key_salt">} account
  * @param {string} password
  * @param {"raw" | "hex"} [saltReading]
  */

@@ -30,8 +30,8 @@ export async function sealName(vault, what, fileId, text) {
 }
 
 /**
- * Read a title or a note; rejects with a TranscriptError (`name`) for what is damaged or what an app of before
- * wrote.
+ * Read a title or a note; rejects with a TranscriptError (`name`) for what is damaged or what an app of
+ * before wrote.
  *
  * @param {Vault} vault
  * @param {"title" | "note"} what

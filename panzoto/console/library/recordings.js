@@ -6,11 +6,11 @@ import { HEADER_SIZE, makeHeader, openHeader, proveFileKey } from "./header.js";
 import { aesKey, hkdf, KEY_SIZE, NONCE_SIZE, open, seal, TAG_SIZE } from "./primitives.js";
 
 /** @import {Bytes} from "./bytes.js" */
-/** @import {Vault} from "./keys.js" */
+/** @import {HeaderKeys} from "./header.js" */
 
 /**
- * Where bytes come from: a file, or an object in the bucket. `read` resolves to the bytes from `start` to `stop`
- * (not included); it is never asked for more than 1 MiB, nor beyond `size`.
+ * Where bytes come from: a file, or an object in the bucket. `read` resolves to the bytes from `start` to
+ * `stop` (not included); it is never asked for more than 1 MiB, nor beyond `size`.
  *
  * @typedef {object} Source
  * @property {number} size in bytes
@@ -35,7 +35,8 @@ const STREAM_HEADER_SIZE = 1 + SALT_SIZE + PREFIX_SIZE;
 const BEGINNING_SIZE = HEADER_SIZE + STREAM_HEADER_SIZE;
 const SEGMENT_PLAIN = SEGMENT_SIZE - TAG_SIZE;
 const FIRST_SEGMENT_PLAIN = SEGMENT_PLAIN - STREAM_HEADER_SIZE;
-// What one read takes at most: a source may be a request, which is dear, or all of it in memory, which is too.
+// What one read takes at most: a source may be a request, which is dear, or all of it in memory, which is
+// too.
 const MOST_SEGMENTS = 16;
 
 // ---- Sizes and places: section 3.2 ------------------------------------------------------------------------
@@ -52,8 +53,8 @@ export function encryptedSize(plainSize) {
 /** @param {number} plainSize */
 const segmentsOf = (plainSize) => Math.max(1, Math.ceil((plainSize + STREAM_HEADER_SIZE) / SEGMENT_PLAIN));
 
-// The stream header takes the place of 40 plain bytes in segment 0, so shifting every plain offset by 40 makes
-// all segments equally long.
+// The stream header takes the place of 40 plain bytes in segment 0, so shifting every plain offset by 40
+// makes all segments equally long.
 /** @param {number} offset the segment of this plain byte */
 const segmentAt = (offset) => Math.floor((offset + STREAM_HEADER_SIZE) / SEGMENT_PLAIN);
 
@@ -115,7 +116,7 @@ export function blobSource(blob) {
  */
 async function readExactly(source, start, stop, signal) {
   const bytes = await source.read(start, stop, signal ? { signal } : {});
-  if (bytes.length !== stop - start) throw new RecordingError("length", "The recording is cut off");
+  if (bytes.length !== stop - start) throw cutOff();
   return /** @type {Bytes} */ (bytes);
 }
 
@@ -150,7 +151,7 @@ class Sealer {
   }
 
   /**
-   * @param {Vault} vault
+   * @param {HeaderKeys} vault
    * @param {string} s3Key
    * @param {RecordingSecrets} secrets
    */
@@ -177,7 +178,7 @@ class Sealer {
  * bytes again keeps the secrets of the first (section 5.1). Rejects with a RecordingError (`length`) when the
  * source ends early.
  *
- * @param {Vault} vault
+ * @param {HeaderKeys} vault
  * @param {string} s3Key
  * @param {Source} source
  * @param {RecordingSecrets} [secrets]
@@ -194,7 +195,7 @@ export async function* encryptRecording(vault, s3Key, source, secrets = newSecre
  * The encrypted object as a source of its own: any part of it, sealed when it is asked for. So the parts of a
  * long upload can be made one by one, in any order, and again after a reload, without those before them.
  *
- * @param {Vault} vault
+ * @param {HeaderKeys} vault
  * @param {string} s3Key
  * @param {Source} source
  * @param {RecordingSecrets} secrets kept until the upload has arrived
@@ -233,7 +234,8 @@ async function sealSegment(sealer, source, number, count) {
 /**
  * Writes a recording whose end is not known yet, holding two segments at most.
  *
- * Whether a segment is the last stands in its nonce, so a full one waits until more bytes or the end have come.
+ * Whether a segment is the last stands in its nonce, so a full one waits until more bytes or the end have
+ * come.
  */
 export class SegmentedWriter {
   /** @type {Sealer} */
@@ -251,7 +253,7 @@ export class SegmentedWriter {
   }
 
   /**
-   * @param {Vault} vault
+   * @param {HeaderKeys} vault
    * @param {string} s3Key
    * @param {RecordingSecrets} [secrets]
    */
@@ -331,7 +333,7 @@ export class SegmentedWriter {
 /**
  * The own key of a version 2 recording, 32 bytes, which a call takes in place of the password (section 6.2).
  *
- * @param {Vault} vault
+ * @param {HeaderKeys} vault
  * @param {Source} source of the object, or of its first 128 bytes
  */
 export async function fileKeyOf(vault, source) {
@@ -342,16 +344,17 @@ export async function fileKeyOf(vault, source) {
  * Random access to a version 2 recording.
  *
  * Opening authenticates the header and the last segment; after that `length`, in bytes of plain audio, is
- * proven. Opening costs two reads of the source, so a reader is kept for all ranges of one recording; it holds
- * one segment, the last. Several readings may go on at the same time.
+ * proven. Opening costs two reads of the source, of which the reader keeps the first and the last segment as
+ * they are sealed: players come back to both. So one reader is kept for all ranges of one recording. Several
+ * readings may go on at the same time.
  */
 export class RecordingReader {
   #source;
   #key;
   #prefix;
   #last;
-  /** @type {Bytes} */
-  #tail = new Uint8Array();
+  /** @type {Map<number, Bytes>} */
+  #ends = new Map();
   /** Bytes of plain audio. */
   length;
 
@@ -359,6 +362,7 @@ export class RecordingReader {
    * @param {Source} source
    * @param {CryptoKey} key
    * @param {Bytes} prefix
+   * @private
    */
   constructor(source, key, prefix) {
     this.#source = source;
@@ -366,9 +370,7 @@ export class RecordingReader {
     this.#prefix = prefix;
     const streamSize = source.size - HEADER_SIZE;
     this.#last = Math.floor((streamSize - 1) / SEGMENT_SIZE);
-    if (this.#last > 0 && streamSize - this.#last * SEGMENT_SIZE <= TAG_SIZE) {
-      throw new RecordingError("length", "The recording is cut off");
-    }
+    if (this.#last > 0 && streamSize - this.#last * SEGMENT_SIZE <= TAG_SIZE) throw cutOff();
     this.length = source.size - BEGINNING_SIZE - TAG_SIZE * (this.#last + 1);
   }
 
@@ -376,7 +378,7 @@ export class RecordingReader {
    * Open with the vault; rejects with a RecordingError, whose reason is the first check of section 3.4 that
    * failed, or with what the source rejects with.
    *
-   * @param {Vault} vault
+   * @param {HeaderKeys} vault
    * @param {string} s3Key
    * @param {Source} source
    * @param {{ signal?: AbortSignal }} [options]
@@ -407,21 +409,34 @@ export class RecordingReader {
    * @param {(header: Bytes) => Promise<Bytes>} keyOf
    */
   static async #begin(s3Key, source, signal, keyOf) {
-    const beginning = await readExactly(source, 0, Math.min(BEGINNING_SIZE, source.size), signal);
+    const beginning = await readExactly(source, 0, Math.min(sealedStart(1), source.size), signal);
     const header = beginning.subarray(0, HEADER_SIZE);
     const fileKey = await keyOf(header);
-    if (source.size < BEGINNING_SIZE + TAG_SIZE) {
-      throw new RecordingError("length", "The recording is cut off");
-    }
-    const streamHeader = beginning.subarray(HEADER_SIZE);
+    if (source.size < BEGINNING_SIZE + TAG_SIZE) throw cutOff();
+    const streamHeader = beginning.subarray(HEADER_SIZE, BEGINNING_SIZE);
     if (streamHeader[0] !== STREAM_HEADER_SIZE) {
       throw new RecordingError("stream_header", "The recording's segment stream does not begin as one");
     }
     const salt = streamHeader.subarray(1, 1 + SALT_SIZE);
     const key = await segmentKey(fileKey, header, s3Key, salt);
     const reader = new RecordingReader(source, key, streamHeader.slice(1 + SALT_SIZE));
-    for await (const plain of reader.#segments(reader.#last, reader.#last, signal)) reader.#tail = plain;
+    await reader.#keepEnds(beginning.subarray(BEGINNING_SIZE), signal);
     return reader;
+  }
+
+  /**
+   * Prove the length by the last segment, before anything else is given out.
+   *
+   * @param {Bytes} first segment 0, sealed
+   * @param {AbortSignal | undefined} signal
+   */
+  async #keepEnds(first, signal) {
+    const last = this.#last;
+    this.#ends.set(0, first);
+    if (last > 0) {
+      this.#ends.set(last, await readExactly(this.#source, sealedStart(last), this.#source.size, signal));
+    }
+    await this.#opened(last, this.#ends.get(last) ?? first);
   }
 
   /**
@@ -437,14 +452,10 @@ export class RecordingReader {
   async *read(start = 0, stop = this.length, { signal } = {}) {
     const [begin, end] = [Math.max(0, start), Math.min(stop, this.length)];
     if (begin >= end) return;
-    let [number, final] = [segmentAt(begin), segmentAt(end - 1)];
-    const sealed = this.#segments(number, Math.min(final, this.#last - 1), signal);
-    for (; number <= final; number++) {
-      // The last segment was opened already; a copy of it, since whoever takes a piece may hand it on.
-      const plain = number === this.#last ? this.#tail.slice() : (await sealed.next()).value;
-      if (!plain) return;
-      const first = plainStart(number);
+    let first = plainStart(segmentAt(begin));
+    for await (const plain of this.#segments(segmentAt(begin), segmentAt(end - 1), signal)) {
       yield plain.subarray(Math.max(0, begin - first), end - first);
+      first += plain.length;
     }
   }
 
@@ -457,14 +468,16 @@ export class RecordingReader {
    * @returns {AsyncGenerator<Bytes, void, void>}
    */
   async *#segments(number, final, signal) {
-    for (let most = 1; number <= final; most = Math.min(2 * most, MOST_SEGMENTS)) {
-      const next = Math.min(number + most, final + 1);
-      const start = sealedStart(number);
-      const stop = Math.min(sealedStart(next), this.#source.size);
-      const sealed = await readExactly(this.#source, start, stop, signal);
+    for (let most = 1; number <= final; ) {
+      const kept = this.#ends.get(number);
+      const next = kept ? number + 1 : Math.min(number + most, final + 1, this.#last);
+      const [start, stop] = [sealedStart(number), sealedStart(next)];
+      const sealed = kept ?? (await readExactly(this.#source, start, stop, signal));
+      if (!kept) most = Math.min(2 * most, MOST_SEGMENTS);
       for (; number < next; number++) {
-        const from = sealedStart(number) - start;
-        yield await this.#opened(number, sealed.subarray(from, sealedStart(number + 1) - start));
+        signal?.throwIfAborted();
+        const [from, to] = [sealedStart(number) - start, sealedStart(number + 1) - start];
+        yield await this.#opened(number, sealed.subarray(from, to));
       }
     }
   }
@@ -479,6 +492,8 @@ export class RecordingReader {
     return plain;
   }
 }
+
+const cutOff = () => new RecordingError("length", "The recording is cut off");
 
 /**
  * Collect the pieces of an async iterable in a Blob.

@@ -13,8 +13,8 @@ const CHECK_DIGITS = 4;
 /**
  * The 32 bytes that these 14 groups spell. Spaces and hyphens are ignored, O is read as 0, I and L as 1.
  *
- * Rejects with an AccountError (`recovery_key`) for what is too short or too long, holds another character, or
- * does not have its checksum: a slip of the pen, which need not be sent to the service.
+ * Rejects with an AccountError (`recovery_key`) for what is too short or too long, holds another character,
+ * or does not have its checksum: a slip of the pen, which need not be sent to the service.
  *
  * @param {string} text
  * @returns {Promise<Bytes>}
@@ -24,7 +24,8 @@ export async function parseRecoveryKey(text) {
   const digits = Array.from(written.replaceAll(/[IL]/g, "1"), (digit) => DIGITS.indexOf(digit));
   const fits = digits.length === KEY_DIGITS + CHECK_DIGITS && !digits.includes(-1);
   // The last digit of the key has one bit of it and four zeros behind.
-  const key = fits && ((digits[KEY_DIGITS - 1] ?? 1) & 0b1111) === 0 ? toBytes(digits.slice(0, KEY_DIGITS)) : null;
+  const isPadded = ((digits[KEY_DIGITS - 1] ?? 1) & 0b1111) === 0;
+  const key = fits && isPadded ? toBytes(digits.slice(0, KEY_DIGITS)) : null;
   if (key === null || (await checksumOf(key)) !== spelled(digits.slice(KEY_DIGITS))) {
     throw new AccountError("recovery_key", "This is not a recovery key: please compare each character");
   }

@@ -13,9 +13,10 @@ import { fileKeyOf } from "./recordings.js";
  * @property {number} [attempts] how often to try in all, 6 unless told otherwise
  * @property {AbortSignal} [signal] ends trying and waiting; what is thrown then is the signal's reason
  * @property {number} [firstWait] seconds before the second attempt, 0.5 unless told otherwise; they double
- * @property {number} [patience] seconds to wait for an answer to begin, and for each next piece of it: 60 unless
- *   told otherwise. Infinity for a body that may take longer to send
+ * @property {number} [patience] seconds to wait for an answer to begin, and for each next piece of it: 60
+ *   unless told otherwise. Infinity for a body that may take longer to send
  * @property {(failure: ServiceError) => boolean} [repeatable] whether to try again after this
+ * @property {(seconds: number, signal?: AbortSignal) => Promise<void>} [wait] how to wait before trying again
  */
 
 /**
@@ -25,6 +26,7 @@ import { fileKeyOf } from "./recordings.js";
  * @property {Record<string, string>} [headers] beside those that every call has
  * @property {number} [firstWait]
  * @property {number} [patience]
+ * @property {(seconds: number, signal?: AbortSignal) => Promise<void>} [wait]
  */
 
 const ATTEMPTS = 6;
@@ -32,7 +34,8 @@ const FIRST_WAIT = 0.5;
 const LONGEST_WAIT = 120;
 const PATIENCE = 60;
 
-// Calls that send a letter, or prove by what they change: who lost the answer to one asks a person, or the service.
+// Calls that send a letter, or prove by what they change: who lost the answer to one asks a person, or the
+// service.
 const NOT_REPEATED = [
   "/api/password/forgot",
   "/api/password/reset",
@@ -41,11 +44,11 @@ const NOT_REPEATED = [
   "/api/user/verify-email",
 ];
 
-// ---- Patience -----------------------------------------------------------------------------------------------
+// ---- Patience ---------------------------------------------------------------------------------------------
 
 /**
- * Whether nothing was decided about a request, or its answer was lost, so that it may be sent again. An engine
- * that there is not will not come by asking.
+ * Whether nothing was decided about a request, or its answer was lost, so that it may be sent again. An
+ * engine that there is not will not come by asking.
  *
  * @param {ServiceError} failure
  */
@@ -64,9 +67,9 @@ function isLost({ code, status }) {
 }
 
 /**
- * Try until it succeeds: after what is repeatable wait as the answer says, else half a second, 1, 2, 4 …, each
- * with up to a quarter more at random. Where the answer asks for more than two minutes the failure is thrown at
- * once, with its `retryAfter`, for a person to see.
+ * Try until it succeeds: after what is repeatable wait as the answer says, else half a second, 1, 2, 4 …,
+ * each with up to a quarter more at random. Where the answer asks for more than two minutes the failure is
+ * thrown at once, with its `retryAfter`, for a person to see.
  *
  * @template T
  * @param {() => Promise<T>} attempt rejects with a ServiceError for what may be repeated
@@ -74,7 +77,8 @@ function isLost({ code, status }) {
  * @returns {Promise<T>}
  */
 export async function patiently(attempt, options = {}) {
-  const { attempts = ATTEMPTS, firstWait = FIRST_WAIT, repeatable = isPassing, signal } = options;
+  const { attempts = ATTEMPTS, firstWait = FIRST_WAIT, signal } = options;
+  const { repeatable = isPassing, wait = waited } = options;
   for (let number = 1; ; number++) {
     signal?.throwIfAborted();
     try {
@@ -84,7 +88,7 @@ export async function patiently(attempt, options = {}) {
       if (!(failure instanceof ServiceError) || !repeatable(failure) || number >= attempts) throw failure;
       if (failure.retryAfter !== null && failure.retryAfter > LONGEST_WAIT) throw failure;
       const seconds = failure.retryAfter ?? Math.min(firstWait * 2 ** (number - 1), LONGEST_WAIT);
-      await waited(seconds * (1 + Math.random() / 4), signal);
+      await wait(seconds * (1 + Math.random() / 4), signal);
     }
   }
 }
@@ -206,8 +210,8 @@ function asObject(value) {
 }
 
 /**
- * `fetch`, repeated where that is safe. `makeOptions` is asked anew each time. Resolves to an answer of success,
- * whose body the caller reads; rejects with a ServiceError.
+ * `fetch`, repeated where that is safe. `makeOptions` is asked anew each time. Resolves to an answer of
+ * success, whose body the caller reads; rejects with a ServiceError.
  *
  * @param {string} url
  * @param {() => RequestInit} [makeOptions]
@@ -244,15 +248,15 @@ export function patientBytes(url, makeOptions = () => ({}), options = {}) {
   }, options);
 }
 
-// ---- The service --------------------------------------------------------------------------------------------
+// ---- The service ------------------------------------------------------------------------------------------
 
 /**
  * Where tokens come from.
  *
  * @typedef {object} Tokens
  * @property {() => Promise<string | null>} [token] the one to send, or null for calls without
- * @property {(usedToken: string) => Promise<string | null>} [refused] a fresh one in place of one that the service
- *   refused, or null where the session is over; the call is then made once more, or fails
+ * @property {(usedToken: string) => Promise<string | null>} [refused] a fresh one in place of one that the
+ *   service refused, or null where the session is over; the call is then made once more, or fails
  */
 
 /** One service, and how its calls are authorized. */
@@ -274,8 +278,8 @@ export class Service {
   /**
    * One call, repeated where that is safe and with a fresh token where the service refuses the old one.
    *
-   * Rejects with a ServiceError. Calls that send a letter, change a password or reset one are not repeated when
-   * their answer was lost: it is `unreachable`, `unreadable`, 502 or 504 then.
+   * Rejects with a ServiceError. Calls that send a letter, change a password or reset one are not repeated
+   * when their answer was lost: it is `unreachable`, `unreadable`, 502 or 504 then.
    *
    * @param {string} method
    * @param {string} path with its query, from `/api/` on
@@ -322,8 +326,8 @@ export class Service {
   }
 
   /**
-   * Make an account (section 1.2). A repeated register may find the account its own first attempt made, so 409
-   * asks login, which answers 401 when the account is in truth somebody else's.
+   * Make an account (section 1.2). A repeated register may find the account its own first attempt made, so
+   * 409 asks login, which answers 401 when the account is in truth somebody else's.
    *
    * @param {string} email
    * @param {string} password

@@ -1,7 +1,7 @@
 // Single-shot recordings, which apps before version 2 wrote: docs/clients.md, section 4.
 //
-// WebCrypto has no streaming AES-GCM, so these hold the whole recording in memory. New recordings are version 2,
-// and old long ones are better played through the service (section 6).
+// WebCrypto has no streaming AES-GCM, so these hold the whole recording in memory. New recordings are version
+// 2, and old long ones are better played through the service (section 6).
 
 import { concat, random } from "./bytes.js";
 import { RecordingError } from "./errors.js";
@@ -24,9 +24,10 @@ export const SINGLE_SHOT_FORMATS = {
 };
 
 /**
- * Write a single-shot recording as phones in the field do; throws a RangeError for a format that there is not.
+ * Write a single-shot recording as phones in the field do; throws a RangeError for a format that there is
+ * not.
  *
- * @param {Account} account
+ * @param {Pick<Account, "key_salt">} account
  * @param {string} password
  * @param {Bytes} plain
  * @param {string} [format] one of SINGLE_SHOT_FORMATS
@@ -42,7 +43,7 @@ export async function encryptSingle(account, password, plain, format = "single-i
 /**
  * Try the four variants; rejects with a RecordingError (`tag`) when none opens.
  *
- * @param {Account} account
+ * @param {Pick<Account, "key_salt">} account
  * @param {string} password
  * @param {Bytes} object
  * @returns {Promise<{ format: string, plain: Bytes }>}

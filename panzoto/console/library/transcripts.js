@@ -38,8 +38,8 @@ const publicKeys = new WeakMap();
 /**
  * Seal a transcript's document to the account; deflated where that is shorter.
  *
- * Rejects with a TranscriptError (`document`) for what is no JSON object, is above 16 MiB or nested deeper than
- * 100, and with an AccountError (`foreign`) where the account names a key that is not the vault's.
+ * Rejects with a TranscriptError (`document`) for what is no JSON object, is above 16 MiB or nested deeper
+ * than 100, and with an AccountError (`foreign`) where the account names a key that is not the vault's.
  *
  * @param {Hpke} hpke
  * @param {Vault} vault
@@ -64,8 +64,8 @@ export async function sealTranscript(hpke, vault, userId, fileId, documentBytes)
 /**
  * Resolves to the JSON of a sealed transcript.
  *
- * Rejects with a TranscriptError, `sealed` where it does not open and `document` where it opens as no transcript,
- * and with an AccountError (`foreign`) as sealing does.
+ * Rejects with a TranscriptError, `sealed` where it does not open and `document` where it opens as no
+ * transcript, and with an AccountError (`foreign`) as sealing does.
  *
  * @param {Hpke} hpke
  * @param {Vault} vault

@@ -34,7 +34,8 @@ export function PasswordField(props) {
   return html`
     <div class="password">
       <${Field} autocapitalize="none" autocorrect="off" spellcheck=${false} ...${props} type=${shown ? "text" : "password"} />
-      <button type="button" class="plain" aria-pressed=${shown} onClick=${() => setShown(!shown)}>
+      <button type="button" class="plain" aria-pressed=${shown} aria-label=${t("field.showPassword")}
+        onClick=${() => setShown(!shown)}>
         ${t("field.show")}
       </button>
     </div>
@@ -55,10 +56,20 @@ export function Checkbox({ label, checked, change, hint = "" }) {
 }
 
 /**
- * A button that shows that its work goes on, and cannot be pressed again meanwhile.
+ * A button that shows that its work goes on, and cannot be pressed again meanwhile. It keeps the focus, which one
+ * that is disabled would lose.
  *
- * @param {{ busy?: boolean, children?: any, [rest: string]: any }} props
+ * @param {{ busy?: boolean, off?: boolean, onClick?: (event: Event) => void, children?: any, [rest: string]: any }}
+ *   props `off`: it cannot be pressed now for another reason
  */
-export function Button({ busy = false, children, ...rest }) {
-  return html`<button type="button" aria-busy=${busy} disabled=${busy} ...${rest}>${children}</button>`;
+export function Button({ busy = false, off = false, onClick, children, ...rest }) {
+  const press = (/** @type {Event} */ event) => {
+    if (busy || off) event.preventDefault();
+    else onClick?.(event);
+  };
+  return html`
+    <button type="button" aria-busy=${busy} aria-disabled=${busy || off ? "true" : undefined} onClick=${press} ...${rest}>
+      ${children}
+    </button>
+  `;
 }

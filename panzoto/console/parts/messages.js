@@ -8,11 +8,17 @@ import { html } from "../ui.js";
 
 /** @typedef {{ text: string, detail: string }} Said */
 
-const said = createStore({ status: "", alert: /** @type {Said | null} */ (null) });
+// `at`: the view that was shown, or was just about to be, when the status was told.
+const said = createStore({ status: "", at: "", alert: /** @type {Said | null} */ (null) });
+
+// What went well in one view is nothing to the next; what failed stays until it is closed.
+addEventListener("hashchange", () => {
+  if (said.get().at !== location.hash) said.set({ status: "" });
+});
 
 /** Say that something went well, or goes on. */
 export function announce(/** @type {string} */ text) {
-  said.set({ status: text });
+  said.set({ status: text, at: location.hash });
 }
 
 /** Say that something failed, and what can be done. @param {unknown} error */
@@ -42,11 +48,17 @@ export function explain(error) {
   return { text: t("problem.unexpected"), detail: at };
 }
 
+// What forms set on an account, and which text tells that the service does not take it.
+/** @type {Record<string, import("../texts/index.js").TextName>} */
+const FIELDS = { email: "service.field.email", new_password: "service.field.password", password: "service.field.password" };
+
 /** @param {ServiceError} error */
-function sentenceOf(error) {
-  if (error.code === "unreachable") return t("problem.unreachable");
-  const known = /** @type {import("../texts/index.js").TextName} */ (`service.${error.code}`);
-  return t(known) ?? (error.status >= 500 ? t("problem.service") : t("problem.refused", { sentence: error.message }));
+function sentenceOf({ code, fields, message, status }) {
+  if (code === "unreachable" || code === "unreadable") return t("problem.unreachable");
+  const field = code === "invalid_request" ? Object.keys(fields ?? {}).find((name) => name in FIELDS) : undefined;
+  if (field !== undefined) return t(FIELDS[field]);
+  const known = /** @type {import("../texts/index.js").TextName} */ (`service.${code}`);
+  return t(known) ?? (status >= 500 ? t("problem.service") : t("problem.refused", { sentence: message }));
 }
 
 /** @param {ServiceError} error */

@@ -1,35 +1,69 @@
-// What was typed and not saved: sealed before the key is forgotten, and back in its field afterwards.
+// What was typed and not saved: sealed while it is typed and before the key is forgotten, and back in its field afterwards.
 
 import { forget, keep, kept } from "../database.js";
+import { fromUtf8, utf8 } from "../library/bytes.js";
 import { useEffect, useState } from "../ui.js";
 import { account, beforeLock, session, vault } from "./session.js";
 
+// A reload or a crash loses no more than what was typed in so long.
+const SEAL_AFTER_MS = 500;
+
 /** @type {Map<string, string>} */
 const typed = new Map();
+/** @type {Map<string, ReturnType<typeof setTimeout>>} */
+const waiting = new Map();
 
 const keyOf = (/** @type {string} */ name) => `${account().user_id}/${name}`;
-const aboutOf = (/** @type {string} */ name) => new TextEncoder().encode(`panzoto/console/draft\0${keyOf(name)}`);
+const aboutOf = (/** @type {string} */ name) => utf8(`panzoto/console/draft\0${keyOf(name)}`);
+
+/** @param {string} name @param {string} text */
+async function seal(name, text) {
+  const iv = crypto.getRandomValues(new Uint8Array(12));
+  const how = { name: "AES-GCM", iv, additionalData: aboutOf(name) };
+  const sealed = await crypto.subtle.encrypt(how, vault().namesKey, utf8(text));
+  // What was saved or given up meanwhile is no draft any more.
+  if (typed.get(name) === text) await keep("drafts", keyOf(name), { iv, sealed });
+}
 
 async function sealAll() {
-  for (const [name, text] of typed) {
-    const iv = crypto.getRandomValues(new Uint8Array(12));
-    const how = { name: "AES-GCM", iv, additionalData: aboutOf(name) };
-    const sealed = await crypto.subtle.encrypt(how, vault().namesKey, new TextEncoder().encode(text));
-    await keep("drafts", keyOf(name), { iv, sealed });
-  }
+  for (const timer of waiting.values()) clearTimeout(timer);
+  waiting.clear();
+  await Promise.all([...typed].map(([name, text]) => seal(name, text)));
   typed.clear();
 }
 
 beforeLock(sealAll);
+session.subscribe(() => {
+  if (session.get().state === "out") typed.clear();
+});
 
-/** Return a draft that was sealed, and forget it there; null for none. @returns {Promise<string | null>} */
+/** @param {string} name @param {string} text */
+function type(name, text) {
+  typed.set(name, text);
+  clearTimeout(waiting.get(name));
+  const later = () => {
+    waiting.delete(name);
+    // A browser that keeps nothing has the text in the page still.
+    if (session.get().state === "open") seal(name, text).catch(() => {});
+  };
+  waiting.set(name, setTimeout(later, SEAL_AFTER_MS));
+}
+
+/** @param {string} name */
+function giveUp(name) {
+  typed.delete(name);
+  clearTimeout(waiting.get(name));
+  waiting.delete(name);
+  forget("drafts", keyOf(name)).catch(() => {});
+}
+
+/** Return a draft that was sealed, or null. @returns {Promise<string | null>} */
 async function takeBack(/** @type {string} */ name) {
   const row = await kept("drafts", keyOf(name));
   if (row === undefined) return null;
-  await forget("drafts", keyOf(name));
   const how = { name: "AES-GCM", iv: row.iv, additionalData: aboutOf(name) };
   try {
-    return new TextDecoder().decode(await crypto.subtle.decrypt(how, vault().namesKey, row.sealed));
+    return fromUtf8(new Uint8Array(await crypto.subtle.decrypt(how, vault().namesKey, row.sealed)));
   } catch {
     return null;
   }
@@ -51,15 +85,16 @@ export function useDraft(name, saved) {
       if (found === null || typed.has(name)) return;
       typed.set(name, found);
       setText(found);
-    });
+    }, () => {});
   }, [name]);
-  const change = (/** @type {string} */ next) => {
-    typed.set(name, next);
-    setText(next);
-  };
   const done = () => {
-    typed.delete(name);
+    giveUp(name);
     setText(null);
+  };
+  const change = (/** @type {string} */ next) => {
+    if (next === saved) return done();
+    type(name, next);
+    setText(next);
   };
   return [text ?? saved, change, done];
 }

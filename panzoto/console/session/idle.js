@@ -4,20 +4,43 @@ import { lock, session } from "./session.js";
 
 const IDLE_MS = 15 * 60_000;
 const LOOK_MS = 5_000;
+// Other tabs hear of somebody at most so often.
+const TELL_MS = 5_000;
 const SIGNS = ["pointerdown", "pointermove", "keydown", "touchstart", "wheel", "scroll"];
 
+const channel = new BroadcastChannel("panzoto-presence");
 let last = Date.now();
+let told = 0;
 
-/** Count as somebody being there: playing, recording and uploading say so while they go on. */
+/** Count as somebody being there, in every tab: playing, recording and uploading say so while they go on. */
 export function somebodyIsHere() {
+  // Who moves a machine that has slept is not who left it: it locks before that counts.
+  if (isLeft()) return void lock();
   last = Date.now();
+  if (last - told < TELL_MS) return;
+  told = last;
+  channel.postMessage(null);
 }
 
 /** Begin to watch. Where the machine slept, the time it slept counts too. */
 export function watchForIdleness() {
   for (const sign of SIGNS) addEventListener(sign, somebodyIsHere, { capture: true, passive: true });
+  channel.addEventListener("message", () => {
+    if (!isLeft()) last = Date.now();
+  });
+  // Whoever comes in is there.
+  let before = session.get().state;
+  session.subscribe(() => {
+    const { state } = session.get();
+    if (state === "open" && before !== "open") last = Date.now();
+    before = state;
+  });
   setInterval(() => {
-    const { state, stay } = session.get();
-    if (state === "open" && !stay && Date.now() - last >= IDLE_MS) lock();
+    if (isLeft()) lock();
   }, LOOK_MS);
+}
+
+function isLeft() {
+  const { state, stay } = session.get();
+  return state === "open" && !stay && Date.now() - last >= IDLE_MS;
 }

@@ -1,10 +1,14 @@
 // What "Stay signed in on this device" keeps in the browser's database: tokens, account, and a key that no script can read.
 
-import { forget, keep, kept } from "../database.js";
+import { amend, keep, kept } from "../database.js";
 
 /**
- * @typedef {{ token: string, refresh_token: string, expires_at: string, session_id: string, user_id: string }} Tokens
- * @typedef {{ tokens: Tokens, key: CryptoKey | null, account: import("../library/keys.js").Account }} Kept
+ * @typedef {{
+ *   token: string, refresh_token: string, expires_at: string, session_id: string, user_id: string, taken_at: number,
+ * }} Tokens `taken_at`: when they came, in milliseconds by this browser's clock
+ * @typedef {{
+ *   tokens: Tokens, key: CryptoKey | null, account: import("./session.js").Account, ended: boolean,
+ * }} Kept `ended`: the service has ended the session, so the tokens are worth nothing
  */
 
 const KEY = "session";
@@ -12,11 +16,22 @@ const KEY = "session";
 /** @returns {Promise<Kept | null>} */
 export const keptSession = async () => (await kept("session", KEY)) ?? null;
 
-/** Keep all of a session, or change what is kept of one; nothing where nobody stays. @param {Partial<Kept>} change */
-export async function keepSession(change) {
-  const before = await keptSession();
-  if (before === null && change.tokens === undefined) return;
-  await keep("session", KEY, { ...before, ...change });
-}
+/** Keep a session in place of what was kept. @param {Kept} session */
+export const keepSession = (session) => keep("session", KEY, session);
 
-export const forgetSession = () => forget("session", KEY);
+/**
+ * Change what is kept of one session. Another one is left as it is: a tab may know one that was replaced since.
+ *
+ * @param {string | undefined} sessionId
+ * @param {Partial<Kept>} change
+ */
+export const changeKept = (sessionId, change) =>
+  amend("session", KEY, (/** @type {Kept | undefined} */ row) =>
+    row?.tokens.session_id === sessionId ? { ...row, ...change } : row,
+  );
+
+/** Forget a session; another one is left as it is. @param {string | undefined} sessionId */
+export const forgetKept = (sessionId) =>
+  amend("session", KEY, (/** @type {Kept | undefined} */ row) =>
+    row?.tokens.session_id === sessionId ? undefined : row,
+  );

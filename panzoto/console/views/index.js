@@ -1,26 +1,27 @@
 // Which view stands at which address. `open` ones need the vault; the others are for whoever comes.
 
-import { SignIn } from "./entrance.js";
-import { RecordingView } from "./recording/index.js";
+import { later } from "../later.js";
+import { CreateAccount } from "./entrance/create-account.js";
+import { SignIn } from "./entrance/sign-in.js";
 import { Recordings } from "./recordings/index.js";
-import { Search } from "./search.js";
-import { SittingView } from "./sitting.js";
-import { Trash } from "./trash.js";
-import { html } from "../ui.js";
 
 /** @typedef {(props: { id: string }) => any} View */
 
 /** @type {Record<string, View>} */
 export const OPEN_VIEWS = {
-  recording: RecordingView,
+  account: later(async () => (await import("./account/index.js")).Account),
+  recording: later(async () => (await import("./recording/index.js")).RecordingView),
   recordings: Recordings,
-  search: Search,
-  sitting: SittingView,
-  trash: Trash,
+  "recovery-key": later(async () => (await import("./recovery-key/index.js")).RecoveryKey),
+  search: later(async () => (await import("./search.js")).Search),
+  sitting: later(async () => (await import("./sitting.js")).SittingView),
+  trash: later(async () => (await import("./trash.js")).Trash),
 };
 
 /** @type {Record<string, View>} */
 export const ENTRANCE_VIEWS = {
-  "sign-in": () => html`<${SignIn} />`,
-  "create-account": () => html`<${SignIn} making />`,
+  "create-account": CreateAccount,
+  forgot: later(async () => (await import("./entrance/forgotten.js")).Forgotten),
+  recover: later(async () => (await import("./entrance/recover.js")).Recover),
+  "sign-in": SignIn,
 };

@@ -1,5 +1,6 @@
 // What stands around every view of who is signed in: the way to each, and how to leave.
 
+import { Banners } from "../parts/banner.js";
 import { Messages } from "../parts/messages.js";
 import { PasswordDialog } from "../playing/password.js";
 import { addressOf, route } from "../router.js";
@@ -27,6 +28,7 @@ export function Shell({ children }) {
       </div>
     </header>
     <main id="main" tabindex="-1">
+      <${Banners} />
       <${Messages} />
       ${children}
     </main>

@@ -31,7 +31,7 @@ from tests.deploy.test_smoke import smoke
 from tests.suites import need
 from tests.support.aws import aws_environment, free_port
 from tests.support.service import PASSWORD, ROOT, Service
-from tests.support.waiting import eventually
+from tests.support.waiting import comes_up, eventually
 
 DOCKERFILE = ROOT / "Dockerfile"
 SETTINGS = set(re.findall(r"^#([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
@@ -73,7 +73,7 @@ class Stage:
                         ROOT / source,
                         target,
                         dirs_exist_ok=True,
-                        ignore=shutil.ignore_patterns("__pycache__"),
+                        ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
                     )
                 else:
                     shutil.copy(ROOT / source, target)
@@ -128,7 +128,7 @@ class TestDockerfile:
 
     def test_what_is_run_is_nobody(self) -> None:
         for name, stage in STAGES.items():
-            if name != "libraries":
+            if name not in ("libraries", "console"):
                 assert stage.one("USER") == "10001:10001", name
 
     def test_what_is_copied_is_sent_along_and_no_more(self) -> None:
@@ -200,6 +200,45 @@ class TestDockerfile:
         )
         assert listed.returncode == 0, listed.stderr
         assert contents(app) == before
+
+    def test_the_service_has_the_console_with_what_another_stage_has_fetched(
+        self, service: Service, tmp_path: Path
+    ) -> None:
+        stage = STAGES["console"]
+        stage.lay_out(tmp_path)
+        words = shlex.split(stage.one("RUN"))
+        assert words[0] == "python"
+        fetched = subprocess.run(
+            [sys.executable, *words[1:]],
+            cwd=tmp_path / stage.one("WORKDIR").lstrip("/"),
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (fetched.returncode, fetched.stderr) == (0, ""), fetched.stdout
+        app = STAGES["service"].lay_out(tmp_path)
+        (taken,) = [line for line in STAGES["service"].all("COPY") if line.startswith("--from=console")]
+        source, place = (tmp_path / word.lstrip("/") for word in shlex.split(taken)[1:])
+        shutil.copytree(source, place)
+        environment = {
+            **STAGES["service"].environment(),
+            **aws_environment(service.aws_url),
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PORT": str(free_port()),
+            "METRICS_PORT": "0",
+            "SECRET_KEY": "of-this-test-and-longer-than-32-bytes",
+            "WEB_CONCURRENCY": "1",
+        }
+        log, url = tmp_path / "log", f"http://127.0.0.1:{environment['PORT']}"
+        command = json.loads(STAGES["service"].one("CMD"))
+        with running(command, log, cwd=app, env=environment) as process:
+            assert comes_up(process, f"{url}/api/health"), log.read_text()
+            shown = requests.get(url, timeout=10)
+        assert shown.status_code == 200
+        (release,) = re.findall(r'name="panzoto-release" content="([0-9a-f]{32})"', shown.text)
+        assert release in log.read_text()
 
     def test_nginx_of_the_edge_serves_it_by_tls(self, service: Service, tmp_path: Path) -> None:
         need("nginx")

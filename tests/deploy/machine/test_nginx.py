@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -140,11 +141,34 @@ class TestCalls:
             raise
 
     def test_the_pages_of_letters_are_there(self, edge: Nginx) -> None:
-        for path in ("/verify", "/reset", "/undo", "/letters/undo.js", "/letters/letters.css"):
+        for path in ("/verify", "/reset", "/undo", "/letters/undo.js", "/letters/style.css", "/letters/icon.svg"):
             assert edge.call("GET", path).status_code == 200, path
 
+    @pytest.mark.usefixtures("console_libraries")
+    def test_the_console_is_there_as_the_service_packs_it(self, behind: Service, edge: Nginx) -> None:
+        page = edge.call("GET", "/")
+        (main,) = re.findall(r'src="(/console/[0-9a-f]{32}/main\.js)"', page.text)
+        (style,) = re.findall(r'href="(/console/[0-9a-f]{32}/style\.css)"', page.text)
+        for path in ("/", "/?again", "/console-worker.js", main, style):
+            passed, own = edge.call("GET", path), behind.call("GET", path)
+            assert (passed.status_code, passed.content) == (200, own.content), path
+            for name in ("Content-Type", "Content-Encoding", "Content-Length", "Cache-Control", "Vary"):
+                assert passed.headers.get(name) == own.headers.get(name), (path, name)
+            assert passed.headers["Content-Encoding"] == "gzip"
+            # An origin of the bucket's own stands in it, and everything else the same.
+            assert "frame-ancestors 'none'" in passed.headers["Content-Security-Policy"]
+        plain = edge.call("GET", main, headers={"Accept-Encoding": "identity"})
+        assert "Content-Encoding" not in plain.headers
+        assert plain.content == edge.call("GET", main).content
+
+    @pytest.mark.usefixtures("console_libraries")
+    def test_a_file_that_is_none_of_the_console_s_is_not_there(self, edge: Nginx) -> None:
+        (digest,) = re.findall(r'name="panzoto-release" content="([0-9a-f]{32})"', edge.call("GET", "/").text)
+        for path in (f"/console/{digest}/release.py", f"/console/{digest}/", f"/console/{'0' * 32}/main.js"):
+            is_error(edge.call("GET", path), 404, "not_found")
+
     def test_metrics_and_whatever_is_no_call_are_not_there(self, edge: Nginx) -> None:
-        for path in ("/metrics", "/", "/.env", "/-/503"):
+        for path in ("/metrics", "/main.js", "/.env", "/-/503"):
             is_error(edge.call("GET", path), 404, "not_found")
 
     def test_readiness_is_only_asked_past_it(self, edge: Nginx) -> None:

@@ -2,6 +2,7 @@
 
 import { loadMore, recordings, tryAgain } from "../../recordings/store.js";
 import { useStore } from "../../store.js";
+import { later } from "../../later.js";
 import { explain } from "../../parts/messages.js";
 import { t } from "../../texts/index.js";
 import { html, useEffect, useMemo } from "../../ui.js";
@@ -15,14 +16,19 @@ import { useSeen } from "./seen.js";
 // So many lines before the end of what is known the next page is asked for.
 const AHEAD = 40;
 
+const RecordButton = later(async () => (await import("../../uploading/buttons.js")).RecordButton);
+const UploadButton = later(async () => (await import("../../uploading/buttons.js")).UploadButton);
+const Uploads = later(async () => (await import("../../uploading/list.js")).Uploads);
+
 export function Recordings() {
   const { rows, whole, state, failure } = useStore(recordings, (value) => value);
   const empty = whole && rows.length === 0;
   return html`
     <div class="view-head">
       <h1>${t("recordings.title")}</h1>
-      <div class="actions"></div>
+      <div class="actions"><${RecordButton} /><${UploadButton} /></div>
     </div>
+    <${Uploads} />
     ${failure !== null && html`<${NotUpToDate} failure=${failure} />`}
     ${empty && html`<p class="empty">${t("recordings.empty")}</p>`}
     ${rows.length === 0 && !whole && state === "loading" && html`<p class="empty" role="status">${t("recordings.loading")}</p>`}

@@ -1,0 +1,44 @@
+// The account: who is signed in where, what happened, its password, address and recovery key, and how to leave.
+
+import { tell } from "../../parts/messages.js";
+import { profile, refreshProfile } from "../../session/profile.js";
+import { useStore } from "../../store.js";
+import { t } from "../../texts/index.js";
+import { html, useEffect } from "../../ui.js";
+import { Deletion } from "./deletion.js";
+import { Email } from "./email.js";
+import { Events } from "./events.js";
+import { Export } from "./export.js";
+import { Password } from "./password.js";
+import { RecoveryKeySection } from "./recovery-key.js";
+import { Sessions } from "./sessions.js";
+import { Storage } from "./storage.js";
+import { Transcription } from "./transcription.js";
+
+export function Account() {
+  const now = useStore(profile, (value) => value.now);
+  useEffect(() => {
+    refreshProfile().catch(tell);
+  }, []);
+  return html`
+    <div class="account narrow">
+      <h1>${t("account.title")}</h1>
+      <${Password} />
+      <${Email} profile=${now} />
+      <${RecoveryKeySection} profile=${now} />
+      <${Sessions} />
+      <${Storage} profile=${now} />
+      <${Transcription} profile=${now} />
+      <${Export} />
+      <${Events} />
+      <${Deletion} />
+      <${Release} />
+    </div>
+  `;
+}
+
+/** Which release this page is of, to be compared with what was released. */
+function Release() {
+  const meta = /** @type {HTMLMetaElement | null} */ (document.querySelector("meta[name=panzoto-release]"));
+  return html`<p class="release"><small>${t("account.release")} <code translate="no">${meta?.content}</code></small></p>`;
+}

@@ -1,0 +1,25 @@
+// What all forms of the entrance are: a heading, fields, one button that shows its work, and ways to the others.
+
+import { Button } from "../../parts/fields.js";
+import { Countdown } from "../../parts/work.js";
+import { t } from "../../texts/index.js";
+import { html } from "../../ui.js";
+
+/**
+ * @param {{
+ *   title: string, button: string, working?: string, work: import("../../parts/work.js").Work, children?: any,
+ *   beside?: any,
+ * }} props `working`: what the button says while it works; `beside`: what stands under it
+ */
+export const Form = ({ title, button, working = t("entrance.opening"), work, children, beside }) => html`
+  <form class="entrance" onSubmit=${work.submit} aria-label=${title}>
+    <h1>${title}</h1>
+    ${children}
+    <${Button} type="submit" class="primary" busy=${work.busy} off=${work.seconds > 0}>
+      ${work.busy ? working : button}
+    <//>
+    <p role="status" class="unseen">${work.busy ? working : ""}</p>
+    <${Countdown} ...${work} />
+    ${beside && html`<div class="beside">${beside}</div>`}
+  </form>
+`;

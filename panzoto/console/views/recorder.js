@@ -1,0 +1,76 @@
+// The dialog that records from the microphone.
+
+import { Dialog } from "../parts/dialog.js";
+import { announce, attempt } from "../parts/messages.js";
+import { useStore } from "../store.js";
+import { length } from "../texts/formats.js";
+import { t } from "../texts/index.js";
+import { html, useState } from "../ui.js";
+import { discard, elapsed, pause, recordedSoFar, recorder, rescued, resume, start, stopAndSave } from "../uploading/recorder.js";
+import { saveAsFile } from "../uploading/saving.js";
+
+/** @param {{ close: () => void }} props */
+export function Recorder({ close }) {
+  const { phase, level, silent, muted, kept, problem } = useStore(recorder, (value) => value);
+  const [asking, setAsking] = useState(false);
+  const going = phase === "recording" || phase === "paused";
+  const save = async () => {
+    if ((await attempt(stopAndSave)) && rescued.get().files.length === 0) announce(t("recorder.saved"));
+    close();
+  };
+  const forget = async () => {
+    await attempt(discard);
+    close();
+  };
+  // Escape and back lose nothing that was said.
+  const leave = () => (going ? save() : phase === "idle" && close());
+  return html`
+    <${Dialog} title=${t("recorder.record")} close=${leave}>
+      <div class="recorder">
+        <p class="recorder-time" role="timer" aria-label=${t("recorder.time")}>${length(elapsed())}</p>
+        <label class="recorder-level">${t("recorder.level")} <meter min="0" max="1" value=${level}></meter></label>
+        <p role="status">${statusOf({ phase, silent, muted })}</p>
+        ${problem && html`<p role="alert" class="fault">${problem}</p>`}
+        ${going && !kept && html`<${Unkept} />`}
+        <div class="actions">
+          ${phase === "idle" && html`<button type="button" class="primary" autofocus onClick=${start}>${t("recorder.start")}</button>`}
+          ${phase === "idle" && html`<button type="button" class="plain" onClick=${close}>${t("recorder.close")}</button>`}
+          ${phase === "recording" && html`<button type="button" onClick=${pause}>${t("recorder.pause")}</button>`}
+          ${phase === "paused" && html`<button type="button" onClick=${resume}>${t("recorder.resume")}</button>`}
+          ${going && html`<button type="button" class="primary" onClick=${save}>${t("recorder.stop")}</button>`}
+          ${going && html`<button type="button" class="plain" onClick=${() => setAsking(true)}>${t("recorder.discard")}</button>`}
+        </div>
+      </div>
+      ${asking && html`
+        <${Dialog} title=${t("recorder.discardQuestion")} question close=${() => setAsking(false)}>
+          <p>${t("recorder.discardHint")}</p>
+          <div class="actions">
+            <button type="button" autofocus onClick=${() => setAsking(false)}>${t("recorder.keep")}</button>
+            <button type="button" class="danger" onClick=${forget}>${t("recorder.discard")}</button>
+          </div>
+        <//>
+      `}
+    <//>
+  `;
+}
+
+/** @param {{ phase: import("../uploading/recorder.js").Phase, silent: boolean, muted: boolean }} now */
+function statusOf({ phase, silent, muted }) {
+  if (phase === "recording" && muted) return t("recorder.muted");
+  if (phase === "recording" && silent) return t("recorder.silent");
+  return t(/** @type {import("../texts/index.js").TextName} */ (`recorder.is.${phase}`));
+}
+
+/** What this browser cannot keep is offered as a file at once. */
+function Unkept() {
+  const save = async () => {
+    const file = await recordedSoFar();
+    if (file !== null) saveAsFile(file);
+  };
+  return html`
+    <div role="alert" class="said said-alert">
+      <p>${t("recorder.unkept")}</p>
+      <button type="button" onClick=${() => attempt(save)}>${t("recorder.download")}</button>
+    </div>
+  `;
+}
