@@ -17,14 +17,14 @@ from playwright.sync_api import Browser, Error, Page, Playwright, expect
 from tests.suites import need
 from tests.support import browser
 from tests.support.browser import CHROMIUM_FLAGS, Axe
-from tests.support.console import (
+from tests.support.console import sign_in
+from tests.support.console_uploads import (
     duration_decoded,
     duration_told,
     heard,
     listed,
     play,
     recording,
-    sign_in,
     stored,
     until_recorded,
     uploading,

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import SETTINGS
 from tests.support.browser import Axe
-from tests.support.console import choose, heard, listed, sign_in, stored, uploading
+from tests.support.console import sign_in
+from tests.support.console_uploads import choose, heard, listed, stored, uploading
 from tests.support.fault_proxy import CutSent, Fault, FaultProxy, Hang, LoseReply, Refuse
 from tests.support.service import PASSWORD, Service, run_service
 from tests.support.waiting import eventually

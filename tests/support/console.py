@@ -1,107 +1,77 @@
-"""The console as a person uses it, in a page of Playwright's."""
+"""An account as its console shows it: recordings with times, titles and notes, and how a browser gets there."""
 
 from __future__ import annotations
 
-import base64
-import io
-import re
-from fractions import Fraction
-from pathlib import Path
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
-import av
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.support.recordings import hear
+from tests.support.example_clients import python_module
 from tests.support.service import PASSWORD, Service
 
-# Plays bytes as the page's own player would be given them: how long they say they are, and where a seek leads.
-_PLAY = """async ({ base64, type, at }) => {
-    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-    const sound = new Audio(URL.createObjectURL(new Blob([bytes], { type })));
-    const happens = (name) => new Promise((resolve, reject) => {
-        sound.addEventListener(name, resolve, { once: true });
-        sound.addEventListener("error", () => reject(new Error(sound.error.message)), { once: true });
-    });
-    sound.muted = true;
-    sound.preload = "auto";
-    if (sound.readyState < 1) await happens("loadedmetadata");
-    const duration = sound.duration;
-    const sought = happens("seeked");
-    sound.currentTime = at;
-    await sought;
-    const found = sound.currentTime;
-    const ended = happens("ended");
-    await sound.play();
-    await ended;
-    return { duration, found, ended: sound.currentTime };
-}"""
+
+@dataclass
+class Recorder:
+    """Somebody with an account, whose phone records."""
+
+    service: Service
+    account: dict[str, Any]
+
+    @cached_property
+    def vault(self) -> Any:
+        return python_module().open_vault(self.account, PASSWORD)
+
+    @property
+    def user_id(self) -> str:
+        return str(self.account["user_id"])
+
+    def call(self, method: str, path: str, **how: Any) -> Any:
+        answer = self.service.call(method, path, self.account["token"], **how)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def record(
+        self,
+        name: str,
+        at: datetime | None = None,
+        lasting: timedelta | None = None,
+        title: str | None = None,
+        note: str | None = None,
+    ) -> str:
+        """Tell the service of a recording and return its id; no object is behind it."""
+        body: dict[str, Any] = {"s3_key": f"users/{self.user_id}/{name}", "file_size": 4096}
+        if at is not None:
+            body["recorded_at"] = at.isoformat()
+        if lasting is not None:
+            body["duration_ms"] = lasting // timedelta(milliseconds=1)
+        file_id = str(self.call("POST", "/api/audio-file", json=body)["audio_file"]["file_id"])
+        if title is not None:
+            self.describe(file_id, title=title)
+        if note is not None:
+            self.describe(file_id, note=note)
+        return file_id
+
+    def describe(self, file_id: str, **texts: str) -> None:
+        """Write a title, a note or both, as all clients of the account write them."""
+        seal = python_module().seal_name
+        sealed = {what: seal(self.vault, what, file_id, text) for what, text in texts.items()}
+        self.call("PATCH", f"/api/audio-file/{file_id}", json=sealed)
+
+    def told(self, file_id: str, what: str) -> str:
+        """Return a title or a note as the service has it, opened."""
+        value = self.call("GET", f"/api/audio-file/{file_id}")["audio_file"][what]
+        return str(python_module().open_name(self.vault, what, file_id, value))
 
 
-def sign_in(page: Page, service: Service, person: dict[str, Any]) -> None:
-    """Open the console and sign in, up to the list of recordings."""
-    page.goto(f"{service.url}/")
-    page.get_by_role("textbox", name="Email").fill(person["user"]["email"])
+def sign_in(page: Page, service: Service, account: dict[str, Any], stay: bool = False) -> None:
+    """Sign in by the page's own fields, in English."""
+    page.goto(service.url)
+    page.get_by_role("textbox", name="Email").fill(account["user"]["email"])
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    if stay:
+        page.get_by_role("checkbox", name="Stay signed in on this device").check()
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name="Record", exact=True)).to_be_visible()
-
-
-def listed(page: Page) -> Locator:
-    """Return the entries of the list of recordings."""
-    return page.get_by_role("list", name="Recordings").get_by_role("listitem")
-
-
-def uploading(page: Page) -> Locator:
-    return page.get_by_role("list", name="Uploads").get_by_role("listitem")
-
-
-def recording(page: Page) -> Locator:
-    """Open the recorder, begin to record, and return its dialog."""
-    page.get_by_role("button", name="Record", exact=True).click()
-    dialog = page.get_by_role("dialog", name="Record")
-    dialog.get_by_role("button", name="Start").click()
-    expect(dialog.get_by_role("button", name="Stop and save")).to_be_visible()
-    return dialog
-
-
-def until_recorded(dialog: Locator, seconds: int) -> None:
-    """Wait until the recorder shows so many seconds, below a minute, or more."""
-    expect(dialog.get_by_role("timer")).to_have_text(
-        re.compile(rf"^0:({'|'.join(f'{second:02}' for second in range(seconds, 60))})$")
-    )
-
-
-def choose(page: Page, *files: Path) -> None:
-    page.get_by_label("Choose files").set_input_files([str(file) for file in files])
-
-
-def stored(service: Service, person: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the account's recordings as the service lists them."""
-    answer = service.call("GET", "/api/user/audio-files?limit=1000", person["token"])
-    rows: list[dict[str, Any]] = answer.json()["audio_files"]
-    return rows
-
-
-def heard(service: Service, person: dict[str, Any], row: dict[str, Any]) -> bytes:
-    return hear(service, person["token"], row["file_id"], PASSWORD)
-
-
-def duration_told(data: bytes) -> float | None:
-    """Return the seconds that a file says it has, as FFmpeg reads them; None where it says nothing."""
-    with av.open(io.BytesIO(data)) as container:
-        return None if container.duration is None else container.duration / av.time_base
-
-
-def duration_decoded(data: bytes) -> float:
-    """Return the seconds that come out of a file when it is decoded to its end."""
-    with av.open(io.BytesIO(data)) as container:
-        return float(sum(Fraction(frame.samples, frame.sample_rate) for frame in container.decode(audio=0)))
-
-
-def play(page: Page, data: bytes, content_type: str, at: float) -> dict[str, float]:
-    """Let the browser play bytes: the `duration` it tells, where a seek to `at` led, and where it `ended`."""
-    told: dict[str, float] = page.evaluate(
-        _PLAY, {"base64": base64.b64encode(data).decode(), "type": content_type, "at": at}
-    )
-    return told
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()

@@ -13,6 +13,7 @@ export const OPEN_VIEWS = {
   recording: later(async () => (await import("./recording/index.js")).RecordingView),
   recordings: Recordings,
   "recovery-key": later(async () => (await import("./recovery-key/index.js")).RecoveryKey),
+  search: later(async () => (await import("./search.js")).Search),
   sitting: later(async () => (await import("./sitting.js")).SittingView),
   trash: later(async () => (await import("./trash.js")).Trash),
 };
