@@ -41,7 +41,8 @@ function Console() {
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
   useEffect(() => {
-    if (state === "open") fetchTheRest();
+    // Behind the lock too: uploads go on there.
+    if (state === "open" || state === "locked") fetchTheRest();
   }, [state]);
   if (state === "starting") return null;
   if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;
