@@ -1,5 +1,6 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
+import { fetchTheRest } from "./later.js";
 import { NewRelease } from "./parts/banner.js";
 import { Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
@@ -7,7 +8,7 @@ import { goInstead, route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
 import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
-import { language, t } from "./texts/index.js";
+import { language, loadTexts, t } from "./texts/index.js";
 import { html, render, useEffect } from "./ui.js";
 import { Locked } from "./views/entrance/locked.js";
 import { ENTRANCE_VIEWS, OPEN_VIEWS } from "./views/index.js";
@@ -23,6 +24,14 @@ const Doorway = ({ children }) => html`
   </main>
 `;
 
+const Insecure = () => html`
+  <main class="doorway">
+    <h1>Panzoto</h1>
+    <p>${t("insecure.why")}</p>
+    <p>${t("insecure.what")}</p>
+  </main>
+`;
+
 function Console() {
   const { view, id } = useStore(route, (value) => value);
   const state = useStore(session, (value) => value.state);
@@ -33,6 +42,9 @@ function Console() {
     // The list of recordings is found again where it was left; every other view begins at its top.
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
+  useEffect(() => {
+    if (state === "open") fetchTheRest();
+  }, [state]);
   if (state === "starting") return null;
   if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;
   if (state === "out") {
@@ -53,14 +65,19 @@ function leaveViewsWithTheirOwner() {
   });
 }
 
-const place = /** @type {HTMLElement} */ (document.getElementById("console"));
-document.documentElement.lang = language;
-if (isSecureContext) {
+/** Draw the page: the console, or why there can be none. */
+async function begin() {
+  const place = /** @type {HTMLElement} */ (document.getElementById("console"));
+  document.documentElement.lang = language;
+  await loadTexts();
+  if (!isSecureContext) {
+    return render(html`<${Insecure} />`, place);
+  }
   registerWorker();
   watchForIdleness();
   leaveViewsWithTheirOwner();
   render(html`<${Console} />`, place);
-  start();
-} else {
-  render(html`<main class="doorway"><h1>Panzoto</h1><p>${t("insecure.why")}</p><p>${t("insecure.what")}</p></main>`, place);
+  await start();
 }
+
+begin();
