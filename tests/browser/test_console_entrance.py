@@ -318,7 +318,9 @@ class TestLocking:
         unlock(page)
         signed_in(page)
 
-    def test_it_stays_locked_over_a_reload(self, console: Service, page: Page, person: dict[str, Any]) -> None:
+    def test_it_stays_locked_over_a_reload(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
         sign_in(page, console, person["user"]["email"], stay=True)
         button(page, "Lock").click()
         expect(heading(page, "Locked")).to_be_visible()
@@ -492,8 +494,18 @@ class TestAnotherRelease:
 
 
 ENTRANCE = {
-    "en-GB": {"sign-in": "Sign in", "create-account": "Create account", "recover": "Recover", "forgot": "Forgotten password"},
-    "de-DE": {"sign-in": "Anmelden", "create-account": "Konto anlegen", "recover": "Wiederherstellen", "forgot": "Vergessenes Passwort"},
+    "en-GB": {
+        "sign-in": "Sign in",
+        "create-account": "Create account",
+        "recover": "Recover",
+        "forgot": "Forgotten password",
+    },
+    "de-DE": {
+        "sign-in": "Anmelden",
+        "create-account": "Konto anlegen",
+        "recover": "Wiederherstellen",
+        "forgot": "Vergessenes Passwort",
+    },
 }
 
 

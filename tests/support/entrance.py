@@ -1,4 +1,4 @@
-"""How a person comes into the console and goes about in it, found by role and name as a screen reader finds it."""
+"""How a person comes into the console and goes about in it, by roles and names as a screen reader tells them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def open_at(page: Page, service: Service, view: str = "sign-in") -> None:
     page.goto(f"{service.url}/#{view}")
 
 
-def sign_in(page: Page, service: Service, email: str, password: str = PASSWORD, *, stay: bool = False) -> None:
+def sign_in(
+    page: Page, service: Service, email: str, password: str = PASSWORD, *, stay: bool = False
+) -> None:
     """Sign in at the entrance, and wait until the recordings are shown."""
     open_at(page, service)
     fill_in(page, email, password, stay=stay)
@@ -58,6 +60,7 @@ def signed_in(page: Page) -> None:
 
 
 def unlock(page: Page, password: str = PASSWORD) -> None:
+    expect(heading(page, "Locked")).to_be_visible()
     textbox(page, "Password").fill(password)
     button(page, "Unlock").click()
 
