@@ -370,7 +370,8 @@ class TestDrafts:
                 };
             })"""
         )
-        assert kept and "title" not in kept
+        assert kept
+        assert "title" not in kept
         unlock(page)
         expect(textbox(page, "Title")).to_have_value("A title in the making")
 
@@ -421,7 +422,8 @@ class TestWords:
                 const [script] = document.querySelectorAll("script[type=module]");
                 const [{en}, {de}] = await Promise.all(
                     ["en", "de"].map((language) => import(new URL(`texts/${language}.js`, script.src).href)));
-                const shown = (all) => Object.fromEntries(Object.entries(all).map(([name, text]) => [name, `${text}`]));
+                const shown = (all) =>
+                    Object.fromEntries(Object.entries(all).map(([name, text]) => [name, `${text}`]));
                 return {en: shown(en), de: shown(de)};
             }"""
         )

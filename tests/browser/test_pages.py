@@ -33,6 +33,12 @@ def account(public: Service) -> dict[str, Any]:
     return public.register(f"{uuid.uuid4().hex}@example.com")
 
 
+@pytest.fixture
+def in_chromium(chromium: Browser, new_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Open a page in Chromium with these options of its context."""
+    return lambda **options: new_page(chromium, **options)
+
+
 def until_shown(page: Page, text: str) -> None:
     expect(page.locator("body")).to_contain_text(text, use_inner_text=True)
 
@@ -183,10 +189,10 @@ class TestUndo:
 
 class TestLooksAndLanguage:
     def test_whoever_reads_german_is_told_in_german(
-        self, public: Service, account: dict[str, Any], chromium: Browser, new_page: Callable[..., Page]
+        self, public: Service, account: dict[str, Any], in_chromium: Callable[..., Page]
     ) -> None:
         record(public, account)
-        page = new_page(chromium, locale="de-AT")
+        page = in_chromium(locale="de-AT")
         page.goto(reset_link(public, account))
         expect(page).to_have_title("Neues Passwort · Panzoto")
         assert page.evaluate("() => document.documentElement.lang") == "de"
@@ -210,12 +216,11 @@ class TestLooksAndLanguage:
         locale: str,
         public: Service,
         account: dict[str, Any],
-        chromium: Browser,
-        new_page: Callable[..., Page],
+        in_chromium: Callable[..., Page],
         axe: Axe,
     ) -> None:
         record(public, account)
-        page = new_page(chromium, locale=locale)
+        page = in_chromium(locale=locale)
         page.goto(f"{public.url}/undo#code=no-code-of-ours")
         page.locator("#submit").click()
         expect(page.get_by_role("alert")).not_to_be_empty()

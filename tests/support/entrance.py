@@ -1,4 +1,4 @@
-"""How a person comes into the console and goes about in it, by roles and names as a screen reader tells them."""
+"""How a person comes into the console and goes about in it, by the roles and names of its parts."""
 
 from __future__ import annotations
 
