@@ -187,7 +187,7 @@ def test_the_list_goes_on_by_cursors_while_changes_do_not_come(page: Page, recor
         page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
         return end.count() == 1
 
-    eventually(at_the_end)
+    eventually(at_the_end, "the list does not go on")
     page.unroute_all(behavior="ignoreErrors")
 
 
@@ -458,7 +458,7 @@ def test_axe_finds_nothing_in_the_list_a_recording_a_conversation_and_the_trash(
     one = recorder.record("one", NOON - timedelta(days=1), title="long " * 100, note="A note")
     foreign = recorder.record("foreign", NOON - timedelta(days=2))
     recorder.call("PATCH", f"/api/audio-file/{foreign}", json={"title": "AAAA"})
-    thrown = recorder.record("thrown", NOON, title="Thrown away")
+    thrown = recorder.record("thrown", NOON - timedelta(days=3), title="Thrown away")
     page.reload()
     enter(page, recorder)
     expect(page.locator("ul.recordings li")).to_have_count(7)
