@@ -108,6 +108,10 @@ lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK
 	done
 	@$(if $(findstring --upgrade,$(LOCK)),$(CONSOLE) --update,:)
 
+.PHONY: changelog
+changelog: .venv/.installed console ## Write the hash over the console's files into the changelog, after any change of them
+	@.venv/bin/python -m deploy.packages.changelog
+
 .PHONY: templates
 templates: .venv/.installed ## Make the CloudFormation templates anew from the code's own definitions
 	@.venv/bin/python -m deploy.aws.cloudformation.generate

@@ -1,9 +1,10 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
 import { fetchTheRest } from "./later.js";
+import { NewRelease } from "./parts/banner.js";
 import { Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
-import { route } from "./router.js";
+import { goInstead, route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
 import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
@@ -16,6 +17,8 @@ import { Shell } from "./views/shell.js";
 /** @param {{ children?: any }} props */
 const Doorway = ({ children }) => html`
   <main id="main" tabindex="-1" class="doorway">
+    <p class="brand">Panzoto</p>
+    <${NewRelease} />
     <${Messages} />
     ${children}
   </main>
@@ -50,6 +53,16 @@ function Console() {
   return html`<${Shell}><${View} key=${`${view}/${id}`} id=${id} /><//>`;
 }
 
+/** What somebody looked at before they left is no place to begin for whoever comes next. */
+function leaveViewsWithTheirOwner() {
+  let before = session.get().state;
+  session.subscribe(() => {
+    const { state } = session.get();
+    if (state === "out" && before !== "starting" && before !== "out") goInstead("sign-in");
+    before = state;
+  });
+}
+
 /** Draw the page: the console, or why there can be none. */
 async function begin() {
   const place = /** @type {HTMLElement} */ (document.getElementById("console"));
@@ -60,6 +73,7 @@ async function begin() {
   }
   registerWorker();
   watchForIdleness();
+  leaveViewsWithTheirOwner();
   render(html`<${Console} />`, place);
   await start();
 }

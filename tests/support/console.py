@@ -75,5 +75,3 @@ def sign_in(page: Page, service: Service, account: dict[str, Any], stay: bool = 
         page.get_by_role("checkbox", name="Stay signed in on this device").check()
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("navigation", name="Main")).to_be_visible()
-
-

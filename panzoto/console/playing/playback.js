@@ -34,9 +34,8 @@ const RETRY_MS = 4_000;
 // Who left a recording this close to its end has heard it: it begins anew.
 const NEAR_END_SECONDS = 1;
 
-/** Only what a browser plays by no means is worth another rendering. */
-const cannotDecode = (/** @type {MediaError | null} */ error) =>
-  error?.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED || error?.code === MediaError.MEDIA_ERR_DECODE;
+/** What Firefox says where a device has nothing to play with. */
+const NO_OUTPUT = /AudioError/i;
 
 export class Playback {
   /** @type {import("../store.js").Store<State>} */
@@ -418,17 +417,27 @@ export class Playback {
 
   async #broken() {
     const sound = /** @type {Sound} */ (this.#sound);
-    const [turn, error] = [this.#turn, this.#audio.error];
+    const [turn, error] = [this.#turn, /** @type {MediaError} */ (this.#audio.error)];
     const problem = await sound.problem().catch((failure) => failure);
     if (turn !== this.#turn) return;
     if (problem !== null) return this.#recover(problem);
-    const track = this.#tracks[this.#at.index];
-    if (sound.by === "worker" && cannotDecode(error)) {
-      this.#unplayable.add(track);
+    if (NO_OUTPUT.test(error.message) && !this.#audio.muted) return this.#playInSilence();
+    const unsupported = error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED;
+    if (unsupported && sound.by === "worker") {
+      // Another rendering is worth a try only for what this browser plays by no means.
+      this.#unplayable.add(this.#tracks[this.#at.index]);
       return this.#load();
     }
-    if (cannotDecode(error)) return this.#giveUp(wordsFor("unplayable"));
+    if (unsupported) return this.#giveUp(wordsFor("unplayable"));
+    if (error.code === MediaError.MEDIA_ERR_DECODE) return this.#giveUp(wordsFor("damaged"));
     return this.#recover(Object.assign(new Error("broken off"), { code: "unreachable" }));
+  }
+
+  /** Whoever follows the words, or shows a colleague how it works, need not hear it. */
+  #playInSilence() {
+    this.#audio.muted = true;
+    announce(t("player.noOutput"));
+    return this.#load();
   }
 
   /** Recover from a failure where that is possible; else tell it. @param {unknown} error */

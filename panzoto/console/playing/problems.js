@@ -6,6 +6,7 @@ import { WorkerError } from "./worker-link.js";
 import { ObjectError } from "./objects.js";
 
 const KNOWN = /** @type {Record<string, import("../texts/index.js").TextName>} */ ({
+  damaged: "player.damaged",
   decryption_failed: "problem.decryption_failed",
   object_changed: "player.changed",
   object_not_found: "player.gone",

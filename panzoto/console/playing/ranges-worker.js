@@ -42,8 +42,8 @@ export function answerRange(request, { reader, kind }, failed) {
     return new Response(null, { status: 416, headers: { ...common, "Content-Range": `bytes */${length}` } });
   }
   const [start, stop] = range ?? [0, length];
-  const about = range === null ? {} : { "Content-Range": `bytes ${start}-${stop - 1}/${length}` };
-  const headers = { ...common, ...about, "Content-Length": String(stop - start) };
+  const headers = new Headers({ ...common, "Content-Length": String(stop - start) });
+  if (range !== null) headers.set("Content-Range", `bytes ${start}-${stop - 1}/${length}`);
   const body = request.method === "HEAD" ? null : plainStream(reader, start, stop, failed);
   return new Response(body, { status: range === null ? 200 : 206, headers });
 }

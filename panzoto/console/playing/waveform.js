@@ -18,7 +18,10 @@ export function Waveform({ playback }) {
   const loudness = useLoudness(playback);
   const { position, length } = useStore(playback.state, (value) => value);
   const [looks, setLooks] = useState(0);
-  useEffect(() => watchLooks(/** @type {HTMLCanvasElement} */ (canvas.current), () => setLooks((n) => n + 1)), []);
+  useEffect(() => {
+    const changed = () => setLooks((/** @type {number} */ seen) => seen + 1);
+    return watchLooks(/** @type {HTMLCanvasElement} */ (canvas.current), changed);
+  }, []);
   useEffect(() => {
     draw(/** @type {HTMLCanvasElement} */ (canvas.current), loudness, length > 0 ? position / length : 0);
   }, [loudness, position, length, looks]);

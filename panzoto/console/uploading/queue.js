@@ -8,7 +8,7 @@ import { somebodyIsHere } from "../session/idle.js";
 import { session } from "../session/session.js";
 import { createStore } from "../store.js";
 import { carry, NeedsFile, NeedsVault } from "./carry.js";
-import { keptIds, removeAll } from "./disk.js";
+import { keptAccounts, keptIds, removeAll } from "./disk.js";
 import { hearTabs, rowOf, rowsOf, saveRow, tellTabs } from "./rows.js";
 
 /** @import {Row} from "./rows.js" */
@@ -277,11 +277,16 @@ async function switchTo(/** @type {string} */ next) {
   userId = next;
   uploads.set({ list: [] });
   if (next === "") return;
-  const rows = await rowsOf(next);
-  const known = new Set(rows.map(({ id }) => id));
-  for (const { id } of rows) await look(id);
-  // A row is written before anything is kept for it, and forgotten before what was kept.
-  for (const id of await keptIds(next)) if (!known.has(id)) await removeAll({ userId: next, id });
+  for (const { id } of await rowsOf(next)) await look(id);
+  for (const owner of await keptAccounts()) await tidy(owner);
+}
+
+/** Remove what belongs to no upload: its tab died between two steps, or its account was deleted. @param {string} owner */
+async function tidy(owner) {
+  const found = await keptIds(owner);
+  // A row is written before anything is kept for it, so what was found before the rows are read is no new one.
+  const known = new Set((await rowsOf(owner)).map(({ id }) => id));
+  for (const id of found) if (!known.has(id)) await removeAll({ userId: owner, id });
 }
 
 function whoIsThere() {

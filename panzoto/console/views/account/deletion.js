@@ -4,7 +4,6 @@ import { Button, Field, PasswordField } from "../../parts/fields.js";
 import { announce } from "../../parts/messages.js";
 import { Section } from "../../parts/section.js";
 import { Countdown, useWork } from "../../parts/work.js";
-import { goInstead } from "../../router.js";
 import { deleteAccount } from "../../session/session.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
@@ -18,7 +17,6 @@ export function Deletion() {
     if (word.trim() !== wanted) return setFault(t("account.deleteWordMissing", { word: wanted }));
     setFault("");
     await deleteAccount(password);
-    goInstead("sign-in");
     announce(t("account.deleted"));
   });
   return html`

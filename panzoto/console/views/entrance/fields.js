@@ -16,7 +16,7 @@ export function EmailField(props) {
   `;
 }
 
-/** @param {{ value: string, change: (text: string) => void }} props */
+/** @param {{ value: string, change: (text: string) => void, [rest: string]: any }} props */
 export const KnownPassword = (props) => html`
   <${PasswordField} label=${t("field.password")} name="password" required autocomplete="current-password"
     enterkeyhint="go" ...${props} />
