@@ -43,7 +43,7 @@ function Page({ recording }) {
         <div class="hearing"><${Player} recordings=${heard} /></div>
         <div class="reading"><${Transcript} recordings=${heard} /></div>
       `}
-      <div class="about">
+      <div class="describing">
         <${Details} key=${recording.file_id} recording=${recording} />
         <${Fate} recording=${recording} />
       </div>
