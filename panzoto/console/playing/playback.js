@@ -5,7 +5,7 @@ import { somebodyIsHere } from "../session/idle.js";
 import { createStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { current, leave, leftAt } from "./current.js";
-import { wordsFor } from "./problems.js";
+import { UnplayableError, wordsFor } from "./problems.js";
 import { openSealed } from "./sealed.js";
 import { soundSettings } from "./settings.js";
 import { canDecryptHere, freshRow, openByService, openHere, opensWithVault } from "./sounds.js";
@@ -277,7 +277,11 @@ export class Playback {
   /** The service's own playback, after saying so. @param {Track} track @param {"service" | "converted"} notice */
   async #converted(track, notice) {
     this.state.set({ notice });
-    return this.state.get().playing ? openByService(track.clips[0]) : null;
+    if (!this.state.get().playing) return null;
+    const sound = await openByService(track.clips[0]);
+    // The same sound once more would play no better.
+    if (notice === "converted" && sound.address === sound.plain) throw new UnplayableError();
+    return sound;
   }
 
   /** @param {Track} track @returns {Promise<Sound | null>} */
@@ -447,7 +451,7 @@ export class Playback {
     const track = this.#tracks[this.#at.index];
     if (code === "expired") return this.#openAnew(track);
     const [clip] = track.clips;
-    const mayHaveMoved = ["object_changed", "object_not_found", "decryption_failed", "refused"].includes(code ?? "");
+    const mayHaveMoved = ["object_changed", "object_not_found", "decryption_failed"].includes(code ?? "");
     if (!mayHaveMoved || this.#renewed.has(clip.file_id)) return this.#giveUp(wordsFor(error));
     this.#renewed.add(clip.file_id);
     const turn = this.#turn;

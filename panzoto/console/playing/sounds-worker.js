@@ -55,8 +55,10 @@ export async function answerSound({ request, clientId }, id) {
   // Sound is for players and scripts of the console; a tab would show whatever it is.
   if (request.mode === "navigate") return new Response(null, { status: 404 });
   const failed = (/** @type {unknown} */ error) => {
-    sounds.delete(id);
-    problems.set(id, problemOf(error));
+    const problem = problemOf(error);
+    problems.set(id, problem);
+    // After a dead network the same reader goes on; what else fails begins anew.
+    if (problem.code !== "unreachable") sounds.delete(id);
   };
   try {
     const sound = await (sounds.get(id) ?? remembered(id, openedAnew(clientId, id)));

@@ -50,7 +50,8 @@ export async function grantOf({ file_id, s3_key, content_type }) {
 }
 
 /** @param {string} fileId @returns {Promise<import("./objects.js").StoredObject>} */
-const objectOf = (fileId) => call("GET", `/api/audio-file/${encodeURIComponent(fileId)}/download`);
+const objectOf = (fileId) =>
+  call("GET", `/api/audio-file/${encodeURIComponent(fileId)}/download`, undefined, { attempts: 3 });
 
 /** The encrypted object, to be read in this page. @param {Recording} recording */
 export async function sourceOf({ file_id }) {
