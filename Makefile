@@ -55,7 +55,7 @@ test: .venv/.installed-dev .venv-aws/.installed ## Run the tests that need nothi
 	@$(RUN_TESTS) $(or $(ARGS),@tests/side_by_side --suite=plain)
 
 .PHONY: test-clients
-test-clients: .venv/.installed-dev .venv-aws/.installed ## Run those of the clients in other languages: Node, a JDK
+test-clients: .venv/.installed-dev .venv-aws/.installed ## Run those of the clients in other languages, and the console's types: Node, a JDK
 	@.venv/bin/python -m tests.suites clients
 	@$(RUN_TESTS) @tests/side_by_side --suite=clients
 
@@ -107,6 +107,10 @@ lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK
 	        --custom-compile-command 'make lock' $(LOCK) $$name.in --output-file $$name.txt || exit 1; \
 	done
 	@$(if $(findstring --upgrade,$(LOCK)),$(CONSOLE) --update,:)
+
+.PHONY: changelog
+changelog: .venv/.installed console ## Write the hash over the console's files into the changelog, after any change of them
+	@.venv/bin/python -m deploy.packages.changelog
 
 .PHONY: templates
 templates: .venv/.installed ## Make the CloudFormation templates anew from the code's own definitions

@@ -193,6 +193,31 @@ class Settings:
     def production(self) -> bool:
         return self.environment == "production"
 
+    @property
+    def public_origin(self) -> str | None:
+        """The origin of `PUBLIC_URL` as browsers write it (RFC 6454, section 6.2); None without one.
+
+        The console has it, so its pages reach the bucket from there.
+        """
+        if self.public_url is None:
+            return None
+        parts = urlsplit(self.public_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        usual = {"http": 80, "https": 443}[parts.scheme]
+        return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
+
+    @property
+    def bucket_origins(self) -> list[tuple[str, ...]]:
+        """Origins whose pages may use what is signed for the bucket, a tuple for each rule.
+
+        Who develops beside a stand-in for AWS opens the console at any address of the machine.
+        """
+        beside_a_stand_in = self.custom_aws_endpoint and not self.production
+        if "*" in self.cors_origins or (self.public_url is None and beside_a_stand_in):
+            return [("*",)]
+        public = self.public_origin
+        return [origins for origins in (self.cors_origins, (public,) if public else ()) if origins]
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read every setting from `environ`, by default the process's own and its `.env`.

@@ -65,6 +65,32 @@ class TestDefaults:
         )
         assert chosen.cors_origins == ("https://a.example", "https://b.example")
 
+    @pytest.mark.parametrize(
+        ("url", "origin"),
+        [
+            ("https://voice.example.com", "https://voice.example.com"),
+            ("https://Voice.Example.COM:443/", "https://voice.example.com"),
+            ("http://voice.example.com:80/some/path", "http://voice.example.com"),
+            ("https://voice.example.com:8443", "https://voice.example.com:8443"),
+            ("http://[2001:DB8::1]:5000", "http://[2001:db8::1]:5000"),
+        ],
+    )
+    def test_the_console_reaches_the_bucket_from_its_own_origin(
+        self, tmp_path: Path, url: str, origin: str
+    ) -> None:
+        settings = production(tmp_path, SECRET_KEY=SECRET, PUBLIC_URL=url, CORS_ORIGINS="https://a.example")
+        assert settings.bucket_origins == [("https://a.example",), (origin,)]
+        # The service's own calls come from its own page, and no other is allowed by it.
+        assert settings.cors_origins == ("https://a.example",)
+        assert production(tmp_path, SECRET_KEY=SECRET, PUBLIC_URL=url).bucket_origins == [(origin,)]
+
+    def test_without_an_address_of_its_own_it_reaches_a_stand_in_only(self, tmp_path: Path) -> None:
+        beside = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "CORS_ORIGINS": "https://a.example"}
+        assert read(tmp_path, **beside).bucket_origins == [("*",)]
+        assert production(tmp_path, SECRET_KEY=SECRET, **beside).bucket_origins == [("https://a.example",)]
+        assert production(tmp_path, SECRET_KEY=SECRET).bucket_origins == []
+        assert production(tmp_path, SECRET_KEY=SECRET, CORS_ORIGINS="*").bucket_origins == [("*",)]
+
     def test_an_empty_variable_is_an_absent_one(self, tmp_path: Path) -> None:
         names = set(settings_read(tmp_path)) - {"PANZOTO_DATA_DIR", "SECRET_KEY"}
         empty = read(tmp_path, SECRET_KEY=SECRET, **dict.fromkeys(names, "  "))

@@ -12,7 +12,7 @@ READY_SECONDS=$PATIENCE_SECONDS
 KEPT_RELEASES=3
 UNTRIED=
 SERVICE=panzoto.service
-PARTS=(panzoto migrations_from_rds deploy wsgi.py requirements.txt .env.example)
+PARTS=(panzoto migrations_from_rds deploy wsgi.py requirements.txt requirements-node.txt .env.example)
 # Runs where there is a speech engine.
 TRANSCRIBER=panzoto-transcriptions.service
 UNITS=("$SERVICE" panzoto-events.service "$TRANSCRIBER" panzoto-sweep.service panzoto-sweep.timer
@@ -131,9 +131,10 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# What a release is made of, each file with a digest of its content, in an order of its own.
+# What a release is made of, each file with a digest of its content, in an order of its own. What npm has fetched is not
+# compared: the lock file is, which names it by its hashes.
 content_of() {
-    (cd "$1" && find "${PARTS[@]}" -name __pycache__ -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
+    (cd "$1" && find "${PARTS[@]}" \( -name __pycache__ -o -name node_modules \) -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
 }
 
 # Removes what a build left that was killed: a folder without its mark.
@@ -155,6 +156,7 @@ build_release() {
         [ -z "$differing" ] || fail "release $version is installed, with another content than this checkout:" \
             "$(say "$differing" | head -n 3 | paste -s -d ' ') and perhaps more. Raise VERSION in panzoto/version.py"
         say "Release $version is there already."
+        fetch_console "$folder"
         return
     fi
     say "Building release $version ..."
@@ -169,11 +171,23 @@ build_release() {
         "$folder/venv/bin/python" -m pip --disable-pip-version-check install --quiet --require-hashes \
             -r "$folder/requirements.txt"
     fi
+    fetch_console "$folder"
     # The service may not write here, so what Python keeps of its work is made now.
     "$folder/venv/bin/python" -m compileall -q "$folder/panzoto" "$folder/deploy" "$folder/wsgi.py"
     touch "$folder/.complete"
     BUILDING=
     BUILT=$folder
+}
+
+# Fetches what the console needs of npm, unless the checkout had it or the settings do without. A release that cannot
+# have it is served without a console, and takes it up when this is run again.
+fetch_console() {
+    local folder=$1 status=0
+    case $(setting CONSOLE) in 0 | false | no) return ;; esac
+    (cd "$folder" && "$folder/venv/bin/python" -m deploy.packages.console --environment "$folder/.node" 9>&-) || status=$?
+    # npm has done its part; the service needs no Node.
+    rm -rf "$folder/.node"
+    [ "$status" -eq 0 ] || say "This release has no console; run $0 again once npm's registry is reached."
 }
 
 # How releases before 1.1.0 were laid out: all of their deployment in one folder, and no command that prepares AWS.

@@ -187,7 +187,7 @@ def main() -> int:
     except (CannotFetch, OSError) as error:
         tell(
             f"not available, since its libraries cannot be fetched ({error}); all else works, "
-            "the next start and `make console` try again, and CONSOLE=0 leaves it out."
+            "`python3 -m deploy.packages.console` tries again, and CONSOLE=0 leaves it out."
         )
         return 1
     return 0

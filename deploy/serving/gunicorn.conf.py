@@ -144,6 +144,7 @@ logger_class = JsonLogger
 loglevel = "info" if settings.production else "warning"
 proc_name = "panzoto"
 
+NAME_ORIGIN = "browsers will not reach the bucket: set PUBLIC_URL, then `flask panzoto resources optimize`"
 FETCH_LIBRARIES = "python3 -m deploy.packages.console fetches them; CONSOLE=0 does without"
 
 
@@ -182,6 +183,8 @@ def tell_of_console() -> None:
         # `make run` fetches them beside us and tells of it, and the workers look again at each request.
         if settings.production:
             log.warning("console_missing", extra={"files": str(error), "hint": FETCH_LIBRARIES})
+    if settings.production and not settings.public_origin and ("*",) not in settings.bucket_origins:
+        log.warning("console_without_bucket", extra={"hint": NAME_ORIGIN})
 
 
 def post_worker_init(worker: Any) -> None:

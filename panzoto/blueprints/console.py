@@ -8,9 +8,10 @@ from panzoto.console.release import File, LibrariesMissing, Release, release
 from panzoto.edge.http import client_host, services
 
 POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self' {bucket}; "
-    "media-src 'self' blob:; img-src 'self' data:; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types panzoto"
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "connect-src 'self' {bucket}; media-src 'self' blob:; img-src 'self' data:; worker-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types panzoto"
 )
 FOR_EVER = "public, max-age=31536000, immutable"
 

@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Blueprint, Response, send_from_directory
+from flask import Blueprint, Response, abort, send_file, send_from_directory
 
-FILES = Path(__file__).parents[1] / "pages"
+from panzoto.console.release import FOLDER as CONSOLE
+
+PAGES = Path(__file__).parents[1] / "pages"
+# Texts and looks are the console's own files, which are there whether or not it is served.
+FILES = {name: PAGES / name for name in ("letters.js", "reset.js", "undo.js", "verify.js")} | {
+    name: CONSOLE / folder / name
+    for folder, name in (
+        ("", "icon.svg"),
+        ("", "style.css"),
+        ("texts", "de.js"),
+        ("texts", "en.js"),
+        ("texts", "index.js"),
+        ("texts", "plural.js"),
+    )
+}
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'none'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 # A plain blueprint: pages are for people, and OpenAPI is for programs.
@@ -35,13 +49,15 @@ def undo() -> Response:
     return _page("undo.html")
 
 
-@blueprint.get("/letters/<any('letters.css', 'letters.js', 'reset.js', 'undo.js', 'verify.js'):name>")
+@blueprint.get("/letters/<name>")
 def file(name: str) -> Response:
-    return send_from_directory(FILES, name)
+    if name not in FILES:
+        abort(404)
+    return send_file(FILES[name])
 
 
 def _page(name: str) -> Response:
-    response = send_from_directory(FILES, name)
+    response = send_from_directory(PAGES, name)
     response.headers["Content-Security-Policy"] = POLICY
     # Flask would let a browser keep the page as long as it asks whether it is still the same.
     response.headers["Cache-Control"] = "no-store"

@@ -104,4 +104,34 @@ export const valuesOf = (store, prefix) => within(store, "readonly", (rows) => r
 export const forgetAll = (store, prefix) =>
   within(store, "readwrite", (rows) => rows.delete(beginningWith(prefix)));
 
+/** The values under these keys, undefined for what is not there. @param {StoreName} store @param {string[]} keys @returns {Promise<any[]>} */
+export async function keptAll(store, keys) {
+  const rows = (await database()).transaction(store, "readonly").objectStore(store);
+  return Promise.all(keys.map((key) => answer(rows.get(key))));
+}
+
+/**
+ * Put rows and take others away, all at once or not at all, where `guard` has the value that it is thought to have.
+ * Resolves to whether it has.
+ *
+ * @param {StoreName} store
+ * @param {{ guard: { key: string, value: unknown }, put: [key: string, value: unknown][], remove: string[] }} change
+ * @returns {Promise<boolean>}
+ */
+export async function changeIf(store, { guard, put, remove }) {
+  const transaction = (await database()).transaction(store, "readwrite");
+  const rows = transaction.objectStore(store);
+  const ended = new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve(undefined);
+    transaction.onabort = () => reject(transaction.error);
+  });
+  const holds = (await answer(rows.get(guard.key))) === guard.value;
+  if (holds) {
+    for (const [key, value] of put) rows.put(value, key);
+    for (const key of remove) rows.delete(key);
+  }
+  await ended;
+  return holds;
+}
+
 const beginningWith = (/** @type {string} */ prefix) => IDBKeyRange.bound(prefix, `${prefix}\uffff`);

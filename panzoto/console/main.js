@@ -1,12 +1,16 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
+// First of all, since it listens first.
+import "./playing/navigating.js";
+import { fetchTheRest } from "./later.js";
+import { NewRelease } from "./parts/banner.js";
 import { Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
-import { route } from "./router.js";
+import { goInstead, route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
 import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
-import { language, t } from "./texts/index.js";
+import { language, loadTexts, t } from "./texts/index.js";
 import { html, render, useEffect } from "./ui.js";
 import { Locked } from "./views/entrance/locked.js";
 import { ENTRANCE_VIEWS, OPEN_VIEWS } from "./views/index.js";
@@ -15,8 +19,18 @@ import { Shell } from "./views/shell.js";
 /** @param {{ children?: any }} props */
 const Doorway = ({ children }) => html`
   <main id="main" tabindex="-1" class="doorway">
+    <p class="brand">Panzoto</p>
+    <${NewRelease} />
     <${Messages} />
     ${children}
+  </main>
+`;
+
+const Insecure = () => html`
+  <main class="doorway">
+    <h1>Panzoto</h1>
+    <p>${t("insecure.why")}</p>
+    <p>${t("insecure.what")}</p>
   </main>
 `;
 
@@ -24,10 +38,16 @@ function Console() {
   const { view, id } = useStore(route, (value) => value);
   const state = useStore(session, (value) => value.state);
   useEffect(() => {
-    document.getElementById("main")?.focus({ preventScroll: true });
+    const main = document.getElementById("main");
+    const first = /** @type {HTMLElement | null} */ (main?.querySelector("[autofocus]") ?? main);
+    first?.focus({ preventScroll: true });
     // The list of recordings is found again where it was left; every other view begins at its top.
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
+  useEffect(() => {
+    // Behind the lock too: uploads go on there.
+    if (state === "open" || state === "locked") fetchTheRest();
+  }, [state]);
   if (state === "starting") return null;
   if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;
   if (state === "out") {
@@ -38,13 +58,29 @@ function Console() {
   return html`<${Shell}><${View} key=${`${view}/${id}`} id=${id} /><//>`;
 }
 
-const place = /** @type {HTMLElement} */ (document.getElementById("console"));
-document.documentElement.lang = language;
-if (isSecureContext) {
+/** What somebody looked at before they left is no place to begin for whoever comes next. */
+function leaveViewsWithTheirOwner() {
+  let before = session.get().state;
+  session.subscribe(() => {
+    const { state } = session.get();
+    if (state === "out" && before !== "starting" && before !== "out") goInstead("sign-in");
+    before = state;
+  });
+}
+
+/** Draw the page: the console, or why there can be none. */
+async function begin() {
+  const place = /** @type {HTMLElement} */ (document.getElementById("console"));
+  document.documentElement.lang = language;
+  await loadTexts();
+  if (!isSecureContext) {
+    return render(html`<${Insecure} />`, place);
+  }
   registerWorker();
   watchForIdleness();
+  leaveViewsWithTheirOwner();
   render(html`<${Console} />`, place);
-  start();
-} else {
-  render(html`<main class="doorway"><h1>Panzoto</h1><p>${t("insecure.why")}</p><p>${t("insecure.what")}</p></main>`, place);
+  await start();
 }
+
+begin();

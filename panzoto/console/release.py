@@ -1,13 +1,15 @@
 """What the console is made of: its files, read once, and one hash over all of them.
 
-The hash stands in the path of every file, so a browser may keep each for ever, and anybody can compare what they were
-given with what was released.
+The hash stands in the path of every file, so a browser may keep each for ever, and anybody can compare what
+they were given with what was released.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -30,8 +32,9 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
-# Scripts that run in workers of their own, which fetch them; the page has no use for them.
-OF_WORKERS = ("-worker.js", WORKER, LIBRARIES[0])
+# The page's own beginning, and what is said in a module of those that it needs.
+ENTRY = "main.js"
+IMPORTED = re.compile(rb"""^(?:import|export)\b[^"';]*?["'](\.[^"']+)["'];$""", re.MULTILINE)
 
 
 class LibrariesMissing(Exception):
@@ -63,8 +66,8 @@ def release() -> Release:
     contents = {name: (FOLDER / name).read_bytes() for name in sorted(_names())}
     digest = _digest(contents)
     files = {name: _file(name, content) for name, content in contents.items()}
-    index = _file(INDEX, _filled(contents[INDEX], digest, files))
-    worker = _file(WORKER, _filled(contents[WORKER], digest, files))
+    index = _file(INDEX, _filled(contents[INDEX], digest, contents))
+    worker = _file(WORKER, _filled(contents[WORKER], digest, contents))
     return Release(digest, files, index, worker)
 
 
@@ -93,10 +96,20 @@ def _file(name: str, content: bytes) -> File:
     return File(TYPES[Path(name).suffix], content, gzip.compress(content, 9, mtime=0))
 
 
-def _filled(content: bytes, digest: str, files: Mapping[str, File]) -> bytes:
-    """Return a page or script with the release's own address in it, and all modules fetched at its start."""
-    modules = (name for name in files if name.endswith(".js") and not name.endswith(OF_WORKERS))
+def _filled(content: bytes, digest: str, contents: Mapping[str, bytes]) -> bytes:
+    """Return a page or script with the release's address in it, and the modules of its first view."""
     preloads = "".join(
-        f'<link rel="modulepreload" href="/console/{digest}/{escape(name)}">\n' for name in modules
+        f'<link rel="modulepreload" href="/console/{digest}/{escape(name)}">\n' for name in _needed(contents)
     )
     return content.replace(b"{{release}}", digest.encode()).replace(b"{{preloads}}", preloads.encode())
+
+
+def _needed(contents: Mapping[str, bytes]) -> list[str]:
+    """Return what the entry imports, and what that does; what is imported later is not among it."""
+    found = [ENTRY]
+    for name in found:
+        for imported in IMPORTED.findall(contents[name]):
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), imported.decode()))
+            if path not in found:
+                found.append(path)
+    return found

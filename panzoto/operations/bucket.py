@@ -34,17 +34,21 @@ ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": 
 NOTIFICATION_ID = "panzoto-object-created"
 
 
-def cors_rules(origins: Any) -> list[dict[str, Any]]:
+# Beside what every page may read (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name): which state of
+# the object this is, and which part of it.
+EXPOSED_HEADERS = ["ETag", "Accept-Ranges", "Content-Length", "Content-Range"]
+
+
+def cors_rule(origins: Any) -> dict[str, Any]:
     """Return what pages of `origins` may do with the bucket: send and fetch what a URL was signed for."""
-    return [
-        {
-            "AllowedHeaders": ["*"],
-            "AllowedMethods": ["GET", "HEAD", "PUT"],
-            "AllowedOrigins": origins,
-            "ExposeHeaders": ["ETag"],
-            "MaxAgeSeconds": 3600,
-        }
-    ]
+    return {
+        # Signed ones of uploads among them, and Range and If-Match of downloads.
+        "AllowedHeaders": ["*"],
+        "AllowedMethods": ["GET", "HEAD", "PUT"],
+        "AllowedOrigins": origins,
+        "ExposeHeaders": EXPOSED_HEADERS,
+        "MaxAgeSeconds": 3600,
+    }
 
 
 class Bucket:
@@ -154,8 +158,7 @@ class Bucket:
         )
 
     def _cors_rules(self) -> list[dict[str, Any]] | None:
-        origins = list(self._settings.cors_origins)
-        return cors_rules(origins) if origins else None
+        return [cors_rule(list(origins)) for origins in self._settings.bucket_origins] or None
 
     def _put_cors(self) -> None:
         rules = self._cors_rules()

@@ -7,6 +7,7 @@ from flask import Flask
 from panzoto.operations.account_commands import accounts
 from panzoto.operations.backup_commands import backup
 from panzoto.operations.command_group import Commands
+from panzoto.operations.console_commands import console
 from panzoto.operations.cost_commands import cost
 from panzoto.operations.event_commands import events
 from panzoto.operations.recording_commands import recordings
@@ -15,7 +16,7 @@ from panzoto.operations.sweep_commands import sweeps
 from panzoto.operations.transcription_commands import transcriptions
 
 panzoto = Commands("panzoto", help="Operate the service: tables, bucket and recordings.")
-for command in (accounts, backup, cost, events, recordings, resources, sweeps, transcriptions):
+for command in (accounts, backup, console, cost, events, recordings, resources, sweeps, transcriptions):
     panzoto.add_command(command)
 
 

@@ -1,14 +1,17 @@
-import { ask, part, reason, say, takeCode } from "./letters.js";
+import { ask, leadOn, part, reason, say, t, takeCode } from "./letters.js";
 
 let code = takeCode();
 
 function done(started_over) {
   part("form").remove();
-  say(
-    started_over
-      ? "Your password is changed, and the account begins anew. Sign in with it in your app, and make a recovery key."
-      : "Your password is changed, and everything opens with it. Sign in with it in your app.",
-  );
+  say(t(started_over ? "letters.begunAnew" : "letters.passwordChanged"), { well: true });
+  leadOn();
+}
+
+function work(goesOn) {
+  for (const button of document.querySelectorAll("button")) {
+    button.disabled = goesOn;
+  }
 }
 
 async function send(discard) {
@@ -20,9 +23,7 @@ async function send(discard) {
     wanted.recovery_key = key;
   }
   say("");
-  for (const button of document.querySelectorAll("button")) {
-    button.disabled = true;
-  }
+  work(true);
   const answer = await ask("api/password/reset", wanted);
   if (answer.status === 200) {
     done(!key || discard);
@@ -30,26 +31,28 @@ async function send(discard) {
     await ask("api/logout", {}, answer.body.token);
     return;
   }
-  for (const button of document.querySelectorAll("button")) {
-    button.disabled = false;
-  }
+  work(false);
   if (answer.body.code === "recordings_would_be_lost") {
-    part("loss").hidden = false;
-    say("There are recordings in this account. Please enter your recovery key, so that they go on opening.");
+    part("loss").hidden = part("other-way").hidden = false;
+    say(t("service.recordings_would_be_lost"));
     part("recovery-key").focus();
     return;
   }
   if (answer.body.code === "invalid_code") {
-    code = "";
-    part("code-part").hidden = false;
+    askForCode();
   }
-  say(answer.body.code === "recovery_failed" ? "This is not the recovery key of this account." : reason(answer));
+  say(answer.body.code === "recovery_failed" ? t("letters.notThisKey") : reason(answer));
+}
+
+function askForCode() {
+  code = "";
+  part("code-part").hidden = false;
+  part("code").required = true;
 }
 
 function question(asked) {
   part("question").hidden = !asked;
-  part("loss").hidden = asked;
-  part("submit").hidden = asked;
+  part("loss").hidden = part("submit").hidden = part("other-way").hidden = asked;
 }
 
 part("form").addEventListener("submit", (event) => {
@@ -59,8 +62,15 @@ part("form").addEventListener("submit", (event) => {
 part("show").addEventListener("change", () => {
   part("password").type = part("show").checked ? "text" : "password";
 });
-part("discard").addEventListener("click", () => question(true));
-part("keep").addEventListener("click", () => question(false));
+part("discard").addEventListener("click", () => {
+  question(true);
+  // Whoever is not sure presses it by accident.
+  part("keep").focus();
+});
+part("keep").addEventListener("click", () => {
+  question(false);
+  part("recovery-key").focus();
+});
 part("give-up").addEventListener("click", () => {
   question(false);
   if (part("form").reportValidity()) {
@@ -68,5 +78,7 @@ part("give-up").addEventListener("click", () => {
   }
 });
 
-part("code-part").hidden = Boolean(code);
+if (!code) {
+  askForCode();
+}
 part("form").hidden = false;

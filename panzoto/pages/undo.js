@@ -1,4 +1,4 @@
-import { ask, part, reason, say, takeCode } from "./letters.js";
+import { ask, leadOn, part, reason, say, t, takeCode } from "./letters.js";
 
 let code = takeCode();
 
@@ -16,11 +16,12 @@ part("form").addEventListener("submit", async (event) => {
   part("submit").disabled = false;
   if (answer.status === 204) {
     part("form").hidden = true;
-    say("Your account has its former address again, and every device is signed out. Now ask for a new password in your app.");
+    say(t("letters.undone"), { well: true });
+    leadOn();
     return;
   }
   if (answer.body.code === "invalid_code") {
-    say("This link has expired or was used before, or your account was taken back to an earlier address.");
+    say(t("letters.undoOver"));
     askForCode();
     return;
   }

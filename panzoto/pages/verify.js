@@ -1,4 +1,4 @@
-import { ask, part, reason, say, takeCode } from "./letters.js";
+import { ask, leadOn, part, reason, say, t, takeCode } from "./letters.js";
 
 let code = takeCode();
 
@@ -8,7 +8,8 @@ async function confirm() {
   part("submit").disabled = false;
   if (answer.status === 204) {
     part("form").hidden = true;
-    say("Your address is confirmed. You can close this page.");
+    say(t("letters.confirmed"), { well: true });
+    leadOn();
     return;
   }
   say(reason(answer));
@@ -27,5 +28,6 @@ part("form").addEventListener("submit", (event) => {
 if (code) {
   confirm();
 } else {
+  part("code").required = true;
   part("form").hidden = false;
 }

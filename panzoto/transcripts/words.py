@@ -49,7 +49,7 @@ def words(folded_text: str) -> list[str]:
 
 
 def kind_of(character: str) -> str:
-    """Return the letter that stands for a character's part in the rules of borders; a dot where it has none."""
+    """Return the letter that stands for a character's part in the rules of borders; a dot for none."""
     found = _KIND.match(character)
     return (found and found.lastgroup) or "."
 

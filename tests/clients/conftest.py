@@ -27,16 +27,19 @@ def python_client() -> Client:
     return PYTHON
 
 
-@pytest.fixture(scope="session")
-def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
-    node, npm = need("node"), need("npm")
-    # The example imports the console's library by its place in the repository.
-    root = tmp_path_factory.mktemp("client")
+def javascript_example(root: Path) -> Path:
+    """Return the folder of the JavaScript example in a copy under `root`, with its packages installed."""
+    # It imports the console's library by its place in the repository.
     for folder in ("examples/javascript", "panzoto/console/library"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("node_modules"))
-    copy = root / "examples" / "javascript"
-    build([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], copy)
-    return Client((node, str(copy / "cli.mjs")))
+    example = root / "examples" / "javascript"
+    build([need("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], example)
+    return example
+
+
+@pytest.fixture(scope="session")
+def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client((need("node"), str(javascript_example(tmp_path_factory.mktemp("client")) / "cli.mjs")))
 
 
 @pytest.fixture(scope="session")

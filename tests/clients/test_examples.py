@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import requests
 
 from panzoto.crypto import segments
 from tests.support.example_clients import (
@@ -20,6 +25,7 @@ from tests.support.example_clients import (
     FIRST_SEGMENT,
     LANGUAGES,
     REASONS,
+    ROOT,
     VECTORS,
     Client,
     Job,
@@ -28,6 +34,7 @@ from tests.support.example_clients import (
     leftovers,
     own_key,
     plain_of,
+    python_module,
 )
 from tests.support.service import BUCKET, PASSWORD, Service
 
@@ -409,3 +416,91 @@ def test_the_javascript_client_from_registering_to_playing(
         "wrong": [401, "Invalid email or password"],
         "taken": [409, "User already exists"],
     }
+
+
+GUIDE = ROOT / "docs" / "clients.md"
+BEFORE_GUIDE = """
+const [server, email, password] = process.argv.slice(2);
+const sound = new Blob([new Uint8Array(150001).map((_, index) => index * 7)], { type: "audio/3gpp" });
+"""
+AFTER_GUIDE = """
+console.log(JSON.stringify({
+  heard: Buffer.compare(Buffer.from(await heard.arrayBuffer()), Buffer.from(await sound.arrayBuffer())) === 0,
+  status: audio_file.status,
+  words: new TextDecoder().decode(words),
+  file_id,
+}));
+"""
+
+
+def test_what_the_guide_shows_of_the_library_works(javascript_client: Client, service: Service) -> None:
+    (shown,) = re.findall(r"```js\n(import .*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+    account = service.register(f"{uuid.uuid4().hex}@example.com")
+    script = shown.replace("./library/", "../../panzoto/console/library/")
+    script = script.replace('"https://panzoto.example"', "server")
+    node, cli = javascript_client.command
+    program = Path(cli).with_name("guide.mjs")
+    imports, _, body = script.partition("\n\nlet ")
+    program.write_text(f"{imports}\n{BEFORE_GUIDE}\nlet {body}{AFTER_GUIDE}", "utf-8")
+    words = [service.url, account["user"]["email"], PASSWORD]
+    done = subprocess.run(
+        [node, str(program), *words], capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    written = {"version": 1, "file_id": told["file_id"], "segments": []}
+    assert json.loads(told.pop("words")) == written
+    assert told == {"heard": True, "status": "stored", "file_id": told["file_id"]}
+    kept = service.call("GET", f"/api/audio-file/{told['file_id']}", account["token"]).json()["audio_file"]
+    title = python_module().open_name(
+        python_module().open_vault(account, PASSWORD), "title", told["file_id"], kept["title"]
+    )
+    assert title == "By the sea"
+
+
+@contextmanager
+def served_page(javascript_client: Client) -> Iterator[str]:
+    """Run the example's own server on a free port; yields the address of its page."""
+    node, cli = javascript_client.command
+    command = [node, str(Path(cli).with_name("serve.mjs")), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+def test_the_examples_page_is_served_and_nothing_else_is(javascript_client: Client) -> None:
+    with served_page(javascript_client) as address:
+        origin = address.removesuffix("/examples/javascript/browser.html")
+
+        def status(path: str, host: str = "") -> int:
+            headers = {"Host": host} if host else {}
+            # A path as it is written, without anybody putting dots in order before it is sent.
+            request = requests.Request("GET", origin, headers=headers).prepare()
+            request.url = origin + path
+            with requests.Session() as session:
+                return session.send(request, timeout=30).status_code
+
+        page = requests.get(address, timeout=30)
+        assert page.status_code == 200
+        for path in (
+            "/examples/javascript/recorder.mjs",
+            "/panzoto/console/library/service.js",
+            "/examples/javascript/node_modules/hpke/index.js",
+            "/examples/javascript/node_modules/hash-wasm/dist/index.esm.min.js",
+        ):
+            assert status(path) == 200, path
+        for path in (
+            "/",
+            "/examples/javascript/",
+            "/examples/javascript/package.json",
+            "/examples/javascript/../../.env",
+            "/examples/javascript/%2e%2e/%2e%2e/.env",
+            "/examples/javascript/..%2f..%2fwsgi.py",
+            "/panzoto/console/library/../release.py",
+            "//examples/javascript/browser.html",
+        ):
+            assert status(path) == 404, path
+        assert status("/examples/javascript/browser.html", host="elsewhere.example") == 404

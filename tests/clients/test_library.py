@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -56,3 +57,23 @@ def test_it_imports_nothing_but_itself(module: Path) -> None:
     ]
     assert all(name.startswith("./") and (LIBRARY / name).is_file() for name in imported)
     assert 'import("' not in module.read_text("utf-8")
+
+
+GUIDE = ROOT / "docs" / "clients.md"
+# What the modules share among themselves, and nobody else needs.
+WITHIN = {"primitives.js"}
+
+
+def test_the_guide_names_what_each_module_exports() -> None:
+    told = {
+        module: set(re.findall(r"`(\w+)`", exports))
+        for module, exports in re.findall(
+            r"^\| `([a-z-]+\.js)` \|[^|]*\| (.*) \|$", GUIDE.read_text("utf-8"), re.MULTILINE
+        )
+    }
+    declared = re.compile(r"^export (?:async )?(?:function\*?|class|const) (\w+)", re.MULTILINE)
+    assert told == {
+        path.name: set(declared.findall(path.read_text("utf-8")))
+        for path in LIBRARY.glob("*.js")
+        if path.name not in WITHIN
+    }

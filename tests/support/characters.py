@@ -45,7 +45,9 @@ def properties(code_point: int) -> str:
 
 def written() -> str:
     """Return the table as a module of JavaScript."""
-    runs = [(name, len(list(run))) for name, run in itertools.groupby(map(properties, range(sys.maxunicode + 1)))]
+    runs = [
+        (name, len(list(run))) for name, run in itertools.groupby(map(properties, range(sys.maxunicode + 1)))
+    ]
     names = sorted({name for name, _ in runs})
     letters = {name: chr(ord("A") + place) for place, name in enumerate(names)}
     table = "".join(f"{_base_36(length) if length > 1 else ''}{letters[name]}" for name, length in runs)

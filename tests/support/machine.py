@@ -19,7 +19,15 @@ from tests.support.aws import free_port
 from tests.support.service import CHEAP_HASHES, ROOT, Service
 from tests.support.waiting import eventually
 
-PARTS = ("panzoto", "migrations_from_rds", "deploy", "wsgi.py", "requirements.txt", ".env.example")
+PARTS = (
+    "panzoto",
+    "migrations_from_rds",
+    "deploy",
+    "wsgi.py",
+    "requirements.txt",
+    "requirements-node.txt",
+    ".env.example",
+)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Service:
 
 
 # What tables, bucket and queue depend on, beside the names of the tables.
-MADE_BY = ("AWS_REGION", "S3_BUCKET", "CORS_ORIGINS", "EVENTS_QUEUE")
+MADE_BY = ("AWS_REGION", "S3_BUCKET", "CORS_ORIGINS", "PUBLIC_URL", "EVENTS_QUEUE")
 # For each stand-in, what was last made there: by which settings, and the tables that it had then.
 _made: dict[str, tuple[dict[str, str], set[str]]] = {}
 

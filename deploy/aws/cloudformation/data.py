@@ -30,7 +30,7 @@ from panzoto.operations.bucket import (
     LIFECYCLE_RULE,
     PUBLIC_ACCESS_BLOCK,
     STALE_UPLOAD_DAYS,
-    cors_rules,
+    cors_rule,
 )
 from panzoto.operations.table_definitions import TableDefinition
 from panzoto.queues.queue_definition import (
@@ -42,6 +42,8 @@ from panzoto.queues.queue_definition import (
 )
 
 TRAIL_DAYS = 400
+HAS_ORIGINS = {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", ref("CorsOrigins")]}, ""]}]}
+HAS_PUBLIC_URL = {"Fn::Not": [{"Fn::Equals": [ref("PublicUrl"), ""]}]}
 OWNERSHIP = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
@@ -58,7 +60,9 @@ def data_template(settings: Settings, definitions: list[TableDefinition]) -> Jso
         "Description": "Panzoto: tables, bucket, queue, key, trail, alarms. Kept when the stack goes.",
         "Parameters": _parameters(),
         "Conditions": {
-            "HasOrigins": {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", ref("CorsOrigins")]}, ""]}]},
+            "HasOrigins": HAS_ORIGINS,
+            "HasPublicUrl": HAS_PUBLIC_URL,
+            "HasOriginsOrPublicUrl": {"Fn::Or": [HAS_ORIGINS, HAS_PUBLIC_URL]},
             "HasAlarmEmail": {"Fn::Not": [{"Fn::Equals": [ref("AlarmEmail"), ""]}]},
         },
         "Resources": {
@@ -101,6 +105,11 @@ def _parameters() -> Json:
             "CommaDelimitedList",
             Default="",
         ),
+        "PublicUrl": parameter(
+            "The https address at which the service is reached, whose console then reaches the bucket.",
+            Default="",
+            AllowedPattern="(https://[^/]+)?",
+        ),
         "AlarmEmail": parameter("Who is told of alarms; empty for nobody.", Default=""),
     }
 
@@ -135,8 +144,13 @@ def _importable(found: Json) -> Json:
 def _import_template(template: Json, kept: Json) -> Json:
     """Return a template of nothing but `kept`; only the bucket needs parameters."""
     of_bucket: Json = {
-        "Parameters": {name: template["Parameters"][name] for name in ("BucketName", "CorsOrigins")},
-        "Conditions": {"HasOrigins": template["Conditions"]["HasOrigins"]},
+        "Parameters": {
+            name: template["Parameters"][name] for name in ("BucketName", "CorsOrigins", "PublicUrl")
+        },
+        "Conditions": {
+            name: template["Conditions"][name]
+            for name in ("HasOrigins", "HasPublicUrl", "HasOriginsOrPublicUrl")
+        },
     }
     return {
         "AWSTemplateFormatVersion": FORMAT,
@@ -183,7 +197,16 @@ def _bucket() -> Json:
         },
         "PublicAccessBlockConfiguration": PUBLIC_ACCESS_BLOCK,
         "OwnershipControls": OWNERSHIP,
-        "CorsConfiguration": when("HasOrigins", {"CorsRules": [_cors_rule()]}, NOTHING),
+        "CorsConfiguration": when(
+            "HasOriginsOrPublicUrl",
+            {
+                "CorsRules": [
+                    when("HasOrigins", _cors_rule(ref("CorsOrigins")), NOTHING),
+                    when("HasPublicUrl", _cors_rule([ref("PublicUrl")]), NOTHING),
+                ]
+            },
+            NOTHING,
+        ),
         "LifecycleConfiguration": {
             "Rules": [
                 {
@@ -202,9 +225,9 @@ def _bucket() -> Json:
     return resource("S3::Bucket", properties, DependsOn="QueuePolicy", **RETAIN)
 
 
-def _cors_rule() -> Json:
-    """Return the rule of `cors_rules` by CloudFormation's names."""
-    rule = cors_rules(ref("CorsOrigins"))[0]
+def _cors_rule(origins: Json | list[Json]) -> Json:
+    """Return a `cors_rule` by CloudFormation's names."""
+    rule = cors_rule(origins)
     rule["MaxAge"] = rule.pop("MaxAgeSeconds")
     rule["ExposedHeaders"] = rule.pop("ExposeHeaders")
     return rule

@@ -8,11 +8,22 @@ import { html } from "../ui.js";
 
 /** @typedef {{ text: string, detail: string }} Said */
 
-const said = createStore({ status: "", alert: /** @type {Said | null} */ (null) });
+// `at`: the view that was shown, or was just about to be, when the status was told.
+const said = createStore({ status: "", at: "", alert: /** @type {Said | null} */ (null) });
+
+// What went well in one view is nothing to the next; what failed stays until it is closed.
+addEventListener("hashchange", () => {
+  if (said.get().at !== location.hash) said.set({ status: "" });
+});
+
+// What went well is read by then, and would soon be no longer true.
+const STATUS_MS = 10_000;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let forgetting;
 
 /** Say that something went well, or goes on. */
 export function announce(/** @type {string} */ text) {
-  said.set({ status: text });
+  said.set({ status: text, at: location.hash });
 }
 
 /** Say that something failed, and what can be done. @param {unknown} error */

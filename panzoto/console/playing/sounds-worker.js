@@ -6,8 +6,8 @@ import { ObjectError, objectSource } from "./objects.js";
 import { askPages, problemOf, tellPage } from "./pages-worker.js";
 import { answerRange } from "./ranges-worker.js";
 
-/** @typedef {import("./pages-worker.js").Grant} Grant */
-/** @typedef {import("./pages-worker.js").Problem} Problem */
+/** @typedef {import("./addresses.js").Grant} Grant */
+/** @typedef {import("./addresses.js").Problem} Problem */
 /** @typedef {{ reader: RecordingReader, kind: string }} Sound */
 
 /** Recordings that are open, by the random part of their addresses. @type {Map<string, Promise<Sound>>} */

@@ -4,6 +4,7 @@
 import { toBase64 } from "../library/bytes.js";
 import { fileKeyOf, RecordingReader } from "../library/recordings.js";
 import { isVersion2 } from "../library/header.js";
+import { refreshSoon, took } from "../recordings/store.js";
 import { call, session, vault } from "../session/session.js";
 import { SOUND } from "./addresses.js";
 import { isUnheardOf } from "./kinds.js";
@@ -12,7 +13,8 @@ import { answerWorker, askWorker, controller, hearWorker, tellWorker, WorkerErro
 
 /**
  * @typedef {{ file_id: string, s3_key: string, format: string | null, content_type: string | null,
- *   duration_ms: number | null, recorded_at: string | null, uploaded_at: string }} Recording as the service tells it
+ *   duration_ms: number | null, recorded_at: string | null, uploaded_at: string | null }} Recording as the service
+ *   tells it
  *
  * @typedef {object} Sound
  * @property {string} address for `<audio>`
@@ -46,7 +48,7 @@ hearWorker("sound-failed", ({ id, problem }) => watching.get(id)?.(new WorkerErr
  * What the worker needs to open a recording.
  *
  * @param {Recording} recording
- * @returns {Promise<import("./pages-worker.js").Grant>}
+ * @returns {Promise<import("./addresses.js").Grant>}
  */
 export async function grantOf({ file_id, s3_key, content_type }) {
   const object = await objectOf(file_id);
@@ -164,7 +166,10 @@ export async function openByService(recording) {
 export async function openByPassword(recordings, password) {
   const ids = recordings.map((recording) => recording.file_id);
   const wanted = ids.length === 1 ? { file_id: ids[0] } : { file_ids: ids };
-  return servedSound(await call("POST", "/api/decrypt-audio", { ...wanted, password }));
+  const sound = servedSound(await call("POST", "/api/decrypt-audio", { ...wanted, password }));
+  // By now the service knows what they are, so that they can be offered to be upgraded.
+  refreshSoon();
+  return sound;
 }
 
 /** @param {{ download_url: string, wav_url?: string }} answer @returns {Sound} */
@@ -216,6 +221,8 @@ export async function upgraded({ file_id }, password) {
   const path = `/api/audio-file/${encodeURIComponent(file_id)}/upgrade`;
   const { audio_file } = await call("POST", path, { password });
   found.delete(file_id);
+  took(audio_file);
+  refreshSoon();
   return audio_file;
 }
 

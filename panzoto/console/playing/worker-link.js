@@ -7,7 +7,7 @@ const START_MS = 10_000;
 const CLAIM_MS = 500;
 const ANSWER_MS = 60_000;
 
-/** @typedef {import("./pages-worker.js").Problem} Problem */
+/** @typedef {import("./addresses.js").Problem} Problem */
 
 /** The worker has refused, for a reason of the library's, the service's or the bucket's. */
 export class WorkerError extends Error {

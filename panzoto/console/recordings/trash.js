@@ -3,7 +3,7 @@
 import { call, session } from "../session/session.js";
 import { createStore } from "../store.js";
 import { recordingFrom } from "./known.js";
-import { onAction } from "./store.js";
+import { isErased, onAction, recordings } from "./store.js";
 
 /** @import { AudioFile, Recording } from "./known.js" */
 /**
@@ -12,6 +12,8 @@ import { onAction } from "./store.js";
  */
 
 const PAGE = 50;
+// The service's list of the trash may lag behind its answers a little.
+const LAG_MS = 60_000;
 /** @returns {Trash} */
 const none = () => ({ rows: [], cursor: null, state: "loading", failure: null });
 
@@ -28,6 +30,12 @@ onAction((fileId, file) => {
   trash.set({ rows: trashed ? [recordingFrom(file), ...others] : others });
 });
 
+/** What this page has put into the trash a moment ago. */
+const justTrashed = () =>
+  [...recordings.get().aside.values()].filter(
+    ({ deleted_at }) => deleted_at !== null && Date.now() - Date.parse(deleted_at) < LAG_MS,
+  );
+
 /** Fetch the next page, or the first one `anew`. */
 export async function loadTrash({ anew = false } = {}) {
   const asker = session.get().account;
@@ -37,8 +45,8 @@ export async function loadTrash({ anew = false } = {}) {
   try {
     const page = await call("GET", `/api/user/trash?limit=${PAGE}${more}`);
     if (session.get().account !== asker) return;
-    const before = more === "" ? [] : trash.get().rows;
-    const came = page.audio_files.map(recordingFrom);
+    const before = more === "" ? justTrashed() : trash.get().rows;
+    const came = page.audio_files.filter((/** @type {AudioFile} */ { file_id }) => !isErased(file_id)).map(recordingFrom);
     const ids = new Set(came.map((/** @type {Recording} */ { file_id }) => file_id));
     const rows = [...before.filter(({ file_id }) => !ids.has(file_id)), ...came];
     trash.set({ rows, cursor: page.next_cursor, state: "shown" });

@@ -5,8 +5,10 @@ import { ServiceError } from "../library/errors.js";
 import { sealName } from "../library/names.js";
 import { blobSource, encryptedSize, encryptingSource, encryptRecording, newSecrets, RecordingReader } from "../library/recordings.js";
 import { refreshSoon } from "../recordings/store.js";
+import { isPassing } from "../library/service.js";
 import { call, session, vault } from "../session/session.js";
 import { concat } from "../library/bytes.js";
+import { consentKnown, hasAgreed, wish } from "../words/consent.js";
 import { DiskError, hasRoom, objectFile, removeAll, removePieces, writeObject } from "./disk.js";
 import { fingerprintOf } from "./fingerprint.js";
 import { piecesSource } from "./pieces.js";
@@ -31,6 +33,9 @@ export class NeedsFile extends Error {
   }
 }
 
+/** The browser has cleared what was spoken before it had arrived. */
+export class Lost extends Error {}
+
 // So often it begins anew without a byte more having arrived.
 const FRUITLESS = 5;
 const MISMATCHES = 2;
@@ -52,7 +57,7 @@ export async function carry(row, how) {
     const announced = await announce(row, how);
     if (announced.status === "stored") break;
     if (announced.s3_key !== row.s3Key) await encrypt(row, announced, how);
-    const object = await objectOf(row, how);
+    const object = await objectOf(row, how).catch((error) => bytesLost(row, how, error));
     how.report({ doing: "sending", done: 0, total: object.size });
     let furthest = 0;
     const progress = (/** @type {number} */ done) => {
@@ -206,6 +211,23 @@ async function objectOf(row, how) {
   return encryptingSource(vaultOf(row), /** @type {string} */ (row.s3Key), sound, /** @type {any} */ (secrets));
 }
 
+/**
+ * The browser has cleared the encrypted recording. A file is chosen again and encrypted for a new upload, since the parts
+ * of two encryptions never open; what was spoken is lost.
+ *
+ * @param {Row} row
+ * @param {How} how
+ * @param {unknown} error why there are no bytes
+ * @returns {Promise<never>}
+ */
+async function bytesLost(row, { signal }, error) {
+  if (!(error instanceof DiskError) || row.where !== "object") throw error;
+  if (row.spoken) throw new Lost();
+  await withdraw(row, signal);
+  await saveRow(Object.assign(row, { where: "file", fileId: null, s3Key: null }));
+  throw new NeedsFile();
+}
+
 // ---- The end -------------------------------------------------------------------------------------------------
 
 /** Tell the service that all bytes are there. Resolves to whether they are. @param {Row} row @param {How} how @param {{ fruitless: number, mismatches: number }} tries */
@@ -243,7 +265,25 @@ async function finish(row, how) {
     // Somebody has erased it meanwhile.
     if (!(error instanceof ServiceError) || error.status !== 404) throw error;
   }
+  await wishForTranscript(row, how);
   await vanish(row);
+}
+
+/** Ask for the transcript, where somebody has agreed to that once. @param {Row} row @param {How} how */
+async function wishForTranscript(row, how) {
+  if (!(await hasAgreed(row.userId))) return;
+  const opened = vaultOf(row);
+  const { secrets } = await reveal(opened, row);
+  if (secrets === null || !(await consentKnown())) return;
+  const transcribe = wish(secrets.fileKey);
+  if (transcribe === undefined) return;
+  try {
+    await complete(row, how, { transcribe });
+    refreshSoon();
+  } catch (error) {
+    // What is refused can be asked for on the recording's own page, which says why; the recording has arrived.
+    if (!(error instanceof ServiceError) || isPassing(error)) throw error;
+  }
 }
 
 /** @param {Row} row */
@@ -254,11 +294,17 @@ async function vanish(row) {
 
 /** @param {Row} row @param {How} how */
 async function giveUp(row, { signal }) {
+  await withdraw(row, signal);
+  await vanish(row);
+  refreshSoon();
+}
+
+/** Give up what was announced. @param {Row} row @param {AbortSignal} signal */
+async function withdraw(row, signal) {
   try {
     if (row.fileId !== null) await call("DELETE", `/api/uploads/${row.fileId}`, undefined, { signal });
   } catch (error) {
     // 404: it was given up already; 409: it had arrived, and is in the list.
     if (!(error instanceof ServiceError) || ![404, 409].includes(error.status)) throw error;
   }
-  await vanish(row);
 }

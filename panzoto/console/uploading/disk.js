@@ -138,6 +138,15 @@ export async function removeAll({ userId, id }) {
 /** The ids of all uploads of an account of which anything is kept. @param {string} userId @returns {Promise<string[]>} */
 export const keptIds = (userId) => accountFolder(userId, false).then(namesIn, () => []);
 
+/** Whose uploads are kept here. @returns {Promise<string[]>} */
+export const keptAccounts = async () => {
+  try {
+    return await namesIn(await (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT));
+  } catch {
+    return [];
+  }
+};
+
 /** @param {FileSystemDirectoryHandle} folder @returns {Promise<string[]>} */
 async function namesIn(folder) {
   const names = [];

@@ -7,9 +7,13 @@ import { useStore } from "../store.js";
 import { bytes, moment } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useEffect, useRef, useState } from "../ui.js";
-import { ACCEPTED } from "./adding.js";
+import { ACCEPTED } from "./accepted.js";
+import "./busy.js";
+import { Lost } from "./carry.js";
 import { cancel, giveFile, pause, resume, uploads } from "./queue.js";
+import { rescued } from "./recorder.js";
 import { reveal } from "./rows.js";
+import { saveAsFile } from "./saving.js";
 
 /** @import {Upload} from "./queue.js" */
 /** @import {Row} from "./rows.js" */
@@ -17,9 +21,11 @@ import { reveal } from "./rows.js";
 /** The list `Uploads`; nothing where nothing is uploaded. */
 export function Uploads() {
   const list = useStore(uploads, (value) => value.list);
-  if (list.length === 0) return null;
+  const files = useStore(rescued, (value) => value.files);
+  if (list.length === 0) return html`<${Rescued} files=${files} />`;
   return html`
     <section class="uploads">
+      <${Rescued} files=${files} />
       <h2>${t("upload.title")}</h2>
       <ul aria-label=${t("upload.title")}>
         ${list.map((upload) => html`<${OneUpload} key=${upload.row.id} upload=${upload} />`)}
@@ -27,6 +33,20 @@ export function Uploads() {
     </section>
   `;
 }
+
+/** What could not be kept stays here until the person has it. @param {{ files: Blob[] }} props */
+const Rescued = ({ files }) =>
+  files.map((file) => html`
+    <div role="alert" class="said said-alert">
+      <p>${t("recorder.rescued")}</p>
+      <div class="upload-actions">
+        <button type="button" onClick=${() => saveAsFile(file)}>${t("recorder.download")}</button>
+        <button type="button" class="plain" onClick=${() => rescued.set({ files: files.filter((one) => one !== file) })}>
+          ${t("recorder.rescuedDone")}
+        </button>
+      </div>
+    </div>
+  `);
 
 /** @param {{ upload: Upload }} props */
 function OneUpload({ upload }) {
@@ -73,7 +93,7 @@ function stateOf({ row, doing, done, total, error }) {
   if (doing === "preparing") return total ? t("upload.encrypting", amount) : t("upload.reading");
   if (doing === "file") return error ? t("upload.otherFile") : t("upload.sameFile");
   if (doing === "failed") {
-    const { text, detail } = explain(error ?? t("upload.failed"));
+    const { text, detail } = explain(error instanceof Lost ? t("upload.gone") : (error ?? t("upload.failed")));
     return `${text} ${detail}`;
   }
   return t(/** @type {import("../texts/index.js").TextName} */ (`upload.${doing}`));

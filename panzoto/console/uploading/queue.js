@@ -8,7 +8,7 @@ import { somebodyIsHere } from "../session/idle.js";
 import { session } from "../session/session.js";
 import { createStore } from "../store.js";
 import { carry, NeedsFile, NeedsVault } from "./carry.js";
-import { keptIds, removeAll } from "./disk.js";
+import { keptAccounts, keptIds, removeAll } from "./disk.js";
 import { hearTabs, rowOf, rowsOf, saveRow, tellTabs } from "./rows.js";
 
 /** @import {Row} from "./rows.js" */
@@ -99,21 +99,36 @@ class Tending {
 
 // ---- Turns ---------------------------------------------------------------------------------------------------
 
-/** @type {(() => void)[]} */
-const queued = [];
+/** @type {Set<() => void>} */
+const queued = new Set();
 let running = 0;
 
 /** @template T @param {AbortSignal} signal @param {() => Promise<T>} work @returns {Promise<T>} */
 async function inTurn(signal, work) {
-  if (running >= AT_ONCE) await new Promise((resolve) => queued.push(() => resolve(undefined)));
+  while (running >= AT_ONCE) await placeFreed(signal);
   running += 1;
   try {
-    signal.throwIfAborted();
     return await work();
   } finally {
     running -= 1;
-    queued.shift()?.();
+    for (const freed of [...queued].slice(0, 1)) freed();
   }
+}
+
+/** Resolves when it is the next one's turn; rejects with the signal's reason. @param {AbortSignal} signal @returns {Promise<void>} */
+function placeFreed(signal) {
+  return new Promise((resolve, reject) => {
+    const leave = (/** @type {() => void} */ settle) => {
+      queued.delete(freed);
+      signal.removeEventListener("abort", stopped);
+      settle();
+    };
+    const freed = () => leave(resolve);
+    const stopped = () => leave(() => reject(signal.reason));
+    if (signal.aborted) return reject(signal.reason);
+    queued.add(freed);
+    signal.addEventListener("abort", stopped, { once: true });
+  });
 }
 
 /**
@@ -277,11 +292,16 @@ async function switchTo(/** @type {string} */ next) {
   userId = next;
   uploads.set({ list: [] });
   if (next === "") return;
-  const rows = await rowsOf(next);
-  const known = new Set(rows.map(({ id }) => id));
-  for (const { id } of rows) await look(id);
-  // A row is written before anything is kept for it, and forgotten before what was kept.
-  for (const id of await keptIds(next)) if (!known.has(id)) await removeAll({ userId: next, id });
+  for (const { id } of await rowsOf(next)) await look(id);
+  for (const owner of await keptAccounts()) await tidy(owner);
+}
+
+/** Remove what belongs to no upload: its tab died between two steps, or its account was deleted. @param {string} owner */
+async function tidy(owner) {
+  const found = await keptIds(owner);
+  // A row is written before anything is kept for it, so what was found before the rows are read is no new one.
+  const known = new Set((await rowsOf(owner)).map(({ id }) => id));
+  for (const id of found) if (!known.has(id)) await removeAll({ userId: owner, id });
 }
 
 function whoIsThere() {

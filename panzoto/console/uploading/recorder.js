@@ -1,7 +1,6 @@
 // Recording from the microphone. What is spoken goes to the disk, sealed, about every ten seconds, and is an upload from
 // the beginning: whatever ends the recording, another tab or the next sign-in finds it.
 
-import { tell } from "../parts/messages.js";
 import { somebodyIsHere } from "../session/idle.js";
 import { account, beforeLock, vault } from "../session/session.js";
 import { createStore } from "../store.js";
@@ -17,14 +16,16 @@ import { hide, removeRow, saveRow } from "./rows.js";
 /**
  * @typedef {"idle" | "starting" | "recording" | "paused" | "saving"} Phase
  * @typedef {{
- *   phase: Phase, level: number, silent: boolean, muted: boolean, kept: boolean, problem: string, saved: number,
- * }} Recorder `kept`: what was said is, or will be, on the disk. `problem`: why there is no microphone. `saved`: how many
- *   recordings have been saved
+ *   phase: Phase, level: number, silent: boolean, muted: boolean, kept: boolean, problem: string,
+ * }} Recorder `kept`: what was said is, or will be, on the disk. `problem`: what is wrong with the microphone
  */
 
 /** @type {Recorder} */
-const IDLE = { phase: "idle", level: 0, silent: false, muted: false, kept: true, problem: "", saved: 0 };
+const IDLE = { phase: "idle", level: 0, silent: false, muted: false, kept: true, problem: "" };
 export const recorder = createStore(IDLE);
+
+/** Recordings that this browser could neither keep nor send on, until the person has saved them. */
+export const rescued = createStore({ files: /** @type {Blob[]} */ ([]) });
 
 // Of these the first that the browser offers; `audio/mp4` without the codec may hold Opus, which Safari does not play.
 const TYPES = ["audio/mp4;codecs=mp4a.40.2", "audio/webm;codecs=opus", "audio/ogg;codecs=opus"];
@@ -82,7 +83,7 @@ class Recording {
       });
     });
     this.row.contentType = this.#media.mimeType.split(";")[0] || null;
-    if (this.#onDisk) await saveRow(this.row);
+    if (this.#onDisk) await saveRow(this.row).catch(() => this.#unkept());
     this.#media.ondataavailable = ({ data }) => this.#take(data);
     this.#media.onerror = () => this.#lost();
     const [track] = this.#stream.getAudioTracks();
@@ -101,10 +102,10 @@ class Recording {
   }
 
   pause() {
+    this.keepNow();
     this.#before = this.elapsed;
     this.#media.pause();
     this.#meter.pause();
-    this.keepNow();
   }
 
   resume() {
@@ -116,8 +117,16 @@ class Recording {
   /** What was recorded so far as a file, for who wants to save it elsewhere. */
   async file() {
     await this.keepNow();
-    const kept = this.#onDisk || this.row.where === "pieces" ? await this.#read() : [];
-    return new Blob([...kept, ...this.#loose], { type: this.row.contentType ?? "" });
+    return this.#whole();
+  }
+
+  async #whole() {
+    return new Blob([...(await this.#read()), ...this.#loose], { type: this.row.contentType ?? "" });
+  }
+
+  #unkept() {
+    this.#onDisk = false;
+    recorder.set({ kept: false });
   }
 
   /** Write what the disk does not have yet. Resolves when it has it, or will not take it. */
@@ -166,9 +175,7 @@ class Recording {
       } catch (error) {
         // It goes on in memory; what is on the disk already stays there.
         if (!(error instanceof DiskError)) console.error(error instanceof Error ? error.name : "error");
-        this.#onDisk = false;
-        recorder.set({ kept: false });
-        tell(t("recorder.notKept"));
+        this.#unkept();
       }
     });
     return this.#keeping;
@@ -181,15 +188,22 @@ class Recording {
     await this.#keep();
     this.row.durationMs = lasted;
     this.row.state = "ready";
-    if (this.#onDisk) {
-      await add(this.row, null);
-    } else {
-      const whole = new Blob([...(await this.#read()), ...this.#loose], { type: this.row.contentType ?? "" });
-      await removeAll(this.row);
-      await add({ ...this.row, where: "file" }, whole);
-    }
+    await (this.#onDisk ? add(this.row, null) : this.#addWhole()).catch(() => this.#rescue());
     this.#release();
     await look(this.row.id);
+  }
+
+  /** What the disk did not take as a whole is uploaded from memory. */
+  async #addWhole() {
+    const whole = await this.#whole();
+    await add({ ...this.row, where: "file" }, whole);
+    await removeAll(this.row);
+  }
+
+  /** Not even that it is to be uploaded can be kept: then the person is to have it. */
+  async #rescue() {
+    const file = await this.#whole();
+    rescued.set(({ files }) => ({ files: [...files, file] }));
   }
 
   /** What is on the disk. @returns {Promise<Uint8Array<ArrayBuffer>[]>} */
@@ -223,7 +237,7 @@ class Recording {
   /** The microphone has ended: unplugged, taken by a call, or forbidden. */
   async #lost() {
     if (current === this) await stopAndSave();
-    tell(t("recorder.lost"));
+    recorder.set({ problem: t("recorder.lost") });
   }
 
   /** @param {boolean} muted */
@@ -249,7 +263,7 @@ class Recording {
 /** Begin to record; what keeps it from that is told in the dialog. */
 export async function start() {
   if (recorder.get().phase !== "idle") return;
-  recorder.set({ ...IDLE, phase: "starting", saved: recorder.get().saved });
+  recorder.set({ ...IDLE, phase: "starting" });
   try {
     askToKeep();
     const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } });
@@ -259,10 +273,11 @@ export async function start() {
     const hidden = await hide(vault(), place, { title: null, pieceKey, secrets: null, fingerprint: null });
     current = new Recording(stream, rowFor(place, hidden), pieceKey, onDisk);
     await current.begin();
-    recorder.set({ phase: "recording", kept: onDisk });
+    recorder.set({ phase: "recording", kept: onDisk && recorder.get().kept });
   } catch (error) {
+    await current?.discard().catch(() => {});
     current = null;
-    recorder.set({ ...IDLE, problem: problemOf(error), saved: recorder.get().saved });
+    recorder.set({ ...IDLE, problem: problemOf(error) });
   }
 }
 
@@ -312,7 +327,7 @@ export async function stopAndSave() {
   const ended = current;
   try {
     await ended.stop();
-    recorder.set({ ...IDLE, saved: recorder.get().saved + 1 });
+    recorder.set(IDLE);
   } catch (error) {
     recorder.set(IDLE);
     throw error;
@@ -326,7 +341,7 @@ export async function discard() {
   const ended = current;
   current = null;
   await ended?.discard();
-  recorder.set({ ...IDLE, saved: recorder.get().saved });
+  recorder.set(IDLE);
 }
 
 /** Milliseconds recorded so far. */

@@ -6,7 +6,8 @@ import { useStore } from "../store.js";
 import { length } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useState } from "../ui.js";
-import { discard, elapsed, pause, recordedSoFar, recorder, resume, start, stopAndSave } from "../uploading/recorder.js";
+import { discard, elapsed, pause, recordedSoFar, recorder, rescued, resume, start, stopAndSave } from "../uploading/recorder.js";
+import { saveAsFile } from "../uploading/saving.js";
 
 /** @param {{ close: () => void }} props */
 export function Recorder({ close }) {
@@ -14,7 +15,7 @@ export function Recorder({ close }) {
   const [asking, setAsking] = useState(false);
   const going = phase === "recording" || phase === "paused";
   const save = async () => {
-    if (await attempt(stopAndSave)) announce(t("recorder.saved"));
+    if ((await attempt(stopAndSave)) && rescued.get().files.length === 0) announce(t("recorder.saved"));
     close();
   };
   const forget = async () => {
@@ -63,8 +64,8 @@ function statusOf({ phase, silent, muted }) {
 /** What this browser cannot keep is offered as a file at once. */
 function Unkept() {
   const save = async () => {
-    const blob = await recordedSoFar();
-    if (blob !== null) saveAs(blob);
+    const file = await recordedSoFar();
+    if (file !== null) saveAsFile(file);
   };
   return html`
     <div role="alert" class="said said-alert">
@@ -72,15 +73,4 @@ function Unkept() {
       <button type="button" onClick=${() => attempt(save)}>${t("recorder.download")}</button>
     </div>
   `;
-}
-
-/** @param {Blob} blob */
-function saveAs(blob) {
-  const address = URL.createObjectURL(blob);
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = `${t("recorder.fileName")}.${blob.type.split("/")[1]?.split(";")[0] || "webm"}`;
-  link.click();
-  // The browser has taken the address by then.
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }

@@ -8,6 +8,7 @@ import { lock, signOut } from "../session/session.js";
 import { useStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { html } from "../ui.js";
+import { ConsentQuestion } from "../words/consent.js";
 
 const PLACES = /** @type {const} */ (["recordings", "search", "trash", "account"]);
 
@@ -32,5 +33,6 @@ export function Shell({ children }) {
       ${children}
     </main>
     <${PasswordDialog} />
+    <${ConsentQuestion} />
   `;
 }

@@ -2,6 +2,7 @@
 
 import { Player } from "../playing/player.js";
 import { momentOf } from "../recordings/known.js";
+import { spokenLength } from "../recordings/lengths.js";
 import { sittingOf } from "../recordings/sittings.js";
 import { loadMore, recordings } from "../recordings/store.js";
 import { headingOf, useNames } from "../recordings/titles.js";
@@ -10,6 +11,7 @@ import { useStore } from "../store.js";
 import { day, length, moment, time } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useEffect } from "../ui.js";
+import { Transcript } from "../words/transcript.js";
 import { Nothing } from "./recording/nothing.js";
 
 /** @import { Recording } from "../recordings/known.js" */
@@ -36,10 +38,11 @@ function Page({ sitting }) {
         <h1>${t("sitting.title")}, ${span}</h1>
         <p class="facts"><span>${day(sitting.startedAt)}</span>
           <span>${t("sitting.clips", { clips: sitting.clips.length })}</span>
-          <span>${length(sitting.durationMs)}</span></p>
+          <span>${spokenLength(sitting.durationMs)}</span></p>
       </header>
       <div class="hearing"><${Player} recordings=${sitting.clips} /></div>
-      <section class="clips">
+      <div class="reading"><${Transcript} recordings=${sitting.clips} /></div>
+      <section class="describing clips">
         <h2>${t("sitting.ofClips")}</h2>
         <ol>${sitting.clips.map((clip) => html`<${Clip} key=${clip.file_id} recording=${clip} />`)}</ol>
       </section>

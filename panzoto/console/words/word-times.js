@@ -50,4 +50,22 @@ export class WordTimes {
   #at(/** @type {number} */ letter) {
     return this.#placed.find(({ start, end }) => start <= letter && letter < end)?.word ?? null;
   }
+
+  /**
+   * Where each word that was found stands in the segment's text, and when it was said.
+   *
+   * @returns {{ start: number, end: number, word: Word }[]}
+   */
+  inText() {
+    const { text } = this.#segment;
+    /** Of each code unit of the letters where its character begins, and where it ends. @type {[number, number][]} */
+    const spans = [];
+    let at = 0;
+    for (const character of text) {
+      const span = /** @type {[number, number]} */ ([at, at + character.length]);
+      for (let left = lettersOf(character).length; left > 0; left--) spans.push(span);
+      at += character.length;
+    }
+    return this.#placed.map(({ start, end, word }) => ({ start: spans[start][0], end: spans[end - 1][1], word }));
+  }
 }

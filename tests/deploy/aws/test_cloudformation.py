@@ -161,15 +161,17 @@ class TestAsTheCodeMakesIt:
         for part in ("Status", "AbortIncompleteMultipartUpload"):
             assert templated[part] == lifecycle[part]
         (cors,) = s3.get_bucket_cors(Bucket=BUCKET)["CORSRules"]
-        _, with_origins, _ = bucket["CorsConfiguration"]["Fn::If"]
-        (templated,) = with_origins["CorsRules"]
-        assert templated == {
+        rule = {
             "AllowedHeaders": cors["AllowedHeaders"],
             "AllowedMethods": cors["AllowedMethods"],
-            "AllowedOrigins": {"Ref": "CorsOrigins"},
             "ExposedHeaders": cors["ExposeHeaders"],
             "MaxAge": cors["MaxAgeSeconds"],
         }
+        _, with_origins, _ = bucket["CorsConfiguration"]["Fn::If"]
+        assert [templated["Fn::If"][:2] for templated in with_origins["CorsRules"]] == [
+            ["HasOrigins", {**rule, "AllowedOrigins": {"Ref": "CorsOrigins"}}],
+            ["HasPublicUrl", {**rule, "AllowedOrigins": [{"Ref": "PublicUrl"}]}],
+        ]
         (told,) = s3.get_bucket_notification_configuration(Bucket=BUCKET)["QueueConfigurations"]
         (templated,) = bucket["NotificationConfiguration"]["QueueConfigurations"]
         assert [templated["Event"]] == told["Events"]
@@ -247,6 +249,7 @@ class TestData:
                 Parameters=[
                     {"ParameterKey": "BucketName", "ParameterValue": BUCKET},
                     {"ParameterKey": "CorsOrigins", "ParameterValue": "https://app.example.com"},
+                    {"ParameterKey": "PublicUrl", "ParameterValue": "https://voice.example.com"},
                 ],
             )
             (stack,) = cloudformation.describe_stacks(StackName="panzoto-data")["Stacks"]
@@ -258,7 +261,11 @@ class TestData:
                 assert made["KeySchema"] == table["KeySchema"], name
                 indexes = [index["IndexName"] for index in made.get("GlobalSecondaryIndexes", [])]
                 assert indexes == [index["IndexName"] for index in table.get("GlobalSecondaryIndexes", [])]
-            aws_client("s3", url).head_bucket(Bucket=BUCKET)
+            rules = aws_client("s3", url).get_bucket_cors(Bucket=BUCKET)["CORSRules"]
+            assert [rule["AllowedOrigins"] for rule in rules] == [
+                ["https://app.example.com"],
+                ["https://voice.example.com"],
+            ]
             queues = aws_client("sqs", url).list_queues()["QueueUrls"]
             assert {queue.rpartition("/")[2] for queue in queues} == {
                 f"{name}{ending}"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
+from panzoto.console.release import LIBRARIES
 from panzoto.version import VERSION
 from tests.suites import need
+from tests.support.aws import free_port
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Answer, Fault
 from tests.support.machine import NEVER_READY, Machine, await_version, checkout
@@ -303,3 +308,67 @@ def test_the_scripts_are_clean() -> None:
     for script in SCRIPTS[:2]:
         shown = subprocess.run([str(ROOT / script), "--help"], capture_output=True, text=True, check=True)
         assert "--python-environment" in shown.stdout
+
+
+class TestConsole:
+    """What npm brings belongs to a release and is no reason to have none."""
+
+    @pytest.fixture
+    def bare(self, tmp_path: Path) -> Path:
+        """A checkout as it is cloned: without the libraries."""
+        folder = checkout(tmp_path / "checkout", VERSION)
+        shutil.rmtree(folder / "panzoto/console/node_modules", ignore_errors=True)
+        return folder
+
+    def libraries(self, machine: Machine) -> list[bool]:
+        console = machine.root / "opt/panzoto/releases" / VERSION / "panzoto/console"
+        return [(console / library).is_file() for library in LIBRARIES]
+
+    def test_it_is_built_into_the_release(self, machine: Machine, bare: Path) -> None:
+        machine.done(bare, "install", "--no-start")
+        assert all(self.libraries(machine))
+        assert not (machine.root / "opt/panzoto/releases" / VERSION / ".node").exists()
+        url = machine.choose()
+        machine.done(bare, "install", "--untried")
+        assert requests.get(url, timeout=20).status_code == 200
+
+    def test_without_npm_s_registry_there_is_a_service_and_later_a_console(
+        self, machine: Machine, bare: Path
+    ) -> None:
+        closed = f"http://127.0.0.1:{free_port()}/"
+        cut_off = machine.environment | {"npm_config_registry": closed, "npm_config_fetch_retries": "0"}
+        there = replace(machine, environment=cut_off)
+        there.done(bare, "install", "--no-start")
+        url = machine.choose()
+        printed = there.done(bare, "install", "--untried")
+        assert "console: not available, since its libraries cannot be fetched (" in printed
+        assert "This release has no console; run " in printed
+        assert f"Release {VERSION} is served and ready." in printed
+        assert not any(self.libraries(machine))
+        assert requests.get(url, timeout=20).status_code == 404
+        assert '"console_missing"' in (machine.root / "run/panzoto.service.log").read_text()
+        assert "is served and ready." in machine.done(bare, "install", "--untried")
+        assert requests.get(url, timeout=20).status_code == 200
+
+    def test_settings_may_do_without(self, machine: Machine, bare: Path) -> None:
+        machine.settings().parent.mkdir(parents=True)
+        machine.settings().write_text(f"FLASK_ENV=production\nSECRET_KEY={'k' * 40}\nCONSOLE=0\n")
+        machine.done(bare, "install", "--no-start")
+        assert not any(self.libraries(machine))
+
+    def test_the_way_back_leads_to_the_console_of_then(
+        self, machine: Machine, bare: Path, tmp_path: Path
+    ) -> None:
+        machine.done(bare, "install", "--no-start")
+        url = machine.choose()
+        machine.done(bare, "install", "--untried")
+        former = requests.get(url, timeout=20).text
+        later = checkout(tmp_path / "later", "9.0.1")
+        with (later / "panzoto/console/style.css").open("a") as style:
+            style.write("/* Another release. */\n")
+        machine.done(later, "upgrade", "--untried")
+        await_version(url, "9.0.1")
+        assert requests.get(url, timeout=20).text != former
+        machine.done(bare, "upgrade", "--untried", "--to", VERSION)
+        await_version(url, VERSION)
+        assert requests.get(url, timeout=20).text == former

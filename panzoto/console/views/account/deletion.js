@@ -4,7 +4,6 @@ import { Button, Field, PasswordField } from "../../parts/fields.js";
 import { announce } from "../../parts/messages.js";
 import { Section } from "../../parts/section.js";
 import { Countdown, useWork } from "../../parts/work.js";
-import { goInstead } from "../../router.js";
 import { deleteAccount } from "../../session/session.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
@@ -18,7 +17,6 @@ export function Deletion() {
     if (word.trim() !== wanted) return setFault(t("account.deleteWordMissing", { word: wanted }));
     setFault("");
     await deleteAccount(password);
-    goInstead("sign-in");
     announce(t("account.deleted"));
   });
   return html`
@@ -28,7 +26,7 @@ export function Deletion() {
         <${PasswordField} label=${t("field.password")} value=${password} change=${setPassword} required
           autocomplete="current-password" enterkeyhint="next" />
         <${Field} label=${t("account.typeWord", { word: wanted })} value=${word} change=${setWord} required fault=${fault}
-          autocomplete="off" autocapitalize="characters" autocorrect="off" spellcheck=${false} enterkeyhint="go" />
+          autocomplete="off" autocapitalize="characters" autocorrect=${false} spellcheck=${false} enterkeyhint="go" />
         <${Button} type="submit" class="danger" busy=${work.busy} off=${work.seconds > 0}>${t("account.delete")}<//>
         <${Countdown} ...${work} />
       </form>

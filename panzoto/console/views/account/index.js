@@ -8,6 +8,7 @@ import { html, useEffect } from "../../ui.js";
 import { Deletion } from "./deletion.js";
 import { Email } from "./email.js";
 import { Events } from "./events.js";
+import { Export } from "./export.js";
 import { Password } from "./password.js";
 import { RecoveryKeySection } from "./recovery-key.js";
 import { Sessions } from "./sessions.js";
@@ -27,7 +28,8 @@ export function Account() {
       <${RecoveryKeySection} profile=${now} />
       <${Sessions} />
       <${Storage} profile=${now} />
-      <${Transcription} profile=${now} />
+      <${Transcription} />
+      <${Export} />
       <${Events} />
       <${Deletion} />
       <${Release} />

@@ -36,7 +36,7 @@ export function SignIn() {
       <a href=${addressOf("recover")}>${t("entrance.useRecoveryKey")}</a>
       <a href=${addressOf("create-account")} class="button">${t("entrance.create")}</a>
     `}>
-      <${EmailField} />
+      <${EmailField} autofocus />
       <${KnownPassword} value=${password} change=${setPassword} />
       <${Stay} />
       ${refused && html`<p class="hint">${t("entrance.provider")}</p>`}

@@ -32,7 +32,7 @@ export function EraseButton({ recording, describedBy, erased = () => {} }) {
         <p><bdi dir="auto">${titleOf(recording)}</bdi></p>
         <p>${t("recording.eraseHint")}</p>
         <div class="actions">
-          <button type="button" autofocus onClick=${() => setAsking(false)}>${t("recording.keep")}</button>
+          <button type="button" onClick=${() => setAsking(false)}>${t("recording.keep")}</button>
           <${Button} class="danger" busy=${busy} onClick=${begin}>${t("recording.erase")}<//>
         </div>
       <//>

@@ -1,8 +1,12 @@
-// What becomes of a recording: trash, and what leads out of it.
+// What becomes of a recording: saved to a file, upgraded, thrown away, and had back.
 
 import { Button } from "../../parts/fields.js";
 import { announce, attempt } from "../../parts/messages.js";
+import { downloadRecording } from "../../playing/downloads.js";
+import { askPassword } from "../../playing/password.js";
+import { upgraded } from "../../playing/sounds.js";
 import { isOld, moveToTrash, restore } from "../../recordings/actions.js";
+import { headingOf } from "../../recordings/titles.js";
 import { bytes } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
@@ -10,12 +14,12 @@ import { EraseButton } from "./erase.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
 
-/** Hold a button's work: whether it goes on, and how to begin it; what went well is said. */
-function useAction(/** @type {() => Promise<void>} */ work, /** @type {string} */ said) {
+/** Hold a button's work: whether it goes on, and how to begin it; what went well is said, where there is a word for it. */
+function useAction(/** @type {() => Promise<unknown>} */ work, said = "") {
   const [busy, setBusy] = useState(false);
   const begin = async () => {
     setBusy(true);
-    if (await attempt(work)) announce(said);
+    if ((await attempt(work)) && said) announce(said);
     setBusy(false);
   };
   return /** @type {const} */ ([busy, begin]);
@@ -24,25 +28,45 @@ function useAction(/** @type {() => Promise<void>} */ work, /** @type {string} *
 /** @param {{ recording: Recording }} props */
 export function Fate({ recording }) {
   const trashed = recording.deleted_at !== null;
+  const arrived = recording.status !== "pending";
   return html`
     <section class="fate" aria-label=${t("recording.actions")}>
       <div class="actions">
+        ${arrived && html`<${DownloadButton} recording=${recording} />`}
+        ${isOld(recording) && html`<${UpgradeButton} recording=${recording} />`}
         ${trashed
           ? html`<${RestoreButton} recording=${recording} /> <${EraseButton} recording=${recording} />`
-          : html`<${TrashButton} recording=${recording} />`}
+          : arrived && html`<${TrashButton} recording=${recording} />`}
       </div>
       <p><small>${factsOf(recording).join(" · ")}</small></p>
     </section>
   `;
 }
 
-/** @param {Recording} recording */
-function factsOf({ file_size, content_type, format }) {
+/** What the service knows of it, in words. @param {Recording} recording */
+function factsOf(recording) {
+  const { content_type, file_size, format } = recording;
   const facts = [];
   if (content_type !== null) facts.push(content_type);
   if (file_size !== null) facts.push(bytes(file_size));
-  if (format !== null) facts.push(isOld(/** @type {Recording} */ ({ format })) ? t("recording.old") : t("recording.new"));
+  if (format !== null) facts.push(t(isOld(recording) ? "recording.old" : "recording.new"));
   return facts;
+}
+
+/** @param {{ recording: Recording }} props */
+function DownloadButton({ recording }) {
+  const [busy, begin] = useAction(() => downloadRecording(recording, headingOf(recording)));
+  return html`<${Button} busy=${busy} onClick=${begin}>${t("recording.download")}<//>`;
+}
+
+/** @param {{ recording: Recording }} props */
+function UpgradeButton({ recording }) {
+  const begin = async () => {
+    const open = (/** @type {string} */ password) => upgraded(recording, password);
+    const done = await askPassword(t("recording.upgradeWhy"), { open });
+    if (done !== null) announce(t("recording.upgraded"));
+  };
+  return html`<button type="button" onClick=${begin}>${t("recording.upgrade")}</button>`;
 }
 
 /** @param {{ recording: Recording }} props */

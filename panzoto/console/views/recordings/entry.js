@@ -1,30 +1,39 @@
 // One entry of the list: a recording, or a sitting with the clips it was recorded in.
 
+import { spokenLength } from "../../recordings/lengths.js";
 import { momentOf } from "../../recordings/known.js";
+import { whenChanged } from "../../parts/unchanged.js";
 import { headingOf, nameOf, useNames } from "../../recordings/titles.js";
+import { playAt } from "../../playing/current.js";
+import { PlayIcon } from "../../playing/icons.js";
 import { addressOf, go } from "../../router.js";
 import { day, length, moment, time } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
+import { later } from "../../later.js";
 import { html } from "../../ui.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
 /** @import { Sitting } from "../../recordings/sittings.js" */
 /** @import { Line } from "./lines.js" */
 
-/** @param {{ lines: Line[], of: number }} props those of its lines that are seen; `of`: how many entries there are */
-export function Entry({ lines, of }) {
+const TranscriptState = later(async () => (await import("../../words/row-state.js")).TranscriptState, { patient: true });
+
+/** An entry by those of its lines that are seen; `of` is how many entries there are, or -1. */
+export const Entry = whenChanged((/** @type {{ lines: Line[], of: number }} */ { lines, of }) => {
   const [{ sitting, newDay, place, recording }] = lines;
   if (sitting === null && recording !== null) {
     return html`<${Row} recording=${recording} newDay=${newDay} place=${place} of=${of} />`;
   }
   return html`<${SittingEntry} sitting=${sitting} lines=${lines} of=${of} />`;
-}
+});
 
 /** @param {{ at: number }} props */
 const Day = ({ at }) => html`<h2 class="day">${day(new Date(at))}</h2>`;
 
+const Row = whenChanged(DrawnRow);
+
 /** @param {{ recording: Recording, place: number, of: number, newDay?: boolean }} props */
-function Row({ recording, place, of, newDay = false }) {
+function DrawnRow({ recording, place, of, newDay = false }) {
   useNames();
   const at = momentOf(recording);
   const heading = headingOf(recording);
@@ -46,11 +55,17 @@ function Row({ recording, place, of, newDay = false }) {
 /** What the second line of a row says beside the time. @param {{ recording: Recording }} props */
 function Words({ recording }) {
   const { closed } = nameOf("title", recording);
-  return closed ? html`<span>${t("recordings.closedTitle")}</span>` : null;
+  return html`
+    ${closed && html`<span>${t("recordings.closedTitle")}</span>`}
+    <${TranscriptState} recording=${recording} />
+  `;
 }
 
-/** @param {number | null} milliseconds */
-const spokenLength = (milliseconds) => (milliseconds === null ? t("recordings.unknownLength") : length(milliseconds));
+/** Hear a sitting from its beginning, where all of it is shown. @param {Sitting} sitting */
+function play({ fileId }) {
+  playAt(fileId, 0);
+  go("sitting", fileId);
+}
 
 /** @param {{ sitting: Sitting, lines: Line[], of: number }} props */
 function SittingEntry({ sitting, lines, of }) {
@@ -66,9 +81,11 @@ function SittingEntry({ sitting, lines, of }) {
       <div role="group" aria-label=${`${t("sitting.title")}, ${whole}`}>
         ${hasHead && html`
           <div class="head">
-            <p><a href=${addressOf("sitting", sitting.fileId)}>${t("sitting.title")}</a> <span class="time">${span}</span>
+            <p><a href=${addressOf("sitting", sitting.fileId)}>${t("sitting.title")}, ${span}</a>
               <small>${many} · ${length(sitting.durationMs)}</small></p>
-            <button type="button" onClick=${() => go("sitting", sitting.fileId)}>${t("sitting.play")}</button>
+            <button type="button" aria-label=${t("sitting.play")} title=${t("sitting.play")} onClick=${() => play(sitting)}>
+              <${PlayIcon} /><span>${t("sitting.play")}</span>
+            </button>
           </div>
         `}
         <ul>

@@ -16,7 +16,8 @@ export function RecoveryKey() {
     <section class="narrow" aria-labelledby="recovery-key">
       <h1 id="recovery-key">${t("recovery.title")}</h1>
       <p>${t("recovery.why")}</p>
-      <${RecoveryKeyMaker} done=${leave} beside=${html`<${Button} class="plain" onClick=${leave}>${t("recovery.later")}<//>`} />
+      <${RecoveryKeyMaker} first done=${leave}
+        beside=${html`<${Button} class="plain" onClick=${leave}>${t("recovery.later")}<//>`} />
     </section>
   `;
 }

@@ -12,8 +12,8 @@ import { html, useEffect, useRef, useState } from "../../ui.js";
 import { RecoveryKeyField } from "../entrance/fields.js";
 import { forgetPassword, remembered } from "./password.js";
 
-/** Ask for the password, unless it is known, and make a key. @param {{ made: (key: string) => void, beside?: any }} props */
-function Ask({ made, beside }) {
+/** Ask for the password, unless it is known, and make a key. @param {{ made: (key: string) => void, beside?: any, first: boolean }} props */
+function Ask({ made, beside, first }) {
   const [password, setPassword] = useState("");
   const known = remembered() !== "";
   const work = useWork(async () => {
@@ -30,7 +30,9 @@ function Ask({ made, beside }) {
           autocomplete="current-password" enterkeyhint="go" />
       `}
       <div class="buttons">
-        <${Button} type="submit" class="primary" busy=${work.busy} off=${work.seconds > 0}>${t("recovery.make")}<//>
+        <${Button} type="submit" class=${first ? "primary" : ""} busy=${work.busy} off=${work.seconds > 0}>
+          ${t("recovery.make")}
+        <//>
         ${beside}
       </div>
       <${Countdown} ...${work} />
@@ -97,16 +99,16 @@ function Saving({ recoveryKey }) {
 /**
  * Make a recovery key, from the password to the key that was typed back.
  *
- * @param {{ done: () => void, beside?: any }} props `done`: it is written down; `beside`: what else may be pressed
- *   before it is made
+ * @param {{ done: () => void, beside?: any, first?: boolean }} props `done`: it is written down; `beside`: what else
+ *   may be pressed before it is made; `first`: it is what its view is for
  */
-export function RecoveryKeyMaker({ done, beside }) {
+export function RecoveryKeyMaker({ done, beside, first = false }) {
   const [made, setMade] = useState("");
-  if (made === "") return html`<${Ask} made=${setMade} beside=${beside} />`;
+  if (made === "") return html`<${Ask} made=${setMade} beside=${beside} first=${first} />`;
   const finish = () => {
     setMade("");
-    announce(t("recovery.done"));
     done();
+    announce(t("recovery.done"));
   };
   return html`<${Show} recoveryKey=${made} done=${finish} />`;
 }
