@@ -1,5 +1,7 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
+// First of all, since it listens first.
+import "./playing/navigating.js";
 import { fetchTheRest } from "./later.js";
 import { NewRelease } from "./parts/banner.js";
 import { Messages } from "./parts/messages.js";
