@@ -3,6 +3,7 @@
 import { Section } from "../../parts/section.js";
 import { t } from "../../texts/index.js";
 import { html } from "../../ui.js";
+import { TranscriptionSettings } from "../../words/settings.js";
 
 /** @param {{ profile: import("../../session/profile.js").Profile | null }} props */
 export function Transcription({ profile }) {
@@ -10,6 +11,7 @@ export function Transcription({ profile }) {
   return html`
     <${Section} title=${t("account.transcription")}>
       ${engine !== undefined && html`<p>${sentenceOf(engine)}</p>`}
+      <${TranscriptionSettings} />
     <//>
   `;
 }
