@@ -36,7 +36,9 @@ function Console() {
   const { view, id } = useStore(route, (value) => value);
   const state = useStore(session, (value) => value.state);
   useEffect(() => {
-    document.getElementById("main")?.focus({ preventScroll: true });
+    const main = document.getElementById("main");
+    const first = /** @type {HTMLElement | null} */ (main?.querySelector("[autofocus]") ?? main);
+    first?.focus({ preventScroll: true });
     // The list of recordings is found again where it was left; every other view begins at its top.
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);

@@ -3,6 +3,7 @@
 
 import { announce, tell } from "../parts/messages.js";
 import { ServiceError } from "../library/errors.js";
+import { momentOf } from "../recordings/known.js";
 import { session } from "../session/session.js";
 import { freshToken } from "../session/tokens.js";
 import { t } from "../texts/index.js";
@@ -16,7 +17,7 @@ import { grantOf, openByService, opensWithVault, plainReader } from "./sounds.js
 import { answerWorker, askWorker, controller, tellWorker, WorkerError } from "./worker-link.js";
 
 /** @typedef {import("./sounds.js").Recording} Recording */
-/** @typedef {import("./downloads-worker.js").Wanted} Wanted */
+/** @typedef {import("./addresses.js").Wanted} Wanted */
 
 // What is held in memory where there is no worker, and how long the browser has to take it.
 const MOST_BLOB = 200_000_000;
@@ -51,7 +52,7 @@ addEventListener("beforeunload", (event) => navigating && event.stopImmediatePro
  * @param {string} [name] its title or time; the ending of its kind is added
  */
 export async function downloadRecording(recording, name = "") {
-  const stem = stemOf(name, recording.recorded_at ?? recording.uploaded_at);
+  const stem = stemOf(name, momentOf(recording));
   try {
     if (!(await opensWithVault(recording))) return await saveSealed(recording, stem);
     const worker = await controller();

@@ -5,7 +5,7 @@ import { somebodyIsHere } from "../session/idle.js";
 import { createStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { current, leave, leftAt } from "./current.js";
-import { wordsFor } from "./problems.js";
+import { UnplayableError, wordsFor } from "./problems.js";
 import { openSealed } from "./sealed.js";
 import { soundSettings } from "./settings.js";
 import { canDecryptHere, freshRow, openByService, openHere, opensWithVault } from "./sounds.js";
@@ -65,6 +65,8 @@ export class Playback {
   #turn = 0;
   #loading = false;
   #closed = false;
+  /** Whether the network was lost, and whether that was told. */
+  #lost = { is: false, told: false };
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
   #ending = new AbortController();
@@ -235,6 +237,7 @@ export class Playback {
       this.#loading = false;
       if (sound === null) return this.#rest();
       this.#sound = sound;
+      sound.watch((problem) => this.#warned(problem));
       this.state.set({ address: sound.address });
       this.#audio.src = sound.address;
       this.#set();
@@ -277,7 +280,11 @@ export class Playback {
   /** The service's own playback, after saying so. @param {Track} track @param {"service" | "converted"} notice */
   async #converted(track, notice) {
     this.state.set({ notice });
-    return this.state.get().playing ? openByService(track.clips[0]) : null;
+    if (!this.state.get().playing) return null;
+    const sound = await openByService(track.clips[0]);
+    // The same sound once more would play no better.
+    if (notice === "converted" && sound.address === sound.plain) throw new UnplayableError();
+    return sound;
   }
 
   /** @param {Track} track @returns {Promise<Sound | null>} */
@@ -331,9 +338,13 @@ export class Playback {
     on("playing", () => {
       this.state.set({ waiting: false });
       this.#renewed.clear();
+      this.#found();
     });
     on("canplay", () => this.state.set({ waiting: false }));
-    on("waiting", () => this.state.set({ waiting: true }));
+    on("waiting", () => {
+      this.state.set({ waiting: true });
+      this.#tellLoss();
+    });
     on("seeked", () => this.#follow());
     on("timeupdate", () => this.#follow());
     on("ended", () => this.#next());
@@ -415,6 +426,26 @@ export class Playback {
 
   // ---- What goes wrong --------------------------------------------------------------------------------------
 
+  /** The worker has failed, and the browser does not know yet, or tries again. @param {Error} problem */
+  #warned(problem) {
+    if (/** @type {any} */ (problem).code !== "unreachable") return this.#recover(problem);
+    this.#lost.is = true;
+    if (this.#audio.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) this.#tellLoss();
+  }
+
+  /** Tell of a lost network once what had arrived before is played. */
+  #tellLoss() {
+    if (!this.#lost.is || this.#lost.told || !this.state.get().playing) return;
+    this.#lost.told = true;
+    announce(t("player.waitsForNetwork"));
+  }
+
+  /** It sounds again. */
+  #found() {
+    if (this.#lost.told) announce("");
+    this.#lost = { is: false, told: false };
+  }
+
   async #broken() {
     const sound = /** @type {Sound} */ (this.#sound);
     const [turn, error] = [this.#turn, /** @type {MediaError} */ (this.#audio.error)];
@@ -447,7 +478,7 @@ export class Playback {
     const track = this.#tracks[this.#at.index];
     if (code === "expired") return this.#openAnew(track);
     const [clip] = track.clips;
-    const mayHaveMoved = ["object_changed", "object_not_found", "decryption_failed", "refused"].includes(code ?? "");
+    const mayHaveMoved = ["object_changed", "object_not_found", "decryption_failed"].includes(code ?? "");
     if (!mayHaveMoved || this.#renewed.has(clip.file_id)) return this.#giveUp(wordsFor(error));
     this.#renewed.add(clip.file_id);
     const turn = this.#turn;
@@ -477,7 +508,8 @@ export class Playback {
       this.#rest();
       return tell(wordsFor("unreachable"));
     }
-    announce(t("player.waitsForNetwork"));
+    this.#lost.is = true;
+    this.#tellLoss();
     this.state.set({ waiting: true });
     this.#retry = setTimeout(() => this.#goOn(), RETRY_MS);
   }

@@ -8,7 +8,7 @@ import { t } from "../../texts/index.js";
 import { html, useEffect, useMemo } from "../../ui.js";
 import { Entry } from "./entry.js";
 import { entriesOf, listingOf, offsetsOf } from "./lines.js";
-import { useScrollKept } from "./scrolling.js";
+import { leftAt, useScrollKept } from "./scrolling.js";
 import { useSeen } from "./seen.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
@@ -51,7 +51,7 @@ function NotUpToDate({ failure }) {
 function List({ rows, whole }) {
   const { lines, entries } = useMemo(() => listingOf(rows), [rows]);
   const offsets = useMemo(() => offsetsOf(lines), [lines]);
-  const { list, seen } = useSeen(offsets);
+  const { list, seen } = useSeen(offsets, leftAt());
   useScrollKept(lines.length > 0);
   useEffect(() => {
     if (!whole && rows.length > 0 && seen.last + AHEAD >= lines.length) loadMore();
