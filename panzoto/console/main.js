@@ -1,5 +1,7 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
+// First of all, since it listens first.
+import "./playing/navigating.js";
 import { fetchTheRest } from "./later.js";
 import { NewRelease } from "./parts/banner.js";
 import { dismiss, Messages } from "./parts/messages.js";
@@ -43,7 +45,8 @@ function Console() {
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
   useEffect(() => {
-    if (state === "open") fetchTheRest();
+    // Behind the lock too: uploads go on there.
+    if (state === "open" || state === "locked") fetchTheRest();
   }, [state]);
   if (state === "starting") return null;
   if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;

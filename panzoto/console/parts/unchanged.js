@@ -21,12 +21,12 @@ export function whenChanged(view) {
   return class extends Component {
     /** @param {Record<string, any>} next */
     shouldComponentUpdate(next) {
-      const before = /** @type {Record<string, any>} */ (this.props);
+      const before = /** @type {any} */ (this).props;
       return Object.keys(next).some((name) => !alike(before[name], next[name]));
     }
 
     render() {
-      return h(/** @type {any} */ (view), this.props);
+      return h(/** @type {any} */ (view), /** @type {any} */ (this).props);
     }
   };
 }

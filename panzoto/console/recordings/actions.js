@@ -54,11 +54,5 @@ export async function erase(recording) {
   refreshSoon();
 }
 
-/** Have the service rewrite an old recording as version 2. @param {AudioFile} recording @param {string} password */
-export async function upgrade(recording, password) {
-  took((await call("POST", `${pathOf(recording)}/upgrade`, { password })).audio_file);
-  refreshSoon();
-}
-
 /** Whether a recording is of an earlier app, as far as that is known yet. @param {AudioFile} recording */
 export const isOld = ({ format }) => format !== null && format.startsWith("single-");

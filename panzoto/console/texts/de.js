@@ -420,7 +420,7 @@ export const de = {
   "upload.pausedAt": (/** @type {{ done: string, total: string }} */ { done, total }) => `Angehalten bei ${done} von ${total}`,
   "upload.reading": "Wird gelesen …",
   "upload.resume": "Weiter",
-  "upload.sameFile": "Dieser Browser konnte keine Kopie behalten. Wähle dieselbe Datei noch einmal, dann geht es weiter.",
+  "upload.sameFile": "Dieser Browser hat keine Kopie der Datei. Wähle dieselbe Datei noch einmal, dann geht es weiter.",
   "upload.sending": (/** @type {{ done: string, total: string }} */ { done, total }) => `${done} von ${total}`,
   "upload.throwAway": "Wegwerfen",
   "upload.title": "Uploads",

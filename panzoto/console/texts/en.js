@@ -416,7 +416,7 @@ export const en = {
   "upload.pausedAt": (/** @type {{ done: string, total: string }} */ { done, total }) => `Paused at ${done} of ${total}`,
   "upload.reading": "Being read …",
   "upload.resume": "Resume",
-  "upload.sameFile": "This browser could not keep a copy. Choose the same file again, and it goes on.",
+  "upload.sameFile": "This browser has no copy of the file. Choose the same file again, and it goes on.",
   "upload.sending": (/** @type {{ done: string, total: string }} */ { done, total }) => `${done} of ${total}`,
   "upload.throwAway": "Throw away",
   "upload.title": "Uploads",

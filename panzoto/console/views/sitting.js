@@ -42,7 +42,7 @@ function Page({ sitting }) {
       </header>
       <div class="hearing"><${Player} recordings=${sitting.clips} /></div>
       <div class="reading"><${Transcript} recordings=${sitting.clips} /></div>
-      <section class="about clips">
+      <section class="describing clips">
         <h2>${t("sitting.ofClips")}</h2>
         <ol>${sitting.clips.map((clip) => html`<${Clip} key=${clip.file_id} recording=${clip} />`)}</ol>
       </section>

@@ -4,7 +4,8 @@ import { Button } from "../../parts/fields.js";
 import { announce, attempt } from "../../parts/messages.js";
 import { downloadRecording } from "../../playing/downloads.js";
 import { askPassword } from "../../playing/password.js";
-import { isOld, moveToTrash, restore, upgrade } from "../../recordings/actions.js";
+import { upgraded } from "../../playing/sounds.js";
+import { isOld, moveToTrash, restore } from "../../recordings/actions.js";
 import { headingOf } from "../../recordings/titles.js";
 import { bytes } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
@@ -61,7 +62,7 @@ function DownloadButton({ recording }) {
 /** @param {{ recording: Recording }} props */
 function UpgradeButton({ recording }) {
   const begin = async () => {
-    const open = (/** @type {string} */ password) => upgrade(recording, password);
+    const open = (/** @type {string} */ password) => upgraded(recording, password);
     const done = await askPassword(t("recording.upgradeWhy"), { open });
     if (done !== null) announce(t("recording.upgraded"));
   };

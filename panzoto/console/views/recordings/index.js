@@ -5,10 +5,11 @@ import { useStore } from "../../store.js";
 import { later } from "../../later.js";
 import { explain } from "../../parts/messages.js";
 import { t } from "../../texts/index.js";
+import { RecordButton, UploadButton } from "../../uploading/buttons.js";
 import { html, useEffect, useMemo } from "../../ui.js";
 import { Entry } from "./entry.js";
 import { entriesOf, listingOf, offsetsOf } from "./lines.js";
-import { useScrollKept } from "./scrolling.js";
+import { leftAt, useScrollKept } from "./scrolling.js";
 import { useSeen } from "./seen.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
@@ -16,9 +17,7 @@ import { useSeen } from "./seen.js";
 // So many lines before the end of what is known the next page is asked for.
 const AHEAD = 40;
 
-const RecordButton = later(async () => (await import("../../uploading/buttons.js")).RecordButton);
-const UploadButton = later(async () => (await import("../../uploading/buttons.js")).UploadButton);
-const Uploads = later(async () => (await import("../../uploading/list.js")).Uploads);
+const Uploads = later(async () => (await import("../../uploading/list.js")).Uploads, { patient: true });
 
 export function Recordings() {
   const { rows, whole, state, failure } = useStore(recordings, (value) => value);
@@ -51,7 +50,7 @@ function NotUpToDate({ failure }) {
 function List({ rows, whole }) {
   const { lines, entries } = useMemo(() => listingOf(rows), [rows]);
   const offsets = useMemo(() => offsetsOf(lines), [lines]);
-  const { list, seen } = useSeen(offsets);
+  const { list, seen } = useSeen(offsets, leftAt());
   useScrollKept(lines.length > 0);
   useEffect(() => {
     if (!whole && rows.length > 0 && seen.last + AHEAD >= lines.length) loadMore();

@@ -25,11 +25,12 @@ function seenOf(offsets, top, size = rem()) {
  * Watch which lines of the list are seen, and give the list the height of all of them.
  *
  * @param {Float64Array} offsets where lines begin, in rem
+ * @param {number} scrolled how far the page is about to be scrolled, in pixels
  * @returns {{ list: { current: HTMLElement | null }, seen: Seen }}
  */
-export function useSeen(offsets) {
+export function useSeen(offsets, scrolled) {
   const list = useRef(/** @type {HTMLElement | null} */ (null));
-  const [seen, setSeen] = useState(() => seenOf(offsets, 0));
+  const [seen, setSeen] = useState(() => seenOf(offsets, -scrolled));
   const latest = useRef({ offsets, seen });
   latest.current = { offsets, seen };
   const look = useRef(() => {
@@ -42,6 +43,8 @@ export function useSeen(offsets) {
   useEffect(() => {
     addEventListener("scroll", look, { passive: true });
     addEventListener("resize", look);
+    // What was scrolled before anybody listened.
+    look();
     return () => {
       removeEventListener("scroll", look);
       removeEventListener("resize", look);
