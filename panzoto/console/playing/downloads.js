@@ -3,6 +3,7 @@
 
 import { announce, tell } from "../parts/messages.js";
 import { ServiceError } from "../library/errors.js";
+import { momentOf } from "../recordings/known.js";
 import { session } from "../session/session.js";
 import { freshToken } from "../session/tokens.js";
 import { t } from "../texts/index.js";
@@ -51,7 +52,7 @@ addEventListener("beforeunload", (event) => navigating && event.stopImmediatePro
  * @param {string} [name] its title or time; the ending of its kind is added
  */
 export async function downloadRecording(recording, name = "") {
-  const stem = stemOf(name, recording.recorded_at ?? recording.uploaded_at);
+  const stem = stemOf(name, momentOf(recording));
   try {
     if (!(await opensWithVault(recording))) return await saveSealed(recording, stem);
     const worker = await controller();
