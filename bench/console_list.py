@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -19,10 +21,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from bench.support.report import Target, percentile, print_table, print_targets
 from tests.conftest import UNLIMITED
 from tests.support import browser
-from tests.support.aws import start_moto
 from tests.support.console import Recorder, sign_in
 from tests.support.many_recordings import record_many
 from tests.support.service import ITSELF, run_service
+from tests.support.stand_in import start_stand_in
 
 MOST_ROWS = 200
 LONG_TASK_MS = 50
@@ -95,8 +97,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150, help="how far to scroll, in steps of 240 px")
     wanted = parser.parse_args()
     with (
-        start_moto() as aws,
-        run_service(aws, **UNLIMITED, PUBLIC_URL=ITSELF) as service,
+        tempfile.TemporaryDirectory() as folder,
+        start_stand_in(Path(folder)) as stand_in,
+        run_service(stand_in.url, **stand_in.variables, **UNLIMITED, PUBLIC_URL=ITSELF) as service,
         sync_playwright() as playwright,
         browser.chromium(playwright) as chromium,
     ):

@@ -63,6 +63,11 @@ export class Known {
     return this.#horizon === -Infinity;
   }
 
+  /** Whether a page of the list has come, so that there is something to show. */
+  get begun() {
+    return this.#horizon !== Infinity;
+  }
+
   /** @param {string} fileId */
   get(fileId) {
     return this.#recordings.get(fileId) ?? null;

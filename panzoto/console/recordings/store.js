@@ -54,7 +54,8 @@ export const recordingOf = (fileId) => known.get(fileId) ?? recordings.get().asi
 
 /** Show what is known by now. @param {Partial<Recordings>} [more] */
 function show(more = {}) {
-  recordings.set({ rows: known.listed(), whole: known.whole, state: "shown", ...more });
+  const state = known.begun ? "shown" : "loading";
+  recordings.set({ rows: known.listed(), whole: known.whole, state, ...more });
 }
 
 /** Begin anew, for whoever comes. */
@@ -99,7 +100,7 @@ const pagePath = (limit) =>
 
 /** Fetch the next page of the list, unless all is known or one is coming already. */
 export function loadMore() {
-  const begun = recordings.get().state === "shown";
+  const { begun } = known;
   if (pageComing || known.whole || (begun && cursor === null)) return Promise.resolve();
   pageComing = true;
   return asking(async (asker) => {
@@ -124,6 +125,8 @@ async function takeChanges(asker) {
     known.takeChanges(page.changes, !page.more);
     [since, more] = [page.next, page.more];
     if (stale || page.changes.length > 0) show({ failure: null });
+    // Its answer was lost, and until all changes are here nobody sees anything without it.
+    if (!known.begun) loadMore();
   }
 }
 
@@ -160,7 +163,7 @@ export function refreshSoon() {
 }
 
 async function begin() {
-  if (recordings.get().state !== "shown") await loadMore();
+  if (!known.begun) await loadMore();
   await follow();
 }
 
