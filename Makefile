@@ -55,7 +55,7 @@ test: .venv/.installed-dev .venv-aws/.installed ## Run the tests that need nothi
 	@$(RUN_TESTS) $(or $(ARGS),@tests/side_by_side --suite=plain)
 
 .PHONY: test-clients
-test-clients: .venv/.installed-dev .venv-aws/.installed ## Run those of the clients in other languages: Node, a JDK
+test-clients: .venv/.installed-dev .venv-aws/.installed ## Run those of the clients in other languages, and the console's types: Node, a JDK
 	@.venv/bin/python -m tests.suites clients
 	@$(RUN_TESTS) @tests/side_by_side --suite=clients
 

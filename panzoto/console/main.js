@@ -36,12 +36,15 @@ function Console() {
   const { view, id } = useStore(route, (value) => value);
   const state = useStore(session, (value) => value.state);
   useEffect(() => {
-    document.getElementById("main")?.focus({ preventScroll: true });
+    const main = document.getElementById("main");
+    const first = /** @type {HTMLElement | null} */ (main?.querySelector("[autofocus]") ?? main);
+    first?.focus({ preventScroll: true });
     // The list of recordings is found again where it was left; every other view begins at its top.
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
   useEffect(() => {
-    if (state === "open") fetchTheRest();
+    // Behind the lock too: uploads go on there.
+    if (state === "open" || state === "locked") fetchTheRest();
   }, [state]);
   if (state === "starting") return null;
   if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;

@@ -34,7 +34,7 @@ class WordTimes:
         return next((word.end_ms for word in self._at(letter)), self._segment.end_ms)
 
     def _letters_before(self, offset: int) -> int:
-        return len(_letters(self._segment.text[:offset]))
+        return len(letters_of(self._segment.text[:offset]))
 
     def _at(self, letter: int) -> Iterator[Word]:
         return (word for start, end, word in self._placed if start <= letter < end)
@@ -42,15 +42,16 @@ class WordTimes:
 
 def _placed(segment: Segment) -> Iterator[tuple[int, int, Word]]:
     """Yield start, end and word, for each whose letters follow, closely, on those of the last one found."""
-    said, end = _letters(segment.text), 0
+    said, end = letters_of(segment.text), 0
     for word in segment.words:
-        letters = _letters(word.text)
+        letters = letters_of(word.text)
         start = said.find(letters, end, end + len(letters) + _REACH) if letters else -1
         if start >= 0:
             end = start + len(letters)
             yield start, end, word
 
 
-def _letters(text: str) -> str:
+def letters_of(text: str) -> str:
+    """Return only the letters and numbers of a text, folded."""
     letters = folded(text)
     return letters if letters.isalnum() else "".join(filter(str.isalnum, letters))

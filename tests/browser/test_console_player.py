@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, expect
 
 from tests.browser import listening
 from tests.browser.listening import ANSWERS, audio, loaded, reach, show, sign_in, stored, stored_single, tone
@@ -162,9 +162,8 @@ def test_a_tab_is_not_shown_what_only_the_player_is_given(
     show(page, sound)
     address = loaded(page)
     tab = page.context.new_page()
-    answer = tab.goto(address)
-    assert answer is not None
-    assert answer.status == 404
+    with pytest.raises(Error, match="ERR_HTTP_RESPONSE_CODE_FAILURE"):
+        tab.goto(address)
 
 
 # ---- The player's buttons, keys and memory -------------------------------------------------------------------
@@ -259,14 +258,20 @@ def test_play_that_is_pressed_early_is_not_forgotten(
     file_id = stored(console, person, tone(10))
     sign_in(page, console, person)
     waiting: list[Any] = []
-    page.route("**/download", lambda route: waiting.append(route))
+    page.route("**/download", lambda route: waiting.append(route), times=1)
     show(page, file_id)
     button(page, "Play").click()
     expect(button(page, "Pause")).to_be_visible()
-    page.unroute("**/download")
-    for route in waiting:
-        route.continue_()
+    eventually(lambda: _turned(page) and bool(waiting), "nothing was asked for")
+    assert audio(page, "src") == ""
+    waiting[0].continue_()
     reach(page, 0.3)
+
+
+def _turned(page: Page) -> bool:
+    """Let Playwright hear what has happened."""
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 20))")
+    return True
 
 
 def test_the_waveform_shows_where_it_is_loud(page: Page, console: Service, person: dict[str, Any]) -> None:

@@ -95,8 +95,8 @@ def test_a_long_title_takes_one_line(signed_in: Page, recorder: Recorder) -> Non
     signed_in.reload()
     sign_in(signed_in, recorder.service, recorder.account)
     expect(rows(signed_in)).to_have_count(2)
-    heights = signed_in.locator("ul.recordings .line").evaluate_all(
-        "lines => lines.map(one => one.offsetHeight)"
+    heights = rows(signed_in).evaluate_all(
+        "items => items.map(item => item.querySelector('.line').offsetHeight)"
     )
     assert heights[0] == heights[1]
     assert short in str(rows(signed_in).first.get_by_role("link").get_attribute("href"))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from panzoto.crypto import transcripts
+from panzoto.models.change import transcripts_of
 from panzoto.transcripts.document import packed
 from tests.support.faults import Action, Control, Request
 from tests.support.rows import FILES_TABLE
@@ -21,6 +22,9 @@ from tests.support.transcripts import Owner
 from tests.support.wire import Piece
 
 TRANSCRIPTS_TABLE = "panzoto-transcripts"
+CHANGES_TABLE = "panzoto-changes"
+# Beyond those of the recording that is copied.
+FIRST_CHANGE = 1000
 BATCH = 25
 WRITERS = 4
 WORDS_A_MINUTE = 150
@@ -51,7 +55,10 @@ def minute(file_id: str, number: int, chance: random.Random) -> bytes:
 
 
 def write_many(owner: Owner, count: int, seed: int = 5) -> None:
-    """Write so many recordings with transcripts, as copies of one that was made by the calls."""
+    """Write so many recordings with transcripts, and their changes, as copies of one that was made by the calls.
+
+    The account's own count of changes does not know of them, so changes that are made later are not told.
+    """
     first = owner.record()
     owner.write(first, "the first")
     dynamodb = owner.service.dynamodb()
@@ -61,7 +68,7 @@ def write_many(owner: Owner, count: int, seed: int = 5) -> None:
     chance = random.Random(seed)
 
     def write(batch: list[int]) -> None:
-        puts: dict[str, list[dict[str, Any]]] = {FILES_TABLE: [], TRANSCRIPTS_TABLE: []}
+        puts: dict[str, list[dict[str, Any]]] = {FILES_TABLE: [], TRANSCRIPTS_TABLE: [], CHANGES_TABLE: []}
         for number in batch:
             file_id = str(uuid.uuid4())
             sealed = transcripts.seal(
@@ -70,7 +77,8 @@ def write_many(owner: Owner, count: int, seed: int = 5) -> None:
             for table, item in _copies(row, transcript, file_id, sealed, number):
                 puts[table].append({"PutRequest": {"Item": item}})
         for table, requests in puts.items():
-            dynamodb.batch_write_item(RequestItems={table: requests})
+            for start in range(0, len(requests), BATCH):
+                dynamodb.batch_write_item(RequestItems={table: requests[start : start + BATCH]})
 
     numbers = list(range(count))
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -94,6 +102,10 @@ def _copies(
         TRANSCRIPTS_TABLE,
         transcript | {"file_id": {"S": file_id}, "sealed": {"B": sealed}, "size": {"N": str(len(sealed))}},
     )
+    user_id = row["user_id"]["S"]
+    for whose in (user_id, transcripts_of(user_id)):
+        change = {"user_id": {"S": whose}, "number": {"N": str(FIRST_CHANGE + number)}, "file_id": {"S": file_id}}
+        yield CHANGES_TABLE, change
 
 
 def search_to_the_end(owner: Owner, ticket: str, query: str) -> tuple[int, int]:

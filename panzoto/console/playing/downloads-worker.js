@@ -5,16 +5,12 @@ import { askPages, problemOf } from "./pages-worker.js";
 import { answerFile, plainStream } from "./ranges-worker.js";
 import { opened } from "./sounds-worker.js";
 
+/** @typedef {import("./addresses.js").Wanted} Wanted */
 /**
- * What a page wants saved: a recording, or an answer of the service that needs its token.
- *
- * @typedef {{ stem: string, grant: import("./pages-worker.js").Grant }
- *   | { name: string, path: string, token: string, kind: string }} Wanted `stem`: a name whose ending the kind tells
- *
  * @typedef {{ body: ReadableStream<Uint8Array>, name: string, kind: string, length?: number }} Prepared
  */
 
-/** @typedef {{ prepared: Prepared, ended: (problem: import("./pages-worker.js").Problem | null) => void, over: Promise<unknown> }} Waiting */
+/** @typedef {{ prepared: Prepared, ended: (problem: import("./addresses.js").Problem | null) => void, over: Promise<unknown> }} Waiting */
 
 /** @type {Map<string, Waiting>} */
 const waiting = new Map();
@@ -34,7 +30,7 @@ export async function prepare(id, wanted, port) {
   /** @type {() => void} */
   let settle = () => {};
   const over = new Promise((resolve) => (settle = () => resolve(undefined)));
-  const ended = (/** @type {import("./pages-worker.js").Problem | null} */ problem) => {
+  const ended = (/** @type {import("./addresses.js").Problem | null} */ problem) => {
     port?.postMessage(problem === null ? { ended: true } : { problem });
     settle();
   };
@@ -67,8 +63,8 @@ async function preparedAnew(clientId, id) {
 
 /**
  * @param {string} id
- * @param {{ stem: string, grant: import("./pages-worker.js").Grant }} wanted
- * @param {(problem: import("./pages-worker.js").Problem) => void} ended
+ * @param {{ stem: string, grant: import("./addresses.js").Grant }} wanted
+ * @param {(problem: import("./addresses.js").Problem) => void} ended
  * @returns {Promise<Prepared>}
  */
 async function recordingFile(id, { stem, grant }, ended) {
@@ -91,7 +87,7 @@ async function serviceFile({ name, path, token, kind }) {
  * The same stream, of whose end somebody is told. A browser that cancels has told the person itself.
  *
  * @param {ReadableStream<Uint8Array>} body
- * @param {(problem: import("./pages-worker.js").Problem | null) => void} ended
+ * @param {(problem: import("./addresses.js").Problem | null) => void} ended
  * @returns {ReadableStream<Uint8Array>}
  */
 function watched(body, ended) {

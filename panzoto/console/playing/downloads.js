@@ -17,7 +17,7 @@ import { grantOf, openByService, opensWithVault, plainReader } from "./sounds.js
 import { answerWorker, askWorker, controller, tellWorker, WorkerError } from "./worker-link.js";
 
 /** @typedef {import("./sounds.js").Recording} Recording */
-/** @typedef {import("./downloads-worker.js").Wanted} Wanted */
+/** @typedef {import("./addresses.js").Wanted} Wanted */
 
 // What is held in memory where there is no worker, and how long the browser has to take it.
 const MOST_BLOB = 200_000_000;

@@ -6,17 +6,7 @@ const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (
 // A page that does not answer within this time is frozen or gone, or has no network.
 const ANSWER_MS = 30_000;
 
-/**
- * What a page gives for playing one recording: the keys are such as no script can read.
- *
- * @typedef {object} Grant
- * @property {string} s3Key
- * @property {string | null} contentType what was announced
- * @property {{ keyId: Uint8Array<ArrayBuffer>, wrappingKey: CryptoKey }} vault
- * @property {import("./objects.js").StoredObject} object
- */
-
-/** Why something failed, as it can be posted to a page. @typedef {{ name: string, code: string, reason?: string }} Problem */
+/** @typedef {import("./addresses.js").Problem} Problem */
 
 /** @param {unknown} error @returns {Problem} */
 export function problemOf(error) {
@@ -54,4 +44,14 @@ function ask(page, question) {
     };
     page.postMessage(question, [port2]);
   });
+}
+
+/**
+ * Tell the page that made a request of something.
+ *
+ * @param {string} clientId
+ * @param {{ type: string, id: string, problem: Problem }} news
+ */
+export async function tellPage(clientId, news) {
+  (await worker.clients.get(clientId))?.postMessage(news);
 }

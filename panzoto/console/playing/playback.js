@@ -65,6 +65,8 @@ export class Playback {
   #turn = 0;
   #loading = false;
   #closed = false;
+  /** Whether the network was lost, and whether that was told. */
+  #lost = { is: false, told: false };
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
   #ending = new AbortController();
@@ -235,6 +237,7 @@ export class Playback {
       this.#loading = false;
       if (sound === null) return this.#rest();
       this.#sound = sound;
+      sound.watch((problem) => this.#warned(problem));
       this.state.set({ address: sound.address });
       this.#audio.src = sound.address;
       this.#set();
@@ -335,9 +338,13 @@ export class Playback {
     on("playing", () => {
       this.state.set({ waiting: false });
       this.#renewed.clear();
+      this.#found();
     });
     on("canplay", () => this.state.set({ waiting: false }));
-    on("waiting", () => this.state.set({ waiting: true }));
+    on("waiting", () => {
+      this.state.set({ waiting: true });
+      this.#tellLoss();
+    });
     on("seeked", () => this.#follow());
     on("timeupdate", () => this.#follow());
     on("ended", () => this.#next());
@@ -419,6 +426,26 @@ export class Playback {
 
   // ---- What goes wrong --------------------------------------------------------------------------------------
 
+  /** The worker has failed, and the browser does not know yet, or tries again. @param {Error} problem */
+  #warned(problem) {
+    if (/** @type {any} */ (problem).code !== "unreachable") return this.#recover(problem);
+    this.#lost.is = true;
+    if (this.#audio.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) this.#tellLoss();
+  }
+
+  /** Tell of a lost network once what had arrived before is played. */
+  #tellLoss() {
+    if (!this.#lost.is || this.#lost.told || !this.state.get().playing) return;
+    this.#lost.told = true;
+    announce(t("player.waitsForNetwork"));
+  }
+
+  /** It sounds again. */
+  #found() {
+    if (this.#lost.told) announce("");
+    this.#lost = { is: false, told: false };
+  }
+
   async #broken() {
     const sound = /** @type {Sound} */ (this.#sound);
     const [turn, error] = [this.#turn, /** @type {MediaError} */ (this.#audio.error)];
@@ -481,7 +508,8 @@ export class Playback {
       this.#rest();
       return tell(wordsFor("unreachable"));
     }
-    announce(t("player.waitsForNetwork"));
+    this.#lost.is = true;
+    this.#tellLoss();
     this.state.set({ waiting: true });
     this.#retry = setTimeout(() => this.#goOn(), RETRY_MS);
   }

@@ -32,7 +32,11 @@
  * @typedef {{ type: string, file_id: string, audio_file: AudioFile | null }} Change
  */
 
-/** When a recording was made, or arrived where nobody said. @param {AudioFile} file */
+/**
+ * When a recording was made, or arrived where nobody said.
+ *
+ * @param {Pick<AudioFile, "recorded_at" | "uploaded_at">} file
+ */
 export const momentOf = ({ recorded_at, uploaded_at }) =>
   recorded_at ?? uploaded_at ?? new Date(0).toISOString();
 

@@ -6,7 +6,7 @@ import { titleOf, useNames } from "../recordings/titles.js";
 import { loadTrash, trash } from "../recordings/trash.js";
 import { addressOf } from "../router.js";
 import { useStore } from "../store.js";
-import { length, moment, time } from "../texts/formats.js";
+import { length, moment } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useEffect } from "../ui.js";
 import { EraseButton } from "./recording/erase.js";

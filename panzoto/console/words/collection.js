@@ -30,6 +30,8 @@ import { folded } from "./unicode.js";
  * @property {string} text folded, where it is open
  * @property {string} beginning of what was said
  *
+ * @typedef {{ entry: Entry, inTitle: boolean, inText: boolean }} Candidate
+ *
  * @typedef {object} Hit
  * @property {string} fileId
  * @property {Passage | null} title where the query holds in it
@@ -130,26 +132,23 @@ export class Collection {
     const end = performance.now() + PATIENCE_MS;
     /** @type {Hit[]} */
     const hits = [];
-    for (const [number, entry] of behind.entries()) {
-      const hit = await this.#hit(entry, query);
-      if (hit !== null) hits.push(hit);
-      const searched = number + 1;
-      if (searched === behind.length) break;
-      if (hits.length < limit && performance.now() < end) continue;
-      return { hits, position: positionOf(entry), searched };
+    let searched = 0;
+    while (searched < behind.length && hits.length < limit && performance.now() < end) {
+      const candidates = [];
+      while (searched < behind.length && candidates.length < Math.min(limit - hits.length, AT_ONCE)) {
+        const candidate = candidateOf(behind[searched], query);
+        searched++;
+        if (candidate !== null) candidates.push(candidate);
+        else if (performance.now() >= end) break;
+      }
+      const found = await Promise.all(candidates.map((candidate) => this.#shown(candidate, query)));
+      hits.push(...found.filter((hit) => hit !== null));
     }
-    return { hits, position: null, searched: behind.length };
+    return { hits, position: searched < behind.length ? positionOf(behind[searched - 1]) : null, searched };
   }
 
-  /** @param {Entry} entry @param {Query} query @returns {Promise<Hit | null> | null} */
-  #hit(entry, query) {
-    const inTitle = entry.title !== "" && holds(entry.title, query);
-    const inText = entry.state === "large" || (entry.state === "open" && holds(entry.text, query));
-    return inTitle || inText ? this.#shown(entry, query, inTitle, inText) : null;
-  }
-
-  /** @param {Entry} entry @param {Query} query @param {boolean} inTitle @param {boolean} inText @returns {Promise<Hit | null>} */
-  async #shown({ fileId, told }, query, inTitle, inText) {
+  /** @param {Candidate} candidate @param {Query} query @returns {Promise<Hit | null>} */
+  async #shown({ entry: { fileId, told }, inTitle, inText }, query) {
     const title = inTitle && told?.title ? await this.#opening.title(fileId, told.title).catch(() => "") : "";
     const [ofTitle = null] = title ? passagesIn([wholeTitle(title)], query) : [];
     const document = inText ? await this.#document(fileId) : null;
@@ -237,6 +236,13 @@ export class Collection {
 
 /** @param {string} text @param {Query} query */
 const holds = (text, query) => mayHold(text, query) && new DividedText(text).holds(query);
+
+/** Whether something of an entry is to be opened for a query, and what. @param {Entry} entry @param {Query} query @returns {Candidate | null} */
+function candidateOf(entry, query) {
+  const inTitle = entry.title !== "" && holds(entry.title, query);
+  const inText = entry.state === "large" || (entry.state === "open" && holds(entry.text, query));
+  return inTitle || inText ? { entry, inTitle, inText } : null;
+}
 
 /** @param {Entry} entry @returns {Position} */
 const positionOf = ({ fileId, told }) => ({ at: told?.at ?? 0, fileId });

@@ -18,6 +18,8 @@ const nothing = () => ({ text: "", hits: [], isOver: false, isInvalid: false });
 export const search = createStore(nothing());
 
 const PORTION = 20;
+// The first hits are shown before the others are opened.
+const FIRST_PORTION = 4;
 // While transcripts are opened, what is shown is looked for again so often.
 const AGAIN_MS = 1_000;
 
@@ -61,7 +63,8 @@ async function goOn(mine, before) {
   const { text } = search.get();
   let hits = before;
   do {
-    const found = await find({ text, position, limit: limit - hits.length }).catch(() => undefined);
+    const wanted = hits.length === 0 ? FIRST_PORTION : limit - hits.length;
+    const found = await find({ text, position, limit: wanted }).catch(() => undefined);
     if (mine !== latest || found === undefined) return;
     if (found === null) return search.set({ hits: [], isOver: true, isInvalid: true });
     ({ position } = found);

@@ -9,12 +9,14 @@ import { headingOf, nameOf, useNames } from "../../recordings/titles.js";
 import { addressOf, go } from "../../router.js";
 import { day, length, moment, time } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
+import { later } from "../../later.js";
 import { html } from "../../ui.js";
-import { TranscriptState } from "../../words/row-state.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
 /** @import { Sitting } from "../../recordings/sittings.js" */
 /** @import { Line } from "./lines.js" */
+
+const TranscriptState = later(async () => (await import("../../words/row-state.js")).TranscriptState, { patient: true });
 
 /** An entry by those of its lines that are seen; `of` is how many entries there are, or -1. */
 export const Entry = whenChanged((/** @type {{ lines: Line[], of: number }} */ { lines, of }) => {

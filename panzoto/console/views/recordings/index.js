@@ -5,6 +5,7 @@ import { useStore } from "../../store.js";
 import { later } from "../../later.js";
 import { explain } from "../../parts/messages.js";
 import { t } from "../../texts/index.js";
+import { RecordButton, UploadButton } from "../../uploading/buttons.js";
 import { html, useEffect, useMemo } from "../../ui.js";
 import { Entry } from "./entry.js";
 import { entriesOf, listingOf, offsetsOf } from "./lines.js";
@@ -16,9 +17,7 @@ import { useSeen } from "./seen.js";
 // So many lines before the end of what is known the next page is asked for.
 const AHEAD = 40;
 
-const RecordButton = later(async () => (await import("../../uploading/buttons.js")).RecordButton);
-const UploadButton = later(async () => (await import("../../uploading/buttons.js")).UploadButton);
-const Uploads = later(async () => (await import("../../uploading/list.js")).Uploads);
+const Uploads = later(async () => (await import("../../uploading/list.js")).Uploads, { patient: true });
 
 export function Recordings() {
   const { rows, whole, state, failure } = useStore(recordings, (value) => value);
