@@ -29,9 +29,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from bench.support.process import resident_mib
 from bench.support.recordings import MIB, encrypted, upload
 from bench.support.report import Target, percentile, print_table, print_targets
-from tests.browser.listening import ANSWERS, audio, loaded, show, sign_in, stop_workers, wav_header
+from tests.browser.listening import ANSWERS, audio, loaded, show, stop_workers, wav_header
 from tests.conftest import UNLIMITED
 from tests.support import browser
+from tests.support.console import sign_in
 from tests.support.service import BUCKET, ITSELF, PASSWORD, Service, run_service
 from tests.support.stand_in import start_stand_in
 

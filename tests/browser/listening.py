@@ -76,16 +76,6 @@ def stored_single(service: Service, person: dict[str, Any], plain: bytes, **more
     return store(service, person, _key(person), single_shot(PASSWORD, person["key_salt"], plain), **more)
 
 
-def sign_in(page: Page, service: Service, person: dict[str, Any], stay: bool = False) -> None:
-    page.goto(f"{service.url}/")
-    page.get_by_role("textbox", name="Email").fill(person["user"]["email"])
-    page.get_by_role("textbox", name="Password").fill(PASSWORD)
-    if stay:
-        page.get_by_role("checkbox", name="Stay signed in on this device").check()
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
-
-
 def show(page: Page, file_id: str, view: str = "recording") -> Locator:
     """Go to a recording, or a sitting, and return its player."""
     page.evaluate("(to) => { location.hash = to; }", f"{view}/{file_id}")

@@ -13,8 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Download, Page, expect
 
 from tests.browser import listening
-from tests.browser.listening import FOLDER, show, sign_in, stored, stored_single, tone
+from tests.browser.listening import FOLDER, show, stored, stored_single, tone
 from tests.support import clips
+from tests.support.console import sign_in
 from tests.support.service import PASSWORD, Service
 
 BROWSERS = pytest.mark.parametrize("name", ["chromium", "firefox"])

@@ -12,10 +12,11 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 
 from tests.browser import listening
-from tests.browser.listening import ANSWERS, audio, loaded, reach, show, sign_in, stored, stored_single, tone
+from tests.browser.listening import ANSWERS, audio, loaded, reach, show, stored, stored_single, tone
 from tests.conftest import UNLIMITED
 from tests.support import clips
 from tests.support.browser import Axe
+from tests.support.console import sign_in
 from tests.support.fault_proxy import Cut, Fault, FaultProxy
 from tests.support.service import ITSELF, PASSWORD, Service, run_service
 from tests.support.stand_in import RunningStandIn
