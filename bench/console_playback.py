@@ -1,9 +1,9 @@
 """A long recording in the console: random ranges and seeks, the worker killed in between, and memory.
 
-Each range that the service worker answers is compared with the plain sound, byte for byte, and so is all of it,
-read as a stream. Between them Chromium's worker is ended, as it is when it has been idle, and has to ask its page
-for the key anew. The memory is that of all of the browser's renderers, of which the page and the worker are some.
-It needs `chromium`, and in this environment playwright.
+Each range that the service worker answers is compared with the plain sound, byte for byte, and so is all of
+it, read as a stream. Between them Chromium's worker is ended, as it is when it has been idle, and has to
+ask its page for the key anew. The memory is that of all of the browser's renderers, of which the page and
+the worker are some. It needs `chromium`, and in this environment playwright.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ SEEK = """(audio, seconds) => new Promise((resolve, reject) => {
 })"""
 # Reads everything as it comes, and gives its SHA-256 by pieces of 1 MiB, since no browser digests a stream.
 STREAM = """async (address) => {
-    const hex = (bytes) => Array.from(new Uint8Array(bytes), (one) => one.toString(16).padStart(2, "0")).join("");
+    const twoDigits = (byte) => byte.toString(16).padStart(2, "0");
+    const hex = (bytes) => Array.from(new Uint8Array(bytes), twoDigits).join("");
     const reader = (await fetch(address)).body.getReader();
     const digests = [];
     const piece = new Uint8Array(1 << 20);
@@ -227,7 +228,9 @@ def _whole(page: Page, address: str, plain: Plain, memory: Memory) -> list[Targe
         memory.look()
     seconds = time.perf_counter() - begun
     found = page.evaluate("() => found")
-    wrong = sum(digest != hashlib.sha256(piece).hexdigest() for digest, piece in zip(found, plain, strict=True))
+    wrong = sum(
+        digest != hashlib.sha256(piece).hexdigest() for digest, piece in zip(found, plain, strict=True)
+    )
     print(f"  all of it as a stream: {plain.size / MIB / seconds:.0f} MiB/s")
     return [Target("MiB of the stream that were not the plain sound", wrong, 0)]
 

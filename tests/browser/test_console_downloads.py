@@ -86,9 +86,7 @@ def test_everything_is_exported(
         assert any(file_id in entry for entry in archive.namelist())
 
 
-def test_sound_goes_on_while_something_is_saved(
-    page: Page, console: Service, person: dict[str, Any]
-) -> None:
+def test_sound_goes_on_while_something_is_saved(page: Page, console: Service, person: dict[str, Any]) -> None:
     file_id = stored(console, person, tone(60))
     sign_in(page, console, person)
     page.evaluate("() => addEventListener('beforeunload', (event) => event.preventDefault())")

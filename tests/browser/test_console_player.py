@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from tests.browser import listening
 from tests.browser.listening import ANSWERS, audio, loaded, reach, show, stored, stored_single, tone
@@ -42,7 +42,7 @@ def answers(page: Page, *ranges: str | None, method: str = "GET") -> list[dict[s
     return [{**one, "body": base64.b64decode(one["body"])} for one in said]
 
 
-# ---- What is heard is what was recorded ----------------------------------------------------------------------
+# ---- What is heard is what was recorded --------------------------------------------------------------------
 
 
 @BROWSERS
@@ -144,7 +144,7 @@ def test_nothing_is_given_out_behind_the_lock(page: Page, console: Service, pers
     asked = {"address": address, "ranges": ["bytes=0-1"], "method": "GET"}
     # The worker is told by a message, which a request may overtake.
     eventually(lambda: page.evaluate(ANSWERS, asked)[0]["status"] == 502, "the worker remembers")
-    assert page.evaluate(ANSWERS, asked)[0]["body"] == ""
+    assert not page.evaluate(ANSWERS, asked)[0]["body"]
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
     page.get_by_role("button", name="Unlock").click()
     assert loaded(page) != address
@@ -167,7 +167,7 @@ def test_a_tab_is_not_shown_what_only_the_player_is_given(
         tab.goto(address)
 
 
-# ---- The player's buttons, keys and memory -------------------------------------------------------------------
+# ---- The player's buttons, keys and memory -----------------------------------------------------------------
 
 
 def test_buttons_keys_and_speed(page: Page, console: Service, person: dict[str, Any]) -> None:
@@ -258,8 +258,12 @@ def test_play_that_is_pressed_early_is_not_forgotten(
 ) -> None:
     file_id = stored(console, person, tone(10))
     sign_in(page, console, person)
-    waiting: list[Any] = []
-    page.route("**/download", lambda route: waiting.append(route), times=1)
+    waiting: list[Route] = []
+
+    def keep(route: Route) -> None:
+        waiting.append(route)
+
+    page.route("**/download", keep, times=1)
     show(page, file_id)
     button(page, "Play").click()
     expect(button(page, "Pause")).to_be_visible()
@@ -300,7 +304,7 @@ def test_the_waveform_shows_where_it_is_loud(page: Page, console: Service, perso
     assert 0 < second < 0.1
 
 
-# ---- Sittings ------------------------------------------------------------------------------------------------
+# ---- Sittings ----------------------------------------------------------------------------------------------
 
 
 def test_a_sitting_has_one_position_over_all_its_clips(
@@ -340,7 +344,7 @@ def test_clips_whose_length_nobody_told_are_measured(
     expect(position).to_have_attribute("aria-valuetext", "0:00 of 0:12")
 
 
-# ---- What only the service opens -----------------------------------------------------------------------------
+# ---- What only the service opens ---------------------------------------------------------------------------
 
 
 def test_an_older_recording_asks_for_the_password_and_forgets_it(
@@ -430,7 +434,7 @@ def test_a_window_without_workers_says_so_and_plays_by_the_service(
     assert "/api/playback/" in audio(page, "src")
 
 
-# ---- What goes wrong -----------------------------------------------------------------------------------------
+# ---- What goes wrong ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -479,9 +483,7 @@ def test_a_dead_network_is_told_and_playing_goes_on_by_itself(
     reach(page, 250.2)
 
 
-def test_a_range_that_breaks_off_is_asked_for_again(
-    page: Page, beyond: Service, bucket: FaultProxy
-) -> None:
+def test_a_range_that_breaks_off_is_asked_for_again(page: Page, beyond: Service, bucket: FaultProxy) -> None:
     person = beyond.register("near@example.com")
     plain = tone(60, rate=44100)
     file_id = stored(beyond, person, plain)
@@ -494,9 +496,7 @@ def test_a_range_that_breaks_off_is_asked_for_again(
     assert cut.applied == 2
 
 
-def test_an_address_that_is_over_is_renewed(
-    page: Page, stand_in: RunningStandIn
-) -> None:
+def test_an_address_that_is_over_is_renewed(page: Page, stand_in: RunningStandIn) -> None:
     settings = {**stand_in.variables, **UNLIMITED, "PUBLIC_URL": ITSELF, "TICKET_TTL": "1"}
     with run_service(stand_in.url, **settings) as short:
         person = short.register("short@example.com")

@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             upstream.close()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _pass_on
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _pass_on  # noqa: N815 - the names are the library's
 
     def _answer(self, answer: http.client.HTTPResponse) -> None:
         self.send_response_only(answer.status, answer.reason)
