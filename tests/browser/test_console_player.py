@@ -348,7 +348,7 @@ def test_clips_whose_length_nobody_told_are_measured(
 
 
 def test_an_older_recording_asks_for_the_password_and_forgets_it(
-    page: Page, console: Service, person: dict[str, Any], axe: Axe
+    page: Page, console: Service, person: dict[str, Any]
 ) -> None:
     file_id = stored_single(console, person, tone(10))
     sign_in(page, console, person)
@@ -356,7 +356,6 @@ def test_an_older_recording_asks_for_the_password_and_forgets_it(
     expect(player).to_contain_text("An older app recorded this")
     button(page, "Play").click()
     dialog = page.get_by_role("dialog", name="Password")
-    axe.check(page)
     dialog.get_by_role("textbox", name="Password").fill("not my password")
     dialog.get_by_role("button", name="Open").click()
     expect(dialog).to_contain_text("This is not your password")
@@ -509,3 +508,58 @@ def test_an_address_that_is_over_is_renewed(page: Page, stand_in: RunningStandIn
             page.wait_for_timeout(1200)
             (said,) = answers(page, f"bytes={start}-{start + 99}")
             assert said["body"] == plain[start : start + 100]
+
+
+# ---- For everybody -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_axe_finds_nothing_in_the_player(
+    locale: str,
+    chromium: Browser,
+    new_page: Callable[..., Page],
+    console: Service,
+    person: dict[str, Any],
+    axe: Axe,
+) -> None:
+    plays, older = stored(console, person, tone(20)), stored_single(console, person, tone(20))
+    page = new_page(chromium, locale=locale)
+    page.goto(console.url)
+    page.locator("input[type=email]").fill(person["user"]["email"])
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.locator("button[type=submit]").click()
+    expect(page.locator("nav")).to_be_visible()
+    show(page, plays)
+    loaded(page)
+    axe.check(page)
+    show(page, older)
+    expect(page.locator(".player-notice")).to_be_visible()
+    axe.check(page)
+    page.locator(".play").click()
+    page.get_by_role("dialog").get_by_role("textbox").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog .fault")).to_be_visible()
+    axe.check(page)
+
+
+def test_a_sitting_from_its_first_second_by_keyboard_alone(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    ids = [
+        stored(console, person, tone(6), recorded_at=f"2026-05-01T10:00:0{at}Z", duration_ms=6000)
+        for at in (0, 7)
+    ]
+    sign_in(page, console, person)
+    show(page, ids[0], "sitting")
+    loaded(page)
+    # The way back is the first of the view; from there on every control comes by Tab.
+    page.locator("#main").focus()
+    reached = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("() => document.activeElement.getAttribute('aria-label')"))
+    wanted = {"Position", "Back 15 seconds", "Play", "Forward 15 seconds", "Speed", "Volume"}
+    assert wanted <= reached
+    button(page, "Play").focus()
+    page.keyboard.press("Enter")
+    reach(page, 0.3)
