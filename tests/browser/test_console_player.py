@@ -515,15 +515,10 @@ def test_an_address_that_is_over_is_renewed(page: Page, stand_in: RunningStandIn
 
 @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
 def test_axe_finds_nothing_in_the_player(
-    locale: str,
-    chromium: Browser,
-    new_page: Callable[..., Page],
-    console: Service,
-    person: dict[str, Any],
-    axe: Axe,
+    locale: str, in_browser: Callable[..., Page], console: Service, person: dict[str, Any], axe: Axe
 ) -> None:
     plays, older = stored(console, person, tone(20)), stored_single(console, person, tone(20))
-    page = new_page(chromium, locale=locale)
+    page = in_browser("chromium", locale=locale)
     page.goto(console.url)
     page.locator("input[type=email]").fill(person["user"]["email"])
     page.locator("input[type=password]").fill(PASSWORD)
