@@ -22,6 +22,7 @@ export function TranscriptionSettings() {
   const change = (/** @type {boolean} */ wanted) => attempt(wanted ? giveConsent : takeConsentBack);
   return html`
     ${engine.model !== null && html`<p><small>${t("words.model", { model: engine.model })}</small></p>`}
-    <${Checkbox} label=${t("words.always")} hint=${t("words.alwaysHint")} checked=${agreed} change=${change} />
+    <${Checkbox} label=${t("words.always")} hint=${t("words.alwaysHint")} checked=${agreed}
+      change=${change} />
   `;
 }
