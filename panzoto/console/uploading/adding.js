@@ -3,29 +3,12 @@
 import { tell } from "../parts/messages.js";
 import { account, vault } from "../session/session.js";
 import { t } from "../texts/index.js";
+import { TYPES } from "./accepted.js";
 import { add } from "./queue.js";
 import { hide } from "./rows.js";
 
 /** @import {Row} from "./rows.js" */
 
-// What browsers do not know by themselves.
-const TYPES = /** @type {Record<string, string>} */ ({
-  "3gp": "audio/3gpp",
-  "3gpp": "audio/3gpp",
-  aac: "audio/aac",
-  amr: "audio/amr",
-  flac: "audio/flac",
-  m4a: "audio/mp4",
-  mp3: "audio/mpeg",
-  mp4: "audio/mp4",
-  oga: "audio/ogg",
-  ogg: "audio/ogg",
-  opus: "audio/ogg",
-  wav: "audio/wav",
-  webm: "audio/webm",
-});
-/** What the dialog for files offers. */
-export const ACCEPTED = ["audio/*", ...Object.keys(TYPES).map((ending) => `.${ending}`)].join(",");
 const LENGTH_MS = 5_000;
 
 /** @param {string} name */
