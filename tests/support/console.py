@@ -1,4 +1,4 @@
-"""An account as its console shows it: recordings with times, titles and notes, and how a browser gets there."""
+"""An account as its console shows it: recordings with titles, and how a browser gets there."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Recorder:
             {"start_ms": 2000 * place, "end_ms": 2000 * place + 1900, "text": text}
             for place, text in enumerate(texts)
         ]
-        document = {"version": 1, "file_id": file_id, "language": "en", "source": "client", "segments": segments}
-        packed = json.dumps(document).encode()
+        told = {"file_id": file_id, "language": "en", "source": "client"}
+        packed = json.dumps({"version": 1, **told, "segments": segments}).encode()
         sealed = python_module().seal_transcript(self.vault, self.user_id, file_id, packed)
         body = {"sealed": base64.b64encode(sealed).decode(), "language": "en"}
         self.call("PUT", f"/api/audio-file/{file_id}/transcript", json=body)

@@ -10,8 +10,8 @@ function alike(before, after) {
 }
 
 /**
- * Wrap a component: while its properties are the same, lists by what they hold, it stays as it was drawn. Stores that
- * it uses redraw it all the same.
+ * Wrap a component: while its properties are the same, lists by what they hold, it stays as it was drawn. Stores
+ * that it uses redraw it all the same.
  *
  * @template {object} P
  * @param {(props: P) => any} view

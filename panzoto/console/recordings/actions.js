@@ -1,4 +1,5 @@
-// What can be done with a recording. Each takes in what the service answers, and has the list asked for what changed.
+// What can be done with a recording. Each takes in what the service answers, and has the list asked for what
+// changed.
 
 import { ServiceError } from "../library/errors.js";
 import { sealName } from "../library/names.js";

@@ -483,4 +483,5 @@ export const de = {
   "words.transcript": "Transkript",
   "words.tryAgain": "Noch einmal versuchen",
   "words.unavailable": "Dieser Dienst hat nichts, was Transkripte machen könnte.",
+  "words.where": (/** @type {{ place: string }} */ { place }) => `Sprache wird ${place} in Text verwandelt, wenn du ein Transkript verlangst.`,
 };

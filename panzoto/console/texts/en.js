@@ -479,4 +479,5 @@ export const en = {
   "words.transcript": "Transcript",
   "words.tryAgain": "Try again",
   "words.unavailable": "This service has nothing that could make transcripts.",
+  "words.where": (/** @type {{ place: string }} */ { place }) => `Speech is turned into text ${place}, when you ask for a transcript.`,
 };

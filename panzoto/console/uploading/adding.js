@@ -3,11 +3,7 @@
 import { tell } from "../parts/messages.js";
 import { account, vault } from "../session/session.js";
 import { t } from "../texts/index.js";
-<<<<<<< HEAD
 import { TYPES } from "./accepted.js";
-import { askToKeep } from "./disk.js";
-=======
->>>>>>> uploads
 import { add } from "./queue.js";
 import { hide } from "./rows.js";
 

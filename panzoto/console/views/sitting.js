@@ -56,7 +56,9 @@ function Clip({ recording }) {
   const at = momentOf(recording);
   return html`
     <li>
-      <a href=${addressOf("recording", recording.file_id)}><bdi dir="auto">${headingOf(recording) || moment(at)}</bdi></a>
+      <a href=${addressOf("recording", recording.file_id)}>
+        <bdi dir="auto">${headingOf(recording) || moment(at)}</bdi>
+      </a>
       <span class="length">${length(recording.duration_ms)}</span>
     </li>
   `;

@@ -14,7 +14,10 @@ import { EraseButton } from "./erase.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
 
-/** Hold a button's work: whether it goes on, and how to begin it; what went well is said, where there is a word for it. */
+/**
+ * Hold a button's work: whether it goes on, and how to begin it; what went well is said, where there is a
+ * word for it.
+ */
 function useAction(/** @type {() => Promise<unknown>} */ work, said = "") {
   const [busy, setBusy] = useState(false);
   const begin = async () => {
@@ -78,5 +81,7 @@ function TrashButton({ recording }) {
 /** @param {{ recording: Recording, describedBy?: string }} props */
 export function RestoreButton({ recording, describedBy }) {
   const [busy, begin] = useAction(() => restore(recording), t("recording.restored"));
-  return html`<${Button} busy=${busy} onClick=${begin} aria-describedby=${describedBy}>${t("recording.restore")}<//>`;
+  return html`
+    <${Button} busy=${busy} onClick=${begin} aria-describedby=${describedBy}>${t("recording.restore")}<//>
+  `;
 }

@@ -35,9 +35,14 @@ function Page({ recording }) {
       <header>
         <p class="way-back"><a href=${addressOf("recordings")}>${t("recording.back")}</a></p>
         <h1 class="one-line"><bdi dir="auto">${titleOf(recording)}</bdi></h1>
-        <p class="facts">${headingOf(recording) && html`<span>${at}</span>`} <span>${spokenLength(recording.duration_ms)}</span></p>
+        <p class="facts">
+          ${headingOf(recording) && html`<span>${at}</span>${" "}`}
+          <span>${spokenLength(recording.duration_ms)}</span>
+        </p>
       </header>
-      ${recording.deleted_at !== null && html`<p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>`}
+      ${recording.deleted_at !== null && html`
+        <p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>
+      `}
       ${recording.status === "pending" && html`<p class="said">${t("recording.pending")}</p>`}
       ${recording.status !== "pending" && html`
         <div class="hearing"><${Player} recordings=${heard} /></div>

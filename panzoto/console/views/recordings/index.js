@@ -22,6 +22,7 @@ const Uploads = later(async () => (await import("../../uploading/list.js")).Uplo
 export function Recordings() {
   const { rows, whole, state, failure } = useStore(recordings, (value) => value);
   const empty = whole && rows.length === 0;
+  const waiting = !whole && rows.length === 0 && state === "loading";
   return html`
     <div class="view-head">
       <h1>${t("recordings.title")}</h1>
@@ -30,7 +31,7 @@ export function Recordings() {
     <${Uploads} />
     ${failure !== null && html`<${NotUpToDate} failure=${failure} />`}
     ${empty && html`<p class="empty">${t("recordings.empty")}</p>`}
-    ${rows.length === 0 && !whole && state === "loading" && html`<p class="empty" role="status">${t("recordings.loading")}</p>`}
+    ${waiting && html`<p class="empty" role="status">${t("recordings.loading")}</p>`}
     <${List} rows=${rows} whole=${whole} />
   `;
 }

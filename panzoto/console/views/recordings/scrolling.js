@@ -11,7 +11,11 @@ history.scrollRestoration = "manual";
 /** How far the list was scrolled when it was left, in pixels. */
 export const leftAt = () => left;
 
-/** Scroll to where the list was when it was left, once it is `ready`; and remember where it is. @param {boolean} ready */
+/**
+ * Scroll to where the list was when it was left, once it is `ready`; and remember where it is.
+ *
+ * @param {boolean} ready
+ */
 export function useScrollKept(ready) {
   const done = useRef(false);
   useLayoutEffect(() => {

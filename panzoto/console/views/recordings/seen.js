@@ -12,7 +12,11 @@ const MOST = 180;
 
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
-/** @param {Float64Array} offsets in rem @param {number} top of the list in the window, in pixels @returns {Seen} */
+/**
+ * @param {Float64Array} offsets in rem
+ * @param {number} top of the list in the window, in pixels
+ * @returns {Seen}
+ */
 function seenOf(offsets, top, size = rem()) {
   const above = lineAt(offsets, (-top - AROUND_PIXELS) / size);
   const below = lineAt(offsets, (-top + innerHeight + AROUND_PIXELS) / size) + 1;
