@@ -69,6 +69,10 @@ test-browser: .venv/.installed-dev .venv-aws/.installed ## Run those of the page
 	@.venv/bin/python -m tests.suites browser
 	@$(RUN_TESTS) --suite=browser
 
+.PHONY: screenshots
+screenshots: .venv/.installed-dev .venv-aws/.installed console ## Make the pictures in docs/screenshots anew, in Chromium
+	@.venv/bin/python -m tests.browser.take_screenshots
+
 .PHONY: test-speech
 test-speech: .venv/.installed-dev .venv-aws/.installed .venv-speech/.installed ## Run those of the speech engine, which fetch it first
 	@.venv/bin/python -m tests.suites speech

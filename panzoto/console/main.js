@@ -1,8 +1,10 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
+// First of all, since it listens first.
+import "./playing/navigating.js";
 import { fetchTheRest } from "./later.js";
 import { NewRelease } from "./parts/banner.js";
-import { Messages } from "./parts/messages.js";
+import { dismiss, Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
 import { goInstead, route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
@@ -61,7 +63,10 @@ function leaveViewsWithTheirOwner() {
   let before = session.get().state;
   session.subscribe(() => {
     const { state } = session.get();
-    if (state === "out" && before !== "starting" && before !== "out") goInstead("sign-in");
+    if (state === "out" && before !== "starting" && before !== "out") {
+      dismiss();
+      goInstead("sign-in");
+    }
     before = state;
   });
 }

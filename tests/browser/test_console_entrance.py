@@ -241,6 +241,20 @@ class TestSignIn:
         assert raw == [False, "HKDF"]
         assert page.evaluate("() => localStorage.length + sessionStorage.length") == 0
 
+    def test_a_browser_that_keeps_nothing_lets_in_all_the_same_and_says_so(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        page.add_init_script(
+            "IDBFactory.prototype.open = () => { throw new DOMException('Not here', 'SecurityError'); };"
+        )
+        sign_in(page, console, person["user"]["email"], stay=True)
+        expect(page.get_by_role("status").filter(has_text="This browser keeps nothing")).to_be_visible()
+        button(page, "Lock").click()
+        unlock(page)
+        signed_in(page)
+        page.reload()
+        expect(heading(page, "Sign in")).to_be_visible()
+
     def test_signing_out_ends_the_session_and_forgets_all_of_it(
         self, console: Service, page: Page, person: dict[str, Any]
     ) -> None:

@@ -64,7 +64,8 @@ FULL_AFTER = """
 # The names of what is kept in the private file system for uploads.
 KEPT = """async () => {
     const names = [];
-    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("uploads", { create: true });
+    const disk = await navigator.storage.getDirectory();
+    const root = await disk.getDirectoryHandle("uploads", { create: true });
     for await (const account of root.values()) for await (const name of account.keys()) names.push(name);
     return names;
 }"""
@@ -283,6 +284,7 @@ def test_a_refused_microphone_is_told(
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
 def test_axe_finds_nothing_in_the_recorder(
+    *,
     language: str,
     new_page: Callable[..., Page],
     chromium: Browser,

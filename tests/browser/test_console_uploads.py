@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import SETTINGS
+from tests.support.aws import free_port
 from tests.support.browser import Axe
 from tests.support.console import sign_in
 from tests.support.console_uploads import choose, heard, listed, stored, uploading
@@ -27,12 +28,43 @@ MIB = 1024 * 1024
 # Objects of the bucket, not the tables, which are asked by POST.
 OBJECTS = {"method": "PUT", "path": "/panzoto-audio-dev/"}
 NO_DISK = """
-    StorageManager.prototype.getDirectory = async () => { throw new DOMException("private", "SecurityError"); };
+    StorageManager.prototype.getDirectory = async () => {
+        throw new DOMException("private", "SecurityError");
+    };
 """
 QUESTIONED = """() => {
     const event = new Event("beforeunload", { cancelable: true });
     dispatchEvent(event);
     return event.defaultPrevented;
+}"""
+# What is kept in the private file system and in the database.
+KEPT = """async () => {
+    const names = [];
+    const disk = await navigator.storage.getDirectory();
+    const root = await disk.getDirectoryHandle("uploads", { create: true });
+    for await (const account of root.values()) for await (const name of account.keys()) names.push(name);
+    return names;
+}"""
+ROWS = """() => new Promise((resolve) => {
+    const request = indexedDB.open("panzoto");
+    request.onsuccess = () => {
+        const rows = request.result.transaction("uploads").objectStore("uploads").getAll();
+        rows.onsuccess = () => {
+            request.result.close();
+            resolve(rows.result.map(({ fileId, state }) => ({ fileId, state })));
+        };
+    };
+})"""
+CLEAR = """async () => {
+    const disk = await navigator.storage.getDirectory();
+    await disk.removeEntry("uploads", { recursive: true });
+}"""
+# Agrees to the engine, as the page does where a transcript is asked for the first time.
+AGREE = """async () => {
+    const { src } = document.querySelector("script[type=module]");
+    const { consentKnown, giveConsent } = await import(src.replace("main.js", "words/consent.js"));
+    await consentKnown();
+    await giveConsent();
 }"""
 
 
@@ -88,14 +120,17 @@ def until_sent(page: Page, share: float) -> None:
     progress = bar(page)
     expect(progress).to_be_visible()
     eventually(
-        lambda: progress.evaluate("(bar) => bar.value / bar.max") >= share
-        and "encrypted" not in uploading(page).inner_text(),
+        lambda: (
+            progress.evaluate("(bar) => bar.value / bar.max") >= share
+            and "encrypted" not in uploading(page).inner_text()
+        ),
         lambda: uploading(page).inner_text(),
     )
 
 
 @pytest.mark.parametrize("name", ["chromium", "firefox"])
 def test_files_arrive_as_they_are(
+    *,
     name: str,
     request: pytest.FixtureRequest,
     new_page: Callable[..., Page],
@@ -148,10 +183,20 @@ def test_files_can_be_dropped_anywhere(page: Page, console: Service, person: dic
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
-    [("Empty.wav", b"", "“Empty.wav” is empty."), ("Photo.png", b"png", "“Photo.png” is not a sound recording.")],
+    [
+        ("Empty.wav", b"", "“Empty.wav” is empty."),
+        ("Photo.png", b"png", "“Photo.png” is not a sound recording."),
+    ],
 )
 def test_what_is_no_sound_is_told(
-    name: str, content: bytes, told: str, page: Page, console: Service, person: dict[str, Any], tmp_path: Path
+    *,
+    name: str,
+    content: bytes,
+    told: str,
+    page: Page,
+    console: Service,
+    person: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
     sign_in(page, console, person)
     (tmp_path / name).write_bytes(content)
@@ -161,6 +206,7 @@ def test_what_is_no_sound_is_told(
 
 
 def test_80_mib_arrive_over_a_bad_network_with_a_reload_in_the_middle(
+    *,
     new_page: Callable[..., Page],
     chromium: Browser,
     weather: FaultProxy,
@@ -238,30 +284,15 @@ def test_what_is_canceled_is_gone_here_and_at_the_service(
     eventually(lambda: hanging.applied == 1, lambda: uploading(page).inner_text())
     uploading(page).get_by_role("button", name="Cancel").click()
     expect(uploading(page)).to_have_count(0)
-    eventually(lambda: not page.evaluate(KEPT) and page.evaluate(ROWS) == 0, "something is left")
+    eventually(lambda: not page.evaluate(KEPT) and page.evaluate(ROWS) == [], "something is left")
     weather.clear()
     sign_in(page, far_away, someone)
     assert stored(far_away, someone) == []
     assert far_away.call("GET", "/api/user", someone["token"]).json()["usage"]["bytes"] == 0
 
 
-# What is kept in the private file system and in the database.
-KEPT = """async () => {
-    const names = [];
-    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("uploads", { create: true });
-    for await (const account of root.values()) for await (const name of account.keys()) names.push(name);
-    return names;
-}"""
-ROWS = """() => new Promise((resolve) => {
-    const request = indexedDB.open("panzoto");
-    request.onsuccess = () => {
-        const count = request.result.transaction("uploads").objectStore("uploads").count();
-        count.onsuccess = () => { request.result.close(); resolve(count.result); };
-    };
-})"""
-
-
 def test_two_tabs_send_a_thing_once_and_the_second_takes_over(
+    *,
     new_page: Callable[..., Page],
     chromium: Browser,
     weather: FaultProxy,
@@ -334,6 +365,90 @@ def test_without_a_disk_the_same_file_is_asked_for_after_a_reload(
     assert [record.status for record in sent] == [200, None, 200]
 
 
+def paused_after_encrypting(page: Page, weather: FaultProxy, file: Path) -> None:
+    """Choose a file, and stop its upload once it is encrypted and before anything of it has arrived."""
+    hanging = weather.add(Fault(Hang(), times=1, **OBJECTS))
+    choose(page, file)
+    eventually(lambda: hanging.applied == 1, lambda: uploading(page).inner_text())
+    uploading(page).get_by_role("button", name="Pause").click()
+    expect(uploading(page)).to_contain_text("Paused")
+
+
+def test_what_the_service_gave_up_meanwhile_is_encrypted_anew(
+    page: Page, weather: FaultProxy, far_away: Service, someone: dict[str, Any], tmp_path: Path
+) -> None:
+    sign_in(page, far_away, someone)
+    file = sound_file(tmp_path, "After a week.wav", 3 * MIB)
+    paused_after_encrypting(page, weather, file)
+    (row,) = page.evaluate(ROWS)
+    assert far_away.call("DELETE", f"/api/uploads/{row['fileId']}", someone["token"]).status_code == 204
+    # Behind a reload, so that only what is on the disk can be sent.
+    page.reload()
+    sign_in(page, far_away, someone)
+    uploading(page).get_by_role("button", name="Resume").click()
+    expect(listed(page)).to_have_count(1)
+    (arrived,) = stored(far_away, someone)
+    assert arrived["file_id"] != row["fileId"]
+    assert digest(heard(far_away, someone, arrived)) == digest(file.read_bytes())
+
+
+def test_what_the_browser_has_cleared_is_asked_for(
+    page: Page, weather: FaultProxy, far_away: Service, someone: dict[str, Any], tmp_path: Path
+) -> None:
+    sign_in(page, far_away, someone)
+    file = sound_file(tmp_path, "Cleared.wav", 3 * MIB)
+    paused_after_encrypting(page, weather, file)
+    page.evaluate(CLEAR)
+    page.reload()
+    sign_in(page, far_away, someone)
+    uploading(page).get_by_role("button", name="Resume").click()
+    expect(uploading(page)).to_contain_text("has no copy of the file")
+    uploading(page).get_by_label("Choose the file again").last.set_input_files(str(file))
+    expect(listed(page)).to_have_count(1)
+    (arrived,) = stored(far_away, someone)
+    assert digest(heard(far_away, someone, arrived)) == digest(file.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def with_an_engine(moto: str) -> Iterator[Service]:
+    """A service that takes wishes for transcripts, which nothing makes."""
+    with run_service(moto, **SETTINGS, TRANSCRIPTION_URL=f"http://127.0.0.1:{free_port()}") as running:
+        yield running
+
+
+@pytest.mark.parametrize("behind_the_lock", [False, True])
+def test_a_transcript_is_asked_for_where_that_was_agreed_to(
+    behind_the_lock: bool, page: Page, with_an_engine: Service, tmp_path: Path
+) -> None:
+    someone = with_an_engine.register(f"spoken-{uuid.uuid4().hex[:8]}@example.com")
+    file = sound_file(tmp_path, "Said.wav", MIB)
+    sign_in(page, with_an_engine, someone)
+    choose(page, file)
+    expect(listed(page)).to_have_count(1)
+    assert [row["transcript"] for row in stored(with_an_engine, someone)] == [None]
+    page.evaluate(AGREE)
+    if behind_the_lock:
+        page.route("**/complete", lambda route: route.abort())
+        with page.expect_request("**/complete"):
+            choose(page, file)
+        page.get_by_role("button", name="Lock").click()
+        expect(page.get_by_role("button", name="Unlock")).to_be_visible()
+        page.unroute("**/complete")
+        eventually(lambda: len(stored(with_an_engine, someone)) == 2, "it does not arrive behind the lock")
+        page.get_by_role("textbox", name="Password").fill(PASSWORD)
+        page.get_by_role("button", name="Unlock").click()
+    else:
+        choose(page, file)
+    eventually(
+        lambda: (
+            [row["transcript"] and row["transcript"]["status"] for row in stored(with_an_engine, someone)]
+            == ["queued", None]
+        ),
+        lambda: stored(with_an_engine, someone),
+    )
+    eventually(lambda: page.evaluate(ROWS) == [], lambda: page.evaluate(ROWS))
+
+
 def test_a_full_account_is_told_and_nothing_is_lost(
     new_page: Callable[..., Page], chromium: Browser, moto: str, tmp_path: Path
 ) -> None:
@@ -344,11 +459,12 @@ def test_a_full_account_is_told_and_nothing_is_lost(
         choose(page, sound_file(tmp_path, "Too much.wav", MIB))
         expect(uploading(page).locator(".fault")).to_be_visible()
         expect(uploading(page).get_by_role("button", name="Resume")).to_be_visible()
-        assert page.evaluate(ROWS) == 1
+        assert len(page.evaluate(ROWS)) == 1
 
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
 def test_axe_finds_nothing_in_the_list(
+    *,
     language: str,
     new_page: Callable[..., Page],
     chromium: Browser,

@@ -29,9 +29,57 @@ TRICKY = (
     "\U0001e8d0\U0001d165ıᏸꭰ𐐀𝐀"
 )
 SAID = (
-    *("a", "A", "b", "ab", "the", "cat", "cat's", "co-op", "3.14", "1,0", "Straße", "STRASSE", "é", "e\u0301", "ﬁn"),
-    *("㍿", "株", "カナ", "ｶﾅ", "한국", "東京", "👍", "🅰x", "𝐀b", "\u0301", "ſ", "ı", "i", "İ", "x_y", "\u200d", "\n"),
-    *('צה"ל', "ג'", "00:00:05,000 -->", "-->", "<b>", "&", "\u2028", "\x1c", "\x85x", "\ufeffq", "𐐀", "𐐨", "\U0001d165"),
+    *(
+        "a",
+        "A",
+        "b",
+        "ab",
+        "the",
+        "cat",
+        "cat's",
+        "co-op",
+        "3.14",
+        "1,0",
+        "Straße",
+        "STRASSE",
+        "é",
+        "e\u0301",
+        "ﬁn",
+    ),
+    *(
+        "㍿",
+        "株",
+        "カナ",
+        "ｶﾅ",
+        "한국",
+        "東京",
+        "👍",
+        "🅰x",
+        "𝐀b",
+        "\u0301",
+        "ſ",
+        "ı",
+        "i",
+        "İ",
+        "x_y",
+        "\u200d",
+        "\n",
+    ),
+    *(
+        'צה"ל',
+        "ג'",
+        "00:00:05,000 -->",
+        "-->",
+        "<b>",
+        "&",
+        "\u2028",
+        "\x1c",
+        "\x85x",
+        "\ufeffq",
+        "𐐀",
+        "𐐨",
+        "\U0001d165",
+    ),
     *("\U0001e8d0", "ᏸ", "ꭰ", ".", "\ud800"),
 )
 MOMENTS = (0, -0.0, -1, None, True, "5", 2**53 - 1, 2**53, 1e3, 0.5, 1.5, 2.5, 360_000_000)
@@ -143,8 +191,24 @@ def asked_for(query: str) -> dict[str, object] | None:
 
 
 QUERIES = (
-    *("Two words ", '"A phrase" -"not this" -nor', 'word "never closed ', 'word -"never closed', "co-operate 東京."),
-    *("-co-operate 3.14 ", "a - b -- ", 'a"b c"d ', 'a "" -"!" ... ', "a a A ", "bud", "co-op", "bude\u0301", "bud."),
+    *(
+        "Two words ",
+        '"A phrase" -"not this" -nor',
+        'word "never closed ',
+        'word -"never closed',
+        "co-operate 東京.",
+    ),
+    *(
+        "-co-operate 3.14 ",
+        "a - b -- ",
+        'a"b c"d ',
+        'a "" -"!" ... ',
+        "a a A ",
+        "bud",
+        "co-op",
+        "bude\u0301",
+        "bud.",
+    ),
     *('"bud"', 'bud"', "bud -a", "", '"', "-", "?!", "👍", "-a", '"..."', "_", "-a -b"),
 )
 
@@ -184,7 +248,7 @@ def test_documents_are_rendered_alike(chance: Chance) -> None:
     assert wrong[:3] == []
 
 
-# ---- What the service has no part in ------------------------------------------------------------------------
+# ---- What the service has no part in -----------------------------------------------------------------------
 
 HEARD = {
     "start_ms": 0,
@@ -219,9 +283,15 @@ def test_a_correction_keeps_what_it_does_not_touch() -> None:
 
 
 def test_corrected_words_share_the_time_of_those_they_replace() -> None:
-    texts = [(word["text"], word["start_ms"]) for word in corrected("We shall all meet Tom Morrow.")["segments"][0]["words"]]
+    texts = [
+        (word["text"], word["start_ms"])
+        for word in corrected("We shall all meet Tom Morrow.")["segments"][0]["words"]
+    ]
     assert texts == [("We", 0), ("shall", 300), ("all", 300), ("meet", 300), ("Tom", 800), ("Morrow.", 1200)]
-    texts = [(word["text"], word["start_ms"]) for word in corrected("We see our Tom Morrow.")["segments"][0]["words"]]
+    texts = [
+        (word["text"], word["start_ms"])
+        for word in corrected("We see our Tom Morrow.")["segments"][0]["words"]
+    ]
     assert texts == [("We", 0), ("see", 300), ("our", 500), ("Tom", 800), ("Morrow.", 1200)]
 
 

@@ -24,19 +24,19 @@ _LETTER_OR_NUMBER = regex.compile(r"(?V1)[\p{L}\p{N}]")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 _HEAD = """\
-// Unicode's properties of all characters, as the service's search knows them. Written by a program, and compared
-// with the service by a test; docs/architecture.md says how to write it anew.
+// Unicode's properties of all characters, as the service's search knows them. Written by a program, and
+// compared with the service by a test; docs/architecture.md says how to write it anew.
 //
 // Runs of characters in the order of their code points: how many in base 36 (none for one), then a capital that
-// stands for the entry of that place in `PROPERTIES`. An entry is the kind of Word_Break (`Z` ZWJ, `E` Extend and
-// Format, `H` Hebrew_Letter, `A` ALetter, `N` Numeric, `K` Katakana, `X` ExtendNumLet, `l` MidLetter, `n` MidNum,
-// `b` MidNumLet, `q` Single_Quote, `d` Double_Quote, `P` Extended_Pictographic, `O` other letters and numbers, `.`
-// the rest), then `w` for letters and numbers, then `u` for what has no decomposition known to the service.
+// stands for the entry of that place in `PROPERTIES`. An entry is the kind of Word_Break (`Z` ZWJ, `E` Extend
+// and Format, `H` Hebrew_Letter, `A` ALetter, `N` Numeric, `K` Katakana, `X` ExtendNumLet, `l` MidLetter,
+// `n` MidNum, `b` MidNumLet, `q` Single_Quote, `d` Double_Quote, `P` Extended_Pictographic, `O` other letters
+// and numbers, `.` the rest), then `w` for letters and numbers, then `u` for what the service cannot decompose.
 """
 
 
 def properties(code_point: int) -> str:
-    """Return the kind of a character, with `w` for a letter or number and `u` where Python does not know it."""
+    """Return a character's kind, with `w` for a letter or number and `u` where Python does not know it."""
     character = chr(code_point)
     is_written = bool(_LETTER_OR_NUMBER.match(character))
     is_unknown = unicodedata.category(character) == "Cn"

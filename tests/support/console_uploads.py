@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.support.recordings import hear
 from tests.support.service import PASSWORD, Service
 
-# Plays bytes as the page's own player would be given them: how long they say they are, and where a seek leads.
+# Plays bytes as a player is given them: how long they say they are, and where a seek leads.
 _PLAY = """async ({ base64, type, at }) => {
     const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
     const sound = new Audio(URL.createObjectURL(new Blob([bytes], { type })));

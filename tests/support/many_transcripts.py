@@ -55,7 +55,7 @@ def minute(file_id: str, number: int, chance: random.Random) -> bytes:
 
 
 def write_many(owner: Owner, count: int, seed: int = 5) -> None:
-    """Write so many recordings with transcripts, and their changes, as copies of one that was made by the calls.
+    """Write so many recordings with transcripts and changes, as copies of one that was made by the calls.
 
     The account's own count of changes does not know of them, so changes that are made later are not told.
     """
@@ -104,7 +104,11 @@ def _copies(
     )
     user_id = row["user_id"]["S"]
     for whose in (user_id, transcripts_of(user_id)):
-        change = {"user_id": {"S": whose}, "number": {"N": str(FIRST_CHANGE + number)}, "file_id": {"S": file_id}}
+        change = {
+            "user_id": {"S": whose},
+            "number": {"N": str(FIRST_CHANGE + number)},
+            "file_id": {"S": file_id},
+        }
         yield CHANGES_TABLE, change
 
 

@@ -1,5 +1,6 @@
 // The worker's side of downloads: a navigation is answered with a stream that the browser saves to a file.
 
+import { authorization } from "./addresses.js";
 import { endingOf } from "./kinds.js";
 import { askPages, problemOf } from "./pages-worker.js";
 import { answerFile, plainStream } from "./ranges-worker.js";
@@ -76,7 +77,7 @@ async function recordingFile(id, { stem, grant }, ended) {
 
 /** @param {{ name: string, path: string, token: string, kind: string }} wanted @returns {Promise<Prepared>} */
 async function serviceFile({ name, path, token, kind }) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, cache: "no-store" }).catch(() => null);
+  const answer = await fetch(path, { headers: authorization(token), cache: "no-store" }).catch(() => null);
   if (answer === null) throw Object.assign(new Error("no answer"), { name: "ServiceError", code: "unreachable" });
   if (answer.ok && answer.body !== null) return { body: answer.body, name, kind };
   const { code = "unexpected" } = await answer.json().catch(() => ({}));

@@ -17,12 +17,12 @@ import { clipAt, isMeasured, placeOf, positionOf, secondsOf, startOf, tracksOf, 
 
 /**
  * `position` and `length` in seconds of the whole; `playing` is what the person wants, `waiting` that it does not
- * sound yet; `notice` is what to know before it plays; `refused` that the browser wants a press of Play; `address` is
+ * sound yet; `notice` is what to know before it plays; `lost` that it waits for the network; `refused` that the browser wants a press of Play; `address` is
  * that of the sound at hand.
  *
  * @typedef {{
  *   position: number, length: number, measured: boolean, playing: boolean, waiting: boolean,
- *   notice: "service" | "converted" | "sealed" | null, refused: boolean,
+ *   notice: "service" | "converted" | "sealed" | null, lost: boolean, refused: boolean,
  *   address: string | null,
  * }} State
  */
@@ -41,7 +41,7 @@ export class Playback {
   /** @type {import("../store.js").Store<State>} */
   state = createStore(
     /** @type {State} */ ({
-      position: 0, length: 0, measured: false, playing: false, waiting: true, notice: null, refused: false,
+      position: 0, length: 0, measured: false, playing: false, waiting: true, notice: null, lost: false, refused: false,
       address: null,
     }),
   );
@@ -65,8 +65,8 @@ export class Playback {
   #turn = 0;
   #loading = false;
   #closed = false;
-  /** Whether the network was lost, and whether that was told. */
-  #lost = { is: false, told: false };
+  /** Whether the worker has lost the network, which counts once what had arrived before is played. */
+  #lost = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
   #ending = new AbortController();
@@ -97,18 +97,20 @@ export class Playback {
   /** Look at what there is, and make it ready. @param {{ fileId: string, seconds: number } | null} jump plays from there */
   async begin(jump) {
     const turn = ++this.#turn;
+    this.#loading = true;
     if (jump !== null) this.state.set({ playing: true });
+    const wanted = jump ? positionOf(this.#tracks, jump.fileId, jump.seconds) : this.#left();
+    this.#at = placeOf(this.#tracks, wanted ?? 0);
+    this.#show();
     try {
       const sealed = await this.#sealed();
       if (turn !== this.#turn) return;
-      this.#tracks = tracksOf(this.#clips, sealed);
+      await this.#rebuild(sealed);
     } catch (error) {
-      if (turn === this.#turn) return this.#recover(error);
+      if (turn !== this.#turn) return;
+      this.#loading = false;
+      return this.#recover(error);
     }
-    const position = jump ? positionOf(this.#tracks, jump.fileId, jump.seconds) : this.#left();
-    this.#at = placeOf(this.#tracks, position ?? 0);
-    this.#show();
-    await this.#load();
     this.#measure();
   }
 
@@ -166,7 +168,7 @@ export class Playback {
   pause() {
     clearTimeout(this.#retry);
     this.#audio.pause();
-    this.state.set({ playing: false, waiting: this.#loading });
+    this.state.set({ playing: false, lost: false, waiting: this.#loading });
     this.#tell();
   }
 
@@ -429,21 +431,23 @@ export class Playback {
   /** The worker has failed, and the browser does not know yet, or tries again. @param {Error} problem */
   #warned(problem) {
     if (/** @type {any} */ (problem).code !== "unreachable") return this.#recover(problem);
-    this.#lost.is = true;
+    this.#lost = true;
     if (this.#audio.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) this.#tellLoss();
   }
 
   /** Tell of a lost network once what had arrived before is played. */
   #tellLoss() {
-    if (!this.#lost.is || this.#lost.told || !this.state.get().playing) return;
-    this.#lost.told = true;
+    const { playing, lost } = this.state.get();
+    if (!this.#lost || lost || !playing) return;
+    this.state.set({ lost: true });
     announce(t("player.waitsForNetwork"));
   }
 
   /** It sounds again. */
   #found() {
-    if (this.#lost.told) announce("");
-    this.#lost = { is: false, told: false };
+    if (this.state.get().lost) announce("");
+    this.#lost = false;
+    this.state.set({ lost: false });
   }
 
   async #broken() {
@@ -508,7 +512,7 @@ export class Playback {
       this.#rest();
       return tell(wordsFor("unreachable"));
     }
-    this.#lost.is = true;
+    this.#lost = true;
     this.#tellLoss();
     this.state.set({ waiting: true });
     this.#retry = setTimeout(() => this.#goOn(), RETRY_MS);

@@ -4,7 +4,6 @@ import { tell } from "../parts/messages.js";
 import { account, vault } from "../session/session.js";
 import { t } from "../texts/index.js";
 import { TYPES } from "./accepted.js";
-import { askToKeep } from "./disk.js";
 import { add } from "./queue.js";
 import { hide } from "./rows.js";
 
@@ -29,7 +28,6 @@ const isSound = (file) => typeOf(file) !== null || file.type === "";
 
 /** Take files for upload, in their order. What cannot be taken is told. @param {Iterable<File>} files */
 export async function addFiles(files) {
-  askToKeep();
   for (const file of files) {
     try {
       if (!isSound(file)) tell(t("upload.noSound", { name: file.name }));

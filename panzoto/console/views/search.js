@@ -12,6 +12,7 @@ import { length, moment, number } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useEffect, useRef } from "../ui.js";
 import { followTranscripts, progress } from "../words/link.js";
+import { CONTEXT } from "../words/passages.js";
 import { forgetSearch, look, more, search } from "../words/searching.js";
 
 /** @import { Hit } from "../words/collection.js" */
@@ -93,11 +94,16 @@ function Line({ fileId, seconds, head, about, passage, first = false }) {
     <li class=${first ? "result first-of-recording" : "result"}>
       <a href=${addressOf("recording", fileId)} onClick=${() => playAt(fileId, seconds)}>
         <span class="result-head"><bdi dir="auto">${head}</bdi> <small>${about}</small></span>
-        <span class="result-words" dir="auto">${passage.before && "…"}${passage.before}<mark>${passage.text}</mark>${passage.after}${passage.after && "…"}</span>
+        <span class="result-words" dir="auto">
+          ${isCut(passage.before) && "…"}${passage.before}<mark>${passage.text}</mark>${passage.after}${isCut(passage.after) && "…"}
+        </span>
       </a>
     </li>
   `;
 }
+
+/** Whether there is more of a text than stands around the words that were found. @param {string} context */
+const isCut = (context) => context.length >= CONTEXT;
 
 // Whoever comes back to the view finds their search again; whoever locks the page leaves none behind.
 session.subscribe(() => {

@@ -17,7 +17,8 @@ import { WordTimes } from "./word-times.js";
  */
 
 const MOST_PASSAGES = 5;
-const CONTEXT = 80;
+/** So many code points stand on each side of what was found, where there are as many. */
+export const CONTEXT = 80;
 
 /**
  * Return up to five passages in their order, none over another; none unless the whole query holds.
