@@ -55,7 +55,7 @@ test: .venv/.installed-dev .venv-aws/.installed ## Run the tests that need nothi
 	@$(RUN_TESTS) $(or $(ARGS),@tests/side_by_side --suite=plain)
 
 .PHONY: test-clients
-test-clients: .venv/.installed-dev .venv-aws/.installed ## Run those of the clients in other languages: Node, a JDK
+test-clients: .venv/.installed-dev .venv-aws/.installed ## Run those of the clients in other languages, and the console's types: Node, a JDK
 	@.venv/bin/python -m tests.suites clients
 	@$(RUN_TESTS) @tests/side_by_side --suite=clients
 
@@ -68,6 +68,10 @@ test-deploy: .venv/.installed-dev .venv-aws/.installed .venv-speech/.installed #
 test-browser: .venv/.installed-dev .venv-aws/.installed ## Run those of the pages, in Chromium and Firefox
 	@.venv/bin/python -m tests.suites browser
 	@$(RUN_TESTS) --suite=browser
+
+.PHONY: screenshots
+screenshots: .venv/.installed-dev .venv-aws/.installed console ## Make the pictures in docs/screenshots anew, in Chromium
+	@.venv/bin/python -m tests.browser.take_screenshots
 
 .PHONY: test-speech
 test-speech: .venv/.installed-dev .venv-aws/.installed .venv-speech/.installed ## Run those of the speech engine, which fetch it first

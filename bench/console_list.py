@@ -1,17 +1,19 @@
 """A list of very many recordings in Chromium: how long until it is there, and whether scrolling stays fluent.
 
-Scrolling is compared with that of a page of the same length without a script, by the longest task of each; both
-take turns. A task is counted by the CPU time of the page's main thread, which what else the machine does leaves as it
-is, and by the time that passed. How many rows stand in the page is counted after every frame.
+Scrolling is compared with that of a page of the same length without a script, by the longest task of each;
+both take turns. A task is counted by the CPU time of the page's main thread, which what else the machine does
+leaves as it is, and by the time that passed. How many rows stand in the page is counted after every frame.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -19,10 +21,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from bench.support.report import Target, percentile, print_table, print_targets
 from tests.conftest import UNLIMITED
 from tests.support import browser
-from tests.support.aws import start_moto
 from tests.support.console import Recorder, sign_in
 from tests.support.many_recordings import record_many
 from tests.support.service import ITSELF, run_service
+from tests.support.stand_in import start_stand_in
 
 MOST_ROWS = 200
 LONG_TASK_MS = 50
@@ -95,8 +97,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150, help="how far to scroll, in steps of 240 px")
     wanted = parser.parse_args()
     with (
-        start_moto() as aws,
-        run_service(aws, **UNLIMITED, PUBLIC_URL=ITSELF) as service,
+        tempfile.TemporaryDirectory() as folder,
+        start_stand_in(Path(folder)) as stand_in,
+        run_service(stand_in.url, **stand_in.variables, **UNLIMITED, PUBLIC_URL=ITSELF) as service,
         sync_playwright() as playwright,
         browser.chromium(playwright) as chromium,
     ):
@@ -112,7 +115,7 @@ def main() -> None:
         for _ in range(wanted.rounds):
             rounds.append(scrolled("a static page", chromium, static, wanted.steps, "li"))
             rounds.append(scrolled("the list", chromium, page, wanted.steps, "ul.recordings li"))
-    print_table("Until the list is there, in seconds after the sign-in", ("what", "s"), seconds.items_as_text())
+    print_table("Until it is there, in seconds after the sign-in", ("what", "s"), seconds.rows())
     columns = ("scrolling", "task CPU ms", "task ms", "over 50 ms", "frame p50", "p99", "rows", "blank")
     print_table("Scrolling", columns, [one.row() for one in rounds])
     lists = [one for one in rounds if one.name == "the list"]
@@ -135,7 +138,7 @@ class Arrival:
     first_rows: float
     whole: float
 
-    def items_as_text(self) -> list[tuple[str, str]]:
+    def rows(self) -> list[tuple[str, str]]:
         return [("first rows", f"{self.first_rows:.2f}"), ("all rows", f"{self.whole:.2f}")]
 
 
@@ -151,7 +154,7 @@ def arrive(page: Page, recorder: Recorder) -> Arrival:
 
 
 def static_page(page: Page) -> str:
-    """Return a page without a script, as long as the list and with as many rows in it as may be seen at once."""
+    """Return a page without a script that is as long as the list, with all of its rows in it."""
     height = page.evaluate("() => document.documentElement.scrollHeight")
     rows = "".join(f"<li>{number}</li>" for number in range(height // 68))
     return f"<!doctype html><style>li {{ height: 68px; list-style: none }}</style><ul>{rows}</ul>"

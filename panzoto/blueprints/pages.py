@@ -26,8 +26,8 @@ FILES = {name: PAGES / name for name in ("letters.js", "reset.js", "undo.js", "v
     )
 }
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'none'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 # A plain blueprint: pages are for people, and OpenAPI is for programs.

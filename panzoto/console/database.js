@@ -38,6 +38,9 @@ function database() {
     };
     request.onerror = () => reject(request.error);
   });
+  opened.catch(() => {
+    opened = null;
+  });
   return opened;
 }
 
@@ -66,8 +69,23 @@ function endOf(transaction) {
   });
 }
 
+/**
+ * The same, for reading. A browser that keeps nothing, as some private windows, has nothing to read, and says why
+ * where something is to be kept.
+ *
+ * @template T
+ * @param {StoreName} name
+ * @param {(store: IDBObjectStore) => IDBRequest<T>} work
+ * @param {T} nothing
+ * @returns {Promise<T>}
+ */
+async function read(name, work, nothing) {
+  const isThere = await database().then(() => true, () => false);
+  return isThere ? within(name, "readonly", work) : nothing;
+}
+
 /** Return what is kept under a key, or undefined. @param {StoreName} store @param {string} key @returns {Promise<any>} */
-export const kept = (store, key) => within(store, "readonly", (rows) => rows.get(key));
+export const kept = (store, key) => read(store, (rows) => rows.get(key), undefined);
 
 /** @param {StoreName} store @param {string} key @param {unknown} value */
 export const keep = (store, key, value) => within(store, "readwrite", (rows) => rows.put(value, key));
@@ -95,10 +113,10 @@ export async function amend(name, key, work) {
 
 /** Every key that begins with `prefix`. @param {StoreName} store @param {string} prefix @returns {Promise<string[]>} */
 export const keysOf = (store, prefix) =>
-  within(store, "readonly", (rows) => rows.getAllKeys(beginningWith(prefix))).then((keys) => keys.map(String));
+  read(store, (rows) => rows.getAllKeys(beginningWith(prefix)), []).then((keys) => keys.map(String));
 
 /** Every value whose key begins with `prefix`. @param {StoreName} store @param {string} prefix @returns {Promise<any[]>} */
-export const valuesOf = (store, prefix) => within(store, "readonly", (rows) => rows.getAll(beginningWith(prefix)));
+export const valuesOf = (store, prefix) => read(store, (rows) => rows.getAll(beginningWith(prefix)), []);
 
 /** @param {StoreName} store @param {string} prefix */
 export const forgetAll = (store, prefix) =>

@@ -4,17 +4,25 @@
 import { tell } from "./parts/messages.js";
 import { html, useEffect, useState } from "./ui.js";
 
-const QUIET_MS = 3_000;
+const QUIET_MS = 1_500;
 /** @type {(() => Promise<void>)[]} */
 const parts = [];
 let begun = false;
+/** @type {() => void} */
+let beQuiet;
+/** @type {Promise<void>} */
+const quiet = new Promise((resolve) => {
+  beQuiet = resolve;
+});
 
 /**
- * Return a component that draws what `load` resolves to once it is there, and nothing before.
+ * Return a component that draws what `load` resolves to once it is there, and nothing before. A `patient` one waits
+ * for `fetchTheRest`, however early it is drawn.
  *
  * @param {() => Promise<(props: any) => any>} load
+ * @param {{ patient?: boolean }} [how]
  */
-export function later(load) {
+export function later(load, { patient = false } = {}) {
   /** @type {((props: any) => any) | null} */
   let Part = null;
   /** @type {Promise<void> | null} */
@@ -35,7 +43,9 @@ export function later(load) {
   return function Later(/** @type {any} */ props) {
     const [, redraw] = useState(0);
     useEffect(() => {
-      if (Part === null) fetched().then(() => redraw(1), tell);
+      if (Part !== null) return;
+      const ready = patient ? quiet : Promise.resolve();
+      ready.then(fetched).then(() => redraw(1), tell);
     }, []);
     return Part && html`<${Part} ...${props} />`;
   };
@@ -46,6 +56,7 @@ export function fetchTheRest() {
   if (begun) return;
   begun = true;
   setTimeout(async () => {
+    beQuiet();
     for (const fetched of parts) await fetched().catch(() => {});
   }, QUIET_MS);
 }

@@ -1,8 +1,10 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
+// First of all, since it listens first.
+import "./playing/navigating.js";
 import { fetchTheRest } from "./later.js";
 import { NewRelease } from "./parts/banner.js";
-import { Messages } from "./parts/messages.js";
+import { dismiss, Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
 import { goInstead, route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
@@ -36,12 +38,15 @@ function Console() {
   const { view, id } = useStore(route, (value) => value);
   const state = useStore(session, (value) => value.state);
   useEffect(() => {
-    document.getElementById("main")?.focus({ preventScroll: true });
+    const main = document.getElementById("main");
+    const first = /** @type {HTMLElement | null} */ (main?.querySelector("[autofocus]") ?? main);
+    first?.focus({ preventScroll: true });
     // The list of recordings is found again where it was left; every other view begins at its top.
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);
   useEffect(() => {
-    if (state === "open") fetchTheRest();
+    // Behind the lock too: uploads go on there.
+    if (state === "open" || state === "locked") fetchTheRest();
   }, [state]);
   if (state === "starting") return null;
   if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;
@@ -58,7 +63,10 @@ function leaveViewsWithTheirOwner() {
   let before = session.get().state;
   session.subscribe(() => {
     const { state } = session.get();
-    if (state === "out" && before !== "starting" && before !== "out") goInstead("sign-in");
+    if (state === "out" && before !== "starting" && before !== "out") {
+      dismiss();
+      goInstead("sign-in");
+    }
     before = state;
   });
 }

@@ -43,7 +43,8 @@ worker.addEventListener("message", (event) => {
   const [port = null] = event.ports;
   const answer = async () => {
     try {
-      port?.postMessage({ done: (await HEARD[event.data.type]?.(event.data, port)) ?? true });
+      const done = (await HEARD[event.data.type]?.(event.data, port)) ?? true;
+      port?.postMessage({ done });
     } catch (error) {
       port?.postMessage({ problem: problemOf(error) });
     }

@@ -1,7 +1,7 @@
 // What these pages do: say it in the person's language, take the code out of the address, ask the service, and tell
 // what it answered. Texts and looks are the console's, so that there is one place for each.
 
-import { language, t } from "./index.js";
+import { language, loadTexts, t } from "./index.js";
 
 export { t };
 
@@ -73,4 +73,5 @@ export async function leadOn() {
   part("onward").hidden = answer?.ok !== true;
 }
 
+await loadTexts();
 translate();

@@ -28,8 +28,12 @@ class TestPolicy:
         assert answer.headers["Cache-Control"] == "no-store"
         # Neither a script nor a style stands in the page, and nothing comes from elsewhere.
         assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\bon[a-z]+=|\bstyle=|https?:|//", answer.text) == []
-        for address in re.findall(r'(?:src|href)="([^"]+)"', answer.text):
+        for address in re.findall(r'(?:src|href)="(letters/[^"]+)"', answer.text):
             assert service.call("GET", f"/{address}").status_code == 200
+
+    def test_texts_and_looks_are_there(self, service: Service) -> None:
+        for name in ("style.css", "icon.svg", "index.js", "plural.js", "en.js", "de.js"):
+            assert service.call("GET", f"/letters/{name}").status_code == 200
 
     @pytest.mark.parametrize("path", SCRIPTS)
     def test_a_script_is_one_and_names_nobody_else(self, service: Service, path: str) -> None:
@@ -39,7 +43,14 @@ class TestPolicy:
         assert "innerHTML" not in answer.text
 
     def test_other_files_are_not_there(self, service: Service) -> None:
-        for path in ("/letters/reset.html", "/letters/..%2fcli.py", "/letters/", "/letters/x.js"):
+        for path in (
+            "/letters/reset.html",
+            "/letters/..%2fcli.py",
+            "/letters/",
+            "/letters/x.js",
+            "/letters/main.js",
+            "/letters/release.py",
+        ):
             answer = service.call("GET", path)
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 

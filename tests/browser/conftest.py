@@ -3,6 +3,7 @@
 - `console`: the running `Service` with the console at `console.url`, beside the stand-in of `make run`, which
   judges signatures; `console_on_moto`: the same beside moto, for what depends on versions of objects.
 - `chromium`, `firefox`: running browsers (Playwright's `Browser`). Both have a microphone that beeps.
+  `each_browser` is one after the other, for a test that runs in both.
 - `page`: a tab of Chromium, 1280 px wide, in a profile of its own, in English. `new_page(browser, **options)`
   opens more of them, in either browser and with any option of Playwright's `new_context`: `locale="de-DE"`,
   `viewport={"width": 360, "height": 740}`. Another tab of the same profile is `page.context.new_page()`.
@@ -63,6 +64,12 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
 def firefox(playwright: Playwright) -> Iterator[Browser]:
     with browser.firefox(playwright) as running:
         yield running
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def each_browser(request: pytest.FixtureRequest) -> Browser:
+    running: Browser = request.getfixturevalue(request.param)
+    return running
 
 
 @pytest.fixture(scope="package")

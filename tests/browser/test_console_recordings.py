@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.support.browser import Axe
 from tests.support.console import Recorder, sign_in
@@ -28,6 +28,11 @@ HEBREW = "שלום עולם"
 @pytest.fixture
 def recorder(console: Service, person: dict[str, Any]) -> Recorder:
     return Recorder(console, person)
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page], chromium: Browser) -> Page:
+    return new_page(chromium, timezone_id="UTC")
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def back(page: Page) -> None:
     page.evaluate("() => history.back()")
 
 
-# ---- The list -----------------------------------------------------------------------------------------------
+# ---- The list ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["chromium", "firefox"])
@@ -90,7 +95,9 @@ def test_a_long_title_takes_one_line(signed_in: Page, recorder: Recorder) -> Non
     signed_in.reload()
     sign_in(signed_in, recorder.service, recorder.account)
     expect(rows(signed_in)).to_have_count(2)
-    heights = rows(signed_in).evaluate_all("items => items.map(item => item.querySelector('.line').offsetHeight)")
+    heights = rows(signed_in).evaluate_all(
+        "items => items.map(item => item.querySelector('.line').offsetHeight)"
+    )
     assert heights[0] == heights[1]
     assert short in str(rows(signed_in).first.get_by_role("link").get_attribute("href"))
 
@@ -125,8 +132,8 @@ def test_sittings_are_those_of_the_timeline(signed_in: Page, recorder: Recorder)
     at = NOON
     for number in range(60):
         at += chance.choice([0, 5, 29, 30, 31, 45, 100, 4000]) * SECOND
-        lasting = chance.choice([None, 1, 15, 30, 60, 7200])
-        recorder.record(f"clip-{number}", at, lasting and lasting * SECOND)
+        lasting = chance.choice([None, SECOND, 15 * SECOND, 30 * SECOND, MINUTE, 120 * MINUTE])
+        recorder.record(f"clip-{number}", at, lasting)
     listed = recorder.call("GET", "/api/user/audio-files?order=recorded_at&limit=100")["audio_files"]
     timeline = recorder.call("GET", "/api/user/timeline?limit=100")["sittings"]
     ours = signed_in.evaluate(
@@ -145,7 +152,7 @@ def test_sittings_are_those_of_the_timeline(signed_in: Page, recorder: Recorder)
     assert 5 < len(timeline) < 55
 
 
-# ---- Very many, and what changes ----------------------------------------------------------------------------
+# ---- Very many, and what changes ---------------------------------------------------------------------------
 
 
 def test_of_very_many_recordings_only_those_that_are_seen_stand_in_the_page(
@@ -177,7 +184,8 @@ def test_of_very_many_recordings_only_those_that_are_seen_stand_in_the_page(
 
 def test_the_list_goes_on_by_cursors_while_changes_do_not_come(page: Page, recorder: Recorder) -> None:
     record_many(recorder, 300, NOON)
-    page.route("**/api/user/changes*", lambda route: None)
+    waiting: list[Route] = []
+    page.route("**/api/user/changes*", waiting.append)
     sign_in(page, recorder.service, recorder.account)
     expect(rows(page).first).to_be_visible()
     oldest = recorder.call("GET", "/api/user/audio-files?order=recorded_at&limit=1000")["audio_files"][-1]
@@ -187,8 +195,9 @@ def test_the_list_goes_on_by_cursors_while_changes_do_not_come(page: Page, recor
         page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
         return end.count() == 1
 
-    eventually(at_the_end)
+    eventually(at_the_end, "the list does not go on")
     page.unroute_all(behavior="ignoreErrors")
+    assert waiting
 
 
 def test_what_other_devices_do_is_seen_after_half_a_minute(page: Page, recorder: Recorder) -> None:
@@ -223,7 +232,7 @@ def test_a_list_that_does_not_come_says_so_and_can_be_asked_for_again(page: Page
 KNOWN = """async () => {
     const base = document.querySelector("script[type=module]").src;
     const {Known} = await import(new URL("recordings/known.js", base));
-    const file = (id, minute) => ({file_id: id, recorded_at: `2026-05-06T12:${minute}:00Z`, uploaded_at: null});
+    const file = (id, minute) => ({file_id: id, recorded_at: `2026-05-06T12:${minute}:00Z`});
     const upsert = (id, minute) => ({type: "upsert", file_id: id, audio_file: file(id, minute)});
     const ids = known => known.listed().map(({file_id}) => file_id).join("");
     %s
@@ -261,7 +270,7 @@ def test_what_is_older_than_the_pages_that_came_waits_until_there_is_no_gap(sign
     ) == ["edc", "edcb", "edcba"]
 
 
-# ---- One recording ------------------------------------------------------------------------------------------
+# ---- One recording -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["chromium", "firefox"])
@@ -269,7 +278,7 @@ def test_title_and_note_are_sealed_as_all_clients_do(
     name: str, request: pytest.FixtureRequest, new_page: Callable[..., Page], recorder: Recorder
 ) -> None:
     file_id = recorder.record("a", NOON, title="Before")
-    page = new_page(request.getfixturevalue(name))
+    page = new_page(request.getfixturevalue(name), timezone_id="UTC")
     sign_in(page, recorder.service, recorder.account)
     rows(page).first.get_by_role("link").click()
     expect(page.get_by_role("textbox", name="Title")).to_have_value("Before")
@@ -341,7 +350,7 @@ def test_trash_restore_and_erasing_for_good(
     name: str, request: pytest.FixtureRequest, new_page: Callable[..., Page], recorder: Recorder
 ) -> None:
     file_id = recorder.record("a", NOON, title="Thrown away")
-    page = new_page(request.getfixturevalue(name))
+    page = new_page(request.getfixturevalue(name), timezone_id="UTC")
     sign_in(page, recorder.service, recorder.account)
     rows(page).first.get_by_role("link").click()
     page.get_by_role("button", name="Move to trash").click()
@@ -375,10 +384,13 @@ def test_a_dialog_is_closed_by_escape_and_by_back(signed_in: Page, recorder: Rec
     view(signed_in, "trash")
     erase = signed_in.get_by_role("button", name="Erase for good")
     question = signed_in.get_by_role("alertdialog")
-    for leave in (lambda: signed_in.keyboard.press("Escape"), lambda: back(signed_in)):
+    for by_escape in (True, False):
         erase.click()
         expect(question).to_be_visible()
-        leave()
+        if by_escape:
+            signed_in.keyboard.press("Escape")
+        else:
+            back(signed_in)
         expect(question).to_have_count(0)
         expect(erase).to_be_focused()
         expect(signed_in).to_have_url(re.compile("#trash$"))
@@ -410,18 +422,33 @@ def test_a_recording_that_there_is_not_is_told_in_words(signed_in: Page) -> None
     expect(signed_in.get_by_role("heading", level=1)).to_have_text("There is no such recording")
 
 
-def test_on_paper_a_recording_is_title_and_time(signed_in: Page, recorder: Recorder) -> None:
-    file_id = recorder.record("a", NOON, 60 * SECOND, title="Mum about the garden")
-    view(signed_in, f"recording/{file_id}")
-    expect(signed_in.get_by_role("textbox", name="Title")).to_be_visible()
-    signed_in.emulate_media(media="print", color_scheme="dark")
-    expect(signed_in.get_by_role("heading", name="Mum about the garden")).to_be_visible()
-    expect(signed_in.get_by_text("6 May 2026")).to_be_visible()
-    for left_out in ("button", "textbox", "navigation", "slider"):
-        expect(signed_in.get_by_role(left_out)).to_have_count(0)  # type: ignore[arg-type]
+def test_a_row_tells_what_was_said_first(page: Page, recorder: Recorder) -> None:
+    recorder.say(recorder.record("a", NOON), "We met at the river.", "Then it rained.")
+    sign_in(page, recorder.service, recorder.account)
+    expect(rows(page)).to_contain_text("We met at the river. Then it rained.")
 
 
-# ---- For everybody ------------------------------------------------------------------------------------------
+def test_on_paper_a_recording_is_title_time_and_transcript(page: Page, recorder: Recorder) -> None:
+    file_id = recorder.record("a", NOON, 60 * SECOND, title="Mum about the garden", note="Not for others")
+    recorder.say(file_id, "We met at the river.", "Then it rained.")
+    sign_in(page, recorder.service, recorder.account)
+    view(page, f"recording/{file_id}")
+    expect(page.get_by_role("region", name="Transcript")).to_contain_text("Then it rained.")
+    page.emulate_media(media="print", color_scheme="dark")
+    shown = page.evaluate("() => document.body.innerText").split("\n")
+    assert [line for line in shown if line.strip()] == [
+        "Mum about the garden",
+        "6 May 2026, 12:00 · 1:00".replace(" · ", " "),
+        "Transcript",
+        "0:00",
+        "We met at the river.",
+        "0:02",
+        "Then it rained.",
+    ]
+    assert page.evaluate("() => getComputedStyle(document.body).color") == "rgb(29, 31, 28)"
+
+
+# ---- For everybody -----------------------------------------------------------------------------------------
 
 
 def test_the_keyboard_alone_does_it(signed_in: Page, recorder: Recorder) -> None:
@@ -458,7 +485,7 @@ def test_axe_finds_nothing_in_the_list_a_recording_a_conversation_and_the_trash(
     one = recorder.record("one", NOON - timedelta(days=1), title="long " * 100, note="A note")
     foreign = recorder.record("foreign", NOON - timedelta(days=2))
     recorder.call("PATCH", f"/api/audio-file/{foreign}", json={"title": "AAAA"})
-    thrown = recorder.record("thrown", NOON, title="Thrown away")
+    thrown = recorder.record("thrown", NOON - timedelta(days=3), title="Thrown away")
     page.reload()
     enter(page, recorder)
     expect(page.locator("ul.recordings li")).to_have_count(7)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import UNLIMITED
 from tests.support import mails
+from tests.support.browser import Axe
 from tests.support.recordings import hear, store, version_2
 from tests.support.service import ITSELF, PASSWORD, Service, run_service
 from tests.support.waiting import eventually
@@ -30,6 +31,12 @@ def public(moto: str) -> Iterator[Service]:
 @pytest.fixture
 def account(public: Service) -> dict[str, Any]:
     return public.register(f"{uuid.uuid4().hex}@example.com")
+
+
+@pytest.fixture
+def in_chromium(chromium: Browser, new_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Open a page in Chromium with these options of its context."""
+    return lambda **options: new_page(chromium, **options)
 
 
 def until_shown(page: Page, text: str) -> None:
@@ -178,6 +185,59 @@ class TestUndo:
         assert public.call("GET", "/api/user", account["token"]).status_code == 401
         login = {"email": old, "password": PASSWORD}
         assert public.call("POST", "/api/login", json=login).status_code == 200
+
+
+class TestLooksAndLanguage:
+    def test_whoever_reads_german_is_told_in_german(
+        self, public: Service, account: dict[str, Any], in_chromium: Callable[..., Page]
+    ) -> None:
+        record(public, account)
+        page = in_chromium(locale="de-AT")
+        page.goto(reset_link(public, account))
+        expect(page).to_have_title("Neues Passwort · Panzoto")
+        assert page.evaluate("() => document.documentElement.lang") == "de"
+        page.get_by_role("textbox", name="Neues Passwort").fill("password123")
+        page.get_by_role("button", name="Neues Passwort setzen").click()
+        expect(page.get_by_role("alert")).to_contain_text("keines der häufigsten")
+        page.get_by_role("textbox", name="Neues Passwort").fill(NEW)
+        page.get_by_role("button", name="Neues Passwort setzen").click()
+        expect(page.get_by_role("alert")).to_contain_text("In diesem Konto sind Aufnahmen.")
+        expect(page.get_by_role("textbox", name="Wiederherstellungsschlüssel")).to_be_focused()
+        page.get_by_role("button", name="Ich habe keinen Wiederherstellungsschlüssel").click()
+        expect(page.get_by_role("button", name="Nein, behalten")).to_be_focused()
+        page.get_by_role("button", name="Ja, aufgeben").click()
+        expect(page.get_by_role("status")).to_contain_text("das Konto beginnt neu")
+        page.get_by_role("link", name="Panzoto öffnen").click()
+        expect(page.get_by_role("heading", name="Anmelden")).to_be_visible()
+
+    @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+    def test_nothing_keeps_anybody_from_them(
+        self,
+        locale: str,
+        public: Service,
+        account: dict[str, Any],
+        in_chromium: Callable[..., Page],
+        axe: Axe,
+    ) -> None:
+        record(public, account)
+        page = in_chromium(locale=locale)
+        page.goto(f"{public.url}/undo#code=no-code-of-ours")
+        page.locator("#submit").click()
+        expect(page.get_by_role("alert")).not_to_be_empty()
+        axe.check(page)
+        page.goto(f"{public.url}/verify#code=no-code-of-ours")
+        expect(page.get_by_role("alert")).not_to_be_empty()
+        axe.check(page)
+        page.goto(reset_link(public, account))
+        page.locator("#password").fill(NEW)
+        page.locator("#submit").click()
+        expect(page.locator("#recovery-key")).to_be_focused()
+        axe.check(page)
+        page.locator("#discard").click()
+        axe.check(page)
+        page.locator("#give-up").click()
+        expect(page.get_by_role("status")).not_to_be_empty()
+        axe.check(page)
 
 
 class TestDescription:

@@ -1,4 +1,4 @@
-"""The hash over the console's files: as the changelog tells it, as commands tell it, and as it is compared."""
+"""The hash over the console's files: in the changelog, from a command, and compared with what is served."""
 
 from __future__ import annotations
 

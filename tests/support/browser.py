@@ -117,14 +117,15 @@ class Axe:
         before = page.viewport_size
         found = []
         for scheme in schemes:
-            page.emulate_media(color_scheme=scheme)
+            # A colour on its way to another would be judged in the middle of it.
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             for width in widths:
                 page.set_viewport_size({"width": width, "height": HEIGHT})
                 found += [f"{width} px, {scheme}: {line}" for line in self.violations(page)]
                 shown = page.evaluate("() => document.documentElement.scrollWidth")
                 if shown > width:
                     found.append(f"{width} px: the page is {shown} px wide")
-        page.emulate_media(color_scheme="null")
+        page.emulate_media(color_scheme="null", reduced_motion="null")
         if before:
             page.set_viewport_size(before)
         assert found == [], "\n".join(found)

@@ -41,7 +41,7 @@ def encoded(  # noqa: PLR0917 - in the order in which one says them
         wanted = kind.removesuffix("p")
         packed = 1 if kind.endswith("p") else len(stream.codec_context.layout.channels)
         # A whole number of waves fits into a second, so each is like the first.
-        second = _second(tone, rate, wanted, packed) * 2
+        second = second_of(tone, rate, wanted, packed) * 2
         for begin in range(0, int(rate * seconds), step):
             frame = av.AudioFrame(format=kind, layout=layout, samples=step)
             frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
@@ -56,7 +56,7 @@ def encoded(  # noqa: PLR0917 - in the order in which one says them
 
 
 @cache
-def _second(tone: int, rate: int, kind: str, packed: int) -> array[Any]:
+def second_of(tone: int, rate: int, kind: str, packed: int) -> array[Any]:
     """Return a second of a tone, each sample so many times."""
     wave = [0.3 * math.sin(2 * math.pi * tone * at / rate) for at in range(rate)]
     if scale := {"u8": 127, "s16": 2**15 - 1, "s32": 2**31 - 1}.get(kind):

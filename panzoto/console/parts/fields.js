@@ -33,7 +33,7 @@ export function PasswordField(props) {
   const [shown, setShown] = useState(false);
   return html`
     <div class="password">
-      <${Field} autocapitalize="none" autocorrect="off" spellcheck=${false} ...${props} type=${shown ? "text" : "password"} />
+      <${Field} autocapitalize="none" autocorrect=${false} spellcheck=${false} ...${props} type=${shown ? "text" : "password"} />
       <button type="button" class="plain" aria-pressed=${shown} aria-label=${t("field.showPassword")}
         onClick=${() => setShown(!shown)}>
         ${t("field.show")}

@@ -16,6 +16,11 @@ addEventListener("hashchange", () => {
   if (said.get().at !== location.hash) said.set({ status: "" });
 });
 
+// What went well is read by then, and would soon be no longer true.
+const STATUS_MS = 10_000;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let forgetting;
+
 /** Say that something went well, or goes on. */
 export function announce(/** @type {string} */ text) {
   said.set({ status: text, at: location.hash });

@@ -10,8 +10,8 @@ function alike(before, after) {
 }
 
 /**
- * Wrap a component: while its properties are the same, lists by what they hold, it stays as it was drawn. Stores that
- * it uses redraw it all the same.
+ * Wrap a component: while its properties are the same, lists by what they hold, it stays as it was drawn. Stores
+ * that it uses redraw it all the same.
  *
  * @template {object} P
  * @param {(props: P) => any} view
@@ -21,12 +21,12 @@ export function whenChanged(view) {
   return class extends Component {
     /** @param {Record<string, any>} next */
     shouldComponentUpdate(next) {
-      const before = /** @type {Record<string, any>} */ (this.props);
+      const before = /** @type {any} */ (this).props;
       return Object.keys(next).some((name) => !alike(before[name], next[name]));
     }
 
     render() {
-      return h(/** @type {any} */ (view), this.props);
+      return h(/** @type {any} */ (view), /** @type {any} */ (this).props);
     }
   };
 }

@@ -1,20 +1,17 @@
 // The worker's side of downloads: a navigation is answered with a stream that the browser saves to a file.
 
+import { authorization } from "./addresses.js";
 import { endingOf } from "./kinds.js";
 import { askPages, problemOf } from "./pages-worker.js";
 import { answerFile, plainStream } from "./ranges-worker.js";
 import { opened } from "./sounds-worker.js";
 
+/** @typedef {import("./addresses.js").Wanted} Wanted */
 /**
- * What a page wants saved: a recording, or an answer of the service that needs its token.
- *
- * @typedef {{ stem: string, grant: import("./pages-worker.js").Grant }
- *   | { name: string, path: string, token: string, kind: string }} Wanted `stem`: a name whose ending the kind tells
- *
  * @typedef {{ body: ReadableStream<Uint8Array>, name: string, kind: string, length?: number }} Prepared
  */
 
-/** @typedef {{ prepared: Prepared, ended: (problem: import("./pages-worker.js").Problem | null) => void, over: Promise<unknown> }} Waiting */
+/** @typedef {{ prepared: Prepared, ended: (problem: import("./addresses.js").Problem | null) => void, over: Promise<unknown> }} Waiting */
 
 /** @type {Map<string, Waiting>} */
 const waiting = new Map();
@@ -34,7 +31,7 @@ export async function prepare(id, wanted, port) {
   /** @type {() => void} */
   let settle = () => {};
   const over = new Promise((resolve) => (settle = () => resolve(undefined)));
-  const ended = (/** @type {import("./pages-worker.js").Problem | null} */ problem) => {
+  const ended = (/** @type {import("./addresses.js").Problem | null} */ problem) => {
     port?.postMessage(problem === null ? { ended: true } : { problem });
     settle();
   };
@@ -67,8 +64,8 @@ async function preparedAnew(clientId, id) {
 
 /**
  * @param {string} id
- * @param {{ stem: string, grant: import("./pages-worker.js").Grant }} wanted
- * @param {(problem: import("./pages-worker.js").Problem) => void} ended
+ * @param {{ stem: string, grant: import("./addresses.js").Grant }} wanted
+ * @param {(problem: import("./addresses.js").Problem) => void} ended
  * @returns {Promise<Prepared>}
  */
 async function recordingFile(id, { stem, grant }, ended) {
@@ -80,7 +77,7 @@ async function recordingFile(id, { stem, grant }, ended) {
 
 /** @param {{ name: string, path: string, token: string, kind: string }} wanted @returns {Promise<Prepared>} */
 async function serviceFile({ name, path, token, kind }) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, cache: "no-store" }).catch(() => null);
+  const answer = await fetch(path, { headers: authorization(token), cache: "no-store" }).catch(() => null);
   if (answer === null) throw Object.assign(new Error("no answer"), { name: "ServiceError", code: "unreachable" });
   if (answer.ok && answer.body !== null) return { body: answer.body, name, kind };
   const { code = "unexpected" } = await answer.json().catch(() => ({}));
@@ -91,7 +88,7 @@ async function serviceFile({ name, path, token, kind }) {
  * The same stream, of whose end somebody is told. A browser that cancels has told the person itself.
  *
  * @param {ReadableStream<Uint8Array>} body
- * @param {(problem: import("./pages-worker.js").Problem | null) => void} ended
+ * @param {(problem: import("./addresses.js").Problem | null) => void} ended
  * @returns {ReadableStream<Uint8Array>}
  */
 function watched(body, ended) {

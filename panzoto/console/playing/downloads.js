@@ -3,12 +3,14 @@
 
 import { announce, tell } from "../parts/messages.js";
 import { ServiceError } from "../library/errors.js";
+import { momentOf } from "../recordings/known.js";
 import { session } from "../session/session.js";
 import { freshToken } from "../session/tokens.js";
 import { t } from "../texts/index.js";
-import { DOWNLOAD } from "./addresses.js";
+import { authorization, DOWNLOAD } from "./addresses.js";
 import { endingOf, kindOf } from "./kinds.js";
 import { stemOf } from "./names.js";
+import { fetchFile } from "./navigating.js";
 import { ObjectError } from "./objects.js";
 import { wordsFor } from "./problems.js";
 import { openSealed } from "./sealed.js";
@@ -16,20 +18,17 @@ import { grantOf, openByService, opensWithVault, plainReader } from "./sounds.js
 import { answerWorker, askWorker, controller, tellWorker, WorkerError } from "./worker-link.js";
 
 /** @typedef {import("./sounds.js").Recording} Recording */
-/** @typedef {import("./downloads-worker.js").Wanted} Wanted */
+/** @typedef {import("./addresses.js").Wanted} Wanted */
 
 // What is held in memory where there is no worker, and how long the browser has to take it.
 const MOST_BLOB = 200_000_000;
 const BLOB_MS = 60_000;
 // A browser ends a worker that hears nothing for half a minute, even while it streams.
 const STAY_MS = 10_000;
-// A navigation that has not turned into a download by then has failed.
-const NAVIGATING_MS = 2_000;
 const EXPORT = { path: "/api/user/export", kind: "application/zip" };
 
 /** What the worker may ask for anew. @type {Map<string, () => Promise<Wanted>>} */
 const wishes = new Map();
-let navigating = false;
 
 answerWorker("download", (id) => {
   const wish = wishes.get(id);
@@ -40,9 +39,6 @@ answerWorker("download", (id) => {
   );
 });
 
-// A navigation that becomes a download leaves nothing, so nobody need be asked whether to leave.
-addEventListener("beforeunload", (event) => navigating && event.stopImmediatePropagation(), { capture: true });
-
 /**
  * Save a recording, decrypted. Where only the service opens it, the password is asked for first. Rejects with what
  * `tell` takes.
@@ -51,7 +47,7 @@ addEventListener("beforeunload", (event) => navigating && event.stopImmediatePro
  * @param {string} [name] its title or time; the ending of its kind is added
  */
 export async function downloadRecording(recording, name = "") {
-  const stem = stemOf(name, recording.recorded_at ?? recording.uploaded_at);
+  const stem = stemOf(name, momentOf(recording));
   try {
     if (!(await opensWithVault(recording))) return await saveSealed(recording, stem);
     const worker = await controller();
@@ -94,9 +90,7 @@ async function throughWorker(worker, wish) {
     throw error;
   }
   announce(t("download.begun"));
-  navigating = true;
-  setTimeout(() => (navigating = false), NAVIGATING_MS);
-  location.assign(DOWNLOAD + id);
+  fetchFile(DOWNLOAD + id);
 }
 
 // ---- Without the worker -------------------------------------------------------------------------------------
@@ -126,16 +120,28 @@ async function saveSealed(recording, stem) {
   }
 }
 
-/** @param {string} address of the service's playback @param {string} stem @param {Recording} recording */
+/**
+ * Save what the service decrypts, under our name: it has one of its own for it.
+ *
+ * @param {string} address of the service's playback
+ * @param {string} stem
+ * @param {Recording} recording
+ */
 async function saveServed(address, stem, { content_type }) {
-  const answer = await fetch(address, { method: "HEAD", cache: "no-store" }).catch(() => null);
-  const kind = kindOf(new Uint8Array(), answer?.headers.get("Content-Type") ?? content_type);
-  save(address, stem + endingOf(kind));
+  const about = await fetch(address, { method: "HEAD", cache: "no-store" }).catch(() => null);
+  const kind = kindOf(new Uint8Array(), about?.headers.get("Content-Type") ?? content_type);
+  const name = stem + endingOf(kind);
+  const worker = await controller();
+  if (worker !== null) return throughWorker(worker, async () => ({ name, path: address, token: "", kind }));
+  const size = Number(about?.headers.get("Content-Length") ?? Infinity);
+  if (size > MOST_BLOB) save(address, name);
+  else saveBlob(await fetchedWhole(address, ""), name);
 }
 
 /** @param {string} path @param {string} token @returns {Promise<Blob>} */
 async function fetchedWhole(path, token) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, cache: "no-store" }).catch(() => null);
+  const headers = authorization(token);
+  const answer = await fetch(path, { headers, cache: "no-store" }).catch(() => null);
   if (answer === null) throw new ObjectError("unreachable");
   if (!answer.ok || answer.body === null) throw await refusal(answer);
   const pieces = [];
@@ -148,7 +154,7 @@ async function fetchedWhole(path, token) {
       throw wordsFor("too_large");
     }
   }
-  return new Blob(pieces, { type: EXPORT.kind });
+  return new Blob(pieces);
 }
 
 /** @param {Response} answer */

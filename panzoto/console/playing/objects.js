@@ -6,7 +6,7 @@ import { patientBytes } from "../library/service.js";
 /**
  * What `GET /api/audio-file/{file_id}/download` tells: an address that is good for a while, and which object it is.
  *
- * @typedef {{ url: string, etag: string, size: number }} StoredObject
+ * @typedef {{ url: string, etag: string, size: number, expires_at: string }} StoredObject
  */
 
 /** @typedef {"object_changed" | "object_not_found" | "unreachable" | "refused" | "expired"} ObjectProblem */
@@ -23,6 +23,8 @@ export class ObjectError extends Error {
 
 // Somebody waits for the sound: rather four quick attempts and a word than two minutes of silence.
 const PATIENCE = { attempts: 4, firstWait: 0.3, patience: 20 };
+// What a new address is trusted for, where the clock of this device goes so wrong that it seems to be over.
+const LEAST_MS = 60_000;
 
 /**
  * The object as a source of the library. `renewed` resolves to the same object at a fresh address once the first
@@ -34,6 +36,7 @@ const PATIENCE = { attempts: 4, firstWait: 0.3, patience: 20 };
  */
 export function objectSource(object, renewed) {
   let { url } = object;
+  let good = goodUntil(object);
   /** @type {Promise<void> | null} */
   let renewing = null;
 
@@ -41,7 +44,11 @@ export function objectSource(object, renewed) {
     const fresh = await renewed();
     if (fresh.etag !== object.etag) throw new ObjectError("object_changed");
     ({ url } = fresh);
+    good = goodUntil(fresh);
   }
+
+  // Several ranges that find the address expired ask for one new one.
+  const renewOnce = () => (renewing ??= renew().finally(() => (renewing = null)));
 
   /** @type {(start: number, stop: number, signal?: AbortSignal) => Promise<Uint8Array>} */
   async function range(start, stop, signal) {
@@ -54,19 +61,23 @@ export function objectSource(object, renewed) {
   return {
     size: object.size,
     async read(start, stop, { signal } = {}) {
+      // Not every bucket lets a browser read why it refuses, so the clock counts, too.
+      if (Date.now() >= good) await renewOnce();
       try {
         return await range(start, stop, signal);
       } catch (error) {
         if (!hasExpired(error)) throw meaning(error);
       }
-      // Several ranges that find the address expired ask for one new one.
-      await (renewing ??= renew().finally(() => (renewing = null)));
+      await renewOnce();
       return range(start, stop, signal).catch((error) => {
         throw meaning(error);
       });
     },
   };
 }
+
+/** @param {StoredObject} object */
+const goodUntil = ({ expires_at }) => Math.max(Date.parse(expires_at), Date.now() + LEAST_MS);
 
 /** Buckets refuse an address that is over with 403, and some with 400 or 401. @param {unknown} error */
 const hasExpired = (error) => error instanceof ServiceError && [400, 401, 403].includes(error.status);

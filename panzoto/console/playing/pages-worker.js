@@ -1,20 +1,12 @@
 // How the worker speaks with its pages. It forgets everything when the browser ends it, and pages remember.
 
+import { ObjectError } from "./objects.js";
+
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (globalThis));
-// A page that does not answer within this time is frozen or gone.
-const ANSWER_MS = 10_000;
+// A page that does not answer within this time is frozen or gone, or has no network.
+const ANSWER_MS = 30_000;
 
-/**
- * What a page gives for playing one recording: the keys are such as no script can read.
- *
- * @typedef {object} Grant
- * @property {string} s3Key
- * @property {string | null} contentType what was announced
- * @property {{ keyId: Uint8Array<ArrayBuffer>, wrappingKey: CryptoKey }} vault
- * @property {import("./objects.js").StoredObject} object
- */
-
-/** Why something failed, as it can be posted to a page. @typedef {{ name: string, code: string, reason?: string }} Problem */
+/** @typedef {import("./addresses.js").Problem} Problem */
 
 /** @param {unknown} error @returns {Problem} */
 export function problemOf(error) {
@@ -23,7 +15,8 @@ export function problemOf(error) {
 }
 
 /**
- * Ask the page that made a request, or else every page, for what it alone knows; null where none does.
+ * Ask the page that made a request, or else every page, for what it alone knows; null where none does. Rejects
+ * where none has answered in time.
  *
  * @param {string} clientId empty for a navigation
  * @param {{ type: string, id: string }} question
@@ -32,20 +25,33 @@ export function problemOf(error) {
 export async function askPages(clientId, question) {
   const one = clientId === "" ? undefined : await worker.clients.get(clientId);
   const pages = one ? [one] : await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
-  return Promise.any(pages.map((page) => ask(page, question))).catch(() => null);
+  const answers = pages.map((page) => ask(page, question));
+  return Promise.any(answers.map((answer) => answer.then((data) => data ?? Promise.reject()))).catch(async () => {
+    await Promise.all(answers);
+    return null;
+  });
 }
 
 /** @param {Client} page @param {{ type: string, id: string }} question */
 function ask(page, question) {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error("no answer")), ANSWER_MS);
+    const late = setTimeout(() => reject(new ObjectError("unreachable")), ANSWER_MS);
     port1.onmessage = ({ data }) => {
       clearTimeout(late);
       port1.close();
-      if (data === null) reject(new Error("not known"));
-      else resolve(data);
+      resolve(data);
     };
     page.postMessage(question, [port2]);
   });
+}
+
+/**
+ * Tell the page that made a request of something.
+ *
+ * @param {string} clientId
+ * @param {{ type: string, id: string, problem: Problem }} news
+ */
+export async function tellPage(clientId, news) {
+  (await worker.clients.get(clientId))?.postMessage(news);
 }

@@ -5,7 +5,7 @@ import { somebodyIsHere } from "../session/idle.js";
 import { createStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { current, leave, leftAt } from "./current.js";
-import { wordsFor } from "./problems.js";
+import { UnplayableError, wordsFor } from "./problems.js";
 import { openSealed } from "./sealed.js";
 import { soundSettings } from "./settings.js";
 import { canDecryptHere, freshRow, openByService, openHere, opensWithVault } from "./sounds.js";
@@ -17,12 +17,12 @@ import { clipAt, isMeasured, placeOf, positionOf, secondsOf, startOf, tracksOf, 
 
 /**
  * `position` and `length` in seconds of the whole; `playing` is what the person wants, `waiting` that it does not
- * sound yet; `notice` is what to know before it plays; `refused` that the browser wants a press of Play; `address` is
+ * sound yet; `notice` is what to know before it plays; `lost` that it waits for the network; `refused` that the browser wants a press of Play; `address` is
  * that of the sound at hand.
  *
  * @typedef {{
  *   position: number, length: number, measured: boolean, playing: boolean, waiting: boolean,
- *   notice: "service" | "converted" | "sealed" | null, refused: boolean,
+ *   notice: "service" | "converted" | "sealed" | null, lost: boolean, refused: boolean,
  *   address: string | null,
  * }} State
  */
@@ -41,7 +41,7 @@ export class Playback {
   /** @type {import("../store.js").Store<State>} */
   state = createStore(
     /** @type {State} */ ({
-      position: 0, length: 0, measured: false, playing: false, waiting: true, notice: null, refused: false,
+      position: 0, length: 0, measured: false, playing: false, waiting: true, notice: null, lost: false, refused: false,
       address: null,
     }),
   );
@@ -65,6 +65,8 @@ export class Playback {
   #turn = 0;
   #loading = false;
   #closed = false;
+  /** Whether the worker has lost the network, which counts once what had arrived before is played. */
+  #lost = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
   #ending = new AbortController();
@@ -95,18 +97,20 @@ export class Playback {
   /** Look at what there is, and make it ready. @param {{ fileId: string, seconds: number } | null} jump plays from there */
   async begin(jump) {
     const turn = ++this.#turn;
+    this.#loading = true;
     if (jump !== null) this.state.set({ playing: true });
+    const wanted = jump ? positionOf(this.#tracks, jump.fileId, jump.seconds) : this.#left();
+    this.#at = placeOf(this.#tracks, wanted ?? 0);
+    this.#show();
     try {
       const sealed = await this.#sealed();
       if (turn !== this.#turn) return;
-      this.#tracks = tracksOf(this.#clips, sealed);
+      await this.#rebuild(sealed);
     } catch (error) {
-      if (turn === this.#turn) return this.#recover(error);
+      if (turn !== this.#turn) return;
+      this.#loading = false;
+      return this.#recover(error);
     }
-    const position = jump ? positionOf(this.#tracks, jump.fileId, jump.seconds) : this.#left();
-    this.#at = placeOf(this.#tracks, position ?? 0);
-    this.#show();
-    await this.#load();
     this.#measure();
   }
 
@@ -164,7 +168,7 @@ export class Playback {
   pause() {
     clearTimeout(this.#retry);
     this.#audio.pause();
-    this.state.set({ playing: false, waiting: this.#loading });
+    this.state.set({ playing: false, lost: false, waiting: this.#loading });
     this.#tell();
   }
 
@@ -235,6 +239,7 @@ export class Playback {
       this.#loading = false;
       if (sound === null) return this.#rest();
       this.#sound = sound;
+      sound.watch((problem) => this.#warned(problem));
       this.state.set({ address: sound.address });
       this.#audio.src = sound.address;
       this.#set();
@@ -277,7 +282,11 @@ export class Playback {
   /** The service's own playback, after saying so. @param {Track} track @param {"service" | "converted"} notice */
   async #converted(track, notice) {
     this.state.set({ notice });
-    return this.state.get().playing ? openByService(track.clips[0]) : null;
+    if (!this.state.get().playing) return null;
+    const sound = await openByService(track.clips[0]);
+    // The same sound once more would play no better.
+    if (notice === "converted" && sound.address === sound.plain) throw new UnplayableError();
+    return sound;
   }
 
   /** @param {Track} track @returns {Promise<Sound | null>} */
@@ -331,9 +340,13 @@ export class Playback {
     on("playing", () => {
       this.state.set({ waiting: false });
       this.#renewed.clear();
+      this.#found();
     });
     on("canplay", () => this.state.set({ waiting: false }));
-    on("waiting", () => this.state.set({ waiting: true }));
+    on("waiting", () => {
+      this.state.set({ waiting: true });
+      this.#tellLoss();
+    });
     on("seeked", () => this.#follow());
     on("timeupdate", () => this.#follow());
     on("ended", () => this.#next());
@@ -415,6 +428,28 @@ export class Playback {
 
   // ---- What goes wrong --------------------------------------------------------------------------------------
 
+  /** The worker has failed, and the browser does not know yet, or tries again. @param {Error} problem */
+  #warned(problem) {
+    if (/** @type {any} */ (problem).code !== "unreachable") return this.#recover(problem);
+    this.#lost = true;
+    if (this.#audio.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) this.#tellLoss();
+  }
+
+  /** Tell of a lost network once what had arrived before is played. */
+  #tellLoss() {
+    const { playing, lost } = this.state.get();
+    if (!this.#lost || lost || !playing) return;
+    this.state.set({ lost: true });
+    announce(t("player.waitsForNetwork"));
+  }
+
+  /** It sounds again. */
+  #found() {
+    if (this.state.get().lost) announce("");
+    this.#lost = false;
+    this.state.set({ lost: false });
+  }
+
   async #broken() {
     const sound = /** @type {Sound} */ (this.#sound);
     const [turn, error] = [this.#turn, /** @type {MediaError} */ (this.#audio.error)];
@@ -447,7 +482,7 @@ export class Playback {
     const track = this.#tracks[this.#at.index];
     if (code === "expired") return this.#openAnew(track);
     const [clip] = track.clips;
-    const mayHaveMoved = ["object_changed", "object_not_found", "decryption_failed", "refused"].includes(code ?? "");
+    const mayHaveMoved = ["object_changed", "object_not_found", "decryption_failed"].includes(code ?? "");
     if (!mayHaveMoved || this.#renewed.has(clip.file_id)) return this.#giveUp(wordsFor(error));
     this.#renewed.add(clip.file_id);
     const turn = this.#turn;
@@ -477,7 +512,8 @@ export class Playback {
       this.#rest();
       return tell(wordsFor("unreachable"));
     }
-    announce(t("player.waitsForNetwork"));
+    this.#lost = true;
+    this.#tellLoss();
     this.state.set({ waiting: true });
     this.#retry = setTimeout(() => this.#goOn(), RETRY_MS);
   }

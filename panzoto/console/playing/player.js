@@ -50,10 +50,11 @@ export function Player({ recordings }) {
 
 /** @param {{ playback: Playback }} props */
 function Controls({ playback }) {
-  const { playing, waiting, notice } = useStore(playback.state, (value) => value);
+  const { playing, waiting, notice, lost } = useStore(playback.state, (value) => value);
   useEffect(() => listenToKeys(playback), [playback]);
   return html`
     ${notice && html`<p class="player-notice">${t(`player.notice.${notice}`)}</p>`}
+    ${lost && html`<p class="player-notice">${t("player.waitsForNetwork")}</p>`}
     <${Waveform} playback=${playback} />
     <${Position} playback=${playback} />
     <div class="player-buttons">

@@ -17,6 +17,13 @@ const KNOWN = /** @type {Record<string, import("../texts/index.js").TextName>} *
   unsupported_format: "problem.unsupported_format",
 });
 
+/** Sound that this browser plays in no rendering that there is. */
+export class UnplayableError extends Error {
+  code = "unplayable";
+}
+
+const OURS = [WorkerError, ObjectError, UnplayableError];
+
 /**
  * What to tell of a failure: its own words with the time, where it is of the worker, the bucket or the browser; else
  * the failure itself, which has a request to quote.
@@ -24,8 +31,9 @@ const KNOWN = /** @type {Record<string, import("../texts/index.js").TextName>} *
  * @param {unknown} failure an error, or the code of one
  */
 export function wordsFor(failure) {
-  const ours = typeof failure === "string" || failure instanceof WorkerError || failure instanceof ObjectError;
+  const ours = typeof failure === "string" || OURS.some((one) => failure instanceof one);
   if (!ours) return failure;
-  const name = KNOWN[typeof failure === "string" ? failure : failure.code] ?? "problem.unexpected";
+  const code = typeof failure === "string" ? failure : /** @type {{ code: string }} */ (failure).code;
+  const name = KNOWN[code] ?? "problem.unexpected";
   return `${t(name)} ${t("problem.at", { time: moment(new Date()) })}`;
 }

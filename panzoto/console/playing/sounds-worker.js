@@ -3,11 +3,11 @@
 import { RecordingReader } from "../library/recordings.js";
 import { kindOf, TELLING_BYTES } from "./kinds.js";
 import { ObjectError, objectSource } from "./objects.js";
-import { askPages, problemOf } from "./pages-worker.js";
+import { askPages, problemOf, tellPage } from "./pages-worker.js";
 import { answerRange } from "./ranges-worker.js";
 
-/** @typedef {import("./pages-worker.js").Grant} Grant */
-/** @typedef {import("./pages-worker.js").Problem} Problem */
+/** @typedef {import("./addresses.js").Grant} Grant */
+/** @typedef {import("./addresses.js").Problem} Problem */
 /** @typedef {{ reader: RecordingReader, kind: string }} Sound */
 
 /** Recordings that are open, by the random part of their addresses. @type {Map<string, Promise<Sound>>} */
@@ -55,8 +55,12 @@ export async function answerSound({ request, clientId }, id) {
   // Sound is for players and scripts of the console; a tab would show whatever it is.
   if (request.mode === "navigate") return new Response(null, { status: 404 });
   const failed = (/** @type {unknown} */ error) => {
-    sounds.delete(id);
-    problems.set(id, problemOf(error));
+    const problem = problemOf(error);
+    problems.set(id, problem);
+    // Browsers try for a minute before they give up, and the page can tell or mend it meanwhile.
+    tellPage(clientId, { type: "sound-failed", id, problem });
+    // After a dead network the same reader goes on; what else fails begins anew.
+    if (problem.code !== "unreachable") sounds.delete(id);
   };
   try {
     const sound = await (sounds.get(id) ?? remembered(id, openedAnew(clientId, id)));

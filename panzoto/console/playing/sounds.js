@@ -4,15 +4,17 @@
 import { toBase64 } from "../library/bytes.js";
 import { fileKeyOf, RecordingReader } from "../library/recordings.js";
 import { isVersion2 } from "../library/header.js";
+import { refreshSoon, took } from "../recordings/store.js";
 import { call, session, vault } from "../session/session.js";
 import { SOUND } from "./addresses.js";
 import { isUnheardOf } from "./kinds.js";
 import { ObjectError, objectSource } from "./objects.js";
-import { answerWorker, askWorker, controller, tellWorker, WorkerError } from "./worker-link.js";
+import { answerWorker, askWorker, controller, hearWorker, tellWorker, WorkerError } from "./worker-link.js";
 
 /**
  * @typedef {{ file_id: string, s3_key: string, format: string | null, content_type: string | null,
- *   duration_ms: number | null, recorded_at: string | null, uploaded_at: string }} Recording as the service tells it
+ *   duration_ms: number | null, recorded_at: string | null, uploaded_at: string | null }} Recording as the service
+ *   tells it
  *
  * @typedef {object} Sound
  * @property {string} address for `<audio>`
@@ -20,11 +22,14 @@ import { answerWorker, askWorker, controller, tellWorker, WorkerError } from "./
  * @property {"worker" | "service"} by who decrypts it
  * @property {number | null} size plain bytes, where known
  * @property {() => Promise<Error | null>} problem why it broke off; null where nothing is wrong with the bytes
+ * @property {(told: (problem: Error) => void) => void} watch is told early that it breaks off, while the browser tries on
  * @property {() => void} close forgets it in the worker
  */
 
 /** Recordings that the worker may ask for, by the random part of their addresses. @type {Map<string, Recording>} */
 const granted = new Map();
+/** Who is told that they break off. @type {Map<string, (problem: Error) => void>} */
+const watching = new Map();
 /** What was found of `format`, where the service did not know it. @type {Map<string, "v2" | "single">} */
 const found = new Map();
 
@@ -37,11 +42,13 @@ answerWorker("sound", (id) => {
   );
 });
 
+hearWorker("sound-failed", ({ id, problem }) => watching.get(id)?.(new WorkerError(problem)));
+
 /**
  * What the worker needs to open a recording.
  *
  * @param {Recording} recording
- * @returns {Promise<import("./pages-worker.js").Grant>}
+ * @returns {Promise<import("./addresses.js").Grant>}
  */
 export async function grantOf({ file_id, s3_key, content_type }) {
   const object = await objectOf(file_id);
@@ -50,7 +57,8 @@ export async function grantOf({ file_id, s3_key, content_type }) {
 }
 
 /** @param {string} fileId @returns {Promise<import("./objects.js").StoredObject>} */
-const objectOf = (fileId) => call("GET", `/api/audio-file/${encodeURIComponent(fileId)}/download`);
+const objectOf = (fileId) =>
+  call("GET", `/api/audio-file/${encodeURIComponent(fileId)}/download`, undefined, { attempts: 3 });
 
 /** The encrypted object, to be read in this page. @param {Recording} recording */
 export async function sourceOf({ file_id }) {
@@ -116,6 +124,7 @@ const soundOf = (id, size) => ({
   by: "worker",
   size,
   problem: () => problemWith(id),
+  watch: (told) => watching.set(id, told),
   close: () => forget(id),
 });
 
@@ -130,6 +139,7 @@ async function problemWith(id) {
 /** @param {string} id */
 function forget(id) {
   granted.delete(id);
+  watching.delete(id);
   tellWorker({ type: "close", id });
 }
 
@@ -156,7 +166,10 @@ export async function openByService(recording) {
 export async function openByPassword(recordings, password) {
   const ids = recordings.map((recording) => recording.file_id);
   const wanted = ids.length === 1 ? { file_id: ids[0] } : { file_ids: ids };
-  return servedSound(await call("POST", "/api/decrypt-audio", { ...wanted, password }));
+  const sound = servedSound(await call("POST", "/api/decrypt-audio", { ...wanted, password }));
+  // By now the service knows what they are, so that they can be offered to be upgraded.
+  refreshSoon();
+  return sound;
 }
 
 /** @param {{ download_url: string, wav_url?: string }} answer @returns {Sound} */
@@ -166,6 +179,7 @@ const servedSound = ({ download_url, wav_url }) => ({
   by: "service",
   size: null,
   problem: () => servedProblem(sameOrigin(wav_url ?? download_url)),
+  watch: () => {},
   close: () => {},
 });
 
@@ -198,6 +212,7 @@ export async function freshRow(fileId) {
 session.subscribe(() => {
   if (session.get().state !== "out") return;
   granted.clear();
+  watching.clear();
   found.clear();
 });
 
@@ -206,6 +221,8 @@ export async function upgraded({ file_id }, password) {
   const path = `/api/audio-file/${encodeURIComponent(file_id)}/upgrade`;
   const { audio_file } = await call("POST", path, { password });
   found.delete(file_id);
+  took(audio_file);
+  refreshSoon();
   return audio_file;
 }
 

@@ -55,7 +55,8 @@ export function placeOf(tracks, position) {
   let start = 0;
   for (let index = 0; index < tracks.length - 1; index++) {
     const next = start + secondsOf(tracks[index]);
-    if (position < next) return { index, seconds: Math.max(0, position - start) };
+    // A track whose length nobody knows yet may hold all that follows.
+    if (position < next || next === start) return { index, seconds: Math.max(0, position - start) };
     start = next;
   }
   return { index: tracks.length - 1, seconds: Math.max(0, position - start) };

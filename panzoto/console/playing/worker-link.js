@@ -2,11 +2,12 @@
 
 import { SERVICE_WORKER, scriptAddress } from "../trusted.js";
 
-// A worker that neither starts nor answers in this time counts as none.
+// A worker that neither starts nor claims the page in this time counts as none.
 const START_MS = 10_000;
+const CLAIM_MS = 500;
 const ANSWER_MS = 60_000;
 
-/** @typedef {import("./pages-worker.js").Problem} Problem */
+/** @typedef {import("./addresses.js").Problem} Problem */
 
 /** The worker has refused, for a reason of the library's, the service's or the bucket's. */
 export class WorkerError extends Error {
@@ -51,15 +52,14 @@ export async function controller() {
   const claimed = new Promise((resolve) => {
     navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true });
   });
-  await Promise.race([begin(claimed), later(START_MS)]);
+  const { active } = await Promise.race([navigator.serviceWorker.ready, later(START_MS).then(() => ({ active: null }))]);
+  // A page that is not whole yet may be passed over, so it is asked for more than once.
+  for (let waited = 0; active !== null && waited < START_MS; waited += CLAIM_MS) {
+    active.postMessage({ type: "claim" });
+    await Promise.race([claimed, later(CLAIM_MS)]);
+    if (navigator.serviceWorker.controller !== null) break;
+  }
   return navigator.serviceWorker.controller;
-}
-
-/** @param {Promise<unknown>} claimed */
-async function begin(claimed) {
-  const { active } = await navigator.serviceWorker.ready;
-  active?.postMessage({ type: "claim" });
-  await claimed;
 }
 
 /** @param {number} milliseconds */
@@ -96,6 +96,7 @@ export function tellWorker(message) {
   navigator.serviceWorker?.controller?.postMessage(message);
 }
 
+const hearing = /** @type {Record<string, (news: any) => void>} */ ({});
 /** What answers the worker's questions, by their type: null for what is not known here. */
 const answering = /** @type {Record<string, (id: string) => Promise<unknown> | null>} */ ({});
 
@@ -104,6 +105,13 @@ export function answerWorker(type, answer) {
   answering[type] = answer;
 }
 
+/** Listen to the worker's news of `type`. @param {string} type @param {(news: any) => void} heard */
+export function hearWorker(type, heard) {
+  hearing[type] = heard;
+}
+
 navigator.serviceWorker?.addEventListener("message", async ({ data, ports: [port] }) => {
-  port?.postMessage((await answering[data.type]?.(data.id)) ?? null);
+  hearing[data.type]?.(data);
+  const answer = (await answering[data.type]?.(data.id)) ?? null;
+  port?.postMessage(answer);
 });

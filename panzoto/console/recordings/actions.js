@@ -1,4 +1,5 @@
-// What can be done with a recording. Each takes in what the service answers, and has the list asked for what changed.
+// What can be done with a recording. Each takes in what the service answers, and has the list asked for what
+// changed.
 
 import { ServiceError } from "../library/errors.js";
 import { sealName } from "../library/names.js";
@@ -51,12 +52,6 @@ export async function erase(recording) {
     if (!(failure instanceof ServiceError) || failure.code !== "audio_file_not_found") throw failure;
   }
   lost(recording.file_id);
-  refreshSoon();
-}
-
-/** Have the service rewrite an old recording as version 2. @param {AudioFile} recording @param {string} password */
-export async function upgrade(recording, password) {
-  took((await call("POST", `${pathOf(recording)}/upgrade`, { password })).audio_file);
   refreshSoon();
 }
 

@@ -8,7 +8,8 @@ import { fetchRecording, isErased, recordingOf, recordings } from "./store.js";
 /** @import { Recording } from "./known.js" */
 
 /**
- * The recording of this id, and why there is none: `missing` where the service knows none, else what went wrong.
+ * The recording of this id, and why there is none: `missing` where the service knows none, else what went
+ * wrong.
  *
  * @param {string} fileId
  * @returns {{ recording: Recording | null, missing: boolean, failure: unknown, again: () => void }}

@@ -1,4 +1,5 @@
-// What is known of an account's recordings. No page and no call: pages of lists and changes go in, a list comes out.
+// What is known of an account's recordings. No page and no call: pages of lists and changes go in, a list
+// comes out.
 
 /**
  * A recording as the service describes it (docs/clients.md, 5.7).
@@ -27,12 +28,17 @@
  * @property {string | null} created_at
  * @property {string | null} source
  *
- * @typedef {AudioFile & { at: number }} Recording `at`: the moment it is listed by, in milliseconds since 1970
+ * @typedef {AudioFile & { at: number }} Recording `at`: by what it is listed, in milliseconds since 1970
  * @typedef {{ type: string, file_id: string, audio_file: AudioFile | null }} Change
  */
 
-/** When a recording was made, or arrived where nobody said. @param {AudioFile} file */
-export const momentOf = ({ recorded_at, uploaded_at }) => recorded_at ?? uploaded_at ?? new Date(0).toISOString();
+/**
+ * When a recording was made, or arrived where nobody said.
+ *
+ * @param {Pick<AudioFile, "recorded_at" | "uploaded_at">} file
+ */
+export const momentOf = ({ recorded_at, uploaded_at }) =>
+  recorded_at ?? uploaded_at ?? new Date(0).toISOString();
 
 /** @param {AudioFile} file @returns {Recording} */
 export const recordingFrom = (file) => ({ ...file, at: Date.parse(momentOf(file)) });
@@ -41,13 +47,18 @@ export const recordingFrom = (file) => ({ ...file, at: Date.parse(momentOf(file)
 const newestFirst = (a, b) => b.at - a.at || (a.file_id < b.file_id ? 1 : -1);
 
 /**
- * Recordings by their ids. Pages of the list come from the newest on, changes in the order in which they were made.
- * Until all changes have come, only what is no older than the last page is listed, since older ones may be missing.
+ * Recordings by their ids. Pages of the list come from the newest on, changes in the order in which they were
+ * made. Until all changes have come, only what is no older than the last page is listed, since older ones may be
+ * missing.
  */
 export class Known {
   /** @type {Map<string, Recording>} */
   #recordings = new Map();
-  /** What changes have taken away, which a page that was asked for before may hold still. @type {Set<string>} */
+  /**
+   * What changes have taken away, which a page that was asked for before may hold still.
+   *
+   * @type {Set<string>}
+   */
   #gone = new Set();
   #horizon = Infinity;
 
@@ -56,12 +67,22 @@ export class Known {
     return this.#horizon === -Infinity;
   }
 
+  /** Whether a page of the list has come, so that there is something to show. */
+  get begun() {
+    return this.#horizon !== Infinity;
+  }
+
   /** @param {string} fileId */
   get(fileId) {
     return this.#recordings.get(fileId) ?? null;
   }
 
-  /** Take a page of the list in. What a change has told already is newer. @param {AudioFile[]} files @param {boolean} last */
+  /**
+   * Take a page of the list in. What a change has told already is newer.
+   *
+   * @param {AudioFile[]} files
+   * @param {boolean} last
+   */
   takePage(files, last) {
     if (this.whole) return;
     for (const file of files) {

@@ -12,8 +12,8 @@ const MOST_CLIPS = 2000;
 const endOf = (/** @type {Recording} */ { at, duration_ms }) => at + (duration_ms ?? 0);
 
 /**
- * Group recordings, the newest first, into sittings, the newest first, and their clips the newest first. Most are of
- * one recording.
+ * Group recordings, the newest first, into sittings, the newest first, and their clips the newest first. Most are
+ * of one recording.
  *
  * @param {Recording[]} recordings
  * @returns {Recording[][]}
@@ -31,8 +31,8 @@ export function sittingsOf(recordings) {
 }
 
 /**
- * How many clips from `next` on belong to what begins before it: up to one that lasts to within the gap before the
- * clip that was taken last. What lies between began while that one went on.
+ * How many clips from `next` on belong to what begins before it: up to one that lasts to within the gap before
+ * the clip that was taken last. What lies between began while that one went on.
  *
  * @param {Recording[]} recordings
  * @param {number} next
@@ -48,7 +48,8 @@ function joining(recordings, next) {
 }
 
 /**
- * What a sitting is to a person: its clips the oldest first, when it began and ended, and how much there is to hear.
+ * What a sitting is to a person: its clips the oldest first, when it began and ended, and how much there is to
+ * hear.
  *
  * @param {Recording[]} newestFirst
  */
@@ -68,7 +69,11 @@ export function sittingFrom(newestFirst) {
 
 /** @typedef {ReturnType<typeof sittingFrom>} Sitting */
 
-/** The sittings of the last list that was asked about. @type {{ rows: Recording[] | null, byClip: Map<string, Sitting> }} */
+/**
+ * The sittings of the last list that was asked about.
+ *
+ * @type {{ rows: Recording[] | null, byClip: Map<string, Sitting> }}
+ */
 let last = { rows: null, byClip: new Map() };
 
 /**

@@ -1,4 +1,5 @@
-// The recordings of who is signed in: the newest page first, then all that changed, and every half minute what is new.
+// The recordings of who is signed in: the newest page first, then all that changed, and every half minute
+// what is new.
 
 import { ServiceError } from "../library/errors.js";
 import { call, session } from "../session/session.js";
@@ -15,8 +16,9 @@ export { titleOf } from "./titles.js";
  *   whole: boolean,
  *   failure: unknown,
  *   aside: Map<string, Recording>,
- * }} Recordings `rows` are the newest first, and all there are once they are `whole`; `aside` holds what is in no list:
- *   recordings in the trash and such as were asked for by themselves. `failure` is why they are not up to date.
+ * }} Recordings `rows` are the newest first, and all there are once they are `whole`; `aside` holds what is in no
+ *   list: recordings in the trash and such as were asked for by themselves. `failure` is why they are not up to
+ *   date.
  */
 
 const EVERY_MS = 30_000;
@@ -42,12 +44,18 @@ let following = false;
 let askedAgain = false;
 let lastAsked = 0;
 
-/** The recording of this id, as far as it is known here. @param {string} fileId @returns {Recording | null} */
+/**
+ * The recording of this id, as far as it is known here.
+ *
+ * @param {string} fileId
+ * @returns {Recording | null}
+ */
 export const recordingOf = (fileId) => known.get(fileId) ?? recordings.get().aside.get(fileId) ?? null;
 
 /** Show what is known by now. @param {Partial<Recordings>} [more] */
 function show(more = {}) {
-  recordings.set({ rows: known.listed(), whole: known.whole, state: "shown", ...more });
+  const state = known.begun ? "shown" : "loading";
+  recordings.set({ rows: known.listed(), whole: known.whole, state, ...more });
 }
 
 /** Begin anew, for whoever comes. */
@@ -57,9 +65,14 @@ function clear() {
   recordings.set(none());
 }
 
-// ---- Asking the service -------------------------------------------------------------------------------------
+// ---- Asking the service
+// -------------------------------------------------------------------------------------
 
-/** Run `work`; what comes of it for somebody who has left meanwhile is let be. @param {(asker: object) => Promise<void>} work */
+/**
+ * Run `work`; what comes of it for somebody who has left meanwhile is let be.
+ *
+ * @param {(asker: object) => Promise<void>} work
+ */
 async function asking(work) {
   const asker = owner;
   if (asker === null || session.get().state !== "open") return;
@@ -67,18 +80,27 @@ async function asking(work) {
     await work(asker);
   } catch (failure) {
     if (asker !== owner) return;
-    const { state } = recordings.get();
-    recordings.set({ failure, state: state === "loading" ? "failed" : state });
+    const { state, failure: before } = recordings.get();
+    // What is told already is not told anew with every attempt.
+    recordings.set({ failure: before ?? failure, state: state === "loading" ? "failed" : state });
   }
 }
 
+/**
+ * The end of an address that goes on where the last answer ended.
+ *
+ * @param {string} name
+ * @param {string | null} place
+ */
+const continued = (name, place) => (place === null ? "" : `&${name}=${encodeURIComponent(place)}`);
+
 /** @param {number} limit */
 const pagePath = (limit) =>
-  `/api/user/audio-files?order=recorded_at&limit=${limit}${cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`}`;
+  `/api/user/audio-files?order=recorded_at&limit=${limit}${continued("cursor", cursor)}`;
 
 /** Fetch the next page of the list, unless all is known or one is coming already. */
 export function loadMore() {
-  const begun = recordings.get().state === "shown";
+  const { begun } = known;
   if (pageComing || known.whole || (begun && cursor === null)) return Promise.resolve();
   pageComing = true;
   return asking(async (asker) => {
@@ -92,19 +114,19 @@ export function loadMore() {
   });
 }
 
-const changesPath = () =>
-  `/api/user/changes?limit=${CHANGES_PAGE}${since === null ? "" : `&since=${encodeURIComponent(since)}`}`;
+const changesPath = () => `/api/user/changes?limit=${CHANGES_PAGE}${continued("since", since)}`;
 
 /** @param {object} asker */
 async function takeChanges(asker) {
   for (let more = true; more && asker === owner; ) {
     const page = await call("GET", changesPath());
     if (asker !== owner) return;
-    const wasWhole = known.whole;
+    const stale = !known.whole || recordings.get().failure !== null || recordings.get().state !== "shown";
     known.takeChanges(page.changes, !page.more);
     [since, more] = [page.next, page.more];
-    const { failure, state } = recordings.get();
-    if (page.changes.length > 0 || !wasWhole || failure !== null || state !== "shown") show({ failure: null });
+    if (stale || page.changes.length > 0) show({ failure: null });
+    // Its answer was lost, and until all changes are here nobody sees anything without it.
+    if (!known.begun) loadMore();
   }
 }
 
@@ -113,7 +135,8 @@ async function takeChangesAnew(asker) {
   try {
     await takeChanges(asker);
   } catch (failure) {
-    if (!(failure instanceof ServiceError) || failure.code !== "invalid_cursor" || since === null) throw failure;
+    const outdated = failure instanceof ServiceError && failure.code === "invalid_cursor" && since !== null;
+    if (!outdated) throw failure;
     if (asker !== owner) return;
     [known, since, cursor] = [new Known(), null, null];
     await takeChanges(asker);
@@ -140,13 +163,14 @@ export function refreshSoon() {
 }
 
 async function begin() {
-  if (recordings.get().state !== "shown") await loadMore();
+  if (!known.begun) await loadMore();
   await follow();
 }
 
 /** Try once more after a failure that the list tells. */
 export function tryAgain() {
-  if (recordings.get().state === "failed") recordings.set({ state: "loading", failure: null });
+  const { state } = recordings.get();
+  recordings.set({ failure: null, state: state === "failed" ? "loading" : state });
   begin();
 }
 
@@ -174,15 +198,18 @@ function whoIsThere() {
 session.subscribe(whoIsThere);
 whoIsThere();
 
-// ---- Single recordings --------------------------------------------------------------------------------------
+// ---- Single recordings
+// --------------------------------------------------------------------------------------
 
-/** @type {Set<(fileId: string, file: AudioFile | null) => void>} */
+/** @typedef {(fileId: string, file: AudioFile | null) => void} Listener */
+
+/** @type {Set<Listener>} */
 const listeners = new Set();
 /** What was erased here, so that nobody asks the service for it. @type {Set<string>} */
 const erased = new Set();
 
 /** Have `listener` told of each recording that an action changed, or of null for one that is gone. */
-export const onAction = (/** @type {(fileId: string, file: AudioFile | null) => void} */ listener) => listeners.add(listener);
+export const onAction = (/** @type {Listener} */ listener) => listeners.add(listener);
 
 /** Whether this recording was erased in this page. @param {string} fileId */
 export const isErased = (fileId) => erased.has(fileId);
@@ -212,7 +239,11 @@ export function lost(fileId) {
   for (const listener of listeners) listener(fileId, null);
 }
 
-/** Ask for one recording by itself, whether it is listed, in the trash or still coming. @param {string} fileId */
+/**
+ * Ask for one recording by itself, whether it is listed, in the trash or still coming.
+ *
+ * @param {string} fileId
+ */
 export async function fetchRecording(fileId) {
   const { audio_file } = await call("GET", `/api/audio-file/${encodeURIComponent(fileId)}`);
   took(audio_file);

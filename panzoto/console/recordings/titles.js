@@ -64,7 +64,12 @@ export async function openedName(what, recording) {
   return entry?.opening ?? entry?.text ?? null;
 }
 
-/** Know at once what a title or a note says that was just sealed here. @param {What} what @param {AudioFile} recording */
+/**
+ * Know at once what a title or a note says that was just sealed here.
+ *
+ * @param {What} what
+ * @param {AudioFile} recording
+ */
 export function rememberName(what, recording, /** @type {string} */ text) {
   const sealed = recording[what];
   if (sealed !== null) opened.set(`${what}/${recording.file_id}`, { sealed, text, opening: null });
@@ -79,11 +84,15 @@ export function rememberName(what, recording, /** @type {string} */ text) {
  */
 export function nameOf(what, recording) {
   const entry = entryOf(what, recording);
-  const known = entry !== null && entry.opening === null;
-  return { text: known ? (entry.text ?? "") : "", closed: known && entry.text === null, opening: !known && entry !== null };
+  if (entry === null || entry.opening !== null) return { text: "", closed: false };
+  return { text: entry.text ?? "", closed: entry.text === null };
 }
 
-/** What a recording is called: its title where it has one that is open by now, else its time. @param {AudioFile} recording */
+/**
+ * What a recording is called: its title where it has one that is open by now, else its time.
+ *
+ * @param {AudioFile} recording
+ */
 export const titleOf = (recording) => headingOf(recording) || moment(momentOf(recording));
 
 /** The title alone, in one line; empty where there is none. @param {AudioFile} recording */

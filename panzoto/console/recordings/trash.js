@@ -7,8 +7,11 @@ import { isErased, onAction, recordings } from "./store.js";
 
 /** @import { AudioFile, Recording } from "./known.js" */
 /**
- * @typedef {{ rows: Recording[], cursor: string | null, state: "loading" | "shown", failure: unknown }} Trash `cursor`
- *   says where there is more.
+ * @typedef {object} Trash
+ * @property {Recording[]} rows
+ * @property {string | null} cursor where there is more
+ * @property {"loading" | "shown"} state
+ * @property {unknown} failure
  */
 
 const PAGE = 50;
@@ -46,8 +49,10 @@ export async function loadTrash({ anew = false } = {}) {
     const page = await call("GET", `/api/user/trash?limit=${PAGE}${more}`);
     if (session.get().account !== asker) return;
     const before = more === "" ? justTrashed() : trash.get().rows;
-    const came = page.audio_files.filter((/** @type {AudioFile} */ { file_id }) => !isErased(file_id)).map(recordingFrom);
-    const ids = new Set(came.map((/** @type {Recording} */ { file_id }) => file_id));
+    /** @type {AudioFile[]} */
+    const files = page.audio_files;
+    const came = files.filter(({ file_id }) => !isErased(file_id)).map(recordingFrom);
+    const ids = new Set(came.map(({ file_id }) => file_id));
     const rows = [...before.filter(({ file_id }) => !ids.has(file_id)), ...came];
     trash.set({ rows, cursor: page.next_cursor, state: "shown" });
   } catch (failure) {

@@ -2,6 +2,7 @@
 
 import { forget, keep, kept } from "../database.js";
 import { fromUtf8, utf8 } from "../library/bytes.js";
+import { tell } from "../parts/messages.js";
 import { useEffect, useState } from "../ui.js";
 import { account, beforeLock, session, vault } from "./session.js";
 
@@ -10,6 +11,8 @@ const SEAL_AFTER_MS = 500;
 
 /** @type {Map<string, string>} */
 const typed = new Map();
+/** Behind a lock, where the browser keeps nothing. @type {Map<string, { iv: Uint8Array, sealed: ArrayBuffer }>} */
+const sealedHere = new Map();
 /** @type {Map<string, ReturnType<typeof setTimeout>>} */
 const waiting = new Map();
 
@@ -22,7 +25,9 @@ async function seal(name, text) {
   const how = { name: "AES-GCM", iv, additionalData: aboutOf(name) };
   const sealed = await crypto.subtle.encrypt(how, vault().namesKey, utf8(text));
   // What was saved or given up meanwhile is no draft any more.
-  if (typed.get(name) === text) await keep("drafts", keyOf(name), { iv, sealed });
+  if (typed.get(name) !== text) return;
+  sealedHere.set(keyOf(name), { iv, sealed });
+  await keep("drafts", keyOf(name), { iv, sealed }).catch(() => {});
 }
 
 async function sealAll() {
@@ -43,8 +48,7 @@ function type(name, text) {
   clearTimeout(waiting.get(name));
   const later = () => {
     waiting.delete(name);
-    // A browser that keeps nothing has the text in the page still.
-    if (session.get().state === "open") seal(name, text).catch(() => {});
+    if (session.get().state === "open") seal(name, text).catch(tell);
   };
   waiting.set(name, setTimeout(later, SEAL_AFTER_MS));
 }
@@ -54,12 +58,13 @@ function giveUp(name) {
   typed.delete(name);
   clearTimeout(waiting.get(name));
   waiting.delete(name);
+  sealedHere.delete(keyOf(name));
   forget("drafts", keyOf(name)).catch(() => {});
 }
 
 /** Return a draft that was sealed, or null. @returns {Promise<string | null>} */
 async function takeBack(/** @type {string} */ name) {
-  const row = await kept("drafts", keyOf(name));
+  const row = sealedHere.get(keyOf(name)) ?? (await kept("drafts", keyOf(name)));
   if (row === undefined) return null;
   const how = { name: "AES-GCM", iv: row.iv, additionalData: aboutOf(name) };
   try {

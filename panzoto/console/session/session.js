@@ -278,9 +278,9 @@ export async function deleteAccount(/** @type {string} */ password) {
   const { user_id } = account();
   await call("DELETE", "/api/user", { password }, ONCE);
   post("out");
-  await leave();
   const kept = STORES.filter((store) => store !== "session");
   await Promise.all(kept.map((store) => forgetAll(store, user_id))).catch(() => {});
+  await leave();
 }
 
 async function leave() {

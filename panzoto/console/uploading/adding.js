@@ -3,30 +3,12 @@
 import { tell } from "../parts/messages.js";
 import { account, vault } from "../session/session.js";
 import { t } from "../texts/index.js";
-import { askToKeep } from "./disk.js";
+import { TYPES } from "./accepted.js";
 import { add } from "./queue.js";
 import { hide } from "./rows.js";
 
 /** @import {Row} from "./rows.js" */
 
-// What browsers do not know by themselves.
-const TYPES = /** @type {Record<string, string>} */ ({
-  "3gp": "audio/3gpp",
-  "3gpp": "audio/3gpp",
-  aac: "audio/aac",
-  amr: "audio/amr",
-  flac: "audio/flac",
-  m4a: "audio/mp4",
-  mp3: "audio/mpeg",
-  mp4: "audio/mp4",
-  oga: "audio/ogg",
-  ogg: "audio/ogg",
-  opus: "audio/ogg",
-  wav: "audio/wav",
-  webm: "audio/webm",
-});
-/** What the dialog for files offers. */
-export const ACCEPTED = ["audio/*", ...Object.keys(TYPES).map((ending) => `.${ending}`)].join(",");
 const LENGTH_MS = 5_000;
 
 /** @param {string} name */
@@ -46,7 +28,6 @@ const isSound = (file) => typeOf(file) !== null || file.type === "";
 
 /** Take files for upload, in their order. What cannot be taken is told. @param {Iterable<File>} files */
 export async function addFiles(files) {
-  askToKeep();
   for (const file of files) {
     try {
       if (!isSound(file)) tell(t("upload.noSound", { name: file.name }));

@@ -1,10 +1,21 @@
 // The two ways in for sound: the microphone, and files.
 
-import { Recorder } from "../views/recorder.js";
+import { later } from "../later.js";
+import { tell } from "../parts/messages.js";
 import { t } from "../texts/index.js";
 import { html, useEffect, useRef, useState } from "../ui.js";
-import { ACCEPTED, addFiles } from "./adding.js";
-import "./busy.js";
+import { ACCEPTED } from "./accepted.js";
+
+const Recorder = later(async () => (await import("../views/recorder.js")).Recorder);
+
+/** Take files in; what that needs is fetched when there are any. @param {File[]} files */
+async function take(files) {
+  try {
+    (await import("./adding.js")).addFiles(files);
+  } catch (error) {
+    tell(error);
+  }
+}
 
 /** A button that opens the recorder. */
 export function RecordButton() {
@@ -18,10 +29,10 @@ export function RecordButton() {
 /** A button that asks for files. While it is in the page, files can be dropped anywhere on it as well. */
 export function UploadButton() {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
-  const dragging = useDrop(addFiles);
+  const dragging = useDrop(take);
   const chosen = () => {
     const field = /** @type {HTMLInputElement} */ (input.current);
-    addFiles([...(field.files ?? [])]);
+    take([...(field.files ?? [])]);
     // The same file can be chosen again.
     field.value = "";
   };
@@ -33,8 +44,12 @@ export function UploadButton() {
   `;
 }
 
-/** Take files that are dropped anywhere on the page; returns whether some are held over it. @param {(files: File[]) => void} take */
-function useDrop(take) {
+/**
+ * Take files that are dropped anywhere on the page; returns whether some are held over it.
+ *
+ * @param {(files: File[]) => void} drop
+ */
+function useDrop(drop) {
   const [dragging, setDragging] = useState(false);
   useEffect(() => {
     const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files") ?? false;
@@ -47,19 +62,19 @@ function useDrop(take) {
     const leave = (/** @type {DragEvent} */ event) => {
       if (event.relatedTarget === null) setDragging(false);
     };
-    const drop = (/** @type {DragEvent} */ event) => {
+    const dropped = (/** @type {DragEvent} */ event) => {
       if (!hasFiles(event)) return;
       event.preventDefault();
       setDragging(false);
-      take([...(event.dataTransfer?.files ?? [])]);
+      drop([...(event.dataTransfer?.files ?? [])]);
     };
     addEventListener("dragover", over);
     addEventListener("dragleave", leave);
-    addEventListener("drop", drop);
+    addEventListener("drop", dropped);
     return () => {
       removeEventListener("dragover", over);
       removeEventListener("dragleave", leave);
-      removeEventListener("drop", drop);
+      removeEventListener("drop", dropped);
     };
   }, []);
   return dragging;

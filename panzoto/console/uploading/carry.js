@@ -5,8 +5,10 @@ import { ServiceError } from "../library/errors.js";
 import { sealName } from "../library/names.js";
 import { blobSource, encryptedSize, encryptingSource, encryptRecording, newSecrets, RecordingReader } from "../library/recordings.js";
 import { refreshSoon } from "../recordings/store.js";
+import { isPassing } from "../library/service.js";
 import { call, session, vault } from "../session/session.js";
 import { concat } from "../library/bytes.js";
+import { consentKnown, hasAgreed, wish } from "../words/consent.js";
 import { DiskError, hasRoom, objectFile, removeAll, removePieces, writeObject } from "./disk.js";
 import { fingerprintOf } from "./fingerprint.js";
 import { piecesSource } from "./pieces.js";
@@ -263,7 +265,25 @@ async function finish(row, how) {
     // Somebody has erased it meanwhile.
     if (!(error instanceof ServiceError) || error.status !== 404) throw error;
   }
+  await wishForTranscript(row, how);
   await vanish(row);
+}
+
+/** Ask for the transcript, where somebody has agreed to that once. @param {Row} row @param {How} how */
+async function wishForTranscript(row, how) {
+  if (!(await hasAgreed(row.userId))) return;
+  const opened = vaultOf(row);
+  const { secrets } = await reveal(opened, row);
+  if (secrets === null || !(await consentKnown())) return;
+  const transcribe = wish(secrets.fileKey);
+  if (transcribe === undefined) return;
+  try {
+    await complete(row, how, { transcribe });
+    refreshSoon();
+  } catch (error) {
+    // What is refused can be asked for on the recording's own page, which says why; the recording has arrived.
+    if (!(error instanceof ServiceError) || isPassing(error)) throw error;
+  }
 }
 
 /** @param {Row} row */

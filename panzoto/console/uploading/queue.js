@@ -99,21 +99,36 @@ class Tending {
 
 // ---- Turns ---------------------------------------------------------------------------------------------------
 
-/** @type {(() => void)[]} */
-const queued = [];
+/** @type {Set<() => void>} */
+const queued = new Set();
 let running = 0;
 
 /** @template T @param {AbortSignal} signal @param {() => Promise<T>} work @returns {Promise<T>} */
 async function inTurn(signal, work) {
-  if (running >= AT_ONCE) await new Promise((resolve) => queued.push(() => resolve(undefined)));
+  while (running >= AT_ONCE) await placeFreed(signal);
   running += 1;
   try {
-    signal.throwIfAborted();
     return await work();
   } finally {
     running -= 1;
-    queued.shift()?.();
+    for (const freed of [...queued].slice(0, 1)) freed();
   }
+}
+
+/** Resolves when it is the next one's turn; rejects with the signal's reason. @param {AbortSignal} signal @returns {Promise<void>} */
+function placeFreed(signal) {
+  return new Promise((resolve, reject) => {
+    const leave = (/** @type {() => void} */ settle) => {
+      queued.delete(freed);
+      signal.removeEventListener("abort", stopped);
+      settle();
+    };
+    const freed = () => leave(resolve);
+    const stopped = () => leave(() => reject(signal.reason));
+    if (signal.aborted) return reject(signal.reason);
+    queued.add(freed);
+    signal.addEventListener("abort", stopped, { once: true });
+  });
 }
 
 /**

@@ -42,7 +42,7 @@ function Page({ sitting }) {
       </header>
       <div class="hearing"><${Player} recordings=${sitting.clips} /></div>
       <div class="reading"><${Transcript} recordings=${sitting.clips} /></div>
-      <section class="about clips">
+      <section class="describing clips">
         <h2>${t("sitting.ofClips")}</h2>
         <ol>${sitting.clips.map((clip) => html`<${Clip} key=${clip.file_id} recording=${clip} />`)}</ol>
       </section>
@@ -56,7 +56,9 @@ function Clip({ recording }) {
   const at = momentOf(recording);
   return html`
     <li>
-      <a href=${addressOf("recording", recording.file_id)}><bdi dir="auto">${headingOf(recording) || moment(at)}</bdi></a>
+      <a href=${addressOf("recording", recording.file_id)}>
+        <bdi dir="auto">${headingOf(recording) || moment(at)}</bdi>
+      </a>
       <span class="length">${length(recording.duration_ms)}</span>
     </li>
   `;

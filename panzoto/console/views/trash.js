@@ -6,7 +6,7 @@ import { titleOf, useNames } from "../recordings/titles.js";
 import { loadTrash, trash } from "../recordings/trash.js";
 import { addressOf } from "../router.js";
 import { useStore } from "../store.js";
-import { length, moment, time } from "../texts/formats.js";
+import { length, moment } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useEffect } from "../ui.js";
 import { EraseButton } from "./recording/erase.js";
@@ -22,11 +22,13 @@ export function Trash() {
   }, []);
   useEffect(() => {
     // A button that went away with its row leaves the focus nowhere.
-    if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
+    if (document.activeElement !== document.body) return;
+    document.getElementById("main")?.focus({ preventScroll: true });
   }, [rows.length]);
+  const empty = state === "shown" && failure === null && rows.length === 0;
   return html`
     <h1>${t("trash.title")}</h1>
-    ${state === "shown" && failure === null && rows.length === 0 && html`<p class="empty">${t("trash.empty")}</p>`}
+    ${empty && html`<p class="empty">${t("trash.empty")}</p>`}
     ${rows.length > 0 && html`<p>${t("trash.hint")}</p>`}
     ${state === "loading" && rows.length === 0 && html`<p role="status">${t("recordings.loading")}</p>`}
     ${failure !== null && html`<${Failed} failure=${failure} />`}
@@ -34,7 +36,9 @@ export function Trash() {
       ${rows.map((recording) => html`<${Row} key=${recording.file_id} recording=${recording} />`)}
     </ul>
     ${cursor !== null && html`
-      <p><button type="button" aria-busy=${state === "loading"} onClick=${() => loadTrash()}>${t("trash.more")}</button></p>
+      <p>
+        <button type="button" aria-busy=${state === "loading"} onClick=${() => loadTrash()}>${t("trash.more")}</button>
+      </p>
     `}
   `;
 }
@@ -57,7 +61,9 @@ function Row({ recording }) {
   const name = titleOf(recording);
   return html`
     <li aria-label=${name}>
-      <p class="one-line"><a id=${id} href=${addressOf("recording", recording.file_id)}><bdi dir="auto">${name}</bdi></a></p>
+      <p class="one-line">
+        <a id=${id} href=${addressOf("recording", recording.file_id)}><bdi dir="auto">${name}</bdi></a>
+      </p>
       <p><small>${name === moment(at) ? "" : `${moment(at)} · `}${length(recording.duration_ms)} ·
         ${" "}${t("trash.since", { time: moment(recording.deleted_at ?? at) })}</small></p>
       <div class="actions">

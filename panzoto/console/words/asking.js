@@ -13,7 +13,6 @@ import { languages } from "./languages.js";
 
 /** @import { Recording } from "../recordings/known.js" */
 /** @import { Engine } from "./engine.js" */
-/** @import { Job } from "./jobs.js" */
 
 const KNOWN_FAILURES = /** @type {const} */ ([
   "decryption_failed", "engine_refused", "engine_unavailable", "expired", "not_audio", "object_changed",

@@ -7,9 +7,9 @@ import { useStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { html, useEffect } from "../ui.js";
 import { consentKnown, giveConsent, takeConsentBack, useConsent } from "./consent.js";
-import { knowledge } from "./engine.js";
+import { knowledge, placeOf } from "./engine.js";
 
-/** What stands below the sentence that says where the sound goes; nothing where no transcripts are made. */
+/** Where the sound goes, and whether that was agreed to for every recording. */
 export function TranscriptionSettings() {
   const engine = useStore(knowledge, (value) => value.engine);
   const agreed = useConsent();
@@ -18,9 +18,11 @@ export function TranscriptionSettings() {
     consentKnown().catch(() => {});
   }, []);
   if (vault().transcripts.foreign) return html`<p class="said said-alert">${t("account.foreign")}</p>`;
-  if (!engine?.available) return null;
+  if (engine === null) return null;
+  if (!engine.available) return html`<p>${t("words.unavailable")}</p>`;
   const change = (/** @type {boolean} */ wanted) => attempt(wanted ? giveConsent : takeConsentBack);
   return html`
+    <p>${t("words.where", { place: placeOf(engine) })}</p>
     ${engine.model !== null && html`<p><small>${t("words.model", { model: engine.model })}</small></p>`}
     <${Checkbox} label=${t("words.always")} hint=${t("words.alwaysHint")} checked=${agreed}
       change=${change} />

@@ -152,6 +152,8 @@ test("without Retry-After waits double, and after six attempts it gives up", asy
     assert.ok(seconds[index] >= least && seconds[index] <= least * 1.25, `${seconds}`);
   });
   assert.equal(seconds.length, 5);
+  // Phones that failed together shall not return together.
+  assert.ok(seconds.some((some, index) => some !== 0.5 * 2 ** index));
 });
 
 for (const [what, answer] of [
@@ -183,6 +185,18 @@ for (const [what, answer] of [
     assert.equal(asked.length, 2);
   });
 }
+
+test("an answer that comes slowly, but comes, is not lost", async () => {
+  const slowly = (response) => {
+    const pieces = ['{"fine"', ":", "tr", "ue}"];
+    const next = () => (pieces.length > 1 ? response.write(pieces.shift()) : response.end(pieces.shift()));
+    const timer = setInterval(() => (pieces.length > 0 ? next() : clearInterval(timer)), 1000);
+  };
+  answers.push(slowly);
+  // Shorter than the whole answer takes, and much longer than any pause in it.
+  assert.deepEqual(await new Service(address).call("GET", "/api/user", undefined, { patience: 3 }), { fine: true });
+  assert.equal(asked.length, 1);
+});
 
 test("a service that is not there is unreachable", async () => {
   const gone = createServer().listen(0, "127.0.0.1");
@@ -256,15 +270,17 @@ test("a signal ends a request that hangs, with its own reason", async () => {
   await assert.rejects(call, reason);
 });
 
-test("a signal ends a wait, and nothing is asked after it", async () => {
-  answers.push(refusal(429, "too_many_requests", {}, { "Retry-After": "100" }));
+test("a signal ends a wait, and nothing is tried after it", async () => {
   const ending = new AbortController();
   const reason = new Error("the person left");
-  const call = new Service(address).call("GET", "/api/user", undefined, { signal: ending.signal });
-  while (asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-  ending.abort(reason);
-  await assert.rejects(call, reason);
-  assert.equal(asked.length, 1);
+  let attempts = 0;
+  const attempt = async () => {
+    attempts += 1;
+    setImmediate(() => ending.abort(reason));
+    throw new ServiceError(429, "too_many_requests", "later", { retryAfter: 100 });
+  };
+  await assert.rejects(patiently(attempt, { signal: ending.signal }), reason);
+  assert.equal(attempts, 1);
 });
 
 test("a signal that has ended already asks nothing", async () => {

@@ -99,5 +99,6 @@ def test_it_can_be_left_out(tmp_path: Path, checkout: Path) -> None:
             missing = requests.get(run.url + path, timeout=30)
             assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
         # The letters' own pages are no part of it.
-        assert requests.get(f"{run.url}/verify", timeout=30).status_code == 200
+        for path in ("/verify", "/letters/style.css", "/letters/en.js"):
+            assert requests.get(run.url + path, timeout=30).status_code == 200
         assert not (gate / "running").exists()

@@ -141,7 +141,8 @@ class TestCalls:
             raise
 
     def test_the_pages_of_letters_are_there(self, edge: Nginx) -> None:
-        for path in ("/verify", "/reset", "/undo", "/letters/undo.js", "/letters/style.css", "/letters/icon.svg"):
+        files = ("/letters/undo.js", "/letters/style.css", "/letters/icon.svg")
+        for path in ("/verify", "/reset", "/undo", *files):
             assert edge.call("GET", path).status_code == 200, path
 
     @pytest.mark.usefixtures("console_libraries")

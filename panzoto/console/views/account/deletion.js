@@ -26,7 +26,7 @@ export function Deletion() {
         <${PasswordField} label=${t("field.password")} value=${password} change=${setPassword} required
           autocomplete="current-password" enterkeyhint="next" />
         <${Field} label=${t("account.typeWord", { word: wanted })} value=${word} change=${setWord} required fault=${fault}
-          autocomplete="off" autocapitalize="characters" autocorrect="off" spellcheck=${false} enterkeyhint="go" />
+          autocomplete="off" autocapitalize="characters" autocorrect=${false} spellcheck=${false} enterkeyhint="go" />
         <${Button} type="submit" class="danger" busy=${work.busy} off=${work.seconds > 0}>${t("account.delete")}<//>
         <${Countdown} ...${work} />
       </form>

@@ -53,7 +53,7 @@ function ChangeEmail() {
   return html`
     <form onSubmit=${work.submit}>
       <${Field} label=${t("field.newEmail")} type="email" value=${email} change=${setEmail} required maxlength="254"
-        autocomplete="email" autocapitalize="none" autocorrect="off" spellcheck=${false} enterkeyhint="next" />
+        autocomplete="email" autocapitalize="none" autocorrect=${false} spellcheck=${false} enterkeyhint="next" />
       <${PasswordField} label=${t("field.password")} value=${password} change=${setPassword} required
         autocomplete="current-password" enterkeyhint="go" />
       <${Button} type="submit" busy=${work.busy} off=${work.seconds > 0}>${t("account.changeEmail")}<//>

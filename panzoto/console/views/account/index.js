@@ -28,7 +28,7 @@ export function Account() {
       <${RecoveryKeySection} profile=${now} />
       <${Sessions} />
       <${Storage} profile=${now} />
-      <${Transcription} profile=${now} />
+      <${Transcription} />
       <${Export} />
       <${Events} />
       <${Deletion} />

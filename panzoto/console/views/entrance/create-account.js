@@ -9,7 +9,7 @@ import { html, useState } from "../../ui.js";
 import { remember } from "../recovery-key/password.js";
 import { EmailField, NewPassword, Stay } from "./fields.js";
 import { Form } from "./form.js";
-import { typed } from "./typed.js";
+import { tellIfNotKept, typed } from "./typed.js";
 
 export function CreateAccount() {
   const [password, setPassword] = useState("");
@@ -25,6 +25,7 @@ export function CreateAccount() {
     }
     remember(password);
     goInstead("recovery-key");
+    tellIfNotKept();
   });
   return html`
     <${Form} title=${t("entrance.create")} button=${t("entrance.create")} work=${work} beside=${html`

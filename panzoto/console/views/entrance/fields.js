@@ -11,7 +11,7 @@ export function EmailField(props) {
   const email = useStore(typed, (value) => value.email);
   return html`
     <${Field} label=${t("field.email")} type="email" name="email" value=${email} required autocomplete="username"
-      autocapitalize="none" autocorrect="off" spellcheck=${false} maxlength="254" enterkeyhint="next"
+      autocapitalize="none" autocorrect=${false} spellcheck=${false} maxlength="254" enterkeyhint="next"
       change=${(/** @type {string} */ text) => typed.set({ email: text })} ...${props} />
   `;
 }
@@ -30,7 +30,7 @@ export const NewPassword = ({ label = t("field.newPassword"), ...props }) => htm
 
 /** @param {{ value: string, change: (text: string) => void, [rest: string]: any }} props */
 export const RecoveryKeyField = (props) => html`
-  <${Field} label=${t("field.recoveryKey")} required autocomplete="off" autocapitalize="characters" autocorrect="off"
+  <${Field} label=${t("field.recoveryKey")} required autocomplete="off" autocapitalize="characters" autocorrect=${false}
     spellcheck=${false} enterkeyhint="next" class="key" hint=${t("recovery.form")} ...${props} />
 `;
 

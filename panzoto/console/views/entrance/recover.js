@@ -10,7 +10,7 @@ import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
 import { EmailField, NewPassword, RecoveryKeyField, Stay } from "./fields.js";
 import { Form } from "./form.js";
-import { typed } from "./typed.js";
+import { tellIfNotKept, typed } from "./typed.js";
 
 export function Recover() {
   const [key, setKey] = useState("");
@@ -28,6 +28,7 @@ export function Recover() {
     const { email, stay } = typed.get();
     await recover({ email: email.trim(), recovery_key: key.trim(), new_password: password }, stay);
     goInstead("recordings");
+    tellIfNotKept();
   });
   return html`
     <${Form} title=${t("entrance.recover")} button=${t("entrance.recover")} work=${work} beside=${html`

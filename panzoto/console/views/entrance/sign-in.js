@@ -8,7 +8,7 @@ import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
 import { EmailField, KnownPassword, Stay } from "./fields.js";
 import { Form } from "./form.js";
-import { typed } from "./typed.js";
+import { tellIfNotKept, typed } from "./typed.js";
 
 /** Leave the entrance's address; where another view was asked for, that one is shown. */
 export function enterAt(/** @type {string} */ view) {
@@ -29,6 +29,7 @@ export function SignIn() {
       throw error;
     }
     enterAt("recordings");
+    tellIfNotKept();
   });
   return html`
     <${Form} title=${t("entrance.signIn")} button=${t("entrance.signIn")} work=${work} beside=${html`

@@ -16,7 +16,8 @@ import { NoteField } from "./note-field.js";
 const encoder = new TextEncoder();
 
 /**
- * One of the two texts as it is typed. A text that does not open is not shown, and stays until another is written.
+ * One of the two texts as it is typed. A text that does not open is not shown, and stays until another is
+ * written.
  *
  * @param {"title" | "note"} what
  * @param {Recording} recording
@@ -64,8 +65,8 @@ export function Details({ recording }) {
 
   return html`
     <form ref=${form} class="details" onSubmit=${save}>
-      <${Field} label=${t("recording.title")} value=${title.typed} change=${title.change} dir="auto" enterkeyhint="done"
-        autocomplete="off" fault=${title.fault} hint=${title.hint} />
+      <${Field} label=${t("recording.title")} value=${title.typed} change=${title.change} dir="auto"
+        enterkeyhint="done" autocomplete="off" fault=${title.fault} hint=${title.hint} />
       <${NoteField} label=${t("recording.note")} value=${note.typed} change=${note.change}
         fault=${note.fault} hint=${note.hint} />
       <${Button} type="submit" class="primary" busy=${busy}>${t("recording.save")}<//>

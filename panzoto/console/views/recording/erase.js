@@ -10,7 +10,10 @@ import { html, useState } from "../../ui.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
 
-/** @param {{ recording: Recording, describedBy?: string, erased?: () => void }} props `erased` is told once it is gone */
+/**
+ * @param {{ recording: Recording, describedBy?: string, erased?: () => void }} props `erased` is told once it
+ *   is gone
+ */
 export function EraseButton({ recording, describedBy, erased = () => {} }) {
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);

@@ -4,7 +4,8 @@ import { Button } from "../../parts/fields.js";
 import { announce, attempt } from "../../parts/messages.js";
 import { downloadRecording } from "../../playing/downloads.js";
 import { askPassword } from "../../playing/password.js";
-import { isOld, moveToTrash, restore, upgrade } from "../../recordings/actions.js";
+import { upgraded } from "../../playing/sounds.js";
+import { isOld, moveToTrash, restore } from "../../recordings/actions.js";
 import { headingOf } from "../../recordings/titles.js";
 import { bytes } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
@@ -13,7 +14,10 @@ import { EraseButton } from "./erase.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
 
-/** Hold a button's work: whether it goes on, and how to begin it; what went well is said, where there is a word for it. */
+/**
+ * Hold a button's work: whether it goes on, and how to begin it; what went well is said, where there is a
+ * word for it.
+ */
 function useAction(/** @type {() => Promise<unknown>} */ work, said = "") {
   const [busy, setBusy] = useState(false);
   const begin = async () => {
@@ -61,7 +65,7 @@ function DownloadButton({ recording }) {
 /** @param {{ recording: Recording }} props */
 function UpgradeButton({ recording }) {
   const begin = async () => {
-    const open = (/** @type {string} */ password) => upgrade(recording, password);
+    const open = (/** @type {string} */ password) => upgraded(recording, password);
     const done = await askPassword(t("recording.upgradeWhy"), { open });
     if (done !== null) announce(t("recording.upgraded"));
   };
@@ -77,5 +81,7 @@ function TrashButton({ recording }) {
 /** @param {{ recording: Recording, describedBy?: string }} props */
 export function RestoreButton({ recording, describedBy }) {
   const [busy, begin] = useAction(() => restore(recording), t("recording.restored"));
-  return html`<${Button} busy=${busy} onClick=${begin} aria-describedby=${describedBy}>${t("recording.restore")}<//>`;
+  return html`
+    <${Button} busy=${busy} onClick=${begin} aria-describedby=${describedBy}>${t("recording.restore")}<//>
+  `;
 }

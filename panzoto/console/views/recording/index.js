@@ -4,11 +4,12 @@ import { Player } from "../../playing/player.js";
 import { useRecording } from "../../recordings/asked-for.js";
 import { momentOf } from "../../recordings/known.js";
 import { spokenLength } from "../../recordings/lengths.js";
+import { refreshSoon } from "../../recordings/store.js";
 import { headingOf, titleOf, useNames } from "../../recordings/titles.js";
 import { addressOf } from "../../router.js";
 import { moment } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
-import { html, useMemo } from "../../ui.js";
+import { html, useEffect, useMemo } from "../../ui.js";
 import { Transcript } from "../../words/transcript.js";
 import { Details } from "./details.js";
 import { Fate } from "./fate.js";
@@ -19,6 +20,7 @@ import { Nothing } from "./nothing.js";
 /** @param {{ id: string }} props */
 export function RecordingView({ id }) {
   const { recording, missing, failure, again } = useRecording(id);
+  useEffect(refreshSoon, []);
   if (recording === null) return html`<${Nothing} missing=${missing} failure=${failure} again=${again} />`;
   return html`<${Page} recording=${recording} />`;
 }
@@ -33,15 +35,20 @@ function Page({ recording }) {
       <header>
         <p class="way-back"><a href=${addressOf("recordings")}>${t("recording.back")}</a></p>
         <h1 class="one-line"><bdi dir="auto">${titleOf(recording)}</bdi></h1>
-        <p class="facts">${headingOf(recording) && html`<span>${at}</span>`} <span>${spokenLength(recording.duration_ms)}</span></p>
+        <p class="facts">
+          ${headingOf(recording) && html`<span>${at}</span>${" "}`}
+          <span>${spokenLength(recording.duration_ms)}</span>
+        </p>
       </header>
-      ${recording.deleted_at !== null && html`<p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>`}
+      ${recording.deleted_at !== null && html`
+        <p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>
+      `}
       ${recording.status === "pending" && html`<p class="said">${t("recording.pending")}</p>`}
       ${recording.status !== "pending" && html`
         <div class="hearing"><${Player} recordings=${heard} /></div>
         <div class="reading"><${Transcript} recordings=${heard} /></div>
       `}
-      <div class="about">
+      <div class="describing">
         <${Details} key=${recording.file_id} recording=${recording} />
         <${Fate} recording=${recording} />
       </div>

@@ -4,7 +4,10 @@ import { html, useRef } from "../../ui.js";
 
 let counted = 0;
 
-/** @param {{ label: string, value: string, change: (text: string) => void, fault?: string, hint?: string }} props */
+/**
+ * @param {{ label: string, value: string, change: (text: string) => void, fault?: string, hint?: string }}
+ *   props
+ */
 export function NoteField({ label, value, change, fault = "", hint = "" }) {
   const id = useRef(`note-${++counted}`).current;
   const about = [hint && `${id}-hint`, fault && `${id}-fault`].filter(Boolean).join(" ");

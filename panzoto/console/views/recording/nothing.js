@@ -11,10 +11,15 @@ export function Nothing({ missing, failure, again }) {
     return html`
       <h1>${t("recording.missing")}</h1>
       <p>${t("recording.missingHint")}</p>
-      <p><a href=${addressOf("recordings")}>${t("recording.back")}</a> · <a href=${addressOf("trash")}>${t("main.trash")}</a></p>
+      <p>
+        <a href=${addressOf("recordings")}>${t("recording.back")}</a> · ${" "}
+        <a href=${addressOf("trash")}>${t("main.trash")}</a>
+      </p>
     `;
   }
-  if (failure === null) return html`<h1>${t("recording.one")}</h1><p role="status">${t("recordings.loading")}</p>`;
+  if (failure === null) {
+    return html`<h1>${t("recording.one")}</h1><p role="status">${t("recordings.loading")}</p>`;
+  }
   const { text, detail } = explain(failure);
   return html`
     <h1>${t("recording.one")}</h1>

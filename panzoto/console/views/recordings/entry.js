@@ -1,20 +1,22 @@
 // One entry of the list: a recording, or a sitting with the clips it was recorded in.
 
-import { spokenLength } from "../../recordings/lengths.js";
-import { momentOf } from "../../recordings/known.js";
 import { whenChanged } from "../../parts/unchanged.js";
-import { headingOf, nameOf, useNames } from "../../recordings/titles.js";
 import { playAt } from "../../playing/current.js";
 import { PlayIcon } from "../../playing/icons.js";
+import { momentOf } from "../../recordings/known.js";
+import { spokenLength } from "../../recordings/lengths.js";
+import { headingOf, nameOf, useNames } from "../../recordings/titles.js";
 import { addressOf, go } from "../../router.js";
 import { day, length, moment, time } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
+import { later } from "../../later.js";
 import { html } from "../../ui.js";
-import { TranscriptState } from "../../words/row-state.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
 /** @import { Sitting } from "../../recordings/sittings.js" */
 /** @import { Line } from "./lines.js" */
+
+const TranscriptState = later(async () => (await import("../../words/row-state.js")).TranscriptState, { patient: true });
 
 /** An entry by those of its lines that are seen; `of` is how many entries there are, or -1. */
 export const Entry = whenChanged((/** @type {{ lines: Line[], of: number }} */ { lines, of }) => {
@@ -37,14 +39,17 @@ function DrawnRow({ recording, place, of, newDay = false }) {
   const heading = headingOf(recording);
   const name = [heading || time(at), heading ? moment(at) : day(at), spokenLength(recording.duration_ms)];
   return html`
-    <li class="row ${newDay ? "new-day" : ""}" aria-label=${name.join(", ")} aria-posinset=${place} aria-setsize=${of}>
+    <li aria-label=${name.join(", ")} aria-posinset=${place} aria-setsize=${of}>
       ${newDay && html`<${Day} at=${recording.at} />`}
       <div class="line">
         <a class="name" href=${addressOf("recording", recording.file_id)}>
           <bdi dir="auto">${heading || time(at)}</bdi>
         </a>
         <span class="length">${length(recording.duration_ms)}</span>
-        <span class="about">${heading && html`<span class="time">${time(at)}</span>`} <${Words} recording=${recording} /></span>
+        <span class="about">
+          ${heading && html`<span class="time">${time(at)}</span>`}
+          <${Words} recording=${recording} />
+        </span>
       </div>
     </li>
   `;
@@ -68,27 +73,29 @@ function play({ fileId }) {
 /** @param {{ sitting: Sitting, lines: Line[], of: number }} props */
 function SittingEntry({ sitting, lines, of }) {
   const [{ newDay, place }] = lines;
+  const { clips } = sitting;
   const span = t("sitting.span", { from: time(sitting.startedAt), to: time(sitting.endedAt) });
-  const many = t("sitting.clips", { clips: sitting.clips.length });
+  const many = t("sitting.clips", { clips: clips.length });
   const whole = `${moment(sitting.startedAt)}, ${many}, ${spokenLength(sitting.durationMs)}`;
   const hasHead = lines[0].recording === null;
   return html`
-    <li class="sitting ${newDay ? "new-day" : ""}" aria-label=${`${span}, ${t("sitting.title")}, ${many}`}
+    <li class="sitting" aria-label=${`${span}, ${t("sitting.title")}, ${many}`}
       aria-posinset=${place} aria-setsize=${of}>
-      ${newDay && html`<${Day} at=${sitting.clips[sitting.clips.length - 1].at} />`}
+      ${newDay && html`<${Day} at=${clips[clips.length - 1].at} />`}
       <div role="group" aria-label=${`${t("sitting.title")}, ${whole}`}>
         ${hasHead && html`
           <div class="head">
             <p><a href=${addressOf("sitting", sitting.fileId)}>${t("sitting.title")}, ${span}</a>
               <small>${many} · ${length(sitting.durationMs)}</small></p>
-            <button type="button" aria-label=${t("sitting.play")} title=${t("sitting.play")} onClick=${() => play(sitting)}>
+            <button type="button" aria-label=${t("sitting.play")} title=${t("sitting.play")}
+              onClick=${() => play(sitting)}>
               <${PlayIcon} /><span>${t("sitting.play")}</span>
             </button>
           </div>
         `}
         <ul>
           ${lines.map(({ recording, clip }) => recording && html`
-            <${Row} key=${recording.file_id} recording=${recording} place=${clip} of=${sitting.clips.length} />
+            <${Row} key=${recording.file_id} recording=${recording} place=${clip} of=${clips.length} />
           `)}
         </ul>
       </div>

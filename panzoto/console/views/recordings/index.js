@@ -5,10 +5,11 @@ import { useStore } from "../../store.js";
 import { later } from "../../later.js";
 import { explain } from "../../parts/messages.js";
 import { t } from "../../texts/index.js";
+import { RecordButton, UploadButton } from "../../uploading/buttons.js";
 import { html, useEffect, useMemo } from "../../ui.js";
 import { Entry } from "./entry.js";
 import { entriesOf, listingOf, offsetsOf } from "./lines.js";
-import { useScrollKept } from "./scrolling.js";
+import { leftAt, useScrollKept } from "./scrolling.js";
 import { useSeen } from "./seen.js";
 
 /** @import { Recording } from "../../recordings/known.js" */
@@ -16,13 +17,12 @@ import { useSeen } from "./seen.js";
 // So many lines before the end of what is known the next page is asked for.
 const AHEAD = 40;
 
-const RecordButton = later(async () => (await import("../../uploading/buttons.js")).RecordButton);
-const UploadButton = later(async () => (await import("../../uploading/buttons.js")).UploadButton);
-const Uploads = later(async () => (await import("../../uploading/list.js")).Uploads);
+const Uploads = later(async () => (await import("../../uploading/list.js")).Uploads, { patient: true });
 
 export function Recordings() {
   const { rows, whole, state, failure } = useStore(recordings, (value) => value);
   const empty = whole && rows.length === 0;
+  const waiting = !whole && rows.length === 0 && state === "loading";
   return html`
     <div class="view-head">
       <h1>${t("recordings.title")}</h1>
@@ -31,7 +31,7 @@ export function Recordings() {
     <${Uploads} />
     ${failure !== null && html`<${NotUpToDate} failure=${failure} />`}
     ${empty && html`<p class="empty">${t("recordings.empty")}</p>`}
-    ${rows.length === 0 && !whole && state === "loading" && html`<p class="empty" role="status">${t("recordings.loading")}</p>`}
+    ${waiting && html`<p class="empty" role="status">${t("recordings.loading")}</p>`}
     <${List} rows=${rows} whole=${whole} />
   `;
 }
@@ -51,7 +51,7 @@ function NotUpToDate({ failure }) {
 function List({ rows, whole }) {
   const { lines, entries } = useMemo(() => listingOf(rows), [rows]);
   const offsets = useMemo(() => offsetsOf(lines), [lines]);
-  const { list, seen } = useSeen(offsets);
+  const { list, seen } = useSeen(offsets, leftAt());
   useScrollKept(lines.length > 0);
   useEffect(() => {
     if (!whole && rows.length > 0 && seen.last + AHEAD >= lines.length) loadMore();

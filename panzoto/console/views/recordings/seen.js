@@ -12,7 +12,11 @@ const MOST = 180;
 
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
-/** @param {Float64Array} offsets in rem @param {number} top of the list in the window, in pixels @returns {Seen} */
+/**
+ * @param {Float64Array} offsets in rem
+ * @param {number} top of the list in the window, in pixels
+ * @returns {Seen}
+ */
 function seenOf(offsets, top, size = rem()) {
   const above = lineAt(offsets, (-top - AROUND_PIXELS) / size);
   const below = lineAt(offsets, (-top + innerHeight + AROUND_PIXELS) / size) + 1;
@@ -25,11 +29,12 @@ function seenOf(offsets, top, size = rem()) {
  * Watch which lines of the list are seen, and give the list the height of all of them.
  *
  * @param {Float64Array} offsets where lines begin, in rem
+ * @param {number} scrolled how far the page is about to be scrolled, in pixels
  * @returns {{ list: { current: HTMLElement | null }, seen: Seen }}
  */
-export function useSeen(offsets) {
+export function useSeen(offsets, scrolled) {
   const list = useRef(/** @type {HTMLElement | null} */ (null));
-  const [seen, setSeen] = useState(() => seenOf(offsets, 0));
+  const [seen, setSeen] = useState(() => seenOf(offsets, -scrolled));
   const latest = useRef({ offsets, seen });
   latest.current = { offsets, seen };
   const look = useRef(() => {
@@ -42,6 +47,8 @@ export function useSeen(offsets) {
   useEffect(() => {
     addEventListener("scroll", look, { passive: true });
     addEventListener("resize", look);
+    // What was scrolled before anybody listened.
+    look();
     return () => {
       removeEventListener("scroll", look);
       removeEventListener("resize", look);

@@ -107,8 +107,8 @@ export function RecoveryKeyMaker({ done, beside, first = false }) {
   if (made === "") return html`<${Ask} made=${setMade} beside=${beside} first=${first} />`;
   const finish = () => {
     setMade("");
-    announce(t("recovery.done"));
     done();
+    announce(t("recovery.done"));
   };
   return html`<${Show} recoveryKey=${made} done=${finish} />`;
 }

@@ -1,0 +1,70 @@
+"""How a person comes into the console and goes about in it, by the roles and names of its parts."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.support.service import PASSWORD, Service
+
+_serial = itertools.count()
+
+
+def new_email() -> str:
+    """Return an address that nobody has."""
+    return f"somebody-{next(_serial)}-{uuid.uuid4().hex[:8]}@example.com"
+
+
+def heading(page: Page, name: str) -> Locator:
+    return page.get_by_role("heading", name=name, exact=True)
+
+
+def button(page: Page | Locator, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def textbox(page: Page | Locator, name: str) -> Locator:
+    return page.get_by_role("textbox", name=name, exact=True)
+
+
+def part(page: Page, name: str) -> Locator:
+    """Return the part of a view under the heading `name`."""
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def open_at(page: Page, service: Service, view: str = "sign-in") -> None:
+    page.goto(f"{service.url}/#{view}")
+
+
+def sign_in(
+    page: Page, service: Service, email: str, password: str = PASSWORD, *, stay: bool = False
+) -> None:
+    """Sign in at the entrance, and wait until the recordings are shown."""
+    open_at(page, service)
+    fill_in(page, email, password, stay=stay)
+    button(page, "Sign in").click()
+    signed_in(page)
+
+
+def fill_in(page: Page, email: str, password: str = PASSWORD, *, stay: bool = False) -> None:
+    textbox(page, "Email").fill(email)
+    textbox(page, "Password").fill(password)
+    if stay:
+        page.get_by_role("checkbox", name="Stay signed in on this device").check()
+
+
+def signed_in(page: Page) -> None:
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
+
+
+def unlock(page: Page, password: str = PASSWORD) -> None:
+    expect(heading(page, "Locked")).to_be_visible()
+    textbox(page, "Password").fill(password)
+    button(page, "Unlock").click()
+
+
+def go(page: Page, view: str) -> None:
+    """Go to one of the views that the navigation names."""
+    page.get_by_role("navigation", name="Main").get_by_role("link", name=view, exact=True).click()
