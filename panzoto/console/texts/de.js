@@ -431,7 +431,7 @@ export const de = {
   "words.always": "Aufnahmen transkribieren, ohne noch einmal zu fragen",
   "words.alwaysHint": "In diesem Browser, für dieses Konto. Nimmst du es zurück, wird nur noch transkribiert, was du verlangst.",
   "words.anotherLanguage": "In der falschen Sprache gehört? Lass die Aufnahme noch einmal transkribieren; das neue Transkript ersetzt dieses.",
-  "words.anyLanguage": "Selbst herausfinden",
+  "words.anyLanguage": "Automatisch erkennen",
   "words.atEngine": (/** @type {{ engine: string }} */ { engine }) => `bei ${engine}, außerhalb dieses Servers,`,
   "words.cancel": "Transkription abbrechen",
   "words.conflict": "Dieses Transkript wurde inzwischen anderswo geändert. Was du geschrieben hast, steht noch da: Sieh es durch und speichere es noch einmal.",

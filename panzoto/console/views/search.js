@@ -34,7 +34,7 @@ export function Search() {
       <p id="search-hint" class="quiet">${t("search.hint")}</p>
     </form>
     ${isForeign && html`<p class="said said-alert" role="alert">${t("account.foreign")}</p>`}
-    <${Readiness} />
+    <${Readiness} isAsked=${text.trim() !== ""} />
     <p role="status" class="quiet">${outcome(text, hits, isOver, isInvalid)}</p>
     ${hits.length > 0 && html`
       <ul class="results" aria-label=${t("search.results")}>
@@ -55,8 +55,12 @@ function outcome(text, hits, isOver, isInvalid) {
   return isOver ? t("search.nothing") : t("search.searching");
 }
 
-/** How far the transcripts are opened. */
-function Readiness() {
+/**
+ * How far the transcripts are opened; once all are, whoever searches need not be told.
+ *
+ * @param {{ isAsked: boolean }} props
+ */
+function Readiness({ isAsked }) {
   const { ready, all, following, failure } = useStore(progress, (value) => value);
   if (failure !== null) {
     return html`
@@ -66,7 +70,7 @@ function Readiness() {
   }
   if (all === 0) return html`<p class="quiet">${t(following ? "search.fetching" : "search.empty")}</p>`;
   if (ready === all && !following) {
-    return html`<p class="quiet">${t("search.ready", { all: number(all) })}</p>`;
+    return !isAsked && html`<p class="quiet">${t("search.ready", { all: number(all) })}</p>`;
   }
   return html`
     <div class="readiness">

@@ -43,7 +43,11 @@ export async function consentKnown() {
   return consentGiven();
 }
 
-/** Whether somebody has agreed here, to whatever engine; to be known behind the lock as well. @param {string} userId */
+/**
+ * Whether somebody has agreed here, to whatever engine; to be known behind the lock as well.
+ *
+ * @param {string} userId
+ */
 export const hasAgreed = async (userId) => (await kept("consents", userId)) !== undefined;
 
 /** Keep that somebody agrees to the engine as it is now. */

@@ -70,9 +70,12 @@ export async function transcribe(recordings, how) {
 /** @param {Recording[]} recordings @param {object} proofAndHow @returns {Promise<Job>} */
 async function askFor(recordings, proofAndHow) {
   const body = { ...whichOf(recordings), ...proofAndHow };
-  const { transcription } = await call("POST", "/api/transcriptions", body);
-  refreshSoon();
-  return noted(transcription);
+  try {
+    return noted((await call("POST", "/api/transcriptions", body)).transcription);
+  } finally {
+    // Where it is refused, somebody else may have asked, or written one.
+    refreshSoon();
+  }
 }
 
 /** @param {Recording[]} recordings */

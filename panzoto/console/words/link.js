@@ -132,6 +132,11 @@ function begin(/** @type {string} */ whose) {
   userId = whose;
   worker = startWorker("words/words-worker.js");
   worker.onmessage = hear;
+  worker.onerror = (event) => {
+    // Its files could not be fetched, or one of them is at fault.
+    event.preventDefault();
+    progress.set({ failure: new Error("The Worker of transcripts failed") });
+  };
   ask("begin", { userId, vault: vault() }).then(list, (failure) => progress.set({ failure }));
 }
 

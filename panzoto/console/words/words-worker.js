@@ -34,6 +34,8 @@ const TELL_MS = 200;
 
 /** @type {{ userId: string, vault: Vault, rows: SealedRows, collection: Collection } | null} */
 let mine = null;
+/** What else is asked waits until what the browser keeps is known. */
+let begun = Promise.resolve();
 /** @type {string | undefined} */
 let cursor;
 let following = false;
@@ -192,7 +194,9 @@ addEventListener("message", async ({ data }) => {
   const { number, call, argument } = data;
   try {
     const work = /** @type {(argument: any) => any} */ (calls[/** @type {keyof typeof calls} */ (call)]);
-    postMessage({ number, result: await work(argument) });
+    if (call === "begin") begun = work(argument);
+    await begun;
+    postMessage({ number, result: call === "begin" ? undefined : await work(argument) });
   } catch (error) {
     postMessage({ number, error: packedError(error) });
   }
