@@ -7,6 +7,7 @@ import { length } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useState } from "../ui.js";
 import { discard, elapsed, giveUpStarting, pause, recordedSoFar, recorder, rescued, resume, start, stopAndSave } from "../uploading/recorder.js";
+import "../uploading/busy.js";
 import { saveAsFile } from "../uploading/saving.js";
 
 /** @param {{ close: () => void }} props */
