@@ -24,6 +24,8 @@ let forgetting;
 /** Say that something went well, or goes on. */
 export function announce(/** @type {string} */ text) {
   said.set({ status: text, at: location.hash });
+  clearTimeout(forgetting);
+  forgetting = setTimeout(() => said.set({ status: "" }), STATUS_MS);
 }
 
 /** Say that something failed, and what can be done. @param {unknown} error */
