@@ -23,8 +23,8 @@ let forgetting;
 
 /** Say that something went well, or goes on. */
 export function announce(/** @type {string} */ text) {
-  said.set({ status: text, at: location.hash });
   clearTimeout(forgetting);
+  said.set({ status: text, at: location.hash });
   forgetting = setTimeout(() => said.set({ status: "" }), STATUS_MS);
 }
 
