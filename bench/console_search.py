@@ -1,9 +1,9 @@
 """Searching in the console: how soon the first hit is drawn, among very many transcripts of a minute each.
 
-The page is the real one, in Debian's Chromium and over the real wire. Told are the time from signing in until
-every transcript can be searched, the same after a reload, when they lie sealed in the browser already, and for
-each query the time from a key press until the first hit has been drawn. Beside them stand the page's longest
-task and the memory of Chromium's renderer, in which the Worker lives that holds the opened texts.
+The page is the real one, in Chromium and over the real wire. Told are the time from signing in until every
+transcript can be searched, the same after a reload, when they lie sealed in the browser already, and for
+each query the time from a key press until the first hit has been drawn. Beside them stand the page's
+longest task and the memory of Chromium's renderer, in which the Worker lives that holds the opened texts.
 """
 
 from __future__ import annotations

@@ -45,6 +45,15 @@ SHARE_STREAM = """
         return globalThis.microphone;
     };
 """
+# Somebody who takes their time to allow the microphone.
+WAIT_FOR_LEAVE = """
+    const asked = MediaDevices.prototype.getUserMedia;
+    const answered = new Promise((resolve) => { globalThis.leave = resolve; });
+    MediaDevices.prototype.getUserMedia = async function (...what) {
+        await answered;
+        return asked.apply(this, what);
+    };
+"""
 LOCK = """async () => {
     const { src } = document.querySelector("script[type=module]");
     const { lock } = await import(src.replace("main.js", "session/session.js"));
@@ -153,8 +162,8 @@ def test_a_browser_that_dies_keeps_what_was_said(
         expect(listed(page)).to_have_count(1)
     (row,) = stored(console, person)
     data = heard(console, person, row)
-    # It is written about every ten seconds.
-    assert row["duration_ms"] / 1000 > 14
+    # It is written about every five seconds.
+    assert row["duration_ms"] / 1000 > 18
     assert duration_told(data) == pytest.approx(duration_decoded(data), abs=PACKET)
     assert duration_told(data) == pytest.approx(row["duration_ms"] / 1000, abs=0.01)
 
@@ -175,8 +184,10 @@ def test_locking_saves_what_is_being_said_and_it_arrives_after_unlocking(
     assert row["duration_ms"] > 2000
 
 
+# By the system, of which the page is told; and by what tells it nothing.
+@pytest.mark.parametrize("taken", ["dispatchEvent(new Event('ended'))", "stop()"])
 def test_a_microphone_that_is_taken_away_loses_nothing(
-    page: Page, console: Service, person: dict[str, Any]
+    taken: str, page: Page, console: Service, person: dict[str, Any]
 ) -> None:
     page.add_init_script(SHARE_STREAM)
     sign_in(page, console, person)
@@ -186,7 +197,7 @@ def test_a_microphone_that_is_taken_away_loses_nothing(
     expect(dialog.get_by_role("status")).to_contain_text("muted by the system")
     page.evaluate("() => microphone.getAudioTracks()[0].dispatchEvent(new Event('unmute'))")
     expect(dialog.get_by_role("status")).to_contain_text("Recording")
-    page.evaluate("() => microphone.getAudioTracks()[0].dispatchEvent(new Event('ended'))")
+    page.evaluate(f"() => microphone.getAudioTracks()[0].{taken}")
     expect(dialog.get_by_role("alert")).to_contain_text("The microphone was taken away")
     dialog.get_by_role("button", name="Close").click()
     expect(listed(page)).to_have_count(1)
@@ -280,6 +291,26 @@ def test_a_refused_microphone_is_told(
         page.evaluate("(name) => { globalThis.refusal = name; }", refusal)
         dialog.get_by_role("button", name="Start").click()
         expect(dialog.get_by_role("alert")).to_contain_text(told)
+
+
+def test_a_microphone_that_comes_too_late_is_let_go(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    page.add_init_script(SHARE_STREAM + WAIT_FOR_LEAVE)
+    sign_in(page, console, person)
+    page.get_by_role("button", name="Record", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Record")
+    dialog.get_by_role("button", name="Start").click()
+    expect(dialog.get_by_role("status")).to_contain_text("Waiting for the microphone")
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
+    page.evaluate("() => leave()")
+    eventually(
+        lambda: page.evaluate("() => globalThis.microphone?.getAudioTracks()[0].readyState") == "ended",
+        "the microphone stays on",
+    )
+    assert page.evaluate(KEPT) == []
+    until_recorded(recording(page), 2)
 
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])

@@ -1,5 +1,5 @@
-// Recording from the microphone. What is spoken goes to the disk, sealed, about every ten seconds, and is an upload from
-// the beginning: whatever ends the recording, another tab or the next sign-in finds it.
+// Recording from the microphone. What is spoken goes to the disk, sealed, about every five seconds, and is an upload
+// from the beginning: whatever ends the recording, another tab or the next sign-in finds it.
 
 import { somebodyIsHere } from "../session/idle.js";
 import { account, beforeLock, vault } from "../session/session.js";
@@ -31,7 +31,7 @@ export const rescued = createStore({ files: /** @type {Blob[]} */ ([]) });
 const TYPES = ["audio/mp4;codecs=mp4a.40.2", "audio/webm;codecs=opus", "audio/ogg;codecs=opus"];
 const BITS_PER_SECOND = 48_000;
 const SLICE_MS = 1_000;
-const KEPT_EVERY_MS = 10_000;
+const KEPT_EVERY_MS = 5_000;
 
 /** @type {Recording | null} */
 let current = null;
@@ -44,19 +44,23 @@ class Recording {
   #media;
   #writer;
   #pieceKey;
-  #meter;
+  #meter = /** @type {ReturnType<typeof watchLevel> | null} */ (null);
   #wakeLock = /** @type {WakeLockSentinel | null} */ (null);
   /** What the disk does not have yet, or will not take. @type {Blob[]} */
   #loose = [];
   #looseSince = 0;
   #keeping = Promise.resolve();
-  #onDisk;
+  /** Whether the disk takes what is said. */
+  onDisk;
   /** Milliseconds before the last pause, and when it went on after it. */
   #before = 0;
   #since = 0;
-  #timer;
+  #timer = /** @type {ReturnType<typeof setInterval> | undefined} */ (undefined);
   /** @type {Promise<void> | null} */
   #ending = null;
+  #closing = false;
+  /** Resolves once the last of the sound was given. @type {Promise<void>} */
+  #stopped = Promise.resolve();
   #release = () => {};
 
   /** @param {MediaStream} stream @param {Row} row @param {Uint8Array} pieceKey @param {boolean} onDisk */
@@ -64,12 +68,10 @@ class Recording {
     this.row = row;
     this.#stream = stream;
     this.#pieceKey = pieceKey;
-    this.#onDisk = onDisk;
+    this.onDisk = onDisk;
     this.#writer = new PieceWriter(row, pieceKey);
     const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
     this.#media = new MediaRecorder(stream, { ...(mimeType && { mimeType }), audioBitsPerSecond: BITS_PER_SECOND });
-    this.#meter = watchLevel(stream, (heard) => recorder.set(heard));
-    this.#timer = setInterval(somebodyIsHere, SLICE_MS);
   }
 
   /** Begin. Resolves once it records and its lock is held. */
@@ -83,7 +85,7 @@ class Recording {
       });
     });
     this.row.contentType = this.#media.mimeType.split(";")[0] || null;
-    if (this.#onDisk) await saveRow(this.row).catch(() => this.#unkept());
+    if (this.onDisk) await saveRow(this.row).catch(() => this.#unkept());
     this.#media.ondataavailable = ({ data }) => this.#take(data);
     this.#media.onerror = () => this.#lost();
     const [track] = this.#stream.getAudioTracks();
@@ -91,8 +93,18 @@ class Recording {
     track.onmute = () => this.#muted(true);
     track.onunmute = () => this.#muted(false);
     document.addEventListener("visibilitychange", this.#seen);
+    /** @type {Promise<void>} */
+    const stopped = new Promise((resolve) => {
+      this.#media.onstop = () => {
+        resolve();
+        if (!this.#closing) this.#lost();
+      };
+    });
     this.#media.start(SLICE_MS);
+    this.#stopped = stopped;
     this.#since = performance.now();
+    this.#meter = watchLevel(this.#stream, (heard) => recorder.set(heard));
+    this.#timer = setInterval(somebodyIsHere, SLICE_MS);
     this.#stayAwake();
   }
 
@@ -105,13 +117,13 @@ class Recording {
     this.keepNow();
     this.#before = this.elapsed;
     this.#media.pause();
-    this.#meter.pause();
+    this.#meter?.pause();
   }
 
   resume() {
     this.#media.resume();
     this.#since = performance.now();
-    this.#meter.resume();
+    this.#meter?.resume();
   }
 
   /** What was recorded so far as a file, for who wants to save it elsewhere. */
@@ -125,7 +137,7 @@ class Recording {
   }
 
   #unkept() {
-    this.#onDisk = false;
+    this.onDisk = false;
     recorder.set({ kept: false });
   }
 
@@ -167,7 +179,7 @@ class Recording {
 
   #keep() {
     this.#keeping = this.#keeping.then(async () => {
-      if (!this.#onDisk || this.#loose.length === 0) return;
+      if (!this.onDisk || this.#loose.length === 0) return;
       const pieces = this.#loose.slice();
       try {
         await this.#writer.write(new Blob(pieces));
@@ -188,7 +200,7 @@ class Recording {
     await this.#keep();
     this.row.durationMs = lasted;
     this.row.state = "ready";
-    await (this.#onDisk ? add(this.row, null) : this.#addWhole()).catch(() => this.#rescue());
+    await (this.onDisk ? add(this.row, null) : this.#addWhole()).catch(() => this.#rescue());
     this.#release();
     await look(this.row.id);
   }
@@ -219,14 +231,12 @@ class Recording {
   }
 
   async #close() {
+    this.#closing = true;
     document.removeEventListener("visibilitychange", this.#seen);
     clearInterval(this.#timer);
-    this.#meter.close();
-    if (this.#media.state !== "inactive") {
-      const stopped = new Promise((resolve) => this.#media.addEventListener("stop", resolve, { once: true }));
-      this.#media.stop();
-      await stopped;
-    }
+    this.#meter?.close();
+    if (this.#media.state !== "inactive") this.#media.stop();
+    await this.#stopped;
     for (const track of this.#stream.getTracks()) {
       track.onended = null;
       track.stop();
@@ -260,26 +270,54 @@ class Recording {
 
 // ---- What the dialog does ------------------------------------------------------------------------------------
 
+// Which attempt to begin counts: one that was given up may get its microphone later.
+let attempts = 0;
+
 /** Begin to record; what keeps it from that is told in the dialog. */
 export async function start() {
   if (recorder.get().phase !== "idle") return;
+  const attempt = ++attempts;
   recorder.set({ ...IDLE, phase: "starting" });
+  let stream = /** @type {MediaStream | null} */ (null);
   try {
     askToKeep();
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } });
-    const onDisk = await diskIsThere();
-    const place = { userId: account().user_id, id: crypto.randomUUID() };
-    const pieceKey = newPieceKey();
-    const hidden = await hide(vault(), place, { title: null, pieceKey, secrets: null, fingerprint: null });
-    current = new Recording(stream, rowFor(place, hidden), pieceKey, onDisk);
-    await current.begin();
-    recorder.set({ phase: "recording", kept: onDisk && recorder.get().kept });
+    stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } });
+    const made = await recordingFrom(stream);
+    if (attempt !== attempts) return release(stream);
+    current = made;
+    await made.begin();
+    if (attempt !== attempts) {
+      current = null;
+      return made.discard();
+    }
+    recorder.set({ phase: "recording", kept: made.onDisk });
   } catch (error) {
     await current?.discard().catch(() => {});
+    release(stream);
+    if (attempt !== attempts) return;
     current = null;
     recorder.set({ ...IDLE, problem: problemOf(error) });
   }
 }
+
+/** Give up beginning, while the browser still asks for the microphone. */
+export function giveUpStarting() {
+  if (recorder.get().phase !== "starting") return;
+  attempts += 1;
+  recorder.set(IDLE);
+}
+
+/** @param {MediaStream} stream */
+async function recordingFrom(stream) {
+  const onDisk = await diskIsThere();
+  const place = { userId: account().user_id, id: crypto.randomUUID() };
+  const pieceKey = newPieceKey();
+  const hidden = await hide(vault(), place, { title: null, pieceKey, secrets: null, fingerprint: null });
+  return new Recording(stream, rowFor(place, hidden), pieceKey, onDisk);
+}
+
+/** @param {MediaStream | null} stream */
+const release = (stream) => stream?.getTracks().forEach((track) => track.stop());
 
 /** @param {{ userId: string, id: string }} place @param {Row["hidden"]} hidden @returns {Row} */
 const rowFor = (place, hidden) => ({
@@ -350,4 +388,7 @@ export const elapsed = () => current?.elapsed ?? 0;
 /** What was recorded so far, as a file of the person's own. @returns {Promise<Blob | null>} */
 export const recordedSoFar = async () => (await current?.file()) ?? null;
 
-beforeLock(stopAndSave);
+beforeLock(() => {
+  giveUpStarting();
+  return stopAndSave();
+});

@@ -6,7 +6,7 @@ import { useStore } from "../store.js";
 import { length } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useState } from "../ui.js";
-import { discard, elapsed, pause, recordedSoFar, recorder, rescued, resume, start, stopAndSave } from "../uploading/recorder.js";
+import { discard, elapsed, giveUpStarting, pause, recordedSoFar, recorder, rescued, resume, start, stopAndSave } from "../uploading/recorder.js";
 import { saveAsFile } from "../uploading/saving.js";
 
 /** @param {{ close: () => void }} props */
@@ -23,7 +23,11 @@ export function Recorder({ close }) {
     close();
   };
   // Escape and back lose nothing that was said.
-  const leave = () => (going ? save() : phase === "idle" && close());
+  const leave = () => {
+    if (going) return save();
+    giveUpStarting();
+    if (phase !== "saving") close();
+  };
   return html`
     <${Dialog} title=${t("recorder.record")} close=${leave}>
       <div class="recorder">
@@ -34,7 +38,7 @@ export function Recorder({ close }) {
         ${going && !kept && html`<${Unkept} />`}
         <div class="actions">
           ${phase === "idle" && html`<button type="button" class="primary" autofocus onClick=${start}>${t("recorder.start")}</button>`}
-          ${phase === "idle" && html`<button type="button" class="plain" onClick=${close}>${t("recorder.close")}</button>`}
+          ${(phase === "idle" || phase === "starting") && html`<button type="button" class="plain" onClick=${leave}>${t("recorder.close")}</button>`}
           ${phase === "recording" && html`<button type="button" onClick=${pause}>${t("recorder.pause")}</button>`}
           ${phase === "paused" && html`<button type="button" onClick=${resume}>${t("recorder.resume")}</button>`}
           ${going && html`<button type="button" class="primary" onClick=${save}>${t("recorder.stop")}</button>`}

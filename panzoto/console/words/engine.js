@@ -17,7 +17,11 @@ export const knowledge = createStore(/** @type {Knowledge} */ ({ engine: null, g
 /** @type {Promise<Engine> | null} */
 let coming = null;
 
-/** Ask what the engine is, once for as long as somebody is signed in, unless `anew`. @param {{ anew?: boolean }} [how] */
+/**
+ * Ask what the engine is, once for as long as somebody is signed in, unless `anew`.
+ *
+ * @param {{ anew?: boolean }} [how]
+ */
 export function engineKnown({ anew = false } = {}) {
   if (coming === null || anew) {
     const { user_id } = account();

@@ -1,5 +1,5 @@
-// The Worker of transcripts: it fetches them sealed, keeps them sealed, opens them in memory and searches them, so that
-// the page never waits for it. The page ends it when the vault is locked.
+// The Worker of transcripts: it fetches them sealed, keeps them sealed, opens them in memory and searches
+// them, so that the page never waits for it. The page ends it when the vault is locked.
 
 import * as hpke from "../node_modules/hpke/index.js";
 import { toBase64 } from "../library/bytes.js";
@@ -145,7 +145,11 @@ const calls = {
   /** @param {string[]} fileIds */
   beginnings: (fileIds) => here().collection.beginnings(fileIds),
 
-  /** The transcript of this revision, or the one that is there by now. @param {{ fileId: string, revision: string }} wanted */
+  /**
+   * The transcript of this revision, or the one that is there by now.
+   *
+   * @param {{ fileId: string, revision: string }} wanted
+   */
   async read({ fileId, revision }) {
     const [kept] = await here().rows.read([fileId]);
     const row = kept !== null && kept.revision === revision ? kept : await fetched(fileId);
@@ -153,9 +157,11 @@ const calls = {
   },
 
   /**
-   * Write a corrected transcript over the one of this revision; rejects with `conflict` where there is another.
+   * Write a corrected transcript over the one of this revision; rejects with `conflict` where there is
+   * another.
    *
-   * @param {{ fileId: string, revision: string, language: string | null, json: Uint8Array<ArrayBuffer>, corrections: Correction[] }} wanted
+   * @param {{ fileId: string, revision: string, language: string | null, json: Uint8Array<ArrayBuffer>,
+   *   corrections: Correction[] }} wanted
    */
   async correct({ fileId, revision, language, json, corrections }) {
     const { vault, userId } = here();
