@@ -1,9 +1,9 @@
 """Searching in the console: how soon the first hit is drawn, among very many transcripts of a minute each.
 
-The page is the real one, in Debian's Chromium and over the real wire. Told are the time from signing in until
-every transcript can be searched, the same after a reload, when they lie sealed in the browser already, and for
-each query the time from a key press until the first hit has been drawn. Beside them stand the page's longest
-task and the memory of Chromium's renderer, in which the Worker lives that holds the opened texts.
+The page is the real one, in Chromium and over the real wire. Told are the time from signing in until every
+transcript can be searched, the same after a reload, when they lie sealed in the browser already, and for
+each query the time from a key press until the first hit has been drawn. Beside them stand the page's
+longest task and the memory of Chromium's renderer, in which the Worker lives that holds the opened texts.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from playwright.sync_api import Page, expect, sync_playwright
@@ -21,9 +22,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 from bench.support.report import Target, percentile, print_table, print_targets
 from tests.conftest import UNLIMITED
 from tests.support import browser
-from tests.support.aws import start_moto
 from tests.support.many_transcripts import SELDOM, write_many
-from tests.support.service import PASSWORD, run_service
+from tests.support.service import ITSELF, PASSWORD, run_service
+from tests.support.stand_in import start_stand_in
 from tests.support.transcripts import Owner
 
 PATIENCE_MS = 900_000
@@ -75,7 +76,11 @@ def main() -> None:
     parser.add_argument("--transcripts", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    with start_moto() as aws, run_service(aws, **UNLIMITED) as service:
+    with (
+        TemporaryDirectory() as folder,
+        start_stand_in(Path(folder)) as aws,
+        run_service(aws.url, **aws.variables, **UNLIMITED, PUBLIC_URL=ITSELF) as service,
+    ):
         owner = Owner(service, service.register("many@example.com"))
         write_many(owner, arguments.transcripts - 1)
         with chromium_page() as (page, pid):

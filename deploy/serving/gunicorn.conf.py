@@ -178,11 +178,15 @@ def tell_of_console() -> None:
     """
     log = logging.getLogger("panzoto.console")
     try:
-        log.info("console", extra={"release": release().digest})
+        digest = release().digest
     except LibrariesMissing as error:
         # `make run` fetches them beside us and tells of it, and the workers look again at each request.
         if settings.production:
             log.warning("console_missing", extra={"files": str(error), "hint": FETCH_LIBRARIES})
+    else:
+        # `make run` begins with the address, and tells the rest below it.
+        if settings.production or "PANZOTO_READY_FD" not in os.environ:
+            log.info("console", extra={"release": digest})
     if settings.production and not settings.public_origin and ("*",) not in settings.bucket_origins:
         log.warning("console_without_bucket", extra={"hint": NAME_ORIGIN})
 

@@ -34,8 +34,8 @@ ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": 
 NOTIFICATION_ID = "panzoto-object-created"
 
 
-# Beside what every page may read (Fetch, "CORS-safelisted response-header name"): which state of the object this
-# is, and which part of it.
+# Beside what every page may read (Fetch, "CORS-safelisted response-header name"): which state of the object
+# this is, and which part of it.
 EXPOSED_HEADERS = ["ETag", "Accept-Ranges", "Content-Length", "Content-Range"]
 
 

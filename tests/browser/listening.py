@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 import random
-import wave
+import struct
 from array import array
 from typing import Any
 
@@ -52,14 +51,14 @@ def noise(size: int, seed: int = 19) -> bytes:
     return _wav(random.Random(seed).randbytes(size - WAV_HEADER), 44100)
 
 
+def wav_header(size: int, rate: int = 44100) -> bytes:
+    """Return the beginning of a WAV that has `size` bytes in all: 16 bits, one channel."""
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", size - 8, b"WAVE") + form + struct.pack("<4sI", b"data", size - 44)
+
+
 def _wav(samples: bytes, rate: int) -> bytes:
-    made = io.BytesIO()
-    with wave.open(made, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(rate)
-        out.writeframes(samples)
-    return made.getvalue()
+    return wav_header(WAV_HEADER + len(samples), rate) + samples
 
 
 def _key(person: dict[str, Any]) -> str:
@@ -75,16 +74,6 @@ def stored(service: Service, person: dict[str, Any], plain: bytes, **more: Any) 
 def stored_single(service: Service, person: dict[str, Any], plain: bytes, **more: Any) -> str:
     """Store a recording as an app of before wrote it, and return its file_id."""
     return store(service, person, _key(person), single_shot(PASSWORD, person["key_salt"], plain), **more)
-
-
-def sign_in(page: Page, service: Service, person: dict[str, Any], stay: bool = False) -> None:
-    page.goto(f"{service.url}/")
-    page.get_by_role("textbox", name="Email").fill(person["user"]["email"])
-    page.get_by_role("textbox", name="Password").fill(PASSWORD)
-    if stay:
-        page.get_by_role("checkbox", name="Stay signed in on this device").check()
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
 
 
 def show(page: Page, file_id: str, view: str = "recording") -> Locator:

@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, Page, Response, expect
 from panzoto import errors
 from panzoto.blueprints.answers import EVENT_TYPES
 from panzoto.edge.http import REFUSALS
-from tests.conftest import UNLIMITED
 from tests.support import mails
 from tests.support.browser import Axe
 from tests.support.entrance import (
@@ -31,8 +30,7 @@ from tests.support.entrance import (
     unlock,
 )
 from tests.support.recordings import hear, single_shot, store, version_2
-from tests.support.service import ITSELF, PASSWORD, Service, run_service
-from tests.support.stand_in import RunningStandIn
+from tests.support.service import PASSWORD, Service
 
 NEW = "another quiet walk"
 PLAIN = b"#!AMR\n" + b"an old talk " * 200
@@ -54,14 +52,6 @@ def said(page: Page, text: str) -> None:
 def types_of(service: Service, token: str) -> list[str]:
     events = service.call("GET", "/api/user/events?limit=1000", token).json()["events"]
     return [event["type"] for event in events]
-
-
-@pytest.fixture(scope="module")
-def unhurried(stand_in: RunningStandIn) -> Iterator[Service]:
-    """A service that takes one password a second in an account."""
-    settings = UNLIMITED | {"LIMIT_SESSION": "1 per second", "PUBLIC_URL": ITSELF}
-    with run_service(stand_in.url, **stand_in.variables, **settings) as running:
-        yield running
 
 
 class TestSessions:
@@ -253,27 +243,35 @@ class TestEvents:
 
 class TestStorage:
     def test_all_old_recordings_are_upgraded_with_one_password_at_the_service_s_pace(
-        self, unhurried: Service, page: Page
+        self, console: Service, page: Page, person: dict[str, Any]
     ) -> None:
-        person = unhurried.register(new_email())
         files: dict[str, bytes] = {}
         for number in range(5):
             s3_key = f"users/{person['user_id']}/audio-{number}.3gp"
             plain = PLAIN + bytes([number])
-            files[store(unhurried, person, s3_key, single_shot(PASSWORD, person["key_salt"], plain))] = plain
+            files[store(console, person, s3_key, single_shot(PASSWORD, person["key_salt"], plain))] = plain
         new_key = f"users/{person['user_id']}/new.3gp"
-        new = store(unhurried, person, new_key, version_2(person, PASSWORD, new_key, PLAIN))
-        broken = store(unhurried, person, f"users/{person['user_id']}/broken.3gp", b"nothing that opens" * 20)
+        new = store(console, person, new_key, version_2(person, PASSWORD, new_key, PLAIN))
+        broken = store(console, person, f"users/{person['user_id']}/broken.3gp", b"nothing that opens" * 20)
         # One that the list knows and the bucket does not have.
         body = {"s3_key": f"users/{person['user_id']}/lost.3gp", "file_size": 100}
-        assert unhurried.call("POST", "/api/audio-file", person["token"], json=body).status_code == 201
-        at_account(page, unhurried, person)
+        assert console.call("POST", "/api/audio-file", person["token"], json=body).status_code == 201
+        at_account(page, console, person)
         storage = part(page, "Storage")
         expect(storage).to_contain_text("8 of 100,000 recordings")
+        # It asks for patience once, in the middle.
+        held = {"Retry-After": "2"}
+        told = {"error": "Too many attempts", "code": "too_many_requests", "request_id": "-"}
+        page.route(
+            f"**/{list(files)[2]}/upgrade",
+            lambda route: route.fulfill(status=429, headers=held, json=told),
+            times=1,
+        )
         answers: list[Response] = []
         page.on("response", lambda answer: answers.append(answer) if "/upgrade" in answer.url else None)
         textbox(storage, "Password").fill(PASSWORD)
         button(storage, "Upgrade all old recordings").click()
+        expect(storage.get_by_role("timer")).to_contain_text("The service hears the next one in 0:0")
         # It goes on while something else is looked at.
         go(page, "Trash")
         go(page, "Account")
@@ -282,12 +280,12 @@ class TestStorage:
         )
         assert {answer.url.split("/")[-2] for answer in answers} == {*files, broken}
         assert {answer.status for answer in answers} == {200, 422, 429}
-        rows = unhurried.call("GET", "/api/user/audio-files", person["token"]).json()["audio_files"]
+        rows = console.call("GET", "/api/user/audio-files", person["token"]).json()["audio_files"]
         formats = {row["file_id"]: row["format"] for row in rows}
         assert {formats[file_id] for file_id in files} == {"v2"}
         assert formats[new] in (None, "v2")
         for file_id, plain in files.items():
-            assert hear(unhurried, person["token"], file_id, PASSWORD) == plain
+            assert hear(console, person["token"], file_id, PASSWORD) == plain
 
     def test_a_wrong_password_upgrades_nothing(
         self, console: Service, page: Page, person: dict[str, Any]

@@ -13,8 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Download, Page, expect
 
 from tests.browser import listening
-from tests.browser.listening import FOLDER, show, sign_in, stored, stored_single, tone
+from tests.browser.listening import FOLDER, show, stored, stored_single, tone
 from tests.support import clips
+from tests.support.console import sign_in
 from tests.support.service import PASSWORD, Service
 
 BROWSERS = pytest.mark.parametrize("name", ["chromium", "firefox"])
@@ -85,9 +86,7 @@ def test_everything_is_exported(
         assert any(file_id in entry for entry in archive.namelist())
 
 
-def test_sound_goes_on_while_something_is_saved(
-    page: Page, console: Service, person: dict[str, Any]
-) -> None:
+def test_sound_goes_on_while_something_is_saved(page: Page, console: Service, person: dict[str, Any]) -> None:
     file_id = stored(console, person, tone(60))
     sign_in(page, console, person)
     page.evaluate("() => addEventListener('beforeunload', (event) => event.preventDefault())")

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from tests.browser import listening
-from tests.browser.listening import ANSWERS, audio, loaded, reach, show, sign_in, stored, stored_single, tone
+from tests.browser.listening import ANSWERS, audio, loaded, reach, show, stored, stored_single, tone
 from tests.conftest import UNLIMITED
 from tests.support import clips
 from tests.support.browser import Axe
+from tests.support.console import sign_in
 from tests.support.fault_proxy import Cut, Fault, FaultProxy
 from tests.support.service import ITSELF, PASSWORD, Service, run_service
 from tests.support.stand_in import RunningStandIn
@@ -41,7 +42,7 @@ def answers(page: Page, *ranges: str | None, method: str = "GET") -> list[dict[s
     return [{**one, "body": base64.b64decode(one["body"])} for one in said]
 
 
-# ---- What is heard is what was recorded ----------------------------------------------------------------------
+# ---- What is heard is what was recorded --------------------------------------------------------------------
 
 
 @BROWSERS
@@ -143,7 +144,7 @@ def test_nothing_is_given_out_behind_the_lock(page: Page, console: Service, pers
     asked = {"address": address, "ranges": ["bytes=0-1"], "method": "GET"}
     # The worker is told by a message, which a request may overtake.
     eventually(lambda: page.evaluate(ANSWERS, asked)[0]["status"] == 502, "the worker remembers")
-    assert page.evaluate(ANSWERS, asked)[0]["body"] == ""
+    assert not page.evaluate(ANSWERS, asked)[0]["body"]
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
     page.get_by_role("button", name="Unlock").click()
     assert loaded(page) != address
@@ -166,7 +167,7 @@ def test_a_tab_is_not_shown_what_only_the_player_is_given(
         tab.goto(address)
 
 
-# ---- The player's buttons, keys and memory -------------------------------------------------------------------
+# ---- The player's buttons, keys and memory -----------------------------------------------------------------
 
 
 def test_buttons_keys_and_speed(page: Page, console: Service, person: dict[str, Any]) -> None:
@@ -257,8 +258,12 @@ def test_play_that_is_pressed_early_is_not_forgotten(
 ) -> None:
     file_id = stored(console, person, tone(10))
     sign_in(page, console, person)
-    waiting: list[Any] = []
-    page.route("**/download", lambda route: waiting.append(route), times=1)
+    waiting: list[Route] = []
+
+    def keep(route: Route) -> None:
+        waiting.append(route)
+
+    page.route("**/download", keep, times=1)
     show(page, file_id)
     button(page, "Play").click()
     expect(button(page, "Pause")).to_be_visible()
@@ -299,7 +304,7 @@ def test_the_waveform_shows_where_it_is_loud(page: Page, console: Service, perso
     assert 0 < second < 0.1
 
 
-# ---- Sittings ------------------------------------------------------------------------------------------------
+# ---- Sittings ----------------------------------------------------------------------------------------------
 
 
 def test_a_sitting_has_one_position_over_all_its_clips(
@@ -339,11 +344,11 @@ def test_clips_whose_length_nobody_told_are_measured(
     expect(position).to_have_attribute("aria-valuetext", "0:00 of 0:12")
 
 
-# ---- What only the service opens -----------------------------------------------------------------------------
+# ---- What only the service opens ---------------------------------------------------------------------------
 
 
 def test_an_older_recording_asks_for_the_password_and_forgets_it(
-    page: Page, console: Service, person: dict[str, Any], axe: Axe
+    page: Page, console: Service, person: dict[str, Any]
 ) -> None:
     file_id = stored_single(console, person, tone(10))
     sign_in(page, console, person)
@@ -351,7 +356,6 @@ def test_an_older_recording_asks_for_the_password_and_forgets_it(
     expect(player).to_contain_text("An older app recorded this")
     button(page, "Play").click()
     dialog = page.get_by_role("dialog", name="Password")
-    axe.check(page)
     dialog.get_by_role("textbox", name="Password").fill("not my password")
     dialog.get_by_role("button", name="Open").click()
     expect(dialog).to_contain_text("This is not your password")
@@ -403,6 +407,49 @@ def test_a_sitting_of_older_clips_asks_once(page: Page, console: Service, person
     assert audio(page, "duration") == pytest.approx(6, abs=0.3)
 
 
+def test_older_clips_that_cannot_be_joined_play_one_by_one_after_one_question(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    ids = [
+        stored_single(console, person, tone(3), recorded_at=f"2026-05-01T10:00:0{at}Z", duration_ms=3000)
+        for at in (0, 4)
+    ]
+    sign_in(page, console, person)
+    position = show(page, ids[0], "sitting").get_by_role("slider", name="Position")
+    open_with_password(page)
+    reach(page, 0.3)
+    first = audio(page, "src")
+    position.fill("4")
+    expect(page.locator("[data-player]")).not_to_have_attribute("src", re.compile(re.escape(first) + "$"))
+    reach(page, 1.2)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_an_address_of_the_service_that_is_over_asks_again(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    file_id = stored_single(console, person, listening.noise(20_000_000))
+    sign_in(page, console, person)
+    show(page, file_id)
+    open_with_password(page)
+    reach(page, 0.3)
+    page.route("**/api/playback/**", lambda route: route.fulfill(status=410))
+    page.get_by_role("slider", name="Position").fill("180")
+    expect(page.get_by_role("status")).to_contain_text("enter your password again")
+    page.unroute("**/api/playback/**")
+    open_with_password(page)
+    reach(page, 180.2)
+
+
+def open_with_password(page: Page) -> None:
+    """Press Play, and enter what is asked for."""
+    button(page, "Play").click()
+    dialog = page.get_by_role("dialog", name="Password")
+    dialog.get_by_role("textbox", name="Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Open").click()
+    expect(dialog).to_have_count(0)
+
+
 def test_amr_plays_as_the_service_renders_it_and_says_so(
     page: Page, console: Service, person: dict[str, Any]
 ) -> None:
@@ -429,7 +476,7 @@ def test_a_window_without_workers_says_so_and_plays_by_the_service(
     assert "/api/playback/" in audio(page, "src")
 
 
-# ---- What goes wrong -----------------------------------------------------------------------------------------
+# ---- What goes wrong ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -478,9 +525,7 @@ def test_a_dead_network_is_told_and_playing_goes_on_by_itself(
     reach(page, 250.2)
 
 
-def test_a_range_that_breaks_off_is_asked_for_again(
-    page: Page, beyond: Service, bucket: FaultProxy
-) -> None:
+def test_a_range_that_breaks_off_is_asked_for_again(page: Page, beyond: Service, bucket: FaultProxy) -> None:
     person = beyond.register("near@example.com")
     plain = tone(60, rate=44100)
     file_id = stored(beyond, person, plain)
@@ -493,9 +538,7 @@ def test_a_range_that_breaks_off_is_asked_for_again(
     assert cut.applied == 2
 
 
-def test_an_address_that_is_over_is_renewed(
-    page: Page, stand_in: RunningStandIn
-) -> None:
+def test_an_address_that_is_over_is_renewed(page: Page, stand_in: RunningStandIn) -> None:
     settings = {**stand_in.variables, **UNLIMITED, "PUBLIC_URL": ITSELF, "TICKET_TTL": "1"}
     with run_service(stand_in.url, **settings) as short:
         person = short.register("short@example.com")
@@ -508,3 +551,53 @@ def test_an_address_that_is_over_is_renewed(
             page.wait_for_timeout(1200)
             (said,) = answers(page, f"bytes={start}-{start + 99}")
             assert said["body"] == plain[start : start + 100]
+
+
+# ---- For everybody -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_axe_finds_nothing_in_the_player(
+    locale: str, in_browser: Callable[..., Page], console: Service, person: dict[str, Any], axe: Axe
+) -> None:
+    plays, older = stored(console, person, tone(20)), stored_single(console, person, tone(20))
+    page = in_browser("chromium", locale=locale)
+    page.goto(console.url)
+    page.locator("input[type=email]").fill(person["user"]["email"])
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.locator("button[type=submit]").click()
+    expect(page.locator("nav")).to_be_visible()
+    show(page, plays)
+    loaded(page)
+    axe.check(page)
+    show(page, older)
+    expect(page.locator(".player-notice")).to_be_visible()
+    axe.check(page)
+    page.locator(".play").click()
+    page.get_by_role("dialog").get_by_role("textbox").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog .fault")).to_be_visible()
+    axe.check(page)
+
+
+def test_a_sitting_from_its_first_second_by_keyboard_alone(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    ids = [
+        stored(console, person, tone(6), recorded_at=f"2026-05-01T10:00:0{at}Z", duration_ms=6000)
+        for at in (0, 7)
+    ]
+    sign_in(page, console, person)
+    show(page, ids[0], "sitting")
+    loaded(page)
+    # The way back is the first of the view; from there on every control comes by Tab.
+    page.locator("#main").focus()
+    reached = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("() => document.activeElement.getAttribute('aria-label')"))
+    wanted = {"Position", "Back 15 seconds", "Play", "Forward 15 seconds", "Speed", "Volume"}
+    assert wanted <= reached
+    button(page, "Play").focus()
+    page.keyboard.press("Enter")
+    reach(page, 0.3)

@@ -307,3 +307,52 @@ def test_words_that_cannot_be_trusted_are_not_kept() -> None:
 def test_words_stand_at_their_places_in_the_text() -> None:
     places = answers(words=[document(HEARD, OTHER).json.decode()])["words"][0]
     assert places == [[["We", 0], ["meet", 300], ["Tom", 800], ["Morrow", 1200]], []]
+
+
+# ---- All of an account -------------------------------------------------------------------------------------
+
+
+def collection(**told: Any) -> dict[str, Any]:
+    """Return what searching a collection comes to; ids begin with the moment of their recordings."""
+    said = {"3-c": "one two", "1-a": "two three", "2-b": "two two", "2-a": "a tw and more"}
+    written = {file_id: said_in(text) for file_id, text in said.items()}
+    found: dict[str, Any] = answers(collections=[{"said": written, **told}])["collections"][0]
+    return found
+
+
+def said_in(text: str) -> str:
+    return json.dumps({"segments": [{"start_ms": 0, "end_ms": 1, "text": text}]})
+
+
+NEWEST_FIRST = [["3-c", None, ["two"]], ["2-b", None, ["two", "two"]], ["1-a", None, ["two"]]]
+
+
+def test_the_newest_is_found_first_and_only_hits_are_opened_again() -> None:
+    done = collection(query="two ")
+    assert done["found"] == NEWEST_FIRST
+    assert (done["counts"], done["opened"], done["openedBySearch"]) == ({"ready": 4, "all": 4}, 4, 3)
+
+
+def test_what_has_no_room_in_memory_is_found_all_the_same() -> None:
+    done = collection(query="two ", most=len("one two"))
+    assert done["found"] == NEWEST_FIRST
+    assert done["counts"] == {"ready": 4, "all": 4}
+    # The newest one fits; the others are opened by the search.
+    assert done["openedBySearch"] == 4
+
+
+def test_beginnings_are_found_and_what_is_gone_or_in_no_list_is_not() -> None:
+    assert [hit[0] for hit in collection(query="tw")["found"]] == ["3-c", "2-a", "2-b", "1-a"]
+    done = collection(query="tw", gone=["2-a"], unlisted=["2-b"])
+    assert [hit[0] for hit in done["found"]] == ["3-c", "1-a"]
+    assert done["counts"] == {"ready": 2, "all": 2}
+
+
+def test_titles_are_found_beside_what_was_said() -> None:
+    done = collection(query="two -one", titles={"4-t": "Two\nlines", "3-c": "Number two"})
+    assert done["found"] == [
+        ["4-t", "Two", []],
+        ["3-c", "two", []],
+        ["2-b", None, ["two", "two"]],
+        ["1-a", None, ["two"]],
+    ]

@@ -27,11 +27,12 @@ _HEAD = """\
 // Unicode's properties of all characters, as the service's search knows them. Written by a program, and
 // compared with the service by a test; docs/architecture.md says how to write it anew.
 //
-// Runs of characters in the order of their code points: how many in base 36 (none for one), then a capital that
-// stands for the entry of that place in `PROPERTIES`. An entry is the kind of Word_Break (`Z` ZWJ, `E` Extend
-// and Format, `H` Hebrew_Letter, `A` ALetter, `N` Numeric, `K` Katakana, `X` ExtendNumLet, `l` MidLetter,
-// `n` MidNum, `b` MidNumLet, `q` Single_Quote, `d` Double_Quote, `P` Extended_Pictographic, `O` other letters
-// and numbers, `.` the rest), then `w` for letters and numbers, then `u` for what the service cannot decompose.
+// Runs of characters in the order of their code points: how many in base 36 (none for one), then a capital
+// that stands for the entry of that place in `PROPERTIES`. An entry is the kind of Word_Break (`Z` ZWJ, `E`
+// Extend and Format, `H` Hebrew_Letter, `A` ALetter, `N` Numeric, `K` Katakana, `X` ExtendNumLet, `l`
+// MidLetter, `n` MidNum, `b` MidNumLet, `q` Single_Quote, `d` Double_Quote, `P` Extended_Pictographic, `O`
+// other letters and numbers, `.` the rest), then `w` for letters and numbers, then `u` for what the service
+// does not decompose.
 """
 
 
@@ -52,7 +53,7 @@ def written() -> str:
     letters = {name: chr(ord("A") + place) for place, name in enumerate(names)}
     table = "".join(f"{_base_36(length) if length > 1 else ''}{letters[name]}" for name, length in runs)
     lines = (f'  "{line}"' for line in textwrap.wrap(table, WIDTH))
-    listed = ", ".join(f'"{name}"' for name in names)
+    listed = "\n  ".join(textwrap.wrap(", ".join(f'"{name}"' for name in names), WIDTH))
     runs_written = " +\n".join(lines)
     return f"{_HEAD}\nexport const PROPERTIES = [\n  {listed},\n];\n\nexport const RUNS =\n{runs_written};\n"
 

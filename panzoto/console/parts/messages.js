@@ -23,7 +23,9 @@ let forgetting;
 
 /** Say that something went well, or goes on. */
 export function announce(/** @type {string} */ text) {
+  clearTimeout(forgetting);
   said.set({ status: text, at: location.hash });
+  forgetting = setTimeout(() => said.set({ status: "" }), STATUS_MS);
 }
 
 /** Say that something failed, and what can be done. @param {unknown} error */

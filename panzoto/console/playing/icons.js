@@ -26,3 +26,7 @@ export const ForwardIcon = () => html`
     <text x="12" y="16" text-anchor="middle" font-size="7" font-weight="700">15</text>
   <//>
 `;
+
+export const VolumeIcon = () => html`
+  <${Icon} size=${20}><path d="M4 9v6h4l5 4V5L8 9zM15.5 8.5a5 5 0 0 1 0 7l1.2 1.2a6.7 6.7 0 0 0 0-9.4z" /><//>
+`;

@@ -5,7 +5,7 @@ import { t } from "../texts/index.js";
 import { useStore } from "../store.js";
 import { html, useEffect, useRef, useState } from "../ui.js";
 import { playerIs, takeWanted } from "./current.js";
-import { BackIcon, ForwardIcon, PauseIcon, PlayIcon } from "./icons.js";
+import { BackIcon, ForwardIcon, PauseIcon, PlayIcon, VolumeIcon } from "./icons.js";
 import { listenToKeys } from "./keys.js";
 import { Playback } from "./playback.js";
 import { setSpeed, setVolume, SPEEDS, soundSettings } from "./settings.js";
@@ -116,6 +116,7 @@ function Settings() {
         `)}
       </select>
       ${canSetVolume && html`
+        <${VolumeIcon} />
         <input type="range" class="volume" min="0" max="100" step="5" value=${Math.round(volume * 100)}
           aria-label=${t("player.volume")} aria-valuetext=${`${Math.round(volume * 100)} %`}
           onInput=${(/** @type {any} */ event) => setVolume(Number(event.target.value) / 100)} />

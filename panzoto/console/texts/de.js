@@ -76,7 +76,7 @@ export const de = {
     "Dieses Fenster kann so große Dateien nicht entschlüsseln: Der Dienst entschlüsselt sie unterwegs.",
   "download.decrypting": "Wird entschlüsselt …",
   "download.tooLarge":
-    "Das ist zu groß, um es aus einem privaten Fenster zu speichern. Öffnen Sie die Konsole dafür in einem gewöhnlichen Fenster.",
+    "Das ist zu groß, um es aus einem privaten Fenster zu speichern. Öffne die Konsole dafür in einem gewöhnlichen Fenster.",
   "entrance.create": "Konto anlegen",
   "entrance.ended": "Diese Sitzung wurde beendet. Mit deinem Passwort meldest du dich wieder an; was du geschrieben hast, ist noch da.",
   "entrance.forgot": "Passwort vergessen?",
@@ -174,44 +174,44 @@ export const de = {
   "main.trash": "Papierkorb",
   "messages.close": "Schließen",
   "password.cancel": "Abbrechen",
-  "password.missing": "Bitte geben Sie Ihr Passwort ein.",
+  "password.missing": "Bitte gib dein Passwort ein.",
   "password.open": "Öffnen",
   "password.upgrade": "Umstellen",
   "password.upgradeHint":
     "Umstellen: Der Dienst schreibt die Aufnahme einmal im heutigen Format neu. Danach öffnet dieser Browser sie selbst, ohne Passwort.",
-  "password.wrong": "Das ist nicht Ihr Passwort. Bitte versuchen Sie es noch einmal.",
+  "password.wrong": "Das ist nicht dein Passwort. Bitte versuch es noch einmal.",
   "player.back": "15 Sekunden zurück",
   "player.bucketRefused":
-    "Der Speicher hat diese Aufnahme nicht herausgegeben. Bitte versuchen Sie es gleich noch einmal.",
+    "Der Speicher hat diese Aufnahme nicht herausgegeben. Bitte versuch es gleich noch einmal.",
   "player.changed":
-    "Diese Aufnahme ändert sich, während sie abgespielt wird. Bitte versuchen Sie es gleich noch einmal.",
+    "Diese Aufnahme ändert sich, während sie abgespielt wird. Bitte versuch es gleich noch einmal.",
   "player.damaged":
-    "Von hier kann dieser Browser nicht weiterspielen: Der Ton selbst ist beschädigt. Sie können hinter dieser Stelle weiterhören oder ihn herunterladen.",
+    "Von hier kann dieser Browser nicht weiterspielen: Der Ton selbst ist beschädigt. Du kannst hinter dieser Stelle weiterhören oder ihn herunterladen.",
   "player.expired":
-    "Die Zeit, für die der Dienst diese Aufnahme geöffnet hatte, ist um. Drücken Sie auf Abspielen und geben Sie Ihr Passwort noch einmal ein.",
+    "Die Zeit, für die der Dienst diese Aufnahme geöffnet hatte, ist um. Drück auf Abspielen und gib dein Passwort noch einmal ein.",
   "player.forward": "15 Sekunden vor",
   "player.gone": "Der Ton dieser Aufnahme ist nicht mehr da.",
   "player.noOutput": "Dieses Gerät hat keine Tonausgabe: Es läuft stumm weiter.",
   "player.notice.converted":
     "Ton dieser Art spielt kein Browser ab. Zum Abspielen entschlüsselt ihn der Dienst und wandelt ihn um.",
   "player.notice.sealed":
-    "Das hat eine ältere App aufgenommen. Zum Abspielen öffnet es der Dienst mit Ihrem Passwort.",
+    "Das hat eine ältere App aufgenommen. Zum Abspielen öffnet es der Dienst mit deinem Passwort.",
   "player.notice.service":
     "Dieses Fenster kann nicht entschlüsseln, während es abspielt, etwa weil es ein privates ist. Zum Abspielen entschlüsselt der Dienst die Aufnahme.",
   "player.pause": "Anhalten",
   "player.play": "Abspielen",
   "player.position": "Position",
   "player.positionOf": (/** @type {{ at: string, length: string }} */ { at, length }) => `${at} von ${length}`,
-  "player.refused": "Ihr Browser beginnt nicht von selbst mit Ton. Drücken Sie auf Abspielen.",
+  "player.refused": "Dein Browser beginnt nicht von selbst mit Ton. Drück auf Abspielen.",
   "player.region": "Player",
   "player.replaced": "Diese Aufnahme wurde inzwischen ersetzt. Ihr neuester Stand wird geöffnet.",
   "player.sealedWhy":
-    "Das hat eine ältere App aufgenommen. Nur der Dienst kann es öffnen und braucht dazu Ihr Passwort. Er entschlüsselt die Aufnahme und vergisst das Passwort mit seiner Antwort.",
+    "Das hat eine ältere App aufgenommen. Nur der Dienst kann es öffnen und braucht dazu dein Passwort. Er entschlüsselt die Aufnahme und vergisst das Passwort mit seiner Antwort.",
   "player.speed": "Tempo",
   "player.times": (/** @type {{ speed: number }} */ { speed }) => `${new Intl.NumberFormat("de").format(speed)}×`,
   "player.unplayable":
-    "Dieser Browser kann Ton dieser Art nicht abspielen. Sie können ihn herunterladen und anderswo hören.",
-  "player.unreachable": "Der Ton kommt nicht an. Prüfen Sie Ihre Verbindung und drücken Sie auf Abspielen.",
+    "Dieser Browser kann Ton dieser Art nicht abspielen. Du kannst ihn herunterladen und anderswo hören.",
+  "player.unreachable": "Der Ton kommt nicht an. Prüfe deine Verbindung und drück auf Abspielen.",
   "player.volume": "Lautstärke",
   "player.waitsForNetwork":
     "Die Verbindung ist abgebrochen. Es geht von selbst weiter, sobald sie wieder da ist.",
@@ -431,7 +431,7 @@ export const de = {
   "words.always": "Aufnahmen transkribieren, ohne noch einmal zu fragen",
   "words.alwaysHint": "In diesem Browser, für dieses Konto. Nimmst du es zurück, wird nur noch transkribiert, was du verlangst.",
   "words.anotherLanguage": "In der falschen Sprache gehört? Lass die Aufnahme noch einmal transkribieren; das neue Transkript ersetzt dieses.",
-  "words.anyLanguage": "Selbst herausfinden",
+  "words.anyLanguage": "Automatisch erkennen",
   "words.atEngine": (/** @type {{ engine: string }} */ { engine }) => `bei ${engine}, außerhalb dieses Servers,`,
   "words.cancel": "Transkription abbrechen",
   "words.conflict": "Dieses Transkript wurde inzwischen anderswo geändert. Was du geschrieben hast, steht noch da: Sieh es durch und speichere es noch einmal.",

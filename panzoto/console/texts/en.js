@@ -427,7 +427,7 @@ export const en = {
   "words.always": "Transcribe recordings without asking again",
   "words.alwaysHint": "In this browser, for this account. Taken back, nothing is transcribed unless you ask for it.",
   "words.anotherLanguage": "Heard in the wrong language? Have it transcribed once more; the new transcript takes the place of this one.",
-  "words.anyLanguage": "Find out by itself",
+  "words.anyLanguage": "Detect automatically",
   "words.atEngine": (/** @type {{ engine: string }} */ { engine }) => `by ${engine}, outside this server`,
   "words.cancel": "Cancel transcription",
   "words.conflict": "This transcript was changed elsewhere meanwhile. What you typed is still here: look it over, and save it again.",

@@ -13,6 +13,7 @@ import { t } from "../texts/index.js";
 import { html, useEffect, useRef } from "../ui.js";
 import { followTranscripts, progress } from "../words/link.js";
 import { CONTEXT } from "../words/passages.js";
+import { LONGEST_QUERY } from "../words/query.js";
 import { forgetSearch, look, more, search } from "../words/searching.js";
 
 /** @import { Hit } from "../words/collection.js" */
@@ -20,21 +21,25 @@ import { forgetSearch, look, more, search } from "../words/searching.js";
 
 export function Search() {
   const { text, hits, isOver, isInvalid } = useStore(search, (value) => value);
+  const isForeign = vault().transcripts.foreign;
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   useEffect(() => field.current?.focus(), []);
   return html`
     <h1>${t("search.title")}</h1>
     <form role="search" class="search" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-      <input ref=${field} type="search" aria-label=${t("search.title")} value=${text} maxlength="1000" dir="auto"
-        autocomplete="off" autocapitalize="none" autocorrect="off" spellcheck=${false} enterkeyhint="search"
-        aria-describedby="search-hint" onInput=${(/** @type {any} */ event) => look(event.target.value)} />
+      <input ref=${field} type="search" aria-label=${t("search.title")} value=${text} dir="auto"
+        maxlength=${LONGEST_QUERY} autocomplete="off" autocapitalize="none" autocorrect="off"
+        spellcheck=${false} enterkeyhint="search" aria-describedby="search-hint"
+        onInput=${(/** @type {any} */ event) => look(event.target.value)} />
       <p id="search-hint" class="quiet">${t("search.hint")}</p>
     </form>
-    ${vault().transcripts.foreign && html`<p class="said said-alert" role="alert">${t("account.foreign")}</p>`}
-    <${Readiness} />
+    ${isForeign && html`<p class="said said-alert" role="alert">${t("account.foreign")}</p>`}
+    <${Readiness} isAsked=${text.trim() !== ""} />
     <p role="status" class="quiet">${outcome(text, hits, isOver, isInvalid)}</p>
     ${hits.length > 0 && html`
-      <ul class="results" aria-label=${t("search.results")}>${hits.map((hit) => html`<${Lines} key=${hit.fileId} hit=${hit} />`)}</ul>
+      <ul class="results" aria-label=${t("search.results")}>
+        ${hits.map((hit) => html`<${Lines} key=${hit.fileId} hit=${hit} />`)}
+      </ul>
     `}
     ${hits.length > 0 && !isOver && html`
       <p class="actions"><button type="button" onClick=${more}>${t("search.more")}</button></p>
@@ -50,8 +55,12 @@ function outcome(text, hits, isOver, isInvalid) {
   return isOver ? t("search.nothing") : t("search.searching");
 }
 
-/** How far the transcripts are opened. */
-function Readiness() {
+/**
+ * How far the transcripts are opened; once all are, whoever searches need not be told.
+ *
+ * @param {{ isAsked: boolean }} props
+ */
+function Readiness({ isAsked }) {
   const { ready, all, following, failure } = useStore(progress, (value) => value);
   if (failure !== null) {
     return html`
@@ -59,8 +68,10 @@ function Readiness() {
         <button type="button" class="plain" onClick=${followTranscripts}>${t("search.tryAgain")}</button></p>
     `;
   }
-  if (all === 0) return following ? html`<p class="quiet">${t("search.fetching")}</p>` : html`<p class="quiet">${t("search.empty")}</p>`;
-  if (ready === all && !following) return html`<p class="quiet">${t("search.ready", { all: number(all) })}</p>`;
+  if (all === 0) return html`<p class="quiet">${t(following ? "search.fetching" : "search.empty")}</p>`;
+  if (ready === all && !following) {
+    return !isAsked && html`<p class="quiet">${t("search.ready", { all: number(all) })}</p>`;
+  }
   return html`
     <div class="readiness">
       <p id="search-readiness">${t("search.opening", { ready: number(ready), all: number(all) })}</p>
@@ -88,14 +99,18 @@ function Lines({ hit: { fileId, title, passages } }) {
   `;
 }
 
-/** @param {{ fileId: string, seconds: number, head: string, about: string, passage: Passage, first?: boolean }} props */
+/**
+ * @param {{ fileId: string, seconds: number, head: string, about: string, passage: Passage, first?: boolean
+ *   }} props
+ */
 function Line({ fileId, seconds, head, about, passage, first = false }) {
+  const { before, text, after } = passage;
   return html`
     <li class=${first ? "result first-of-recording" : "result"}>
       <a href=${addressOf("recording", fileId)} onClick=${() => playAt(fileId, seconds)}>
         <span class="result-head"><bdi dir="auto">${head}</bdi> <small>${about}</small></span>
         <span class="result-words" dir="auto">
-          ${isCut(passage.before) && "…"}${passage.before}<mark>${passage.text}</mark>${passage.after}${isCut(passage.after) && "…"}
+          ${isCut(before) && "…"}${before}<mark>${text}</mark>${after}${isCut(after) && "…"}
         </span>
       </a>
     </li>

@@ -31,12 +31,13 @@ export function Asking({ recordings }) {
   if (queued !== null) return html`<${Progress} id=${queued} />`;
   if (listed.length === 0) return null;
   const missing = listed.filter((recording) => !isWritten(recording));
+  const replace = missing.length === 0;
   return html`
     ${failed !== null && html`<${Failed} id=${failed} />`}
-    ${engine?.available === false && missing.length > 0 && html`<p class="quiet">${t("words.unavailable")}</p>`}
+    ${engine?.available === false && !replace && html`<p class="quiet">${t("words.unavailable")}</p>`}
     ${engine?.available && html`
-      <${Wish} key=${missing.length === 0} engine=${engine} recordings=${missing.length > 0 ? missing : listed}
-        replace=${missing.length === 0} again=${failed !== null} />
+      <${Wish} key=${replace} engine=${engine} recordings=${replace ? listed : missing} replace=${replace}
+        again=${failed !== null} />
     `}
   `;
 }
@@ -59,7 +60,7 @@ function Wish({ engine, recordings, replace, again }) {
   const isCorrected = replace && recordings.some(({ transcript }) => transcript?.source === "client");
   return html`
     <form class="wish" onSubmit=${submit}>
-      <p>${replace ? t("words.anotherLanguage") : agreed ? t("words.place", { place }) : t("words.consent", { place })}
+      <p>${replace ? t("words.anotherLanguage") : t(agreed ? "words.place" : "words.consent", { place })}
         ${isCorrected && ` ${t("words.replacesYours")}`}</p>
       <div class="wish-fields">
         <${LanguageChoice} language=${language} change=${setLanguage} />
@@ -71,6 +72,9 @@ function Wish({ engine, recordings, replace, again }) {
   `;
 }
 
+/** @param {{ code: string, name: string }} language */
+const optionOf = ({ code, name }) => html`<option key=${code} value=${code}>${name}</option>`;
+
 /** @param {{ language: string, change: (language: string) => void }} props */
 function LanguageChoice({ language, change }) {
   const id = useRef(`language-${Math.random().toString(36).slice(2)}`).current;
@@ -80,7 +84,7 @@ function LanguageChoice({ language, change }) {
       <label for=${id}>${t("words.language")}</label>
       <select id=${id} value=${language} onChange=${(/** @type {any} */ event) => change(event.target.value)}>
         <option value="">${t("words.anyLanguage")}</option>
-        ${all.map((/** @type {{ code: string, name: string }} */ { code, name }) => html`<option key=${code} value=${code}>${name}</option>`)}
+        ${all.map(optionOf)}
       </select>
     </div>
   `;
@@ -98,12 +102,13 @@ function Progress({ id }) {
   };
   const share = job?.progress ?? 0;
   const isRunning = job?.status === "running";
+  const isOver = job !== undefined && !goesOn(job);
   return html`
     <div class="job">
       <p aria-live="polite">${isRunning ? t("words.running") : t("words.queued")}</p>
       <progress aria-label=${t("words.progress")} max="1" value=${isRunning ? share : undefined}></progress>
       ${isRunning && html`<small>${t("words.share", { percent: number(Math.floor(share * 100)) })}</small>`}
-      <${Button} busy=${busy} disabled=${busy || (job !== undefined && !goesOn(job))} onClick=${cancel}>${t("words.cancel")}<//>
+      <${Button} busy=${busy || isOver} onClick=${cancel}>${t("words.cancel")}<//>
     </div>
   `;
 }

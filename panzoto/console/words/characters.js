@@ -1,14 +1,16 @@
 // Unicode's properties of all characters, as the service's search knows them. Written by a program, and
 // compared with the service by a test; docs/architecture.md says how to write it anew.
 //
-// Runs of characters in the order of their code points: how many in base 36 (none for one), then a capital that
-// stands for the entry of that place in `PROPERTIES`. An entry is the kind of Word_Break (`Z` ZWJ, `E` Extend
-// and Format, `H` Hebrew_Letter, `A` ALetter, `N` Numeric, `K` Katakana, `X` ExtendNumLet, `l` MidLetter,
-// `n` MidNum, `b` MidNumLet, `q` Single_Quote, `d` Double_Quote, `P` Extended_Pictographic, `O` other letters
-// and numbers, `.` the rest), then `w` for letters and numbers, then `u` for what the service cannot decompose.
+// Runs of characters in the order of their code points: how many in base 36 (none for one), then a capital
+// that stands for the entry of that place in `PROPERTIES`. An entry is the kind of Word_Break (`Z` ZWJ, `E`
+// Extend and Format, `H` Hebrew_Letter, `A` ALetter, `N` Numeric, `K` Katakana, `X` ExtendNumLet, `l`
+// MidLetter, `n` MidNum, `b` MidNumLet, `q` Single_Quote, `d` Double_Quote, `P` Extended_Pictographic, `O`
+// other letters and numbers, `.` the rest), then `w` for letters and numbers, then `u` for what the service
+// does not decompose.
 
 export const PROPERTIES = [
-  ".", ".u", "A", "Aw", "Awu", "E", "Eu", "Ew", "Hw", "K", "Kw", "Kwu", "N", "Nw", "Nwu", "Ow", "Owu", "P", "Pu", "X", "Z", "b", "d", "l", "n", "q",
+  ".", ".u", "A", "Aw", "Awu", "E", "Eu", "Ew", "Hw", "K", "Kw", "Kwu", "N", "Nw", "Nwu", "Ow", "Owu",
+  "P", "Pu", "X", "Z", "b", "d", "l", "n", "q",
 ];
 
 export const RUNS =

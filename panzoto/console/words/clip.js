@@ -67,7 +67,9 @@ function Failure({ failure, again }) {
   `;
 }
 
-/** @param {{ recording: Recording, transcript: Transcript, changed: (transcript: Transcript) => void }} props */
+/**
+ * @param {{ recording: Recording, transcript: Transcript, changed: (transcript: Transcript) => void }} props
+ */
 function Said({ recording, transcript, changed }) {
   const corrections = useCorrections(recording.file_id, transcript);
   const [isEditing, setEditing] = useState(false);
@@ -106,7 +108,8 @@ function Said({ recording, transcript, changed }) {
 
   if (isOpen) {
     return html`
-      <${Editor} transcript=${transcript} corrections=${corrections} busy=${isBusy} save=${save} discard=${end} />
+      <${Editor} transcript=${transcript} corrections=${corrections} busy=${isBusy} save=${save}
+        discard=${end} />
     `;
   }
   return html`

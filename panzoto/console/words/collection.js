@@ -1,8 +1,9 @@
-// The transcripts and titles of an account as they are searched: opened one after the other, the newest first.
+// The transcripts and titles of an account as they are searched: opened one after the other, the newest
+// first.
 //
-// Of each transcript only its folded text stays in memory, without times or words, and of all together no more than
-// `most` characters. What is beyond that is opened anew by each search that comes so far. What a hit shows is opened
-// for it, and forgotten again.
+// Of each transcript only its folded text stays in memory, without times or words, and of all together no
+// more than `most` characters. What is beyond that is opened anew by each search that comes so far. What a
+// hit shows is opened for it, and forgotten again.
 
 import { DividedText, joined, mayHold } from "./divided-text.js";
 import { passagesIn } from "./passages.js";
@@ -46,7 +47,10 @@ import { folded } from "./unicode.js";
  * @property {(fileId: string, sealed: string) => Promise<string>} title
  */
 
-/** So many characters of folded texts stay in memory: two bytes each at most, and one for most languages of Europe. */
+/**
+ * So many characters of folded texts stay in memory: two bytes each at most, and one for most languages of
+ * Europe.
+ */
 export const MOST_CHARACTERS = 64 * 1024 * 1024;
 const AT_ONCE = 16;
 const BEGINNING = 160;
@@ -75,7 +79,12 @@ export class Collection {
     return { ready: entries.filter(({ state }) => state !== "sealed").length, all: entries.length };
   }
 
-  /** Take in what recordings there are, or have changed; `gone` are no longer listed. @param {Told[]} listed @param {string[]} gone */
+  /**
+   * Take in what recordings there are, or have changed; `gone` are no longer listed.
+   *
+   * @param {Told[]} listed
+   * @param {string[]} gone
+   */
   async list(listed, gone) {
     this.#order = null;
     for (const fileId of gone) this.#entry(fileId).told = null;
@@ -97,7 +106,11 @@ export class Collection {
     this.#close(fileId, "none");
   }
 
-  /** Open all that is closed, telling whenever some are open; resolves at once where that goes on already. @param {() => void} told */
+  /**
+   * Open all that is closed, telling whenever some are open; resolves at once where that goes on already.
+   *
+   * @param {() => void} told
+   */
   async openAll(told) {
     if (this.#busy) return;
     this.#busy = true;
@@ -111,7 +124,11 @@ export class Collection {
     }
   }
 
-  /** What was said first, of each of these recordings; empty where that is not known. @param {string[]} fileIds */
+  /**
+   * What was said first, of each of these recordings; empty where that is not known.
+   *
+   * @param {string[]} fileIds
+   */
   async beginnings(fileIds) {
     const closed = fileIds.map((fileId) => this.#entry(fileId)).filter(({ state }) => state === "sealed");
     await this.#openThese(closed);
@@ -119,8 +136,8 @@ export class Collection {
   }
 
   /**
-   * Look for a query, the newest first, behind a position if there is one, until there are `limit` hits or it has
-   * taken a while. Null where the query wants no word.
+   * Look for a query, the newest first, behind a position if there is one, until there are `limit` hits or it
+   * has taken a while. Null where the query wants no word.
    *
    * @param {{ text: string, position: Position | null, limit: number }} wanted
    * @returns {Promise<Found | null>}
@@ -128,7 +145,8 @@ export class Collection {
   async find({ text, position, limit }) {
     const query = parseQuery(text);
     if (query === null) return null;
-    const behind = position === null ? this.#sorted() : this.#sorted().filter((entry) => isBehind(entry, position));
+    const all = this.#sorted();
+    const behind = position === null ? all : all.filter((entry) => isBehind(entry, position));
     const end = performance.now() + PATIENCE_MS;
     /** @type {Hit[]} */
     const hits = [];
@@ -237,7 +255,13 @@ export class Collection {
 /** @param {string} text @param {Query} query */
 const holds = (text, query) => mayHold(text, query) && new DividedText(text).holds(query);
 
-/** Whether something of an entry is to be opened for a query, and what. @param {Entry} entry @param {Query} query @returns {Candidate | null} */
+/**
+ * Whether something of an entry is to be opened for a query, and what.
+ *
+ * @param {Entry} entry
+ * @param {Query} query
+ * @returns {Candidate | null}
+ */
 function candidateOf(entry, query) {
   const inTitle = entry.title !== "" && holds(entry.title, query);
   const inText = entry.state === "large" || (entry.state === "open" && holds(entry.text, query));

@@ -1,4 +1,5 @@
-// Whether somebody has agreed that their recordings are transcribed, by which engine, in this browser and account.
+// Whether somebody has agreed that their recordings are transcribed, by which engine, in this browser and
+// account.
 
 import { forget, keep, kept } from "../database.js";
 import { toBase64 } from "../library/bytes.js";
@@ -12,12 +13,16 @@ import { engineKnown, knowledge, placeOf } from "./engine.js";
 /** The question that is open, if one is. */
 const question = createStore({ answer: /** @type {((agreed: boolean) => void) | null} */ (null) });
 
-/** Which engine was agreed to: another host, or another host behind "this server", asks anew. @param {import("./engine.js").Engine} engine */
+/**
+ * Which engine was agreed to: another host, or another host behind "this server", asks anew.
+ *
+ * @param {import("./engine.js").Engine} engine
+ */
 const nameOf = ({ engine, local }) => `${local ? "local" : "remote"} ${engine}`;
 
 const isPossible = () => {
   const { engine } = knowledge.get();
-  return engine !== null && engine.available && session.get().state === "open" && !vault().transcripts.foreign;
+  return engine?.available === true && session.get().state === "open" && !vault().transcripts.foreign;
 };
 
 /** Whether recordings may be transcribed without asking again. Known once `consentKnown` has resolved. */
@@ -38,7 +43,11 @@ export async function consentKnown() {
   return consentGiven();
 }
 
-/** Whether somebody has agreed here, to whatever engine; to be known behind the lock as well. @param {string} userId */
+/**
+ * Whether somebody has agreed here, to whatever engine; to be known behind the lock as well.
+ *
+ * @param {string} userId
+ */
 export const hasAgreed = async (userId) => (await kept("consents", userId)) !== undefined;
 
 /** Keep that somebody agrees to the engine as it is now. */
@@ -54,7 +63,9 @@ export async function takeConsentBack() {
   await forget("consents", account().user_id);
 }
 
-/** Ask, unless somebody has agreed already; resolves to whether they have. Without an engine nobody is asked. */
+/**
+ * Ask, unless somebody has agreed already; resolves to whether they have. Without an engine nobody is asked.
+ */
 export async function askConsent() {
   if (await consentKnown()) return true;
   if (!isPossible()) return false;
@@ -66,8 +77,8 @@ export async function askConsent() {
 }
 
 /**
- * What completing an upload takes as `transcribe`, so that the recording is transcribed once it is there; undefined
- * where nobody has agreed, or nothing transcribes.
+ * What completing an upload takes as `transcribe`, so that the recording is transcribed once it is there;
+ * undefined where nobody has agreed, or nothing transcribes.
  *
  * @param {Uint8Array} fileKey the recording's own key
  */

@@ -1,9 +1,13 @@
-// Corrections of a transcript: what is unknown of the document stays, and words keep their times where they can.
+// Corrections of a transcript: what is unknown of the document stays, and words keep their times where they
+// can.
 
 import { fromUtf8, utf8 } from "../library/bytes.js";
 import { trimmed } from "./document.js";
 
-/** @typedef {{ place: number, text: string }} Correction `place` among the document's segments; an empty text takes it away */
+/**
+ * @typedef {{ place: number, text: string }} Correction `place` among the document's segments; an empty text
+ *   takes it away
+ */
 
 /**
  * Return the document with corrected segments, as JSON in UTF-8.
@@ -30,8 +34,8 @@ function segmentWith({ words, ...rest }, text) {
 }
 
 /**
- * The words of a corrected text. Those at its beginning and its end that were there before keep their times, and those
- * between share what is left evenly. Null where the engine's words are not to be trusted with that.
+ * The words of a corrected text. Those at its beginning and its end that were there before keep their times,
+ * and those between share what is left evenly. Null where the engine's words are not to be trusted with that.
  *
  * @param {string} text
  * @param {unknown} before
@@ -39,17 +43,36 @@ function segmentWith({ words, ...rest }, text) {
 function wordsOf(text, before) {
   if (!Array.isArray(before) || before.length === 0 || !before.every(isTimed)) return null;
   const texts = text.split(/\s+/u);
-  let first = 0;
-  while (first < Math.min(texts.length, before.length) && texts[first] === trimmed(before[first].text)) first++;
-  let last = 0;
-  const most = Math.min(texts.length, before.length) - first;
-  while (last < most && texts[texts.length - 1 - last] === trimmed(before[before.length - 1 - last].text)) last++;
-  const replaced = before.slice(first, before.length - last);
-  const span = replaced.length > 0
-    ? [replaced[0].start_ms, replaced[replaced.length - 1].end_ms]
-    : [before[first - 1]?.end_ms ?? before[0].start_ms, before[first]?.start_ms ?? before[before.length - 1].end_ms];
-  const between = evenly(texts.slice(first, texts.length - last), span[0], Math.max(span[0], span[1]));
+  const former = before.map((word) => trimmed(word.text));
+  const first = alike(texts, former);
+  const last = alike(texts.slice(first).reverse(), former.slice(first).reverse());
+  const [start, end] = spanOf(before, first, before.length - last);
+  const between = evenly(texts.slice(first, texts.length - last), start, Math.max(start, end));
   return [...before.slice(0, first), ...between, ...before.slice(before.length - last)];
+}
+
+/**
+ * How many of two lists are the same from the beginning on.
+ *
+ * @param {string[]} one
+ * @param {string[]} other
+ */
+function alike(one, other) {
+  let same = 0;
+  while (same < Math.min(one.length, other.length) && one[same] === other[same]) same++;
+  return same;
+}
+
+/**
+ * From when to when the words `from` to `to` were said; where that is none, the pause that is there.
+ *
+ * @param {{ start_ms: number, end_ms: number }[]} words
+ * @param {number} from
+ * @param {number} to
+ */
+function spanOf(words, from, to) {
+  if (from < to) return [words[from].start_ms, words[to - 1].end_ms];
+  return [(words[from - 1] ?? words[0]).end_ms, (words[from] ?? words[words.length - 1]).start_ms];
 }
 
 /** @param {any} word */

@@ -1,6 +1,7 @@
 // A folded text divided into words, and the places in it where given words stand.
 //
-// The text is that of a whole transcript: its segments, folded, with a line break between two and none within.
+// The text is that of a whole transcript: its segments, folded, with a line break between two and none
+// within.
 
 import { borders } from "./unicode.js";
 
@@ -15,8 +16,8 @@ const BOUND = /[a-z0-9_]/;
 export const joined = (foldedTexts) => foldedTexts.map((text) => text.replaceAll(EDGE, " ")).join(EDGE);
 
 /**
- * Whether the words of all wanted terms may stand in a folded text: where not, they do not. It costs next to nothing
- * beside dividing the text.
+ * Whether the words of all wanted terms may stand in a folded text: where not, they do not. It costs next to
+ * nothing beside dividing the text.
  *
  * @param {string} text
  * @param {Query} query
@@ -51,8 +52,8 @@ export class DividedText {
     const places = [...borders(text)];
     this.#starts = Uint32Array.from(places, ([start]) => start);
     this.#ends = Uint32Array.from(places, ([, end]) => end);
-    // With an edge around each word, finding words that follow each other is finding a string, which takes no longer
-    // for a text and a phrase that nearly match everywhere.
+    // With an edge around each word, finding words that follow each other is finding a string, which takes no
+    // longer for a text and a phrase that nearly match everywhere.
     this.#line = EDGE + places.map(([start, end]) => text.slice(start, end) + EDGE).join("");
     this.#lineStarts = new Uint32Array(places.length);
     let at = 0;
@@ -69,8 +70,8 @@ export class DividedText {
   }
 
   /**
-   * Yield where the words of a term follow each other, in one segment or two neighbours. Where the last of them is the
-   * beginning of one, the place holds the whole word all the same.
+   * Yield where the words of a term follow each other, in one segment or two neighbours. Where the last of
+   * them is the beginning of one, the place holds the whole word all the same.
    *
    * @param {Term} term
    * @returns {Generator<Place>}

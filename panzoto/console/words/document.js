@@ -55,7 +55,12 @@ function wordsOf(written) {
   return written.map(saidIn).filter((word) => word !== null);
 }
 
-/** Text and times of a segment or word; null where one of them is missing. @param {any} written @returns {Word | null} */
+/**
+ * Text and times of a segment or word; null where one of them is missing.
+ *
+ * @param {any} written
+ * @returns {Word | null}
+ */
 function saidIn(written) {
   if (typeof written !== "object" || written === null || Array.isArray(written)) return null;
   const [start, end] = [momentOf(written.start_ms), momentOf(written.end_ms)];
@@ -64,7 +69,11 @@ function saidIn(written) {
   return { start_ms: start, end_ms: Math.max(start, end), text };
 }
 
-/** Whole milliseconds, halves to the even number; null for what is no moment of a recording. @param {unknown} value */
+/**
+ * Whole milliseconds, halves to the even number; null for what is no moment of a recording.
+ *
+ * @param {unknown} value
+ */
 function momentOf(value) {
   if (typeof value !== "number" || !(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) return null;
   const whole = Math.floor(value);

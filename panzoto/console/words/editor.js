@@ -1,4 +1,5 @@
-// Correcting a transcript: every segment in a field of its own. What was typed outlives a lock, and a conflict.
+// Correcting a transcript: every segment in a field of its own. What was typed outlives a lock, and a
+// conflict.
 
 import { Button } from "../parts/fields.js";
 import { useDraft } from "../session/drafts.js";
@@ -27,13 +28,18 @@ import { trimmed } from "./document.js";
 /** @param {string} draft @returns {Typed} */
 const typedIn = (draft) => (draft === "" ? {} : JSON.parse(draft));
 
-/** Typed texts, each at the segment that begins nearest to where it was typed. @param {Segment[]} segments @param {Typed} typed */
+/**
+ * Typed texts, each at the segment that begins nearest to where it was typed.
+ *
+ * @param {Segment[]} segments
+ * @param {Typed} typed
+ */
 function placed(segments, typed) {
   /** @type {Map<Segment, string>} */
   const texts = new Map();
   for (const [start, text] of Object.entries(typed)) {
     const distance = (/** @type {Segment} */ { start_ms }) => Math.abs(start_ms - Number(start));
-    const nearest = segments.reduce((best, one) => (distance(one) < distance(best) ? one : best), segments[0]);
+    const [nearest] = [...segments].sort((one, other) => distance(one) - distance(other));
     if (nearest !== undefined) texts.set(nearest, text);
   }
   return texts;
@@ -98,11 +104,12 @@ class SegmentField extends Component {
   render({ segment, text, first, change }) {
     /** @type {any} */ (this).latest ??= change;
     const at = length(segment.start_ms);
+    const type = (/** @type {any} */ event) => /** @type {any} */ (this).latest(segment, event.target.value);
     return html`
       <li>
         <span class="segment-at" aria-hidden="true">${at}</span>
-        <textarea rows="1" dir="auto" aria-label=${t("words.segmentAt", { at })} value=${text} autofocus=${first}
-          onInput=${(/** @type {any} */ event) => /** @type {any} */ (this).latest(segment, event.target.value)}></textarea>
+        <textarea rows="1" dir="auto" aria-label=${t("words.segmentAt", { at })} value=${text}
+          autofocus=${first} onInput=${type}></textarea>
       </li>
     `;
   }

@@ -6,7 +6,8 @@ import { ServiceError } from "../library/errors.js";
 /** @import { Service } from "../library/service.js" */
 /** @import { ChangesPage, SealedRow, SealedRows } from "./sealed-rows.js" */
 
-const PAGE = 1000;
+// Small enough to be told soon, and to show how the opening goes on.
+const PAGE = 250;
 
 /**
  * Keep all changes up to now, and tell of each page once it is kept. Rejects with a ServiceError.
@@ -29,7 +30,11 @@ export async function follow(service, rows, since, told) {
   return after;
 }
 
-/** Whether all must be fetched anew: the cursor is one of long ago, or of another service. @param {unknown} error */
+/**
+ * Whether all must be fetched anew: the cursor is one of long ago, or of another service.
+ *
+ * @param {unknown} error
+ */
 export const isLostTrack = (error) => error instanceof ServiceError && error.code === "invalid_cursor";
 
 /** @param {string | undefined} since */

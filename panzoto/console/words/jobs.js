@@ -28,7 +28,11 @@ import { t } from "../texts/index.js";
 const LOOK_MS = 2_000;
 const service = new Service(location.origin, { token: freshToken, refused: tokenAfter });
 
-/** Jobs that somebody looks at, by their ids. @type {import("../store.js").Store<{ jobs: Map<string, Job> }>} */
+/**
+ * Jobs that somebody looks at, by their ids.
+ *
+ * @type {import("../store.js").Store<{ jobs: Map<string, Job> }>}
+ */
 export const jobs = createStore({ jobs: /** @type {Map<string, Job>} */ (new Map()) });
 
 /** @param {Job} job */
@@ -41,8 +45,9 @@ function noted(job) {
 export const goesOn = (job) => job !== undefined && (job.status === "queued" || job.status === "running");
 
 /**
- * Have recordings of one conversation transcribed, the oldest first. The service gets their own keys; where one of
- * them is of an older app, which has none, it needs the password. Resolves to null when nobody gave it.
+ * Have recordings of one conversation transcribed, the oldest first. The service gets their own keys; where
+ * one of them is of an older app, which has none, it needs the password. Resolves to null when nobody gave
+ * it.
  *
  * @param {Recording[]} recordings
  * @param {How} how
@@ -64,9 +69,13 @@ export async function transcribe(recordings, how) {
 
 /** @param {Recording[]} recordings @param {object} proofAndHow @returns {Promise<Job>} */
 async function askFor(recordings, proofAndHow) {
-  const { transcription } = await call("POST", "/api/transcriptions", { ...whichOf(recordings), ...proofAndHow });
-  refreshSoon();
-  return noted(transcription);
+  const body = { ...whichOf(recordings), ...proofAndHow };
+  try {
+    return noted((await call("POST", "/api/transcriptions", body)).transcription);
+  } finally {
+    // Where it is refused, somebody else may have asked, or written one.
+    refreshSoon();
+  }
 }
 
 /** @param {Recording[]} recordings */
@@ -75,7 +84,11 @@ const whichOf = (recordings) =>
     ? { file_id: recordings[0].file_id }
     : { file_ids: recordings.map(({ file_id }) => file_id) };
 
-/** The recordings' own keys as the call takes them; null where one of them has none. @param {Recording[]} recordings */
+/**
+ * The recordings' own keys as the call takes them; null where one of them has none.
+ *
+ * @param {Recording[]} recordings
+ */
 async function keysOf(recordings) {
   if (recordings.some(isOld)) return null;
   /** @type {Record<string, string>} */
@@ -83,7 +96,8 @@ async function keysOf(recordings) {
   try {
     for (const { file_id } of recordings) keys[file_id] = toBase64(await service.fileKey(vault(), file_id));
   } catch (error) {
-    // What does not begin as a version 2 recording is one of an older app, of which the service knew no format.
+    // What does not begin as a version 2 recording is one of an older app, of which the service knew no
+    // format.
     if (error instanceof RecordingError && error.reason === "suite") return null;
     throw error;
   }

@@ -1,4 +1,5 @@
-// The page's side of the Worker of transcripts: it lives while the vault is open, and is told what recordings there are.
+// The page's side of the Worker of transcripts: it lives while the vault is open, and is told what recordings
+// there are.
 
 import { ServiceError } from "../library/errors.js";
 import { recordings } from "../recordings/store.js";
@@ -15,8 +16,8 @@ import { SealedRows } from "./sealed-rows.js";
 /** @import { Transcript } from "./words-worker.js" */
 
 /**
- * How far the transcripts are opened: `ready` of `all` can be searched; `following` while changes are fetched;
- * `failure` is why they are not up to date. `changes` counts how often some have changed.
+ * How far the transcripts are opened: `ready` of `all` can be searched; `following` while changes are
+ * fetched; `failure` is why they are not up to date. `changes` counts how often some have changed.
  *
  * @typedef {{ ready: number, all: number, following: boolean, failure: unknown, changes: number }} Progress
  */
@@ -40,7 +41,11 @@ const waiting = new Map();
 /** What the Worker knows of the list. @type {Map<string, Recording>} */
 let listed = new Map();
 
-/** Be told of transcripts that have changed. Returns how to stop that. @param {(fileIds: string[]) => void} listener */
+/**
+ * Be told of transcripts that have changed. Returns how to stop that.
+ *
+ * @param {(fileIds: string[]) => void} listener
+ */
 export function onChanged(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -70,11 +75,22 @@ export const beginnings = (fileIds) => ask("beginnings", fileIds);
 /** @param {string} fileId @param {string} revision @returns {Promise<Transcript>} */
 export const readTranscript = (fileId, revision) => noticing(ask("read", { fileId, revision }));
 
-/** @param {string} fileId @param {Transcript} transcript @param {Correction[]} corrections @returns {Promise<Transcript>} */
+/**
+ * @param {string} fileId
+ * @param {Transcript} transcript
+ * @param {Correction[]} corrections
+ * @returns {Promise<Transcript>}
+ */
 export const correctTranscript = (fileId, { revision, language, json }, corrections) =>
   noticing(ask("correct", { fileId, revision, language, json, corrections }));
 
-/** A session that the service has ended locks the page, whoever finds out. @template T @param {Promise<T>} asked @returns {Promise<T>} */
+/**
+ * A session that the service has ended locks the page, whoever finds out.
+ *
+ * @template T
+ * @param {Promise<T>} asked
+ * @returns {Promise<T>}
+ */
 function noticing(asked) {
   return asked.catch(async (error) => {
     const isOver = error instanceof ServiceError && ["token_invalid", "token_missing"].includes(error.code);
@@ -116,6 +132,11 @@ function begin(/** @type {string} */ whose) {
   userId = whose;
   worker = startWorker("words/words-worker.js");
   worker.onmessage = hear;
+  worker.onerror = (event) => {
+    // Its files could not be fetched, or one of them is at fault.
+    event.preventDefault();
+    progress.set({ failure: new Error("The Worker of transcripts failed") });
+  };
   ask("begin", { userId, vault: vault() }).then(list, (failure) => progress.set({ failure }));
 }
 

@@ -1,4 +1,5 @@
-// The places of a document that a query finds: what stands there, when it was said, and what stands around it.
+// The places of a document that a query finds: what stands there, when it was said, and what stands around
+// it.
 
 import { DividedText, joined, lastAtMost } from "./divided-text.js";
 import { folded, foldedOffsets } from "./unicode.js";
@@ -38,7 +39,11 @@ export function passagesIn(segments, query) {
   return chosen(waiting).map((place) => written.passage(place));
 }
 
-/** The first places that do not overlap, one of each term in turn, in the order of the text. @param {Iterator<Place>[]} waiting */
+/**
+ * The first places that do not overlap, one of each term in turn, in the order of the text.
+ *
+ * @param {Iterator<Place>[]} waiting
+ */
 function chosen(waiting) {
   /** @type {Place[]} */
   const found = [];
@@ -82,7 +87,12 @@ class Written {
     this.#offsets = foldedOffsets(this.#text);
   }
 
-  /** Turn places of the folded text into such of the written one. @param {Iterable<Place>} foldedPlaces @returns {Generator<Place>} */
+  /**
+   * Turn places of the folded text into such of the written one.
+   *
+   * @param {Iterable<Place>} foldedPlaces
+   * @returns {Generator<Place>}
+   */
   *places(foldedPlaces) {
     for (const [start, end] of foldedPlaces) yield [lastAtMost(this.#offsets, start), this.#behind(end - 1)];
   }

@@ -16,15 +16,16 @@ import { borders, folded } from "./unicode.js";
 /** The most characters that a query may have. */
 export const LONGEST_QUERY = 1000;
 
-// A minus counts where something begins, so that `co-operate` excludes nothing. A quote that is not closed reaches to
-// the end.
+// A minus counts where something begins, so that `co-operate` excludes nothing. A quote that is not closed
+// reaches to the end.
 const PARTS = new RegExp(`((?<![^${SPACE}])-)?(?:"([^"]*)(?:"|$)|([^${SPACE}"]+))`, "gu");
 
 /**
  * Return what `text` asks for; null where it wants no word.
  *
- * All words are wanted, in quotes as a phrase; a minus before one says that it must not occur. What stands without a
- * space and falls into several words is a phrase. A word at the very end, outside quotes, may be a beginning.
+ * All words are wanted, in quotes as a phrase; a minus before one says that it must not occur. What stands
+ * without a space and falls into several words is a phrase. A word at the very end, outside quotes, may be a
+ * beginning.
  *
  * @param {string} text
  * @returns {Query | null}

@@ -42,8 +42,8 @@ async function fetchWanted() {
 }
 
 /**
- * The first words of a recording's transcript, empty while they are not known. A hook: the component that calls it is
- * drawn anew when they come, and calls it always.
+ * The first words of a recording's transcript, empty while they are not known. A hook: the component that
+ * calls it is drawn anew when they come, and calls it always.
  *
  * @param {string} fileId
  */
@@ -56,12 +56,16 @@ export function firstWords(fileId) {
   return text ?? "";
 }
 
-/** The first words, or how far the transcript is; nothing where there is none. @param {{ recording: Recording }} props */
+/**
+ * The first words, or how far the transcript is; nothing where there is none.
+ *
+ * @param {{ recording: Recording }} props
+ */
 export function TranscriptState({ recording }) {
   const { file_id, transcript } = recording;
-  if (transcript?.status === "queued") return html`<span class="words-state">${t("words.stateQueued")}</span>`;
+  if (transcript?.status === "queued") return html`<span>${t("words.stateQueued")}</span>`;
   if (transcript?.revision) return html`<${FirstWords} fileId=${file_id} />`;
-  if (transcript?.status === "failed") return html`<span class="words-state">${t("words.stateFailed")}</span>`;
+  if (transcript?.status === "failed") return html`<span>${t("words.stateFailed")}</span>`;
   return null;
 }
 

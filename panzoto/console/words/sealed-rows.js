@@ -19,10 +19,16 @@ import { changeIf, forgetAll, kept, keptAll, keysOf } from "../database.js";
 
 const STORE = "transcripts";
 
-/** One account's rows. Two tabs may write them: a page of changes is kept only behind the one that it follows. */
+/**
+ * One account's rows. Two tabs may write them: a page of changes is kept only behind the one that it follows.
+ */
 export class SealedRows {
   #userId;
-  /** What the database had no room for, as long as this page lives; null for what is gone. @type {Map<string, SealedRow | null>} */
+  /**
+   * What the database had no room for, as long as this page lives; null for what is gone.
+   *
+   * @type {Map<string, SealedRow | null>}
+   */
   #held = new Map();
   #full = false;
 

@@ -1,4 +1,5 @@
-// A search as it goes on: hits come in portions, the newest first, while somebody types and transcripts are opened.
+// A search as it goes on: hits come in portions, the newest first, while somebody types and transcripts are
+// opened.
 
 import { createStore } from "../store.js";
 import { find, progress } from "./link.js";
@@ -70,7 +71,8 @@ async function goOn(mine, before) {
     ({ position } = found);
     if (found.hits.length > 0) hits = [...hits, ...found.hits];
     // What an earlier text found stays until there is something else to show.
-    if (hits.length > 0 || position === null) search.set({ hits, isOver: position === null, isInvalid: false });
+    const isOver = position === null;
+    if (hits.length > 0 || isOver) search.set({ hits, isOver, isInvalid: false });
   } while (position !== null && hits.length < limit);
 }
 

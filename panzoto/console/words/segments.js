@@ -1,4 +1,5 @@
-// What was said, segment by segment: the one that sounds is marked and kept in sight, and a click plays from there.
+// What was said, segment by segment: the one that sounds is marked and kept in sight, and a click plays from
+// there.
 
 import { current, playAt } from "../playing/current.js";
 import { useStore } from "../store.js";
@@ -14,7 +15,12 @@ import { WordTimes } from "./word-times.js";
 const LET_BE_MS = 6_000;
 const WORD = "sounding-word";
 
-/** The segment that sounds at this moment, by its number; -1 for none. @param {number[]} starts @param {string} fileId */
+/**
+ * The segment that sounds at this moment, by its number; -1 for none.
+ *
+ * @param {number[]} starts
+ * @param {string} fileId
+ */
 const useSounding = (starts, fileId) =>
   useStore(current, (now) => {
     if (now.fileId !== fileId || (!now.playing && now.seconds === 0)) return -1;
@@ -52,6 +58,7 @@ class SegmentLine extends Component {
 
   /** @param {{ segment: Segment, fileId: string, sounds: boolean, speaks: boolean }} props */
   render({ segment, fileId, sounds, speaks }) {
+    const { speaker, text } = segment;
     const play = (/** @type {number} */ ms) => playAt(fileId, ms / 1000);
     const click = (/** @type {any} */ event) => {
       // Whoever marks words to copy them wants to hear nothing.
@@ -68,24 +75,33 @@ class SegmentLine extends Component {
       <li>
         <span class="segment-at" aria-hidden="true">${length(segment.start_ms)}</span>
         <div>
-          ${speaks && segment.speaker !== null && html`<span class="speaker" dir="auto">${segment.speaker}</span>`}
-          <div role="button" tabindex="0" class="segment" dir="auto" aria-current=${sounds ? "true" : undefined}
-            onClick=${click} onKeyDown=${press}>${segment.text}</div>
+          ${speaks && speaker !== null && html`<span class="speaker" dir="auto">${speaker}</span>`}
+          <div role="button" tabindex="0" class="segment" dir="auto"
+            aria-current=${sounds ? "true" : undefined} onClick=${click} onKeyDown=${press}>${text}</div>
         </div>
       </li>
     `;
   }
 }
 
-/** When the word was said on which a click fell; the segment's beginning where none did. @param {Segment} segment @param {MouseEvent} event */
+/**
+ * When the word was said on which a click fell; the segment's beginning where none did.
+ *
+ * @param {Segment} segment
+ * @param {MouseEvent} event
+ */
 function momentAt(segment, event) {
   const offset = offsetAt(event);
   if (offset === null) return segment.start_ms;
-  const word = new WordTimes(segment).inText().find(({ start, end }) => start <= offset && offset <= end)?.word;
-  return word?.start_ms ?? segment.start_ms;
+  const places = new WordTimes(segment).inText();
+  return places.find(({ start, end }) => start <= offset && offset <= end)?.word.start_ms ?? segment.start_ms;
 }
 
-/** Which character of the text is under the pointer; null where a browser does not tell. @param {MouseEvent} event */
+/**
+ * Which character of the text is under the pointer; null where a browser does not tell.
+ *
+ * @param {MouseEvent} event
+ */
 function offsetAt({ clientX, clientY, detail }) {
   // What is not a pointer's click has no place.
   if (detail === 0) return null;
@@ -99,7 +115,12 @@ function offsetAt({ clientX, clientY, detail }) {
 const segmentOf = ({ current: element }, number) =>
   element?.children[number]?.querySelector(".segment") ?? null;
 
-/** Keep the segment that sounds in sight while it plays. @param {{ current: HTMLElement | null }} list @param {number} sounding */
+/**
+ * Keep the segment that sounds in sight while it plays.
+ *
+ * @param {{ current: HTMLElement | null }} list
+ * @param {number} sounding
+ */
 function useFollowing(list, sounding) {
   const scrolledAt = useRef(0);
   useEffect(() => {
@@ -120,7 +141,8 @@ function useFollowing(list, sounding) {
 }
 
 /**
- * Mark the word that sounds, where the engine told its times and the browser can mark without changing the page.
+ * Mark the word that sounds, where the engine told its times and the browser can mark without changing the
+ * page.
  *
  * @param {{ current: HTMLElement | null }} list
  * @param {string} fileId

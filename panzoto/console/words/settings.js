@@ -24,6 +24,7 @@ export function TranscriptionSettings() {
   return html`
     <p>${t("words.where", { place: placeOf(engine) })}</p>
     ${engine.model !== null && html`<p><small>${t("words.model", { model: engine.model })}</small></p>`}
-    <${Checkbox} label=${t("words.always")} hint=${t("words.alwaysHint")} checked=${agreed} change=${change} />
+    <${Checkbox} label=${t("words.always")} hint=${t("words.alwaysHint")} checked=${agreed}
+      change=${change} />
   `;
 }

@@ -1,8 +1,9 @@
-// How texts are folded for comparison, and where their words begin and end: the same as in the service's search,
-// whatever edition of Unicode a browser has. It divides without dictionaries, which Intl.Segmenter does not.
+// How texts are folded for comparison, and where their words begin and end: the same as in the service's
+// search, whatever edition of Unicode a browser has. It divides without dictionaries, which Intl.Segmenter
+// does not.
 //
-// Borders are those of the default rules of Unicode's annex 29 (https://www.unicode.org/reports/tr29/), found in the
-// folded text; of the pieces between them those are words that hold a letter or a number.
+// Borders are those of the default rules of Unicode's annex 29 (https://www.unicode.org/reports/tr29/), found
+// in the folded text; of the pieces between them those are words that hold a letter or a number.
 
 import { PROPERTIES, RUNS } from "./characters.js";
 
@@ -11,7 +12,11 @@ const WRITTEN = 0x80;
 const CHEROKEE = /[\u13a0-\u13fd\uab70-\uabbf]/;
 const ASCII = /^[\0-\x7f]*$/;
 
-/** Of every character its place in `PROPERTIES`; a megabyte, so it waits for who needs it. @type {Uint8Array | null} */
+/**
+ * Of every character its place in `PROPERTIES`; a megabyte, so it waits for who needs it.
+ *
+ * @type {Uint8Array | null}
+ */
 let places = null;
 /** The code of each entry's kind, with `WRITTEN` added for letters and numbers. */
 const CODES = PROPERTIES.map((entry) => entry.charCodeAt(0) | (entry.includes("w") ? WRITTEN : 0));
@@ -38,8 +43,8 @@ export const isAscii = (/** @type {string} */ text) => ASCII.test(text);
 /**
  * Return a text for comparison: NFKD, full case folding, NFKD again, and nothing of category M.
  *
- * Each character is folded by itself, which gives the same, since the order of marks is all that a neighbour could
- * change.
+ * Each character is folded by itself, which gives the same, since the order of marks is all that a neighbour
+ * could change.
  */
 export function folded(/** @type {string} */ text) {
   if (isAscii(text)) return text.toLowerCase();
@@ -49,8 +54,8 @@ export function folded(/** @type {string} */ text) {
 }
 
 /**
- * Return where in the folded text each character of a text begins, and its end behind them; what is folded to nothing
- * begins where the next does, and the second half of a pair where its folding ends.
+ * Return where in the folded text each character of a text begins, and its end behind them; what is folded to
+ * nothing begins where the next does, and the second half of a pair where its folding ends.
  *
  * @returns {Uint32Array} one more than the text has code units
  */
@@ -82,7 +87,8 @@ const foldingOfKnown = (/** @type {string} */ character) =>
 
 /** Full case folding, which JavaScript lacks: all forms of a letter meet at the small form of its capital. */
 function caseFolded(/** @type {string} */ letter) {
-  // A dotless i has the capital of the other one, and is another letter. Cherokee folds to its older capitals.
+  // A dotless i has the capital of the other one, and is another letter. Cherokee folds to its older
+  // capitals.
   if (letter === "ı") return letter;
   if (CHEROKEE.test(letter)) return letter.toUpperCase();
   return letter.toLowerCase().toUpperCase().toLowerCase();
@@ -137,8 +143,9 @@ function kindsOf(/** @type {string} */ text) {
 
 const code = (/** @type {string} */ letter) => letter.charCodeAt(0);
 const Kind = {
-  Z: code("Z"), E: code("E"), H: code("H"), A: code("A"), N: code("N"), K: code("K"), X: code("X"), O: code("O"),
-  P: code("P"), l: code("l"), n: code("n"), b: code("b"), q: code("q"), d: code("d"), half: code("s"),
+  Z: code("Z"), E: code("E"), H: code("H"), A: code("A"), N: code("N"), K: code("K"), X: code("X"),
+  O: code("O"), P: code("P"), l: code("l"), n: code("n"), b: code("b"), q: code("q"), d: code("d"),
+  half: code("s"),
 };
 const EXTENDING = [Kind.E, Kind.Z, Kind.half];
 const MIDDLE_OF_LETTERS = [Kind.l, Kind.b, Kind.q];
@@ -156,7 +163,12 @@ function extended(kinds, at) {
 /** @param {Uint8Array} kinds @param {number} at */
 const isLetter = (kinds, at) => kindAt(kinds, at) === Kind.A || kindAt(kinds, at) === Kind.H;
 
-/** The end of a piece that begins here and may be a word, or `start` where none does. @param {Uint8Array} kinds @param {number} start */
+/**
+ * The end of a piece that begins here and may be a word, or `start` where none does.
+ *
+ * @param {Uint8Array} kinds
+ * @param {number} start
+ */
 function pieceAt(kinds, start) {
   if (kindAt(kinds, start) === Kind.O) return withPicture(kinds, extended(kinds, start + 1));
   let at = start;
@@ -177,7 +189,12 @@ function connectors(kinds, at) {
   return at;
 }
 
-/** Behind the letters and numbers here, or the Katakana: WB13. @param {Uint8Array} kinds @param {number} at */
+/**
+ * Behind the letters and numbers here, or the Katakana: WB13.
+ *
+ * @param {Uint8Array} kinds
+ * @param {number} at
+ */
 function runAt(kinds, at) {
   if (kindAt(kinds, at) === Kind.K) {
     while (kindAt(kinds, at) === Kind.K) at = extended(kinds, at + 1);
@@ -187,7 +204,12 @@ function runAt(kinds, at) {
   return at;
 }
 
-/** Behind one stretch of letters or numbers with what joins it to the next; `at` where there is none. @param {Uint8Array} kinds @param {number} at */
+/**
+ * Behind one stretch of letters or numbers with what joins it to the next; `at` where there is none.
+ *
+ * @param {Uint8Array} kinds
+ * @param {number} at
+ */
 function letterOrNumber(kinds, at) {
   const kind = kindAt(kinds, at);
   if (kind === Kind.H) return hebrew(kinds, extended(kinds, at + 1)) ?? at;
@@ -200,7 +222,12 @@ function letterOrNumber(kinds, at) {
   return (isLetters ? isLetter(kinds, next) : kindAt(kinds, next) === Kind.N) ? next : at;
 }
 
-/** The same behind a Hebrew letter, null where a quote ends the word: WB7a, WB7b, WB7c. @param {Uint8Array} kinds @param {number} at */
+/**
+ * The same behind a Hebrew letter, null where a quote ends the word: WB7a, WB7b, WB7c.
+ *
+ * @param {Uint8Array} kinds
+ * @param {number} at
+ */
 function hebrew(kinds, at) {
   const kind = kindAt(kinds, at);
   const next = extended(kinds, at + 1);
@@ -209,7 +236,13 @@ function hebrew(kinds, at) {
   return kind === Kind.q ? null : at;
 }
 
-/** WB7a: a quote behind a Hebrew letter belongs to it, and ends the word. @param {Uint8Array} kinds @param {number} from @param {number} run */
+/**
+ * WB7a: a quote behind a Hebrew letter belongs to it, and ends the word.
+ *
+ * @param {Uint8Array} kinds
+ * @param {number} from
+ * @param {number} run
+ */
 function withQuote(kinds, from, run) {
   if (kindAt(kinds, from) === Kind.K || kindAt(kinds, run) !== Kind.H) return run;
   return extended(kinds, extended(kinds, run + 1) + 1);

@@ -4,13 +4,13 @@ import { lettersOf } from "./unicode.js";
 
 /** @import { Segment, Word } from "./document.js" */
 
-// So many letters of a segment's text may belong to words that the engine did not list before one is looked for no
-// more.
+// So many letters of a segment's text may belong to words that the engine did not list before one is looked
+// for no more.
 const REACH = 64;
 
 /**
- * The words of a segment, each beside its place in the text. Engines divide words in ways of their own and leave
- * signs out, so the letters and numbers alone are compared.
+ * The words of a segment, each beside its place in the text. Engines divide words in ways of their own and
+ * leave signs out, so the letters and numbers alone are compared.
  */
 export class WordTimes {
   /** @type {{ start: number, end: number, word: Word }[]} */
@@ -33,12 +33,20 @@ export class WordTimes {
     }
   }
 
-  /** When what begins at this place of the text began; the segment's beginning where no word tells. @param {number} offset */
+  /**
+   * When what begins at this place of the text began; the segment's beginning where no word tells.
+   *
+   * @param {number} offset
+   */
   startAt(offset) {
     return this.#at(this.#lettersBefore(offset))?.start_ms ?? this.#segment.start_ms;
   }
 
-  /** When what ends before this place of the text ended; the segment's end where no word tells. @param {number} offset */
+  /**
+   * When what ends before this place of the text ended; the segment's end where no word tells.
+   *
+   * @param {number} offset
+   */
   endAt(offset) {
     return this.#at(this.#lettersBefore(offset) - 1)?.end_ms ?? this.#segment.end_ms;
   }
@@ -58,7 +66,11 @@ export class WordTimes {
    */
   inText() {
     const { text } = this.#segment;
-    /** Of each code unit of the letters where its character begins, and where it ends. @type {[number, number][]} */
+    /**
+     * Of each code unit of the letters where its character begins, and where it ends.
+     *
+     * @type {[number, number][]}
+     */
     const spans = [];
     let at = 0;
     for (const character of text) {
@@ -66,6 +78,9 @@ export class WordTimes {
       for (let left = lettersOf(character).length; left > 0; left--) spans.push(span);
       at += character.length;
     }
-    return this.#placed.map(({ start, end, word }) => ({ start: spans[start][0], end: spans[end - 1][1], word }));
+    return this.#placed.map(({ start, end, word }) => {
+      const [[from], [, to]] = [spans[start], spans[end - 1]];
+      return { start: from, end: to, word };
+    });
   }
 }

@@ -1,5 +1,5 @@
-// The Worker of transcripts: it fetches them sealed, keeps them sealed, opens them in memory and searches them, so that
-// the page never waits for it. The page ends it when the vault is locked.
+// The Worker of transcripts: it fetches them sealed, keeps them sealed, opens them in memory and searches
+// them, so that the page never waits for it. The page ends it when the vault is locked.
 
 import * as hpke from "../node_modules/hpke/index.js";
 import { toBase64 } from "../library/bytes.js";
@@ -34,6 +34,8 @@ const TELL_MS = 200;
 
 /** @type {{ userId: string, vault: Vault, rows: SealedRows, collection: Collection } | null} */
 let mine = null;
+/** What else is asked waits until what the browser keeps is known. */
+let begun = Promise.resolve();
 /** @type {string | undefined} */
 let cursor;
 let following = false;
@@ -145,7 +147,11 @@ const calls = {
   /** @param {string[]} fileIds */
   beginnings: (fileIds) => here().collection.beginnings(fileIds),
 
-  /** The transcript of this revision, or the one that is there by now. @param {{ fileId: string, revision: string }} wanted */
+  /**
+   * The transcript of this revision, or the one that is there by now.
+   *
+   * @param {{ fileId: string, revision: string }} wanted
+   */
   async read({ fileId, revision }) {
     const [kept] = await here().rows.read([fileId]);
     const row = kept !== null && kept.revision === revision ? kept : await fetched(fileId);
@@ -153,9 +159,11 @@ const calls = {
   },
 
   /**
-   * Write a corrected transcript over the one of this revision; rejects with `conflict` where there is another.
+   * Write a corrected transcript over the one of this revision; rejects with `conflict` where there is
+   * another.
    *
-   * @param {{ fileId: string, revision: string, language: string | null, json: Uint8Array<ArrayBuffer>, corrections: Correction[] }} wanted
+   * @param {{ fileId: string, revision: string, language: string | null, json: Uint8Array<ArrayBuffer>,
+   *   corrections: Correction[] }} wanted
    */
   async correct({ fileId, revision, language, json, corrections }) {
     const { vault, userId } = here();
@@ -186,7 +194,9 @@ addEventListener("message", async ({ data }) => {
   const { number, call, argument } = data;
   try {
     const work = /** @type {(argument: any) => any} */ (calls[/** @type {keyof typeof calls} */ (call)]);
-    postMessage({ number, result: await work(argument) });
+    if (call === "begin") begun = work(argument);
+    await begun;
+    postMessage({ number, result: call === "begin" ? undefined : await work(argument) });
   } catch (error) {
     postMessage({ number, error: packedError(error) });
   }

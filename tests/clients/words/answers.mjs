@@ -10,6 +10,7 @@ const { readDocument } = await module("document.js");
 const { passagesIn } = await module("passages.js");
 const { DividedText, joined, mayHold } = await module("divided-text.js");
 const { FORMATS } = await module("rendering.js");
+const { Collection } = await module("collection.js");
 const { corrected } = await module("correcting.js");
 const { WordTimes } = await module("word-times.js");
 
@@ -55,8 +56,50 @@ const ofWords = (json) =>
     new WordTimes(segment).inText().map(({ start, end, word }) => [segment.text.slice(start, end), word.start_ms]),
   );
 
+/** What is found, a hit a call, in a collection of transcripts by their ids; `most` characters stay open. */
+async function ofCollection({ said, titles = {}, gone = [], unlisted = [], most, query }) {
+  let opened = 0;
+  const sealed = new Map(Object.entries(said).map(([fileId, json]) => [fileId, bytes(json)]));
+  const opening = {
+    read: async (fileIds) => fileIds.map((fileId) => (sealed.has(fileId) ? { sealed: sealed.get(fileId) } : null)),
+    transcript: async (fileId, json) => {
+      opened++;
+      return readDocument(json);
+    },
+    title: async (fileId, title) => title,
+  };
+  const collection = new Collection(opening, most);
+  const ids = [...new Set([...sealed.keys(), ...Object.keys(titles)])];
+  // The moment by which each is listed is the number in its id.
+  const told = ids.map((fileId) => ({ fileId, at: parseInt(fileId, 10), title: titles[fileId] ?? null }));
+  await collection.list(told, []);
+  for (const fileId of sealed.keys()) collection.sealed(fileId);
+  await collection.openAll(() => {});
+  for (const fileId of gone) collection.gone(fileId);
+  await collection.list([], unlisted);
+  const first = opened;
+  const found = [];
+  for (let position = null, number = 0; number < 50; number++) {
+    const portion = await collection.find({ text: query, position, limit: 1 });
+    for (const { fileId, title, passages } of portion.hits) {
+      found.push([fileId, title?.text ?? null, passages.map((passage) => passage.text)]);
+    }
+    ({ position } = portion);
+    if (position === null) break;
+  }
+  return { found, counts: collection.counts(), opened: first, openedBySearch: opened - first };
+}
+
 const asked = JSON.parse(readFileSync(0, "utf-8"));
-const answer = { texts: ofText, queries: ofQuery, searches: ofSearch, documents: ofDocument, corrections: ofCorrection, words: ofWords };
-process.stdout.write(
-  JSON.stringify(Object.fromEntries(Object.entries(asked).map(([what, cases]) => [what, cases.map(answer[what])]))),
-);
+const answer = {
+  texts: ofText,
+  queries: ofQuery,
+  searches: ofSearch,
+  documents: ofDocument,
+  corrections: ofCorrection,
+  words: ofWords,
+  collections: ofCollection,
+};
+const answers = {};
+for (const [what, cases] of Object.entries(asked)) answers[what] = await Promise.all(cases.map(answer[what]));
+process.stdout.write(JSON.stringify(answers));
