@@ -128,8 +128,7 @@ async function hear({ data }) {
   }
 }
 
-function begin(/** @type {string} */ whose) {
-  userId = whose;
+function begin() {
   worker = startWorker("words/words-worker.js");
   worker.onmessage = hear;
   worker.onerror = (event) => {
@@ -153,7 +152,9 @@ function end() {
 function whoIsThere() {
   const { state, account } = session.get();
   if (worker !== null && (state !== "open" || account?.user_id !== userId)) end();
-  if (state === "open" && account !== null && worker === null) begin(account.user_id);
+  // Who locked the page and signs out without unlocking it leaves nothing either.
+  if (account !== null) userId = account.user_id;
+  if (state === "open" && worker === null) begin();
   if (state === "out" && userId !== null) {
     new SealedRows(userId).forget().catch(() => {});
     userId = null;
