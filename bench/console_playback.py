@@ -139,12 +139,14 @@ def main() -> None:
         memory = Memory(running)
         targets = [Target("until it can be played", first * 1000, METADATA_BOUND_MS, unit=" ms")]
         targets += _ranges(page, address, plain, arguments, memory)
+        ranges = memory.most
         targets += _seeks(page, memory)
+        seeks = memory.most
         targets += _whole(page, address, plain, memory)
     print_table(
         "Renderers of the browser",
-        ("once it plays, MiB", "most while warming up", "most afterwards"),
-        [tuple(f"{mib:.0f}" for mib in (memory.first, memory.warm, memory.most))],
+        ("once it plays, MiB", "most while warming up", "in ranges", "in seeks", "in the stream"),
+        [tuple(f"{mib:.0f}" for mib in (memory.first, memory.warm, ranges, seeks, memory.most))],
     )
     grown = memory.most - memory.warm
     targets.append(Target("growth of the renderers once warm", grown, GROWTH_BOUND_MIB, unit=" MiB"))

@@ -4,7 +4,7 @@
 const NAME = "panzoto";
 const VERSION = 1;
 /** Stores of plain pairs; `transcripts`, `uploads` and `drafts` hold rows of one account, which their keys begin with. */
-export const STORES = /** @type {const} */ (["session", "consents", "drafts", "uploads", "pieces", "transcripts"]);
+export const STORES = /** @type {const} */ (["session", "consents", "drafts", "uploads", "transcripts"]);
 
 /** @typedef {(typeof STORES)[number]} StoreName */
 

@@ -121,7 +121,7 @@ class TestCreateAccount:
         button(page, "Make recovery key").click()
         expect(page.get_by_role("group", name="Your recovery key")).to_be_visible()
         go(page, "Recordings")
-        expect(page.get_by_role("status").filter(has_text="not typed back")).to_be_visible()
+        expect(page.get_by_role("alert").filter(has_text="not typed back")).to_be_visible()
         expect(banner).to_have_count(0)
 
     def test_an_address_that_is_taken_is_told_and_what_was_typed_stays(
@@ -248,7 +248,7 @@ class TestSignIn:
             "IDBFactory.prototype.open = () => { throw new DOMException('Not here', 'SecurityError'); };"
         )
         sign_in(page, console, person["user"]["email"], stay=True)
-        expect(page.get_by_role("status").filter(has_text="This browser keeps nothing")).to_be_visible()
+        expect(page.get_by_role("alert").filter(has_text="This browser keeps nothing")).to_be_visible()
         button(page, "Lock").click()
         unlock(page)
         signed_in(page)

@@ -407,6 +407,49 @@ def test_a_sitting_of_older_clips_asks_once(page: Page, console: Service, person
     assert audio(page, "duration") == pytest.approx(6, abs=0.3)
 
 
+def test_older_clips_that_cannot_be_joined_play_one_by_one_after_one_question(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    ids = [
+        stored_single(console, person, tone(3), recorded_at=f"2026-05-01T10:00:0{at}Z", duration_ms=3000)
+        for at in (0, 4)
+    ]
+    sign_in(page, console, person)
+    position = show(page, ids[0], "sitting").get_by_role("slider", name="Position")
+    open_with_password(page)
+    reach(page, 0.3)
+    first = audio(page, "src")
+    position.fill("4")
+    expect(page.locator("[data-player]")).not_to_have_attribute("src", re.compile(re.escape(first) + "$"))
+    reach(page, 1.2)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_an_address_of_the_service_that_is_over_asks_again(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    file_id = stored_single(console, person, listening.noise(20_000_000))
+    sign_in(page, console, person)
+    show(page, file_id)
+    open_with_password(page)
+    reach(page, 0.3)
+    page.route("**/api/playback/**", lambda route: route.fulfill(status=410))
+    page.get_by_role("slider", name="Position").fill("180")
+    expect(page.get_by_role("status")).to_contain_text("enter your password again")
+    page.unroute("**/api/playback/**")
+    open_with_password(page)
+    reach(page, 180.2)
+
+
+def open_with_password(page: Page) -> None:
+    """Press Play, and enter what is asked for."""
+    button(page, "Play").click()
+    dialog = page.get_by_role("dialog", name="Password")
+    dialog.get_by_role("textbox", name="Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Open").click()
+    expect(dialog).to_have_count(0)
+
+
 def test_amr_plays_as_the_service_renders_it_and_says_so(
     page: Page, console: Service, person: dict[str, Any]
 ) -> None:
@@ -515,15 +558,10 @@ def test_an_address_that_is_over_is_renewed(page: Page, stand_in: RunningStandIn
 
 @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
 def test_axe_finds_nothing_in_the_player(
-    locale: str,
-    chromium: Browser,
-    new_page: Callable[..., Page],
-    console: Service,
-    person: dict[str, Any],
-    axe: Axe,
+    locale: str, in_browser: Callable[..., Page], console: Service, person: dict[str, Any], axe: Axe
 ) -> None:
     plays, older = stored(console, person, tone(20)), stored_single(console, person, tone(20))
-    page = new_page(chromium, locale=locale)
+    page = in_browser("chromium", locale=locale)
     page.goto(console.url)
     page.locator("input[type=email]").fill(person["user"]["email"])
     page.locator("input[type=password]").fill(PASSWORD)

@@ -54,6 +54,14 @@ WAIT_FOR_LEAVE = """
         return asked.apply(this, what);
     };
 """
+# A database that takes no rows of uploads.
+NO_ROWS = """
+    const put = IDBObjectStore.prototype.put;
+    IDBObjectStore.prototype.put = function (value, key) {
+        if (this.name === "uploads") throw new DOMException("full", "QuotaExceededError");
+        return put.call(this, value, key);
+    };
+"""
 LOCK = """async () => {
     const { src } = document.querySelector("script[type=module]");
     const { lock } = await import(src.replace("main.js", "session/session.js"));
@@ -270,6 +278,22 @@ def test_a_full_disk_offers_a_file_and_uploads_from_memory(
     assert duration_decoded(heard(console, person, row)) == pytest.approx(
         row["duration_ms"] / 1000, abs=PACKET
     )
+
+
+def test_what_can_neither_be_kept_nor_sent_stays_until_it_is_saved(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    page.add_init_script(FULL_AFTER % 0 + NO_ROWS)
+    sign_in(page, console, person)
+    dialog = recording(page)
+    until_recorded(dialog, 3)
+    dialog.get_by_role("button", name="Stop and save").click()
+    told = page.get_by_role("alert").filter(has_text="can neither be kept nor uploaded")
+    with page.expect_download() as saved:
+        told.get_by_role("button", name="Save as a file").click()
+    assert duration_decoded(saved.value.path().read_bytes()) > 2
+    told.get_by_role("button", name="I have saved it").click()
+    expect(told).to_have_count(0)
 
 
 def test_a_refused_microphone_is_told(

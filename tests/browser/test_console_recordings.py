@@ -185,7 +185,11 @@ def test_of_very_many_recordings_only_those_that_are_seen_stand_in_the_page(
 def test_the_list_goes_on_by_cursors_while_changes_do_not_come(page: Page, recorder: Recorder) -> None:
     record_many(recorder, 300, NOON)
     waiting: list[Route] = []
-    page.route("**/api/user/changes*", waiting.append)
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    page.route("**/api/user/changes*", hold)
     sign_in(page, recorder.service, recorder.account)
     expect(rows(page).first).to_be_visible()
     oldest = recorder.call("GET", "/api/user/audio-files?order=recorded_at&limit=1000")["audio_files"][-1]

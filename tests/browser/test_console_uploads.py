@@ -258,7 +258,7 @@ def test_what_is_paused_waits_over_a_reload_and_goes_on(
 ) -> None:
     hanging = weather.add(Fault(Hang(), times=1, **OBJECTS))
     sign_in(page, far_away, someone)
-    file = sound_file(tmp_path, "Paused.wav", 3 * MIB)
+    file = sound_file(tmp_path, "Walk.wav", 3 * MIB)
     choose(page, file)
     eventually(lambda: hanging.applied == 1, lambda: uploading(page).inner_text())
     assert page.evaluate(QUESTIONED)

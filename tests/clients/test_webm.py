@@ -1,4 +1,4 @@
-"""How the console puts duration and cues into WebM that was written, as browsers do, before its end was known."""
+"""How the console puts duration and cues into WebM that was written before its end was known."""
 
 from __future__ import annotations
 

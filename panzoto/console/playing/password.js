@@ -4,7 +4,7 @@ import { ServiceError } from "../library/errors.js";
 import { Button, PasswordField } from "../parts/fields.js";
 import { Dialog } from "../parts/dialog.js";
 import { explain } from "../parts/messages.js";
-import { account } from "../session/session.js";
+import { account, session } from "../session/session.js";
 import { createStore, useStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { html, useState } from "../ui.js";
@@ -41,6 +41,11 @@ export function askPassword(why, uses = {}) {
     asked.set({ now: { why, uses, answer } });
   });
 }
+
+// A question that was asked before the lock is not put to whoever unlocks.
+session.subscribe(() => {
+  if (session.get().state !== "open") asked.get().now?.answer(null);
+});
 
 /** Where the dialog is drawn, once in the page. */
 export function PasswordDialog() {

@@ -5,10 +5,11 @@ import { somebodyIsHere } from "../session/idle.js";
 import { createStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { current, leave, leftAt } from "./current.js";
-import { UnplayableError, wordsFor } from "./problems.js";
-import { openSealed } from "./sealed.js";
+import { measuredLength, saidLength } from "./lengths.js";
+import { Opening } from "./opening.js";
+import { wordsFor } from "./problems.js";
 import { soundSettings } from "./settings.js";
-import { canDecryptHere, freshRow, openByService, openHere, opensWithVault } from "./sounds.js";
+import { freshRow, opensWithVault } from "./sounds.js";
 import { clipAt, isMeasured, placeOf, positionOf, secondsOf, startOf, tracksOf, wholeLength } from "./timeline.js";
 
 /** @typedef {import("./sounds.js").Recording} Recording */
@@ -53,12 +54,7 @@ export class Playback {
   #at = { index: 0, seconds: 0 };
   /** @type {Sound | null} */
   #sound = null;
-  /** The next track's sound, opened before it is needed. @type {{ track: Track, sound: Promise<Sound | null> } | null} */
-  #ahead = null;
-  /** What the service has opened already. @type {Map<Track, Sound>} */
-  #served = new Map();
-  /** Tracks that this browser cannot play as they are. @type {Set<Track>} */
-  #unplayable = new Set();
+  #opening = new Opening((notice) => this.state.set({ notice }));
   /** Recordings whose row was fetched anew after a failure, so that this happens once. @type {Set<string>} */
   #renewed = new Set();
   /** Counts what was begun, so that what comes late is let be. */
@@ -208,7 +204,7 @@ export class Playback {
     clearTimeout(this.#retry);
     this.#ending.abort();
     this.#silence();
-    this.#ahead?.sound.then((sound) => sound?.close(), () => {});
+    this.#opening.close();
     current.set({ fileId: null, seconds: 0, playing: false, duration: null });
   }
 
@@ -225,7 +221,7 @@ export class Playback {
     this.state.set({ address: null });
   }
 
-  /** Load the track at hand; it plays as soon as it can, if that is wanted. */
+  /** Load the track at hand; it plays as soon as it can, if that is wanted. @returns {Promise<void>} */
   async #load() {
     const turn = ++this.#turn;
     const track = this.#tracks[this.#at.index];
@@ -234,21 +230,28 @@ export class Playback {
     this.#loading = true;
     this.state.set({ waiting: true });
     try {
-      const sound = await this.#opened(track);
-      if (turn !== this.#turn) return sound?.close();
+      const opened = await this.#opening.open(track, () => this.state.get().playing);
+      if (turn !== this.#turn) return letGo(opened);
       this.#loading = false;
-      if (sound === null) return this.#rest();
-      this.#sound = sound;
-      sound.watch((problem) => this.#warned(problem));
-      this.state.set({ address: sound.address });
-      this.#audio.src = sound.address;
-      this.#set();
-      if (this.state.get().playing) await this.#sounding();
+      if (opened === null) return this.#rest();
+      if ("upgraded" in opened) return await this.#upgrade(opened.upgraded);
+      if (opened.sounds.length > 1) return await this.#split(track, opened.sounds);
+      await this.#take(opened.sounds[0]);
     } catch (error) {
       if (turn !== this.#turn) return;
       this.#loading = false;
       await this.#recover(error);
     }
+  }
+
+  /** @param {Sound} sound */
+  async #take(sound) {
+    this.#sound = sound;
+    sound.watch((problem) => this.#warned(problem));
+    this.state.set({ address: sound.address });
+    this.#audio.src = sound.address;
+    this.#set();
+    if (this.state.get().playing) await this.#sounding();
   }
 
   /** Speed and volume as they are set. */
@@ -266,57 +269,20 @@ export class Playback {
     this.#tell();
   }
 
-  /** @param {Track} track @returns {Promise<Sound | null>} null where it waits for the person */
-  async #opened(track) {
-    if (track.sealed) return this.#unsealed(track);
-    const [clip] = track.clips;
-    if (!(await canDecryptHere())) return this.#converted(track, "service");
-    const ahead = this.#ahead?.track === track ? this.#ahead.sound : null;
-    this.#ahead = null;
-    const sound = this.#unplayable.has(track) ? null : await (ahead ?? openHere(clip));
-    if (sound === null) return this.#converted(track, "converted");
-    this.state.set({ notice: null });
-    return sound;
+  /** @param {Map<string, Recording>} rows */
+  async #upgrade(rows) {
+    this.#clips = this.#clips.map((clip) => rows.get(clip.file_id) ?? clip);
+    await this.#rebuild(await this.#sealed());
   }
 
-  /** The service's own playback, after saying so. @param {Track} track @param {"service" | "converted"} notice */
-  async #converted(track, notice) {
-    this.state.set({ notice });
-    if (!this.state.get().playing) return null;
-    const sound = await openByService(track.clips[0]);
-    // The same sound once more would play no better.
-    if (notice === "converted" && sound.address === sound.plain) throw new UnplayableError();
-    return sound;
-  }
-
-  /** @param {Track} track @returns {Promise<Sound | null>} */
-  async #unsealed(track) {
-    this.state.set({ notice: "sealed" });
-    const served = this.#served.get(track);
-    if (served !== undefined) return served;
-    if (!this.state.get().playing) return null;
-    const opened = await openSealed(track.clips);
-    if (opened === null || this.#closed) return null;
-    if ("upgraded" in opened) {
-      this.#clips = this.#clips.map((clip) => opened.upgraded.get(clip.file_id) ?? clip);
-      // The load that this one belongs to gives way to that of the new tracks.
-      await this.#rebuild(await this.#sealed());
-      return null;
-    }
-    if (opened.sounds.length > 1) return this.#split(track, opened.sounds);
-    this.#served.set(track, opened.sounds[0]);
-    return opened.sounds[0];
-  }
-
-  /** What the service would not join plays clip by clip. @param {Track} track @param {Sound[]} sounds */
+  /** What the service would not join plays clip by clip. @param {Track} track @param {Sound[]} sounds @returns {Promise<void>} */
   #split(track, sounds) {
-    const at = this.#tracks.indexOf(track);
-    const parts = track.clips.map((clip) => ({ clips: [clip], sealed: true, seconds: null }));
     const position = this.#position();
-    this.#tracks.splice(at, 1, ...parts);
-    parts.forEach((part, index) => this.#served.set(part, sounds[index]));
+    const parts = track.clips.map((clip) => ({ clips: [clip], sealed: true, seconds: null }));
+    this.#tracks.splice(this.#tracks.indexOf(track), 1, ...parts);
+    parts.forEach((part, index) => this.#opening.keep(part, sounds[index]));
     this.#at = placeOf(this.#tracks, position);
-    return this.#served.get(this.#tracks[this.#at.index]) ?? null;
+    return this.#load();
   }
 
   async #sounding() {
@@ -357,6 +323,8 @@ export class Playback {
     const ticking = setInterval(() => this.state.get().playing && this.#follow(), TICK_MS);
     this.#ending.signal.addEventListener("abort", () => clearInterval(ticking));
     this.#ending.signal.addEventListener("abort", soundSettings.subscribe(() => this.#set()));
+    const plugged = () => (this.#audio.muted = false);
+    navigator.mediaDevices?.addEventListener("devicechange", plugged, { signal: this.#ending.signal });
     addEventListener("online", () => this.#goOn(), { signal: this.#ending.signal });
   }
 
@@ -378,19 +346,9 @@ export class Playback {
     this.#at.seconds = this.#audio.currentTime;
     if (this.state.get().playing) somebodyIsHere();
     const left = secondsOf(this.#tracks[this.#at.index]) - this.#at.seconds;
-    if (this.state.get().playing && left < AHEAD_SECONDS) this.#openAhead();
+    const next = this.#tracks[this.#at.index + 1];
+    if (this.state.get().playing && left < AHEAD_SECONDS && next !== undefined) this.#opening.openAhead(next);
     this.#tell();
-  }
-
-  #openAhead() {
-    const track = this.#tracks[this.#at.index + 1];
-    if (track === undefined || track.sealed || this.#ahead?.track === track || this.#unplayable.has(track)) return;
-    const sound = openHere(track.clips[0]);
-    // What fails ahead of time is tried again, and told, in its own time.
-    sound.catch(() => {
-      if (this.#ahead?.track === track) this.#ahead = null;
-    });
-    this.#ahead = { track, sound };
   }
 
   #next() {
@@ -420,7 +378,7 @@ export class Playback {
     const track = this.#tracks[this.#at.index];
     const { clip, seconds } = clipAt(track, this.#at.seconds);
     const { playing } = this.state.get();
-    const duration = track.clips.length === 1 && track.seconds !== null ? track.seconds : lengthOf(clip);
+    const duration = track.clips.length === 1 && track.seconds !== null ? track.seconds : saidLength(clip);
     leave(this.#key(), this.#position());
     this.#show();
     current.set({ fileId: clip.file_id, seconds, playing, duration });
@@ -460,7 +418,7 @@ export class Playback {
     const unsupported = error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED;
     if (unsupported && sound.by === "worker") {
       // Another rendering is worth a try only for what this browser plays by no means.
-      this.#unplayable.add(this.#tracks[this.#at.index]);
+      this.#opening.cannotPlay(this.#tracks[this.#at.index]);
       return this.#load();
     }
     if (unsupported) return this.#giveUp(wordsFor("unplayable"));
@@ -499,7 +457,7 @@ export class Playback {
 
   /** The service's address has ended: with the vault there is another, with the password the person is asked. @param {Track} track */
   #openAnew(track) {
-    this.#served.delete(track);
+    this.#opening.expired(track);
     if (!track.sealed) return this.#load();
     this.#silence();
     this.#rest();
@@ -539,7 +497,7 @@ export class Playback {
       if (this.#closed) return;
       const known = track.seconds !== null || track.clips.every(({ duration_ms }) => duration_ms !== null);
       if (known || track.sealed || track === this.#tracks[this.#at.index]) continue;
-      const seconds = await durationOf(track.clips[0]).catch(() => null);
+      const seconds = await measuredLength(track.clips[0]).catch(() => null);
       if (seconds === null || track.seconds !== null) continue;
       // The place on the timeline moves along with what is known of the clips before it.
       track.seconds = seconds;
@@ -548,24 +506,7 @@ export class Playback {
   }
 }
 
-/** @param {Recording} clip */
-const lengthOf = ({ duration_ms }) => (duration_ms === null ? null : duration_ms / 1000);
-
-/** @param {Recording} clip @returns {Promise<number | null>} */
-async function durationOf(clip) {
-  const sound = await openHere(clip);
-  if (sound === null) return null;
-  const probe = new Audio();
-  probe.preload = "metadata";
-  try {
-    return await new Promise((resolve) => {
-      probe.onloadedmetadata = () => resolve(Number.isFinite(probe.duration) ? probe.duration : null);
-      probe.onerror = () => resolve(null);
-      probe.src = sound.address;
-    });
-  } finally {
-    probe.removeAttribute("src");
-    probe.load();
-    sound.close();
-  }
+/** Close what comes too late. @param {import("./opening.js").Opened} opened */
+function letGo(opened) {
+  if (opened !== null && "sounds" in opened) opened.sounds.forEach((sound) => sound.close());
 }

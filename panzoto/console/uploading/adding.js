@@ -4,6 +4,7 @@ import { tell } from "../parts/messages.js";
 import { account, vault } from "../session/session.js";
 import { t } from "../texts/index.js";
 import { TYPES } from "./accepted.js";
+import "./busy.js";
 import { add } from "./queue.js";
 import { hide } from "./rows.js";
 

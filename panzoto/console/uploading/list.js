@@ -37,7 +37,7 @@ export function Uploads() {
 /** What could not be kept stays here until the person has it. @param {{ files: Blob[] }} props */
 const Rescued = ({ files }) =>
   files.map((file) => html`
-    <div role="alert" class="said said-alert">
+    <div role="alert" class="said said-alert unkept">
       <p>${t("recorder.rescued")}</p>
       <div class="upload-actions">
         <button type="button" onClick=${() => saveAsFile(file)}>${t("recorder.download")}</button>
@@ -54,16 +54,20 @@ function OneUpload({ upload }) {
   const name = useName(row);
   const [asking, setAsking] = useState(false);
   const resting = row.paused || doing === "offline" || doing === "failed";
+  // What is encrypted has not gone anywhere yet.
+  const sent = doing === "preparing" ? undefined : done;
   const about = { "aria-describedby": `upload-${row.id}` };
   return html`
     <li>
       <div class="upload-name" id=${`upload-${row.id}`} dir="auto">${name}</div>
-      <progress aria-label=${name} max=${total || 1} value=${done} aria-valuetext=${stateOf(upload)} />
+      <progress aria-label=${name} max=${total || 1} value=${sent} aria-valuetext=${stateOf(upload)} />
       <small class=${doing === "failed" ? "fault" : ""}>${stateOf(upload)}</small>
       <div class="upload-actions">
         ${doing === "file" && !row.paused && html`<${ChooseAgain} row=${row} about=${about} />`}
         ${resting && html`<button type="button" ...${about} onClick=${() => resume(row.id)}>${t("upload.resume")}</button>`}
-        ${!row.paused && html`<button type="button" ...${about} onClick=${() => pause(row.id)}>${t("upload.pause")}</button>`}
+        ${!row.paused && isUnderWay(doing) && html`
+          <button type="button" ...${about} onClick=${() => pause(row.id)}>${t("upload.pause")}</button>
+        `}
         <button type="button" class="plain" ...${about} onClick=${() => (row.spoken ? setAsking(true) : cancel(row.id))}>
           ${t("upload.cancel")}
         </button>
@@ -72,6 +76,9 @@ function OneUpload({ upload }) {
     </li>
   `;
 }
+
+/** Whether there is something to be paused: what waits for the person stands still. @param {Upload["doing"]} doing */
+const isUnderWay = (doing) => doing !== "file" && doing !== "failed";
 
 /** The title of a file, or when it was recorded. @param {Row} row */
 function useName(row) {

@@ -7,6 +7,7 @@ import { length } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useState } from "../ui.js";
 import { discard, elapsed, giveUpStarting, pause, recordedSoFar, recorder, rescued, resume, start, stopAndSave } from "../uploading/recorder.js";
+import "../uploading/busy.js";
 import { saveAsFile } from "../uploading/saving.js";
 
 /** @param {{ close: () => void }} props */
@@ -33,7 +34,7 @@ export function Recorder({ close }) {
       <div class="recorder">
         <p class="recorder-time" role="timer" aria-label=${t("recorder.time")}>${length(elapsed())}</p>
         <label class="recorder-level">${t("recorder.level")} <meter min="0" max="1" value=${level}></meter></label>
-        <p role="status">${statusOf({ phase, silent, muted })}</p>
+        <p role="status">${!problem && statusOf({ phase, silent, muted })}</p>
         ${problem && html`<p role="alert" class="fault">${problem}</p>`}
         ${going && !kept && html`<${Unkept} />`}
         <div class="actions">
@@ -72,7 +73,7 @@ function Unkept() {
     if (file !== null) saveAsFile(file);
   };
   return html`
-    <div role="alert" class="said said-alert">
+    <div role="alert" class="said said-alert unkept">
       <p>${t("recorder.unkept")}</p>
       <button type="button" onClick=${() => attempt(save)}>${t("recorder.download")}</button>
     </div>

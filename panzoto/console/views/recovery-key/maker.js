@@ -3,7 +3,7 @@
 import { equal } from "../../library/bytes.js";
 import { parseRecoveryKey } from "../../library/recovery-key.js";
 import { Button, PasswordField } from "../../parts/fields.js";
-import { announce } from "../../parts/messages.js";
+import { announce, tell } from "../../parts/messages.js";
 import { Countdown, useWork } from "../../parts/work.js";
 import { refreshProfile } from "../../session/profile.js";
 import { call } from "../../session/session.js";
@@ -52,7 +52,7 @@ function Show({ recoveryKey, done }) {
     addEventListener("beforeunload", ask);
     return () => {
       removeEventListener("beforeunload", ask);
-      if (left.current) announce(t("recovery.left"));
+      if (left.current) tell(t("recovery.left"));
     };
   }, []);
   const compare = async () => {
