@@ -1,16 +1,20 @@
-"""`flask panzoto …` in processes that are forked from one that has loaded the code already.
+"""Commands of the service in processes that are forked from one that has loaded the code already.
 
-Each command runs in a process of its own, as one that is started anew does, but for the second that importing
-takes. `python -m tests.support.forked_commands SOCKET` is the process that they are forked from, for as long
-as its standard input is open. Whoever connects to its socket sends a line of JSON, [file for the output,
-environment, words of the command ...], and is told the number of the process, and in the end its exit status.
+Each runs in a process of its own, as one that `python -m` starts anew does, but for the second that importing
+takes: `flask panzoto …`, gunicorn with the service, or a module of the tests. `python -m
+tests.support.forked_commands SOCKET` is the process that they are forked from, for as long as its standard
+input is open. Whoever connects to its socket sends a line of JSON, a `_Start`, and is told the number of the
+process, and in the end its exit status.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
+import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -19,32 +23,57 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # No command takes longer.
 PATIENCE_SECONDS = 240
+# glibc reads its tunables when a process is started, so gunicorn's configuration starts itself anew unless it
+# finds some, for which these stand.
+ALLOCATION = {"GLIBC_TUNABLES": "glibc.malloc.arena_max=4"}
+# prometheus-client counts in files, as it does under gunicorn, if it finds this when it is imported.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+LOADED = (
+    "flask.cli",
+    "gunicorn.app.wsgiapp",
+    "gunicorn.arbiter",
+    "prometheus_client.multiprocess",
+    "panzoto.operations.cli",
+    "panzoto.lifecycle.unfinished_deletions",
+    "deploy.serving.worker",
+)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What is started: its module and words, its environment, and the file that it adds its output to."""
+
+    words: Sequence[str]
+    environment: Mapping[str, str]
+    output: str
+    leads_a_session: bool
 
 
 class Command:
     """A command that runs, with what `subprocess.Popen` has of it."""
 
-    def __init__(self, path: Path, environment: Mapping[str, str], words: Sequence[str]) -> None:
-        """Start it in exactly this environment; `path` is the socket of the process that has the code."""
+    def __init__(self, path: Path, start: _Start) -> None:
+        """Start it; `path` is the socket of the process that has the code."""
         self.returncode: int | None = None
+        self._output = Path(start.output)
         with ExitStack() as ours:
-            self._output = ours.enter_context(tempfile.NamedTemporaryFile(dir=path.parent))
             self._connection = ours.enter_context(socket.socket(socket.AF_UNIX))
             self._connection.connect(str(path))
-            asked = json.dumps([self._output.name, dict(environment), *words])
-            self._connection.sendall(asked.encode() + b"\n")
+            self._connection.sendall(json.dumps(asdict(start)).encode() + b"\n")
             self._told = ours.enter_context(self._connection.makefile())
             self.pid = int(self._told.readline())
             self._ours = ours.pop_all()
 
     def send_signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -52,18 +81,29 @@ class Command:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def poll(self) -> int | None:
+        """Return its exit status if it has ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
     def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
-        """Return its exit status once it has ended. Raises `TimeoutError`."""
+        """Return its exit status once it has ended. Raises `subprocess.TimeoutExpired`."""
         if self.returncode is None:
-            self._connection.settimeout(timeout)
-            self.returncode = int(self._told.readline())
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            with self._ours:
+                self.returncode = int(self._told.readline())
         return self.returncode
 
     def communicate(self, timeout: float = PATIENCE_SECONDS) -> tuple[str, None]:
-        """Return what it printed, and None, once it has ended. Raises `TimeoutError`."""
-        with self._ours:
-            self.wait(timeout)
-            return self._output.read().decode(errors="replace"), None
+        """Return what it printed, and None, once it has ended. Raises `subprocess.TimeoutExpired`."""
+        self.wait(timeout)
+        return self._output.read_text("utf-8", errors="replace"), None
+
+
+# What tests are given, however it was started.
+Process = Command | subprocess.Popen[bytes]
 
 
 class ForkedCommands:
@@ -76,18 +116,34 @@ class ForkedCommands:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.forked_commands", str(self._path)],
             cwd=ROOT,
-            env=os.environ | dict(more or {}),
+            env=os.environ | ALLOCATION | dict(more or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
 
-    def start(self, environment: Mapping[str, str], *words: str) -> Command:
-        return Command(self._path, environment, words)
+    def start(self, environment: Mapping[str, str], *words: str, output: Path | None = None) -> Command:
+        """Start `flask panzoto` with these words, in exactly this environment."""
+        return self.start_module(environment, "flask", "panzoto", *words, output=output)
+
+    def start_module(
+        self,
+        environment: Mapping[str, str],
+        *words: str,
+        output: Path | None = None,
+        leads_a_session: bool = False,
+    ) -> Command:
+        """Start what `python -m` starts with these words; what it prints is added to `output`."""
+        if output is None:
+            file, name = tempfile.mkstemp(dir=self._folder.name)
+            os.close(file)
+            output = Path(name)
+        whole = ALLOCATION | dict(environment)
+        return Command(self._path, _Start(words, whole, str(output), leads_a_session))
 
     def run(self, environment: Mapping[str, str], *words: str) -> tuple[int, str]:
-        """Run a command to its end; return its exit status, and what it printed."""
+        """Run `flask panzoto` with these words to its end; return its exit status, and what it printed."""
         command = self.start(environment, *words)
         printed, _ = command.communicate()
         return command.wait(), printed
@@ -110,25 +166,32 @@ def end_forked() -> None:
 
 def main() -> None:
     """Fork a process for each command, and one more that waits for it."""
-    from flask.cli import main as flask  # noqa: PLC0415 - what is loaded here need not be loaded again
-
-    import panzoto.operations.cli  # noqa: F401, PLC0415
-
-    _read_descriptions_once()
+    _load()
     connection = _next_command(sys.argv[1])
     if connection is None:
         return
-    output, environment, *words = json.loads(connection.makefile().readline())
+    start = _Start(**json.loads(connection.makefile().readline()))
     child = os.fork()
     if child:
         connection.sendall(f"{child}\n".encode())
         _, ended = os.waitpid(child, 0)
-        connection.sendall(f"{os.waitstatus_to_exitcode(ended)}\n".encode())
+        # Whoever started it may have ended without waiting for it.
+        with suppress(BrokenPipeError):
+            connection.sendall(f"{os.waitstatus_to_exitcode(ended)}\n".encode())
         os._exit(0)
     connection.close()
-    _become(Path(output), environment)
-    sys.argv = ["flask", "panzoto", *words]
-    flask()
+    _become(start)
+    runpy.run_module(start.words[0], run_name="__main__", alter_sys=True)
+
+
+def _load() -> None:
+    """Import what commands and the service need."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[METRICS_FOLDER] = folder
+        for module in LOADED:
+            importlib.import_module(module)
+        del os.environ[METRICS_FOLDER]
+    _read_descriptions_once()
 
 
 def _read_descriptions_once() -> None:
@@ -148,6 +211,8 @@ def _next_command(path: str) -> socket.socket | None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(64)
+        # What is here for good need not be looked through, nor copied, by each process that collects garbage.
+        gc.freeze()
         print("ready", flush=True)
         while True:
             ready, _, _ = select.select([listener, sys.stdin], [], [])
@@ -171,15 +236,18 @@ def _reap() -> None:
             return
 
 
-def _become(output: Path, environment: Mapping[str, str]) -> None:
-    """Be what a process is that was started with these."""
+def _become(start: _Start) -> None:
+    """Be what a process is that was started so."""
+    if start.leads_a_session:
+        os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
-    with output.open("wb") as file:
+    with Path(start.output).open("ab") as file:
         for descriptor, at in ((nothing, 0), (file.fileno(), 1), (file.fileno(), 2)):
             os.dup2(descriptor, at)
     os.close(nothing)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(start.environment)
+    sys.argv = list(start.words)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import http.client
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Protocol
 from urllib.parse import urlsplit
 
 DEADLINE_SECONDS = 120
 ANSWER_SECONDS = 20
+
+
+class Running(Protocol):
+    """A process that may have ended."""
+
+    def poll(self) -> int | None: ...
 
 
 def eventually(
@@ -24,7 +29,7 @@ def eventually(
         time.sleep(0.02)
 
 
-def comes_up(process: subprocess.Popen[Any], url: str, seconds: float = DEADLINE_SECONDS) -> bool:
+def comes_up(process: Running, url: str, seconds: float = DEADLINE_SECONDS) -> bool:
     """Return whether `process` answers at `url` without an error, as soon as it is clear."""
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
