@@ -9,6 +9,7 @@ process, and in the end its exit status.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import importlib
@@ -21,10 +22,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 # No command takes longer.
@@ -181,7 +185,31 @@ def main() -> None:
         os._exit(0)
     connection.close()
     _become(start)
-    runpy.run_module(start.words[0], run_name="__main__", alter_sys=True)
+    _end(_run(start.words[0]))
+
+
+def _run(module: str) -> int:
+    """Run a module as `python -m` does, and return its exit status."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _end(status: int) -> NoReturn:
+    """End as an interpreter does, but leave it to the kernel to take back all that was loaded."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _load() -> None:
