@@ -197,7 +197,7 @@ def _run(module: str) -> int:
             return error.code or 0
         print(error.code, file=sys.stderr)
         return 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - it ends the process, which says why
         traceback.print_exc()
         return 1
     return 0
