@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 # No command takes longer.
@@ -51,11 +51,13 @@ LOADED = (
 
 @dataclass(frozen=True)
 class _Start:
-    """What is started: its module and words, its environment, and the file that it adds its output to."""
+    """What is started: its module and words, and where; it adds what it prints to two files."""
 
     words: Sequence[str]
     environment: Mapping[str, str]
+    folder: str
     output: str
+    errors: str
     leads_a_session: bool
 
 
@@ -135,16 +137,37 @@ class ForkedCommands:
         self,
         environment: Mapping[str, str],
         *words: str,
+        folder: Path = ROOT,
         output: Path | None = None,
+        errors: Path | None = None,
         leads_a_session: bool = False,
     ) -> Command:
-        """Start what `python -m` starts with these words; what it prints is added to `output`."""
-        if output is None:
-            file, name = tempfile.mkstemp(dir=self._folder.name)
-            os.close(file)
-            output = Path(name)
+        """Start what `python -m` starts with these words, in `folder`.
+
+        What it prints is added to `output`, as are its errors unless they have a file of their own.
+        """
+        output = output or self._new_file()
+        # Who starts it may read what it has printed before it is there.
+        output.touch()
         whole = ALLOCATION | dict(environment)
-        return Command(self._path, _Start(words, whole, str(output), leads_a_session))
+        start = _Start(words, whole, str(folder), str(output), str(errors or output), leads_a_session)
+        return Command(self._path, start)
+
+    def _new_file(self) -> Path:
+        file, name = tempfile.mkstemp(dir=self._folder.name)
+        os.close(file)
+        return Path(name)
+
+    def run_module(
+        self, environment: Mapping[str, str], *words: str, folder: Path = ROOT
+    ) -> subprocess.CompletedProcess[str]:
+        """Run what `python -m` runs with these words to its end."""
+        output, errors = self._new_file(), self._new_file()
+        command = self.start_module(environment, *words, folder=folder, output=output, errors=errors)
+        status = command.wait()
+        return subprocess.CompletedProcess(
+            words, status, output.read_text("utf-8"), errors.read_text("utf-8")
+        )
 
     def run(self, environment: Mapping[str, str], *words: str) -> tuple[int, str]:
         """Run `flask panzoto` with these words to its end; return its exit status, and what it printed."""
@@ -264,15 +287,22 @@ def _reap() -> None:
             return
 
 
+def _added(path: str) -> BinaryIO:
+    return Path(path).open("ab")
+
+
 def _become(start: _Start) -> None:
     """Be what a process is that was started so."""
     if start.leads_a_session:
         os.setsid()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    with Path(start.output).open("ab") as file:
-        for descriptor, at in ((nothing, 0), (file.fileno(), 1), (file.fileno(), 2)):
-            os.dup2(descriptor, at)
-    os.close(nothing)
+    with (
+        Path(os.devnull).open("rb") as nothing,
+        _added(start.output) as output,
+        _added(start.errors) as errors,
+    ):
+        for at, file in enumerate((nothing, output, errors)):
+            os.dup2(file.fileno(), at)
+    os.chdir(start.folder)
     os.environ.clear()
     os.environ.update(start.environment)
     sys.argv = list(start.words)
