@@ -35,10 +35,10 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3 import models as s3
-from werkzeug.serving import run_simple
 
 from tests.support.aws import FILLED
 from tests.support.aws_calls import RECORD, Recorder
+from tests.support.wsgi_server import serve
 
 
 class OneAtATime:
@@ -172,4 +172,4 @@ if __name__ == "__main__":
     application: Callable[..., Iterable[bytes]] = OneAtATime(DomainDispatcherApplication(create_backend_app))
     if RECORD in os.environ:
         application = Recorder(application, Path(os.environ[RECORD]) / f"{os.getpid()}.jsonl")
-    run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True)
+    serve(int(sys.argv[1]), application)

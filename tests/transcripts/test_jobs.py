@@ -17,7 +17,7 @@ from panzoto.crypto import header
 from tests.support.aws import start_moto
 from tests.support.bursts import bursts, encoded, wav
 from tests.support.commands import done
-from tests.support.engines import Manner, SpeechEngine, says, sends
+from tests.support.engines import Handler, Manner, SpeechEngine, says, sends
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, LoseReply
 from tests.support.phone import Keys
@@ -494,13 +494,22 @@ class TestWorkers:
 
     def test_an_account_does_not_block_others(self, idle: Transcribing, owner: Owner) -> None:
         """One account has as many jobs running as it may; another's goes through."""
-        hanging = SpeechEngine(lambda handler: handler.wait_until_left())
-        idle.engine.manner = hanging.manner
+        hanging: list[Handler] = []
+
+        def hangs(handler: Handler) -> None:
+            hanging.append(handler)
+            handler.wait_until_left()
+
+        idle.engine.manner = hangs
         jobs = [asked(owner, file_id=one, file_key=key) for one, key in (recorded(owner) for _ in range(3))]
         for _ in range(3):
             idle.start_worker()
+        # What has not come to the engine yet would be answered when it answers others.
         eventually(
-            lambda: sum(job_of(owner, job["transcription_id"])["status"] == "running" for job in jobs) == 2,
+            lambda: (
+                sum(job_of(owner, job["transcription_id"])["status"] == "running" for job in jobs) == 2
+                and len(hanging) == 2
+            ),
             lambda: str([job_of(owner, job["transcription_id"]) for job in jobs]),
         )
         other = idle.owner(f"{uuid.uuid4().hex}@example.com")
