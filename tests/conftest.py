@@ -39,6 +39,8 @@ FIRST = (
     "tests/deploy/machine/test_upgrade_from_1_0_0.py",
     "tests/deploy/local/test_make_run.py",
     "tests/deploy/aws/test_cleanup.py",
+    "tests/transcripts/test_job_workers.py",
+    "tests/transcripts/test_job_results.py",
     "tests/transcripts/test_jobs.py",
     "tests/transcripts/test_hardship.py",
     "tests/test_removal.py",

@@ -64,8 +64,9 @@ def filled_tables(method: str, start_response: Callable[..., Any]) -> Iterable[b
         for table in filled:
             table.items.clear()
         for bucket in _buckets():
-            for s3_key in list(bucket.keys):
-                bucket.keys.pop(s3_key)
+            for s3_key in bucket.keys:
+                bucket.keys.setlist(s3_key, [])
+            bucket.keys.clear()
             for upload in list(bucket.multiparts):
                 del bucket.multiparts[upload]
     start_response("200 OK", [("Content-Type", "application/json")])
