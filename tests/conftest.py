@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import tempfile
@@ -83,6 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="panzoto-aws-calls-")
         config.add_cleanup(folder.cleanup)
         os.environ[RECORD] = folder.name
+    # Thousands of tests are made before the first is run, and all of them stay.
+    gc.disable()
     config.stash[_DESELECTED] = 0
     config.add_cleanup(end_forked)
     interruption.heed()
@@ -95,6 +98,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Put the longest modules before all others, and the judgement over the whole suite behind them."""
     items.sort(key=lambda item: (item.nodeid.startswith(LAST), _turn(item.nodeid)))
     config.stash[_COLLECTED] = {item.path for item in items if "::" in item.nodeid}
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look through what was made until now."""
+    gc.freeze()
+    gc.enable()
 
 
 def _turn(nodeid: str) -> int:
