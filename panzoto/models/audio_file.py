@@ -223,16 +223,12 @@ class AudioFile(StoredModel):
     def rows(cls, file_ids: Iterable[str]) -> dict[str, AudioFile]:
         """Return the rows of `file_ids` that are there, strongly consistent."""
         wanted = list(dict.fromkeys(file_ids))
-        found: dict[str, AudioFile] = {}
         if len(wanted) == 1:
             row = cls.row(wanted[0])
             return {} if row is None else {row.file_id: row}
         with storage_failures():
-            for start in range(0, len(wanted), BATCH):
-                some = wanted[start : start + BATCH]
-                batch = cls.batch_get(some, consistent_read=True, attributes_to_get=cls.readable)
-                found |= {row.file_id: row for row in batch}
-        return found
+            batch = cls.batch_get(wanted, consistent_read=True, attributes_to_get=cls.readable)
+            return {row.file_id: row for row in batch}
 
     @classmethod
     def find_and_claim_s3_key(cls, s3_key: str, user_id: str) -> AudioFile | None:

@@ -15,8 +15,6 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from panzoto.models.attributes import BytesAttribute, EpochAttribute, StoredModel, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
 
-BATCH = 100
-
 
 class Transcript(StoredModel):
     """The transcript of one recording."""
@@ -48,12 +46,8 @@ class Transcript(StoredModel):
     def all_of(cls, user_id: str, file_ids: Iterable[str]) -> dict[str, Transcript]:
         """Return the transcripts of these recordings, by file_id, strongly consistent."""
         wanted = [(user_id, file_id) for file_id in dict.fromkeys(file_ids)]
-        found: dict[str, Transcript] = {}
         with storage_failures():
-            for start in range(0, len(wanted), BATCH):
-                batch = cls.batch_get(wanted[start : start + BATCH], consistent_read=True)
-                found |= {row.file_id: row for row in batch}
-        return found
+            return {row.file_id: row for row in cls.batch_get(wanted, consistent_read=True)}
 
     @classmethod
     def everything_of(cls, user_id: str) -> Iterator[Transcript]:

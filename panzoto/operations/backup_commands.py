@@ -36,7 +36,11 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 
 
 TO = click.option(
-    "--to", "moment", required=True, callback=_moment, help="The moment, such as 2026-11-20T21:14:59Z."
+    "--to",
+    "moment",
+    required=True,
+    callback=_moment,
+    help="The moment, such as 2026-11-20T21:14:59Z; what changed within that second counts as before it.",
 )
 FOLDERS = click.option(
     "--folder",

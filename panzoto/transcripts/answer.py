@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from panzoto.transcripts.document import Word
 from panzoto.transcripts.languages import code_of
 
 # Above the one and below the other, Whisper's own program takes a segment for no speech.
@@ -27,15 +28,6 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 class NotAnAnswer(ValueError):
     """What came is not the JSON of a transcription. It quotes nothing of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word as it was spoken, in whole milliseconds from the start of the piece."""
-
-    start_ms: int
-    end_ms: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

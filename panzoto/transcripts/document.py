@@ -38,7 +38,7 @@ class TranscriptTooLarge(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word as the engine heard it: `text` is trimmed and not empty, times are milliseconds."""
+    """One word as it was heard: `text` is trimmed and not empty, times are whole milliseconds."""
 
     start_ms: int
     end_ms: int

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from panzoto.transcripts.answer import Answer, Segment, Word
+from panzoto.transcripts.answer import Answer, Segment
+from panzoto.transcripts.document import Word
 
 VERSION = 1
 

@@ -21,6 +21,8 @@ from panzoto.models.credentials import NewPassword
 from tests.conftest import UNLIMITED
 from tests.support import mails, rows
 from tests.support.aws import aws_environment, start_moto
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import Fault, Meanwhile
 from tests.support.recordings import decrypt, hear, single_shot, store, version_2
 from tests.support.service import PASSWORD, Service, aws_client, run_service
 from tests.support.waiting import eventually
@@ -207,6 +209,18 @@ class TestForgotten:
         assert set(answers[0].headers) == set(answers[1].headers)
         mails.wait_for(service, known, "reset")
         assert mails.kinds(service, unknown) == []
+
+    def test_whether_there_is_an_account_is_looked_up_after_the_answer(self, moto: str) -> None:
+        """As long as nobody was answered, no lookup comes to its end; so no answer takes as long as one."""
+        answered = threading.Event()
+        with FaultProxy(moto) as proxy, run_service(proxy.url, **UNLIMITED) as service:
+            email = service.register(f"{uuid.uuid4().hex}@example.com")["user"]["email"]
+            held = proxy.add(Fault(Meanwhile(lambda _: answered.wait(60)), operation="GetItem"))
+            for one in (email, f"{uuid.uuid4().hex}@example.com"):
+                assert post(service, "/api/password/forgot", email=one).status_code == 202
+            answered.set()
+            mails.wait_for(service, email, "reset")
+        assert held.applied > 0
 
     def test_asking_locks_no_login(self, service: Service, account: dict[str, Any]) -> None:
         for _ in range(6):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import fields
@@ -24,6 +25,7 @@ from tests.support.faults import Fault, Meanwhile, Request
 from tests.support.recordings import hear, store, version_2
 from tests.support.rows import USERS_TABLE
 from tests.support.service import BUCKET, PASSWORD, Service, run_service
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +129,7 @@ class TestRestore:
 
         def meanwhile(_: Request) -> None:
             """What people and mishaps do after the moment that is restored."""
+            wait_for_another_second()
             held_meanwhile.extend(holds(house))
             answer = house.call("DELETE", f"/api/audio-file/{erased}?permanent=true", account["token"])
             assert answer.status_code == 204
@@ -183,6 +186,14 @@ class TestRestore:
         assert "The drill failed" in printed
         assert tables(house) == before
 
+    def test_an_object_that_is_not_there_fails_the_drill(self, house: Service, tmp_path: Path) -> None:
+        account, file_ids = self.filled(house)
+        house.s3().delete_object(Bucket=BUCKET, Key=f"users/{account['user_id']}/audio-2.3gp")
+        wait_for_another_second()
+        printed = self.run(house, account, "drill", tmp_path, status=1)
+        assert f"{file_ids[2]}: object_not_found" in printed
+        assert f"{file_ids[0]}: opens" in printed
+
     def test_every_table_is_restored_or_may_begin_anew(self) -> None:
         every = {field.name for field in fields(Settings) if field.name.endswith("_table")}
         assert every - set(RESTORED) <= {"throttle_table", "sweeps_table"}
@@ -192,6 +203,12 @@ def holds(house: Service) -> list[str]:
     """Return the names of what holds the sweeps back."""
     memory = house.dynamodb().scan(TableName=Settings().sweeps_table)["Items"]
     return [row["name"]["S"] for row in memory if row["kind"]["S"] == "hold"]
+
+
+def wait_for_another_second() -> None:
+    """The bucket dates its versions by whole seconds, so that less than one apart is not apart for it."""
+    begun = int(time.time())
+    eventually(lambda: int(time.time()) > begun, "the clock stands still")
 
 
 def moment() -> str:

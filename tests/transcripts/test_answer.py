@@ -8,7 +8,8 @@ import math
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from panzoto.transcripts.answer import Answer, Segment, Word, clean, read_answer
+from panzoto.transcripts.answer import Answer, Segment, clean, read_answer
+from panzoto.transcripts.document import Word
 
 PIECE_MS = 10_000
 # How long an example takes is the machine's business.

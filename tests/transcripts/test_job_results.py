@@ -1,9 +1,8 @@
-"""From a recording to its sealed transcript: real service, queue, worker and engine, over the wire."""
+"""What a worker makes of jobs: real service, queue, worker and engine, over the wire."""
 
 from __future__ import annotations
 
 import base64
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -36,42 +35,6 @@ def working(with_worker: Transcribing) -> Transcribing:
     with_worker.engine.manner = HEARD
     with_worker.engine.requests.clear()
     return with_worker
-
-
-def test_a_recording_is_transcribed_and_sealed(working: Transcribing, owner: Owner) -> None:
-    file_id, key = recorded(owner)
-    since = owner.call("GET", "/api/user/changes").json()["next"]
-    job = asked(owner, file_id=file_id, file_key=key, vocabulary=["Rosalind", "Panzoto"])
-    assert (job["status"], job["file_ids"], job["progress"], job["attempts"]) == ("queued", [file_id], 0, 0)
-    assert owner.state(file_id) | {} == {  # type: ignore[operator]
-        "status": "queued",
-        "transcription_id": job["transcription_id"],
-        "revision": None,
-        "language": None,
-        "created_at": None,
-        "source": None,
-    }
-    over = when_over(owner, job["transcription_id"])
-    assert (over["status"], over["progress"], over["attempts"], over["error"]) == ("succeeded", 1, 1, None)
-    assert (over["language"], over["engine"], over["model"]) == ("en", "127.0.0.1", "whisper-1")
-    document = owner.opened(file_id)
-    assert (document["version"], document["file_id"], document["source"]) == (1, file_id, "engine")
-    assert [segment["text"] for segment in document["segments"]] == [SAID]
-    assert document["segments"][0]["words"][1] == {"start_ms": 400, "end_ms": 700, "text": "went"}
-    state = owner.state(file_id)
-    assert state is not None
-    assert (state["status"], state["source"], state["language"]) == ("succeeded", "engine", "en")
-    assert state["transcription_id"] == job["transcription_id"]
-    (heard,) = working.engine.requests
-    assert heard.fields["prompt"] == ["Rosalind, Panzoto"]
-    assert heard.file.startswith(b"fLaC")
-    changed = owner.call("GET", "/api/user/changes", params={"since": since}).json()["changes"]
-    assert [change["file_id"] for change in changed] == [file_id]
-    events = owner.call("GET", "/api/user/events").json()["events"]
-    told = {event["type"]: event for event in events}
-    assert told["transcription_started"]["detail"] == {"file_ids": [file_id], "engine": "127.0.0.1"}
-    assert (told["transcript_written"]["session_id"], told["transcript_written"]["address"]) == (None, None)
-    assert owner.find("garden")["hits"][0]["file_id"] == file_id
 
 
 def test_a_conversation_of_several_kinds_is_heard_as_one(working: Transcribing, owner: Owner) -> None:
@@ -110,25 +73,6 @@ def test_silence_is_not_sent(working: Transcribing, owner: Owner) -> None:
 
 
 class TestOnceStored:
-    def test_with_the_record(self, working: Transcribing, owner: Owner) -> None:
-        s3_key = f"users/{owner.user_id}/{uuid.uuid4()}"
-        data = version_2(owner.account, PASSWORD, s3_key, SOUND)
-        keys = Keys(owner.account, PASSWORD)
-        key = base64.b64encode(header.open_file_key(data[: header.HEADER_BYTES], keys.vault_key)).decode()
-        owner.service.put_object(s3_key, data)
-        body = {"s3_key": s3_key, "file_size": len(data), "transcribe": {"file_key": key, "language": "EN"}}
-        stored = owner.call("POST", "/api/audio-file", json=body)
-        assert stored.status_code == 201, stored.text
-        told = stored.json()
-        assert told["transcription"]["status"] == "queued"
-        assert told["audio_file"]["transcript"]["status"] == "queued"
-        assert "transcribe_error" not in told
-        job = when_over(owner, told["transcription"]["transcription_id"])
-        assert (job["status"], job["language"]) == ("succeeded", "en")
-        again = owner.call("POST", "/api/audio-file", json=body).json()
-        assert again["transcription"]["transcription_id"] == job["transcription_id"]
-        assert len(working.engine.requests) == 1
-
     @pytest.mark.usefixtures("working")
     def test_with_the_completion(self, owner: Owner) -> None:
         data_size = len(version_2(owner.account, PASSWORD, "x", SOUND))

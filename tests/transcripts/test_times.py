@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from panzoto.transcripts.answer import Answer, Segment, Word
-from panzoto.transcripts.document import without_words
+from panzoto.transcripts.answer import Answer, Segment
+from panzoto.transcripts.document import Word, without_words
 from panzoto.transcripts.times import Heard, Origin, Stretch, detected, documents
 
 # How long an example takes is the machine's business.

@@ -173,6 +173,8 @@ ROLES: dict[str, dict[str, str]] = {
         " DescribeTable DescribeTimeToLive GetItem PutItem Query Scan UpdateContinuousBackups UpdateItem"
         " UpdateTable UpdateTimeToLive",
         "folders": "ListBucketVersions",
+        # What is not in its place is looked for among what was moved aside.
+        "bucket": "ListBucket ListBucketMultipartUploads",
         "object": "DeleteObjectVersion GetObject GetObjectVersion PutObject",
     },
     # The function that renews SECRET_KEY.
