@@ -38,7 +38,7 @@ from moto.s3 import models as s3
 
 from tests.support.aws import FILLED
 from tests.support.aws_calls import RECORD, Recorder
-from tests.support.wsgi_server import serve
+from tests.support.wsgi_server import listen, serve
 
 
 class OneAtATime:
@@ -173,4 +173,5 @@ if __name__ == "__main__":
     application: Callable[..., Iterable[bytes]] = OneAtATime(DomainDispatcherApplication(create_backend_app))
     if RECORD in os.environ:
         application = Recorder(application, Path(os.environ[RECORD]) / f"{os.getpid()}.jsonl")
-    serve(int(sys.argv[1]), application)
+    with listen(int(sys.argv[1])) as listener:
+        serve(listener, application)

@@ -25,9 +25,15 @@ BACKLOG = 256
 WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
-def serve(port: int, application: Application) -> None:
-    """Serve until the process ends, each connection in a thread of its own."""
-    with socket.create_server(("127.0.0.1", port), backlog=BACKLOG) as listener:
+def listen(port: int) -> socket.socket:
+    """Return what listens on this port of loopback, on a free one for 0."""
+    return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
+
+
+def serve(listener: socket.socket, application: Application) -> None:
+    """Serve until `listener` is shut down, each connection in a thread of its own."""
+    port = listener.getsockname()[1]
+    with suppress(OSError):
         while True:
             connection, _ = listener.accept()
             threading.Thread(target=_converse, args=(connection, port, application), daemon=True).start()
