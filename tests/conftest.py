@@ -17,7 +17,7 @@ from tests.support import interruption
 from tests.support.aws import start_moto
 from tests.support.aws_calls import RECORD
 from tests.support.fault_proxy import FaultProxy
-from tests.support.forked_commands import end_forked
+from tests.support.forked_commands import end_forked, share_forked
 from tests.support.service import Service, empty_tables, run_service
 from tests.support.stand_in import RunningStandIn, start_stand_in
 from tests.support.waiting import eventually
@@ -91,6 +91,8 @@ def pytest_configure(config: pytest.Config) -> None:
     interruption.heed()
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.add_cleanup(interruption.end_descendants)
+        if config.getoption("numprocesses", None):
+            share_forked()
 
 
 @pytest.hookimpl(trylast=True)

@@ -30,7 +30,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from tests.support.waiting import eventually
+
 ROOT = Path(__file__).resolve().parents[2]
+# The environment variable that names the socket of the one that is shared.
+SHARED = "PANZOTO_TEST_FORKED_COMMANDS"
 # No command takes longer.
 PATIENCE_SECONDS = 240
 # glibc reads its tunables when a process is started, so gunicorn's configuration starts itself anew unless it
@@ -115,19 +119,23 @@ Process = Command | subprocess.Popen[bytes]
 class ForkedCommands:
     """Starts commands; several threads may do so at once."""
 
-    def __init__(self, more: Mapping[str, str] | None = None) -> None:
-        """Start the process that has the code; `more` is added to its environment."""
+    def __init__(self, more: Mapping[str, str] | None = None, at: str | None = None) -> None:
+        """Start the process that has the code, or use the one whose socket is `at`.
+
+        `more` is added to the environment of the one that is started.
+        """
         self._folder = tempfile.TemporaryDirectory(prefix="panzoto-commands-")
-        self._path = Path(self._folder.name) / "socket"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forked_commands", str(self._path)],
+        self.socket = Path(at or Path(self._folder.name) / "socket")
+        self._process = None if at else self._started(dict(more or {}))
+
+    def _started(self, more: dict[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.support.forked_commands", str(self.socket)],
             cwd=ROOT,
-            env=os.environ | ALLOCATION | dict(more or {}),
+            env=os.environ | ALLOCATION | more,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
         )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
 
     def start(self, environment: Mapping[str, str], *words: str, output: Path | None = None) -> Command:
         """Start `flask panzoto` with these words, in exactly this environment."""
@@ -149,9 +157,16 @@ class ForkedCommands:
         output = output or self._new_file()
         # Who starts it may read what it has printed before it is there.
         output.touch()
+        self._wait_until_ready()
         whole = ALLOCATION | dict(environment)
         start = _Start(words, whole, str(folder), str(output), str(errors or output), leads_a_session)
-        return Command(self._path, start)
+        return Command(self.socket, start)
+
+    def _wait_until_ready(self) -> None:
+        eventually(
+            lambda: self.socket.exists() or (self._process is not None and self._process.poll() is not None),
+            f"nobody listens at {self.socket}",
+        )
 
     def _new_file(self) -> Path:
         file, name = tempfile.mkstemp(dir=self._folder.name)
@@ -176,12 +191,21 @@ class ForkedCommands:
         return command.wait(), printed
 
     def end(self) -> None:
-        """Let the process that has the code end; a command that still runs goes on."""
-        self._process.communicate(timeout=60)
+        """Let the process that has the code end, if it is ours; a command that still runs goes on."""
+        if self._process is not None:
+            self._process.communicate(timeout=60)
         self._folder.cleanup()
 
 
-forked = functools.cache(ForkedCommands)
+@functools.cache
+def forked() -> ForkedCommands:
+    """Return what starts them for this process, which is shared with its parent if that has said so."""
+    return ForkedCommands(at=os.environ.get(SHARED))
+
+
+def share_forked() -> None:
+    """Let all processes that this one starts from now on use the same, once it is ready."""
+    os.environ[SHARED] = str(forked().socket)
 
 
 def end_forked() -> None:
@@ -260,11 +284,12 @@ def _read_descriptions_once() -> None:
 def _next_command(path: str) -> socket.socket | None:
     """Return who wants a command, in a process of its own each time; None in the first when all is over."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
+        listener.bind(f"{path}.unheard")
         listener.listen(64)
         # What is here for good need not be looked through, nor copied, by each process that collects garbage.
         gc.freeze()
-        print("ready", flush=True)
+        # Who sees it there is heard.
+        Path(f"{path}.unheard").rename(path)
         while True:
             ready, _, _ = select.select([listener, sys.stdin], [], [])
             if sys.stdin in ready:
