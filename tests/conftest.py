@@ -191,7 +191,7 @@ def _nothing_from_others() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def service(moto: str) -> Iterator[Service]:
     """The running service, with cheap hashes."""
-    with run_service(moto, anew=True, **UNLIMITED) as running:
+    with run_service(moto, **UNLIMITED) as running:
         yield running
 
 
