@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import subprocess
@@ -18,7 +19,7 @@ from tests.support import interruption
 from tests.support.aws import start_moto
 from tests.support.aws_calls import RECORD
 from tests.support.fault_proxy import FaultProxy
-from tests.support.forked_commands import end_forked
+from tests.support.forked_commands import end_forked, share_forked
 from tests.support.service import Service, empty_tables, run_service
 from tests.support.stand_in import RunningStandIn, start_stand_in
 from tests.support.waiting import eventually
@@ -41,14 +42,20 @@ FIRST = (
     "tests/deploy/machine/test_upgrade_from_1_0_0.py",
     "tests/deploy/local/test_make_run.py",
     "tests/deploy/aws/test_cleanup.py",
-    "tests/transcripts/test_jobs.py",
     "tests/transcripts/test_hardship.py",
-    "tests/test_removal.py",
     "tests/test_faults.py",
+    "tests/transcripts/test_job_workers.py",
+    "tests/host/test_sandbox.py",
+    "tests/media/test_sound.py",
+    "tests/transcripts/test_job_results.py",
+    "tests/test_removal.py",
+    "tests/examples/test_conformance.py",
+    "tests/accounts/test_sessions.py",
     "tests/accounts/test_throttle_over_the_wire.py",
+    "tests/transcripts/test_jobs.py",
+    "tests/operations/test_helpdesk.py",
     "tests/playback/test_sittings.py",
     "tests/mail/test_mailbox.py",
-    "tests/accounts/test_sessions.py",
     "tests/recordings/test_uploading_under_hardship.py",
     "tests/auth/test_openid.py",
     "tests/accounts/test_addresses.py",
@@ -83,11 +90,15 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="panzoto-aws-calls-")
         config.add_cleanup(folder.cleanup)
         os.environ[RECORD] = folder.name
+    # Thousands of tests are made before the first is run, and all of them stay.
+    gc.disable()
     config.stash[_DESELECTED] = 0
     config.add_cleanup(end_forked)
     interruption.heed()
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.add_cleanup(interruption.end_descendants)
+        if config.getoption("numprocesses", None):
+            share_forked()
 
 
 @pytest.hookimpl(trylast=True)
@@ -95,6 +106,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Put the longest modules before all others, and the judgement over the whole suite behind them."""
     items.sort(key=lambda item: (item.nodeid.startswith(LAST), _turn(item.nodeid)))
     config.stash[_COLLECTED] = {item.path for item in items if "::" in item.nodeid}
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look through what was made until now."""
+    gc.freeze()
+    gc.enable()
 
 
 def _turn(nodeid: str) -> int:

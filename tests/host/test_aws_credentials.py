@@ -19,6 +19,7 @@ import requests
 from tests.support.aws import free_port
 from tests.support.aws_calls import KEY_PREFIX
 from tests.support.credentials_source import run_source
+from tests.support.forked_commands import Command, forked
 from tests.support.service import PASSWORD, ROOT, Service, aws_client
 from tests.support.waiting import eventually
 
@@ -70,13 +71,10 @@ def environment_of(service: Service, found: Away) -> dict[str, str]:
 
 
 @contextmanager
-def started(environment: dict[str, str], *words: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def started(environment: dict[str, str], *words: str) -> Iterator[tuple[Command, Path]]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *words], cwd=ROOT, env=environment, stdout=out, stderr=out
-            )
+        process = forked().start_module(environment, *words, output=log)
         try:
             yield process, log
         finally:
@@ -129,15 +127,9 @@ def test_the_service_starts_says_503_and_heals(service: Service, kind: str, tmp_
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_worker_starts_and_heals(service: Service, kind: str, tmp_path: Path) -> None:
     queue = f"test-{uuid.uuid4().hex}"
-    made = subprocess.run(
-        [sys.executable, "-m", "flask", "panzoto", "resources", "create"],
-        cwd=ROOT,
-        env=service.environment | {"EVENTS_QUEUE": queue},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
+    environment = service.environment | {"EVENTS_QUEUE": queue}
+    status, printed = forked().run(environment, "resources", "create")
+    assert status == 0, printed
     with away(kind, "events", tmp_path) as found:
         environment = environment_of(service, found) | {"EVENTS_QUEUE": queue}
         with started(environment, "flask", "panzoto", "events") as (process, log):

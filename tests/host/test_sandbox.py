@@ -22,6 +22,7 @@ from panzoto.media import remux
 from panzoto.media.confined import Confined, ProgramFailed
 from panzoto.media.remux import Remux
 from tests.support import crafted, probe
+from tests.support.forked_commands import forked
 from tests.support.sounds import Held, families
 
 NOBODY = 65534
@@ -469,14 +470,9 @@ TOO_LONG = {"two million frames that jitter"}
 def test_no_container_costs_more_than_it_is_worth(tmp_path: Path, name: str) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(crafted.CONTAINERS[name]())
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.support.measured_join", str(clip)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
+    run = forked().run_module({}, "tests.support.measured_join", str(clip))
     clip.unlink()
+    assert run.returncode == 0, run.stderr
     grown, outcome = run.stdout.split(maxsplit=1)
     assert float(grown) < MOST_MIB
     expected = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ import pytest
 
 from panzoto.operations.cli import panzoto as commands
 from tests.support.aws import aws_environment, free_port
-from tests.support.service import ROOT
+from tests.support.forked_commands import ROOT, forked
 
 
 def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -28,15 +27,7 @@ def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedPr
         "AWS_REGION": "us-east-1",
         **environment,
     }
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "panzoto", *words],
-        cwd=folder,
-        env=around,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return forked().run_module(around, "flask", "panzoto", *words, folder=folder)
 
 
 def test_without_a_word_all_commands_are_listed(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from datetime import date
 from pathlib import Path
@@ -25,9 +24,9 @@ from panzoto.operations.cost import (
 )
 from tests.support.commands import done
 from tests.support.fault_proxy import Action, Fault, FaultProxy, Request
+from tests.support.forked_commands import ROOT, forked
 from tests.support.service import Service
 
-ROOT = Path(__file__).resolve().parents[2]
 # A thousand people, ten recordings a day of a minute each, one play and two visits a day, kept for a year.
 USAGE = Usage(1000, 10, 1, 2, 60, 8000, 12)
 RECORDINGS = 1000 * 10 * 30.4
@@ -170,18 +169,12 @@ def test_the_price_list_has_its_date() -> None:
 
 
 def printed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi:app", "panzoto", "cost", *words],
-        cwd=ROOT,
-        env={
-            "PATH": os.environ["PATH"],
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "PANZOTO_DATA_DIR": str(folder),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    around = {
+        "PATH": os.environ["PATH"],
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PANZOTO_DATA_DIR": str(folder),
+    }
+    return forked().run_module(around, "flask", "--app", "wsgi:app", "panzoto", "cost", *words)
 
 
 class TestCommand:

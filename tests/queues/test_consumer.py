@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,7 +17,7 @@ import pytest
 
 from tests.support.aws import REGION, acting_as, aws_environment
 from tests.support.fault_proxy import Answer, Fault, FaultProxy
-from tests.support.service import ROOT
+from tests.support.forked_commands import ROOT, Command, forked
 from tests.support.stand_in import RunningStandIn
 from tests.support.waiting import eventually
 
@@ -31,7 +29,7 @@ LONG = 600
 class Worker:
     """A worker's process and what it prints."""
 
-    process: subprocess.Popen[bytes]
+    process: Command
     output: Path
 
     def text(self) -> str:
@@ -71,9 +69,8 @@ class Place:
 
     def worker(self, **rules: Any) -> Worker:
         output = self.folder / uuid.uuid4().hex
-        command = [sys.executable, "-m", "tests.support.queue_worker", self.name, REGION, json.dumps(rules)]
-        with output.open("wb") as file:
-            process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=file, stderr=file)
+        command = ("tests.support.queue_worker", self.name, REGION, json.dumps(rules))
+        process = forked().start_module(self.environment, *command, output=output)
         self.ours.callback(process.wait)
         self.ours.callback(process.kill)
         return Worker(process, output)

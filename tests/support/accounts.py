@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from tests.support.fault_proxy import FaultProxy
+from tests.support.forked_commands import forked
 from tests.support.recordings import store
 from tests.support.rows import FILES_TABLE, USERS_TABLE
-from tests.support.service import BUCKET, ROOT, Service
+from tests.support.service import BUCKET, Service
 
-SWEEP = [sys.executable, "-m", "flask", "panzoto", "accounts", "sweep"]
+SWEEP = ("accounts", "sweep")
 
 
 def fill(service: Service, account: dict[str, Any], recordings: int) -> None:
@@ -62,7 +60,7 @@ def interrupted(
     """Mark an account for deletion, kill the sweep so many times, and return what the last one prints.
 
     Each kill comes after a random number of the sweep's calls to AWS, `apart` at most.
-    `killed` is called after each. Raises `CalledProcessError` when the last sweep fails.
+    `killed` is called after each. Raises `AssertionError` when the last sweep fails.
     """
     service.dynamodb().update_item(
         TableName=USERS_TABLE,
@@ -75,13 +73,14 @@ def interrupted(
         environment = service.environment | {"AWS_ENDPOINT_URL": proxy.url}
         for _ in range(kills):
             proxy.forget()
-            sweep = subprocess.Popen(SWEEP, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+            sweep = forked().start(environment, *SWEEP)
             calls = chance.randint(1, apart)
             while len(proxy.requests) < calls and sweep.poll() is None:
                 time.sleep(0.002)
-            sweep.send_signal(signal.SIGKILL)
+            sweep.kill()
             sweep.wait()
             if killed is not None:
                 killed()
-    last = subprocess.run(SWEEP, cwd=ROOT, env=service.environment, capture_output=True, check=True)
-    return last.stdout.decode()
+    status, printed = forked().run(service.environment, *SWEEP)
+    assert status == 0, printed
+    return printed

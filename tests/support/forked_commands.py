@@ -1,50 +1,89 @@
-"""`flask panzoto …` in processes that are forked from one that has loaded the code already.
+"""Commands of the service in processes that are forked from one that has loaded the code already.
 
-Each command runs in a process of its own, as one that is started anew does, but for the second that importing
-takes. `python -m tests.support.forked_commands SOCKET` is the process that they are forked from, for as long
-as its standard input is open. Whoever connects to its socket sends a line of JSON, [file for the output,
-environment, words of the command ...], and is told the number of the process, and in the end its exit status.
+Each runs in a process of its own, as one that `python -m` starts anew does, but for the second that importing
+takes: `flask panzoto …`, gunicorn with the service, or a module of the tests. `python -m
+tests.support.forked_commands SOCKET` is the process that they are forked from, for as long as its standard
+input is open. Whoever connects to its socket sends a line of JSON, a `_Start`, and is told the number of the
+process, and in the end its exit status.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
+import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
+# The environment variable that names the socket of the one that is shared.
+SHARED = "PANZOTO_TEST_FORKED_COMMANDS"
 # No command takes longer.
 PATIENCE_SECONDS = 240
+# glibc reads its tunables when a process is started, so gunicorn's configuration starts itself anew unless it
+# finds some, for which these stand.
+ALLOCATION = {"GLIBC_TUNABLES": "glibc.malloc.arena_max=4"}
+# prometheus-client counts in files, as it does under gunicorn, if it finds this when it is imported.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+LOADED = (
+    "flask.cli",
+    "gunicorn.app.wsgiapp",
+    "gunicorn.arbiter",
+    "prometheus_client.multiprocess",
+    "panzoto.operations.cli",
+    "panzoto.lifecycle.unfinished_deletions",
+    "deploy.serving.worker",
+)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What is started: its module and words, and where; it adds what it prints to two files."""
+
+    words: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str
+    output: str
+    errors: str
+    leads_a_session: bool
 
 
 class Command:
     """A command that runs, with what `subprocess.Popen` has of it."""
 
-    def __init__(self, path: Path, environment: Mapping[str, str], words: Sequence[str]) -> None:
-        """Start it in exactly this environment; `path` is the socket of the process that has the code."""
+    def __init__(self, path: Path, start: _Start) -> None:
+        """Start it; `path` is the socket of the process that has the code."""
         self.returncode: int | None = None
+        self._output = Path(start.output)
         with ExitStack() as ours:
-            self._output = ours.enter_context(tempfile.NamedTemporaryFile(dir=path.parent))
             self._connection = ours.enter_context(socket.socket(socket.AF_UNIX))
             self._connection.connect(str(path))
-            asked = json.dumps([self._output.name, dict(environment), *words])
-            self._connection.sendall(asked.encode() + b"\n")
+            self._connection.sendall(json.dumps(asdict(start)).encode() + b"\n")
             self._told = ours.enter_context(self._connection.makefile())
             self.pid = int(self._told.readline())
             self._ours = ours.pop_all()
 
     def send_signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -52,53 +91,121 @@ class Command:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def poll(self) -> int | None:
+        """Return its exit status if it has ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
     def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
-        """Return its exit status once it has ended. Raises `TimeoutError`."""
+        """Return its exit status once it has ended. Raises `subprocess.TimeoutExpired`."""
         if self.returncode is None:
-            self._connection.settimeout(timeout)
-            self.returncode = int(self._told.readline())
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            with self._ours:
+                self.returncode = int(self._told.readline())
         return self.returncode
 
     def communicate(self, timeout: float = PATIENCE_SECONDS) -> tuple[str, None]:
-        """Return what it printed, and None, once it has ended. Raises `TimeoutError`."""
-        with self._ours:
-            self.wait(timeout)
-            return self._output.read().decode(errors="replace"), None
+        """Return what it printed, and None, once it has ended. Raises `subprocess.TimeoutExpired`."""
+        self.wait(timeout)
+        return self._output.read_text("utf-8", errors="replace"), None
+
+
+# What tests are given, however it was started.
+Process = Command | subprocess.Popen[bytes]
 
 
 class ForkedCommands:
     """Starts commands; several threads may do so at once."""
 
-    def __init__(self, more: Mapping[str, str] | None = None) -> None:
-        """Start the process that has the code; `more` is added to its environment."""
-        self._folder = tempfile.TemporaryDirectory(prefix="panzoto-commands-")
-        self._path = Path(self._folder.name) / "socket"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forked_commands", str(self._path)],
-            cwd=ROOT,
-            env=os.environ | dict(more or {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
+    def __init__(self, more: Mapping[str, str] | None = None, at: str | None = None) -> None:
+        """Start the process that has the code, or use the one whose socket is `at`.
 
-    def start(self, environment: Mapping[str, str], *words: str) -> Command:
-        return Command(self._path, environment, words)
+        `more` is added to the environment of the one that is started.
+        """
+        self._folder = tempfile.TemporaryDirectory(prefix="panzoto-commands-")
+        self.socket = Path(at or Path(self._folder.name) / "socket")
+        self._process = None if at else self._started(dict(more or {}))
+
+    def _started(self, more: dict[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.support.forked_commands", str(self.socket)],
+            cwd=ROOT,
+            env=os.environ | ALLOCATION | more,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start(self, environment: Mapping[str, str], *words: str, output: Path | None = None) -> Command:
+        """Start `flask panzoto` with these words, in exactly this environment."""
+        return self.start_module(environment, "flask", "panzoto", *words, output=output)
+
+    def start_module(
+        self,
+        environment: Mapping[str, str],
+        *words: str,
+        folder: Path = ROOT,
+        output: Path | None = None,
+        errors: Path | None = None,
+        leads_a_session: bool = False,
+    ) -> Command:
+        """Start what `python -m` starts with these words, in `folder`.
+
+        What it prints is added to `output`, as are its errors unless they have a file of their own.
+        """
+        output = output or self._new_file()
+        # Who starts it may read what it has printed before it is there.
+        output.touch()
+        self._wait_until_ready()
+        whole = ALLOCATION | dict(environment)
+        start = _Start(words, whole, str(folder), str(output), str(errors or output), leads_a_session)
+        return Command(self.socket, start)
+
+    def _wait_until_ready(self) -> None:
+        eventually(
+            lambda: self.socket.exists() or (self._process is not None and self._process.poll() is not None),
+            f"nobody listens at {self.socket}",
+        )
+
+    def _new_file(self) -> Path:
+        file, name = tempfile.mkstemp(dir=self._folder.name)
+        os.close(file)
+        return Path(name)
+
+    def run_module(
+        self, environment: Mapping[str, str], *words: str, folder: Path = ROOT
+    ) -> subprocess.CompletedProcess[str]:
+        """Run what `python -m` runs with these words to its end."""
+        output, errors = self._new_file(), self._new_file()
+        command = self.start_module(environment, *words, folder=folder, output=output, errors=errors)
+        status = command.wait()
+        return subprocess.CompletedProcess(
+            words, status, output.read_text("utf-8"), errors.read_text("utf-8")
+        )
 
     def run(self, environment: Mapping[str, str], *words: str) -> tuple[int, str]:
-        """Run a command to its end; return its exit status, and what it printed."""
+        """Run `flask panzoto` with these words to its end; return its exit status, and what it printed."""
         command = self.start(environment, *words)
         printed, _ = command.communicate()
         return command.wait(), printed
 
     def end(self) -> None:
-        """Let the process that has the code end; a command that still runs goes on."""
-        self._process.communicate(timeout=60)
+        """Let the process that has the code end, if it is ours; a command that still runs goes on."""
+        if self._process is not None:
+            self._process.communicate(timeout=60)
         self._folder.cleanup()
 
 
-forked = functools.cache(ForkedCommands)
+@functools.cache
+def forked() -> ForkedCommands:
+    """Return what starts them for this process, which is shared with its parent if that has said so."""
+    return ForkedCommands(at=os.environ.get(SHARED))
+
+
+def share_forked() -> None:
+    """Let all processes that this one starts from now on use the same, once it is ready."""
+    os.environ[SHARED] = str(forked().socket)
 
 
 def end_forked() -> None:
@@ -110,25 +217,56 @@ def end_forked() -> None:
 
 def main() -> None:
     """Fork a process for each command, and one more that waits for it."""
-    from flask.cli import main as flask  # noqa: PLC0415 - what is loaded here need not be loaded again
-
-    import panzoto.operations.cli  # noqa: F401, PLC0415
-
-    _read_descriptions_once()
+    _load()
     connection = _next_command(sys.argv[1])
     if connection is None:
         return
-    output, environment, *words = json.loads(connection.makefile().readline())
+    start = _Start(**json.loads(connection.makefile().readline()))
     child = os.fork()
     if child:
         connection.sendall(f"{child}\n".encode())
         _, ended = os.waitpid(child, 0)
-        connection.sendall(f"{os.waitstatus_to_exitcode(ended)}\n".encode())
+        # Whoever started it may have ended without waiting for it.
+        with suppress(BrokenPipeError):
+            connection.sendall(f"{os.waitstatus_to_exitcode(ended)}\n".encode())
         os._exit(0)
     connection.close()
-    _become(Path(output), environment)
-    sys.argv = ["flask", "panzoto", *words]
-    flask()
+    _become(start)
+    _end(_run(start.words[0]))
+
+
+def _run(module: str) -> int:
+    """Run a module as `python -m` does, and return its exit status."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException:  # noqa: BLE001 - it ends the process, which says why
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _end(status: int) -> NoReturn:
+    """End as an interpreter does, but leave it to the kernel to take back all that was loaded."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _load() -> None:
+    """Import what commands and the service need."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[METRICS_FOLDER] = folder
+        for module in LOADED:
+            importlib.import_module(module)
+        del os.environ[METRICS_FOLDER]
+    _read_descriptions_once()
 
 
 def _read_descriptions_once() -> None:
@@ -146,9 +284,12 @@ def _read_descriptions_once() -> None:
 def _next_command(path: str) -> socket.socket | None:
     """Return who wants a command, in a process of its own each time; None in the first when all is over."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
+        listener.bind(f"{path}.unheard")
         listener.listen(64)
-        print("ready", flush=True)
+        # What is here for good need not be looked through, nor copied, by each process that collects garbage.
+        gc.freeze()
+        # Who sees it there is heard.
+        Path(f"{path}.unheard").rename(path)
         while True:
             ready, _, _ = select.select([listener, sys.stdin], [], [])
             if sys.stdin in ready:
@@ -171,15 +312,25 @@ def _reap() -> None:
             return
 
 
-def _become(output: Path, environment: Mapping[str, str]) -> None:
-    """Be what a process is that was started with these."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    with output.open("wb") as file:
-        for descriptor, at in ((nothing, 0), (file.fileno(), 1), (file.fileno(), 2)):
-            os.dup2(descriptor, at)
-    os.close(nothing)
+def _added(path: str) -> BinaryIO:
+    return Path(path).open("ab")
+
+
+def _become(start: _Start) -> None:
+    """Be what a process is that was started so."""
+    if start.leads_a_session:
+        os.setsid()
+    with (
+        Path(os.devnull).open("rb") as nothing,
+        _added(start.output) as output,
+        _added(start.errors) as errors,
+    ):
+        for at, file in enumerate((nothing, output, errors)):
+            os.dup2(file.fileno(), at)
+    os.chdir(start.folder)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(start.environment)
+    sys.argv = list(start.words)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import threading
 import uuid
 from collections import Counter, defaultdict
@@ -22,8 +20,9 @@ from tests.support.aws import acting_as
 from tests.support.burst_clips import NEAR_MS, Person, Recorded, asking, clip, furthest_off, listened
 from tests.support.burst_engine import FAULTS, sometimes
 from tests.support.fault_proxy import Action, Answer, Cut, Fault, FaultProxy, LoseReply, Refuse, Request
+from tests.support.forked_commands import forked
 from tests.support.patient_service import PatientService
-from tests.support.service import ROOT, aws_client
+from tests.support.service import aws_client
 from tests.support.transcribing import OVER, Transcribing
 from tests.support.transcripts import Owner
 from tests.support.waiting import eventually
@@ -133,17 +132,9 @@ class Trial:
     def _start_worker(self) -> None:
         """Start one that reaches AWS through the proxy and has a file for what it says, which is much."""
         service = self._running.service
-        with (service.data_dir.parent / "workers.log").open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "flask", "panzoto", "transcriptions", "work"],
-                cwd=ROOT,
-                env=acting_as("transcriptions", service.environment | {"AWS_ENDPOINT_URL": self._proxy.url}),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                text=True,
-            )
-        self._running.workers.append(worker)
+        environment = acting_as("transcriptions", service.environment | {"AWS_ENDPOINT_URL": self._proxy.url})
+        log = service.data_dir.parent / "workers.log"
+        self._running.workers.append(forked().start(environment, "transcriptions", "work", output=log))
 
     def _one_run(self, person: Person) -> None:
         chance = self._chance

@@ -8,13 +8,14 @@ serializable, so a stand-in for tests of races must be as well.
 With DAYS, objects look as if they had been put so many days ago: what is
 young is left alone by the sweep, and no test can wait for a day.
 
-At `FILLED`, GET tells as JSON which tables have items, and DELETE empties them all.
+At `FILLED`, GET tells as JSON which tables have items, and DELETE empties them all, and the buckets.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
+import io
 import json
 import os
 import sys
@@ -34,10 +35,10 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3 import models as s3
-from werkzeug.serving import run_simple
 
 from tests.support.aws import FILLED
 from tests.support.aws_calls import RECORD, Recorder
+from tests.support.wsgi_server import listen, serve
 
 
 class OneAtATime:
@@ -62,6 +63,12 @@ def filled_tables(method: str, start_response: Callable[..., Any]) -> Iterable[b
     if method == "DELETE":
         for table in filled:
             table.items.clear()
+        for bucket in _buckets():
+            for s3_key in bucket.keys:
+                bucket.keys.setlist(s3_key, [])
+            bucket.keys.clear()
+            for upload in list(bucket.multiparts):
+                del bucket.multiparts[upload]
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps([table.name for table in filled]).encode()]
 
@@ -70,6 +77,12 @@ def _tables() -> Iterator[Table]:
     for regions in dynamodb_backends.values():
         for backend in regions.values():
             yield from backend.tables.values()
+
+
+def _buckets() -> Iterator[s3.FakeBucket]:
+    for regions in s3.s3_backends.values():
+        for backend in regions.values():
+            yield from backend.buckets.values()
 
 
 def undo_item_by_item() -> None:
@@ -127,6 +140,22 @@ def look_up_once() -> None:
     backends.list_of_moto_modules = lambda: modules
 
 
+def list_without_contents() -> None:
+    """Let a list of versions copy what it tells of each, and not what each holds.
+
+    moto copies the whole bucket for each page of each list, to note in the copies which version is latest.
+    """
+
+    def copied(version: s3.FakeKey, _: dict[int, Any]) -> s3.FakeKey:
+        told = s3.FakeKey.__new__(s3.FakeKey)
+        # The one in the bucket has its tag by now, so none is computed from what the copy does not have.
+        told.__dict__.update(version.__dict__, _etag=version.etag.strip('"'))
+        told.__dict__.update(_value_buffer=io.BytesIO(), multipart=None, disposed=True)
+        return told
+
+    s3.FakeKey.__deepcopy__ = copied
+
+
 def age_objects(days: int) -> None:
     """Let S3's clock, and nobody else's, stand so many days back."""
 
@@ -140,7 +169,9 @@ if __name__ == "__main__":
     age_objects(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
     undo_item_by_item()
     look_up_once()
+    list_without_contents()
     application: Callable[..., Iterable[bytes]] = OneAtATime(DomainDispatcherApplication(create_backend_app))
     if RECORD in os.environ:
         application = Recorder(application, Path(os.environ[RECORD]) / f"{os.getpid()}.jsonl")
-    run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True)
+    with listen(int(sys.argv[1])) as listener:
+        serve(listener, application)

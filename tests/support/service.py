@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from botocore.config import Config
 
 from tests.support import canaries
 from tests.support.aws import FILLED, REGION, acting_as, aws_environment, free_port
-from tests.support.forked_commands import forked
+from tests.support.forked_commands import Process, forked
 from tests.support.waiting import comes_up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ class Service:
     """A running service: where it is, its process, its AWS and what it has logged."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     aws_url: str
     log_path: Path
     data_dir: Path
@@ -131,10 +131,13 @@ def _delete(dynamodb: Any, table: str, items: list[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> Iterator[Service]:
+def run_service(
+    aws_url: str, create_at: str | None = None, *, anew: bool = False, **settings: str
+) -> Iterator[Service]:
     """Run gunicorn with the project's own configuration while the block runs.
 
-    `aws_url` is where the service finds AWS. Tables and bucket are made there
+    It is forked from a process that has the code, or with `anew` started as
+    operators start it. `aws_url` is where the service finds AWS. Tables and bucket are made there
     first, or at `create_at` when something unreliable stands in between.
     Raises `RuntimeError` with the log when the service does not come up.
     """
@@ -156,16 +159,9 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
             environment["PUBLIC_URL"] = f"http://127.0.0.1:{port}"
         _make_resources(environment | {"AWS_ENDPOINT_URL": create_at or aws_url})
         log_path = Path(folder) / "service.log"
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "deploy/serving/gunicorn.conf.py", "wsgi:app"],
-                cwd=ROOT,
-                # A stand-in that judges signatures knows one key, which then is given.
-                env=environment if "AWS_ACCESS_KEY_ID" in settings else acting_as("web", environment),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        # A stand-in that judges signatures knows one key, which then is given.
+        signing = environment if "AWS_ACCESS_KEY_ID" in settings else acting_as("web", environment)
+        process = start(signing, log_path) if anew else start_forked(signing, log_path)
         service = Service(
             f"http://127.0.0.1:{port}", process, aws_url, log_path, Path(folder) / "data", environment
         )
@@ -176,6 +172,27 @@ def run_service(aws_url: str, create_at: str | None = None, **settings: str) -> 
             # Not the process of above: a test may have killed that one and started another.
             _stop(service.process)
         canaries.check_files(service.log(), service.data_dir)
+
+
+SERVE = ("gunicorn", "-c", "deploy/serving/gunicorn.conf.py", "wsgi:app")
+
+
+def start(environment: Mapping[str, str], log_path: Path) -> Process:
+    """Start gunicorn as operators do; it leads a session of its own, and adds to the log."""
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", *SERVE],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def start_forked(environment: Mapping[str, str], log_path: Path) -> Process:
+    """Start the same from a process that has the code."""
+    return forked().start_module(environment, *SERVE, output=log_path, leads_a_session=True)
 
 
 def _make_resources(environment: dict[str, str]) -> None:
@@ -198,7 +215,7 @@ def wait_until_healthy(service: Service) -> None:
         raise RuntimeError("the service did not start:\n" + service.log()[-4000:])
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: Process) -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(15)

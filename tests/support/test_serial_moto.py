@@ -103,6 +103,34 @@ def test_what_names_an_item_twice_is_refused_whole(dynamodb: Any, table: Table) 
     assert table.items() == before
 
 
+def test_a_list_of_versions_leaves_what_they_hold(moto: str) -> None:
+    s3 = aws_client("s3", moto)
+    bucket = f"test-{uuid.uuid4()}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    parts = s3.create_multipart_upload(Bucket=bucket, Key="in parts")["UploadId"]
+    sent = s3.upload_part(Bucket=bucket, Key="in parts", UploadId=parts, PartNumber=1, Body=b"all of it")
+    for body in (b"the first", b"the second"):
+        s3.put_object(Bucket=bucket, Key="at once", Body=body)
+    uploaded = {"Parts": [{"PartNumber": 1, "ETag": sent["ETag"]}]}
+    s3.complete_multipart_upload(Bucket=bucket, Key="in parts", UploadId=parts, MultipartUpload=uploaded)
+    for _ in range(2):
+        listed = s3.list_object_versions(Bucket=bucket)["Versions"]
+        told = {(one["Key"], one["IsLatest"], one["Size"]) for one in listed}
+        assert told == {("at once", False, 9), ("at once", True, 10), ("in parts", True, 9)}
+        held = {
+            s3.get_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])["Body"].read()
+            for one in listed
+        }
+        assert held == {b"the first", b"the second", b"all of it"}
+        heads = [s3.head_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"]) for one in listed]
+        assert [one["ETag"] for one in heads] == [one["ETag"] for one in listed]
+    s3.delete_object(Bucket=bucket, Key="at once")
+    empty_tables(moto)
+    assert not {"Versions", "DeleteMarkers"} & s3.list_object_versions(Bucket=bucket).keys()
+    s3.delete_bucket(Bucket=bucket)
+
+
 def test_emptied_it_has_its_tables_without_items(moto: str, table: Table) -> None:
     empty_tables(moto)
     assert table.items() == {}

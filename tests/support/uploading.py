@@ -10,8 +10,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -26,9 +24,10 @@ import requests
 from tests.support.aws import acting_as
 from tests.support.commands import done
 from tests.support.fault_proxy import FaultProxy
+from tests.support.forked_commands import Command, forked
 from tests.support.phone import Clip, GaveUp, Keys, Patience, Phone, Refused, bad_weather, sound
 from tests.support.rows import FILES_TABLE, USERS_TABLE
-from tests.support.service import BUCKET, PASSWORD, ROOT, Service, aws_client
+from tests.support.service import BUCKET, PASSWORD, Service, aws_client, start_forked
 from tests.support.waiting import eventually
 
 CLAIMS_TABLE = "panzoto-claims"
@@ -152,7 +151,7 @@ class Machine:
 
     service: Service
     chance: random.Random
-    events: subprocess.Popen[bytes] | None = None
+    events: Command | None = None
     killed: Counter[str] = field(default_factory=Counter)
 
     def kill_something(self) -> None:
@@ -170,15 +169,8 @@ class Machine:
             self.start_events()
 
     def start(self) -> None:
-        with self.service.log_path.open("ab") as log:
-            self.service.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "deploy/serving/gunicorn.conf.py", "wsgi:app"],
-                cwd=ROOT,
-                env=acting_as("web", self.service.environment),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        environment = acting_as("web", self.service.environment)
+        self.service.process = start_forked(environment, self.service.log_path)
 
     def stop(self) -> None:
         with suppress(ProcessLookupError):
@@ -224,15 +216,8 @@ def events_worker(service: Service) -> Iterator[None]:
         worker.wait()
 
 
-def _start_events(service: Service) -> subprocess.Popen[bytes]:
-    with service.log_path.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "flask", "panzoto", "events"],
-            cwd=ROOT,
-            env=acting_as("events", service.environment),
-            stdout=log,
-            stderr=log,
-        )
+def _start_events(service: Service) -> Command:
+    return forked().start(acting_as("events", service.environment), "events", output=service.log_path)
 
 
 @dataclass

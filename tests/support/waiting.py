@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import http.client
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Protocol
 from urllib.parse import urlsplit
 
 DEADLINE_SECONDS = 120
 ANSWER_SECONDS = 20
+SHORTEST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 0.25
+
+
+class Running(Protocol):
+    """A process that may have ended."""
+
+    def poll(self) -> int | None: ...
 
 
 def eventually(
     holds: Callable[[], bool], explanation: Callable[[], object] | str, seconds: float = DEADLINE_SECONDS
 ) -> None:
     """Return once `holds`. Raises `AssertionError` with the explanation when that takes too long."""
-    deadline = time.monotonic() + seconds
+    started = time.monotonic()
     while not holds():
-        assert time.monotonic() < deadline, explanation() if callable(explanation) else explanation
-        time.sleep(0.02)
+        waited = time.monotonic() - started
+        assert waited < seconds, explanation() if callable(explanation) else explanation
+        # To look costs the others, whose work is waited for: what takes long is looked at less often.
+        time.sleep(min(max(SHORTEST_PAUSE_SECONDS, waited / 20), LONGEST_PAUSE_SECONDS))
 
 
-def comes_up(process: subprocess.Popen[Any], url: str, seconds: float = DEADLINE_SECONDS) -> bool:
+def comes_up(process: Running, url: str, seconds: float = DEADLINE_SECONDS) -> bool:
     """Return whether `process` answers at `url` without an error, as soon as it is clear."""
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError, http.client.HTTPException):
             if _status(url) < 400:
                 return True
-        time.sleep(0.02)
+        time.sleep(SHORTEST_PAUSE_SECONDS)
     return False
 
 

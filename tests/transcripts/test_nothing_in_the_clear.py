@@ -13,11 +13,11 @@ import pytest
 
 from tests.support.aws import start_moto
 from tests.support.engines import SpeechEngine, says
+from tests.support.jobs import SOUND, asked, recorded
 from tests.support.service import BUCKET, PASSWORD, aws_client
 from tests.support.transcribing import Transcribing, transcribing, when_over
 from tests.support.transcripts import Owner, path
 from tests.support.waiting import eventually
-from tests.transcripts.test_jobs import SOUND, asked, recorded
 
 QUEUE = "panzoto-transcriptions"
 # Said in the recording, named in the vocabulary, searched for.

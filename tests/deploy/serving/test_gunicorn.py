@@ -109,7 +109,7 @@ class TestPages:
     def test_what_is_no_request_can_be_read_by_the_page_that_may(
         self, moto: str, origins: str, named: str | None
     ) -> None:
-        with run_service(moto, CORS_ORIGINS=origins) as running:
+        with run_service(moto, anew=True, CORS_ORIGINS=origins) as running:
             for sent, status in self.SENT:
                 with connect(running) as client:
                     client.sendall(sent)
@@ -195,7 +195,7 @@ def metrics_port() -> int:
 
 @pytest.fixture(scope="module")
 def two_workers(moto: str, metrics_port: int) -> Iterator[Service]:
-    with run_service(moto, WEB_CONCURRENCY="2", METRICS_PORT=str(metrics_port)) as running:
+    with run_service(moto, anew=True, WEB_CONCURRENCY="2", METRICS_PORT=str(metrics_port)) as running:
         yield running
 
 
@@ -237,7 +237,7 @@ class TestWorkers:
     def test_a_taken_metrics_port_is_a_line_in_the_log(self, moto: str) -> None:
         with (
             socket.create_server(("127.0.0.1", 0)) as taken,
-            run_service(moto, METRICS_PORT=str(taken.getsockname()[1])) as service,
+            run_service(moto, anew=True, METRICS_PORT=str(taken.getsockname()[1])) as service,
         ):
             assert requests.get(f"{service.url}/api/health", timeout=20).ok
             assert "There are no metrics: METRICS_PORT" in service.log()
@@ -245,7 +245,7 @@ class TestWorkers:
 
 def test_what_a_crowd_needed_goes_back_to_the_system(moto: str) -> None:
     """Many threads have each computed a hash of 19 MiB; little of that may stay with the worker."""
-    with run_service(moto, **UNLIMITED) as service:
+    with run_service(moto, anew=True, **UNLIMITED) as service:
         emails = [f"crowd-{number}@example.com" for number in range(4)]
         for email in emails:
             service.register(email)
@@ -265,7 +265,7 @@ def test_what_a_crowd_needed_goes_back_to_the_system(moto: str) -> None:
 
 class TestAllocation:
     def test_a_hash_is_computed_in_huge_pages(self, moto: str) -> None:
-        with run_service(moto, **UNLIMITED) as service:
+        with run_service(moto, anew=True, **UNLIMITED) as service:
             # Older releases of glibc cut the value in the process's environment at its first colon.
             assert told()["GLIBC_TUNABLES"].partition(":")[0] == "glibc.malloc.hugetlb=1"
             person = {"email": "pages@example.com", "password": PASSWORD}

@@ -28,7 +28,7 @@ JSON_POST = b"POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/j
 
 @pytest.fixture(scope="module")
 def service(moto: str) -> Iterator[Service]:
-    with run_service(moto, THREADS=str(THREADS), **UNLIMITED) as running:
+    with run_service(moto, anew=True, THREADS=str(THREADS), **UNLIMITED) as running:
         running.register("bystander@example.com")
         yield running
 

@@ -1,0 +1,50 @@
+"""Jobs of transcription: a recording that an engine can hear, and asking for its transcript."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from typing import Any
+
+import requests
+
+from panzoto.crypto import header
+from tests.support.bursts import bursts, wav
+from tests.support.engines import says
+from tests.support.phone import Keys
+from tests.support.recordings import store, version_2
+from tests.support.service import PASSWORD
+from tests.support.transcripts import Owner
+
+SAID = "We went to the garden."
+WORDS = [{"word": word, "start": 0.4 * at, "end": 0.4 * at + 0.3} for at, word in enumerate(SAID.split())]
+HEARD = says(
+    {
+        "language": "english",
+        "duration": 2.0,
+        "text": SAID,
+        "words": WORDS,
+        "segments": [{"id": 0, "start": 0.0, "end": 2.0, "text": f" {SAID}"}],
+    }
+)
+SOUND = wav(bursts(16000, 2.0, (200, 900)))
+
+
+def recorded(owner: Owner, sound: bytes = SOUND, **more: Any) -> tuple[str, str]:
+    """Record a sound as version 2; return its file_id and its file key."""
+    s3_key = f"users/{owner.user_id}/{uuid.uuid4()}"
+    data = version_2(owner.account, PASSWORD, s3_key, sound)
+    keys = Keys(owner.account, PASSWORD)
+    file_key = header.open_file_key(data[: header.HEADER_BYTES], keys.vault_key)
+    return store(owner.service, owner.account, s3_key, data, **more), base64.b64encode(file_key).decode()
+
+
+def ask(owner: Owner, **body: Any) -> requests.Response:
+    return owner.call("POST", "/api/transcriptions", json=body)
+
+
+def asked(owner: Owner, **body: Any) -> dict[str, Any]:
+    answer = ask(owner, **body)
+    assert answer.status_code == 202, answer.text
+    job: dict[str, Any] = answer.json()["transcription"]
+    return job
