@@ -38,8 +38,8 @@ from tests.support.stand_in import start_stand_in
 
 LONGEST_RANGE = 512 * 1024
 ELEMENT_SEEKS = 40
-# Renderers collect the garbage of a long stream late: what they hold levels off some 200 MiB higher, whatever its
-# length, so this says something only of recordings that are several times as long.
+# Renderers collect the garbage of a long stream late: what they hold levels off some 200 MiB higher, whatever
+# its length, so this says something only of recordings that are several times as long.
 GROWTH_BOUND_MIB = 256
 # Ranges after which all that the browser keeps anyway is there.
 WARM_AFTER = 40
