@@ -115,6 +115,10 @@ export async function amend(name, key, work) {
 export const keysOf = (store, prefix) =>
   read(store, (rows) => rows.getAllKeys(beginningWith(prefix)), []).then((keys) => keys.map(String));
 
+/** The same for who removes what is not among them: rejects where the database cannot be read. @param {StoreName} store @param {string} prefix @returns {Promise<string[]>} */
+export const keysForCertain = (store, prefix) =>
+  within(store, "readonly", (rows) => rows.getAllKeys(beginningWith(prefix))).then((keys) => keys.map(String));
+
 /** Every value whose key begins with `prefix`. @param {StoreName} store @param {string} prefix @returns {Promise<any[]>} */
 export const valuesOf = (store, prefix) => read(store, (rows) => rows.getAll(beginningWith(prefix)), []);
 

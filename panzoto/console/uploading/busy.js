@@ -2,6 +2,7 @@
 
 import { recorder, rescued } from "./recorder.js";
 import { uploads } from "./queue.js";
+import { holdsAny } from "./spoken.js";
 
 const GOES_ON = ["waiting", "preparing", "sending", "finishing", "offline"];
 
@@ -10,6 +11,7 @@ export function isBusy() {
   return (
     recorder.get().phase !== "idle" ||
     rescued.get().files.length > 0 ||
+    holdsAny() ||
     uploads.get().list.some(({ row, doing }) => !row.paused && GOES_ON.includes(doing))
   );
 }

@@ -10,13 +10,14 @@ import { call, session, vault } from "../session/session.js";
 import { concat } from "../library/bytes.js";
 import { consentKnown, hasAgreed, wish } from "../words/consent.js";
 import { DiskError, hasRoom, objectFile, removeAll, removePieces, writeObject } from "./disk.js";
-import { fingerprintOf } from "./fingerprint.js";
+import { proven } from "./fingerprint.js";
 import { piecesSource } from "./pieces.js";
 import { hide, removeRow, reveal, saveRow } from "./rows.js";
 import { send } from "./send.js";
 import { withDuration } from "./webm.js";
 
 /** @import {Source} from "../library/recordings.js" */
+/** @import {Proof} from "./fingerprint.js" */
 /** @import {Hidden, Row} from "./rows.js" */
 /** @import {Report} from "./queue.js" */
 
@@ -50,6 +51,7 @@ const MISMATCHES = 2;
 export async function carry(row, how) {
   if (row.state === "canceled") return giveUp(row, how);
   if (row.state === "arrived") return finish(row, how);
+  if (row.where === "file" && row.spoken && how.blob === null) await takePieces(row, how);
   if (row.where === "pieces" && (await isEmpty(row))) return vanish(row);
   const tries = { fruitless: 0, mismatches: 0 };
   for (;;) {
@@ -88,6 +90,24 @@ async function isEmpty(row) {
 }
 
 /**
+ * The disk did not take all of a recording, and the tab that had the rest in memory has died: what the disk has is sent.
+ * Where that is nothing, the person may have saved a file.
+ *
+ * @param {Row} row
+ * @param {How} how
+ */
+async function takePieces(row, { signal }) {
+  const empty = await isEmpty(row).catch((error) => {
+    if (error instanceof DiskError) return true;
+    throw error;
+  });
+  if (empty) return;
+  await withdraw(row, signal);
+  const anew = { plainSize: null, durationMs: null, fileId: null, s3Key: null, sealedTitle: null };
+  await saveRow(Object.assign(row, { where: "pieces", ...anew }));
+}
+
+/**
  * The sound as it is to be encrypted, its length known to the row.
  *
  * @param {Row} row
@@ -110,19 +130,24 @@ async function soundOf(row, how) {
 /** @param {string | null} type */
 const isWebM = (type) => type === "audio/webm" || type === "video/webm";
 
-/** @type {WeakSet<Blob>} */
-const proven = new WeakSet();
+/** Files whose fingerprint was taken, and what reads them no further than they match it. @type {WeakMap<Blob, Proof>} */
+const proofs = new WeakMap();
 
-/** @param {Hidden} hidden @param {How} how */
-async function fileOf(hidden, { blob, signal, report }) {
+/** @param {Blob} blob @param {AbortSignal} signal @returns {Promise<Proof>} */
+async function proofOf(blob, signal) {
+  const proof = proofs.get(blob) ?? (await proven(readable(blobSource(blob)), () => new NeedsFile(true), signal));
+  proofs.set(blob, proof);
+  return proof;
+}
+
+/** @param {Hidden} hidden @param {How} how @returns {Promise<Source>} */
+async function fileOf({ fingerprint }, { blob, signal, report }) {
   if (blob === null) throw new NeedsFile();
-  const source = readable(blobSource(blob));
-  if (hidden.fingerprint !== null && !proven.has(blob)) {
-    report({ doing: "preparing" });
-    if ((await fingerprintOf(source, signal)) !== hidden.fingerprint) throw new NeedsFile(true);
-  }
-  proven.add(blob);
-  return source;
+  if (fingerprint === null) return readable(blobSource(blob));
+  if (!proofs.has(blob)) report({ doing: "preparing" });
+  const proof = await proofOf(blob, signal);
+  if (proof.fingerprint !== fingerprint) throw new NeedsFile(true);
+  return proof.source;
 }
 
 /** A file that was moved or changed since it was chosen cannot be read any more. @param {Source} source @returns {Source} */
@@ -179,7 +204,7 @@ async function encrypt(row, { file_id: fileId, s3_key: s3Key }, how) {
     where = "object";
   } catch (error) {
     if (!(error instanceof DiskError) || row.where === "object") throw error;
-    if (row.where === "file") fingerprint = await fingerprintOf(blobSource(/** @type {Blob} */ (how.blob)), how.signal);
+    if (row.where === "file") ({ fingerprint } = await proofOf(/** @type {Blob} */ (how.blob), how.signal));
   }
   // Saved before the first byte is sent: a repeated PUT must send the very same.
   const sealed = await hide(opened, row, { ...hidden, secrets, fingerprint });
@@ -248,7 +273,20 @@ async function isComplete(row, how, tries) {
 }
 
 /** @param {Row} row @param {How} how @param {Record<string, unknown>} [body] */
-const complete = (row, { signal }, body = {}) => call("POST", `/api/uploads/${row.fileId}/complete`, body, { signal });
+const complete = async (row, { signal }, body = {}) =>
+  checkOwn(row, await call("POST", `/api/uploads/${row.fileId}/complete`, body, { signal }));
+
+/**
+ * Only the service can say that a recording has arrived: what a proxy puts in the place of its answer says nothing, and
+ * the only copy would be removed for it.
+ *
+ * @param {Row} row
+ * @param {any} answer
+ */
+function checkOwn(row, answer) {
+  if (answer?.audio_file?.file_id === row.fileId) return;
+  throw new ServiceError(0, "unreadable", "The answer is not the service's");
+}
 
 /** The recording is in the list; what is kept here goes, its title and the wish for a transcript follow. @param {Row} row @param {How} how */
 async function finish(row, how) {
@@ -258,7 +296,8 @@ async function finish(row, how) {
   how.report({ doing: "finishing" });
   try {
     if (row.sealedTitle !== null) {
-      await call("PATCH", `/api/audio-file/${row.fileId}`, { title: row.sealedTitle }, { signal: how.signal });
+      const path = `/api/audio-file/${row.fileId}`;
+      checkOwn(row, await call("PATCH", path, { title: row.sealedTitle }, { signal: how.signal }));
       refreshSoon();
     }
   } catch (error) {

@@ -11,7 +11,7 @@ import { ACCEPTED } from "./accepted.js";
 import "./busy.js";
 import { Lost } from "./carry.js";
 import { cancel, giveFile, pause, resume, uploads } from "./queue.js";
-import { rescued } from "./recorder.js";
+import { rescued, rescuedIsSaved, rescuedOfMine } from "./recorder.js";
 import { reveal } from "./rows.js";
 import { saveAsFile } from "./saving.js";
 
@@ -21,7 +21,8 @@ import { saveAsFile } from "./saving.js";
 /** The list `Uploads`; nothing where nothing is uploaded. */
 export function Uploads() {
   const list = useStore(uploads, (value) => value.list);
-  const files = useStore(rescued, (value) => value.files);
+  useStore(rescued, (value) => value.files);
+  const files = rescuedOfMine();
   if (list.length === 0) return html`<${Rescued} files=${files} />`;
   return html`
     <section class="uploads">
@@ -41,7 +42,7 @@ const Rescued = ({ files }) =>
       <p>${t("recorder.rescued")}</p>
       <div class="upload-actions">
         <button type="button" onClick=${() => saveAsFile(file)}>${t("recorder.download")}</button>
-        <button type="button" class="plain" onClick=${() => rescued.set({ files: files.filter((one) => one !== file) })}>
+        <button type="button" class="plain" onClick=${() => rescuedIsSaved(file)}>
           ${t("recorder.rescuedDone")}
         </button>
       </div>

@@ -9,7 +9,8 @@ import { session } from "../session/session.js";
 import { createStore } from "../store.js";
 import { carry, NeedsFile, NeedsVault } from "./carry.js";
 import { keptAccounts, keptIds, removeAll } from "./disk.js";
-import { hearTabs, rowOf, rowsOf, saveRow, tellTabs } from "./rows.js";
+import { hearTabs, idsForCertain, rowOf, rowsOf, saveRow, tellTabs } from "./rows.js";
+import { hold, isElsewhere, letGo, spokenHere, untilFree } from "./spoken.js";
 
 /** @import {Row} from "./rows.js" */
 
@@ -34,7 +35,7 @@ const AT_ONCE = 1;
 // Progress comes many times a second; it is shown this often.
 const SHOWN_EVERY_MS = 100;
 
-/** Files that a person has given to this tab, and recordings that the disk did not take. @type {Map<string, Blob>} */
+/** Files that a person has given to this tab. @type {Map<string, Blob>} */
 const given = new Map();
 /** @type {Map<string, Tending>} */
 const tended = new Map();
@@ -76,6 +77,7 @@ class Tending {
         const work = () => turn(place, signal);
         const again = await navigator.locks.request(lockName(place.id), { signal }, work);
         if (again === "gone") more = false;
+        else if (again === "elsewhere") await untilFree(place.id, signal);
         else await this.#rest(again);
       } catch {
         // Where it was stopped, why stands in the row; else the database has failed, and may come back.
@@ -132,11 +134,12 @@ function placeFreed(signal) {
 }
 
 /**
- * Work at an upload whose lock is held. Resolves to `"gone"`, or to the milliseconds until it is tried again.
+ * Work at an upload whose lock is held. Resolves to `"gone"`, to `"elsewhere"` where another tab has it in memory, or
+ * to the milliseconds until it is tried again.
  *
  * @param {{ userId: string, id: string }} place
  * @param {AbortSignal} signal
- * @returns {Promise<"gone" | number>}
+ * @returns {Promise<"gone" | "elsewhere" | number>}
  */
 async function turn(place, signal) {
   const row = await rowOf(place);
@@ -146,16 +149,24 @@ async function turn(place, signal) {
   await look(row.id);
   if (row.paused && row.state !== "canceled") return Infinity;
   const { id } = place;
+  if (row.spoken && row.where === "file" && (await isElsewhere(id))) return "elsewhere";
+  const blobNow = () => given.get(id) ?? spokenHere(id);
   try {
     report(id, { doing: "waiting" });
-    await inTurn(signal, () => carry(row, { signal, blob: given.get(id) ?? null, report: (now) => report(id, now) }));
-    given.delete(id);
+    await inTurn(signal, () => carry(row, { signal, blob: blobNow(), report: (now) => report(id, now) }));
     await look(id);
-    return "gone";
+    return gone(id);
   } catch (error) {
     if (signal.aborted) return Infinity;
     return restAfter(id, error);
   }
+}
+
+/** Nothing is left to do, nor to be held. @param {string} id @returns {"gone"} */
+function gone(id) {
+  given.delete(id);
+  letGo(id);
+  return "gone";
 }
 
 /** How long to wait after what went wrong, having shown it. @param {string} id @param {unknown} error */
@@ -230,8 +241,14 @@ hearTabs(async (message) => {
 
 /** Add an upload, of whose file or recording this tab holds the bytes or the disk does. @param {Row} row @param {Blob | null} blob */
 export async function add(row, blob) {
-  if (blob !== null) given.set(row.id, blob);
-  await saveRow(row);
+  if (blob !== null && row.spoken) await hold(row.id, blob);
+  else if (blob !== null) given.set(row.id, blob);
+  try {
+    await saveRow(row);
+  } catch (error) {
+    letGo(row.id);
+    throw error;
+  }
   await look(row.id);
 }
 
@@ -300,7 +317,9 @@ async function switchTo(/** @type {string} */ next) {
 async function tidy(owner) {
   const found = await keptIds(owner);
   // A row is written before anything is kept for it, so what was found before the rows are read is no new one.
-  const known = new Set((await rowsOf(owner)).map(({ id }) => id));
+  // Where they cannot be read nothing is known to be left over.
+  const known = await idsForCertain(owner).then((ids) => new Set(ids), () => null);
+  if (known === null) return;
   for (const id of found) if (!known.has(id)) await removeAll({ userId: owner, id });
 }
 

@@ -2,7 +2,7 @@
 // from the beginning: whatever ends the recording, another tab or the next sign-in finds it.
 
 import { somebodyIsHere } from "../session/idle.js";
-import { account, beforeLock, vault } from "../session/session.js";
+import { account, beforeLock, session, vault } from "../session/session.js";
 import { createStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { askToKeep, DiskError, diskIsThere, removeAll } from "./disk.js";
@@ -24,8 +24,18 @@ import { hide, removeRow, saveRow } from "./rows.js";
 const IDLE = { phase: "idle", level: 0, silent: false, muted: false, kept: true, problem: "" };
 export const recorder = createStore(IDLE);
 
-/** Recordings that this browser could neither keep nor send on, until the person has saved them. */
-export const rescued = createStore({ files: /** @type {Blob[]} */ ([]) });
+/** Recordings that this browser could neither keep nor send on, until the person has saved them, who alone is shown them. */
+export const rescued = createStore({ files: /** @type {{ userId: string, file: Blob }[]} */ ([]) });
+
+/** What the one who is signed in has to save. */
+export function rescuedOfMine() {
+  const mine = session.get().account?.user_id;
+  return rescued.get().files.filter(({ userId }) => userId === mine).map(({ file }) => file);
+}
+
+/** The person has it. @param {Blob} saved */
+export const rescuedIsSaved = (saved) =>
+  rescued.set(({ files }) => ({ files: files.filter(({ file }) => file !== saved) }));
 
 // Of these the first that the browser offers; `audio/mp4` without the codec may hold Opus, which Safari does not play.
 const TYPES = ["audio/mp4;codecs=mp4a.40.2", "audio/webm;codecs=opus", "audio/ogg;codecs=opus"];
@@ -205,17 +215,15 @@ class Recording {
     await look(this.row.id);
   }
 
-  /** What the disk did not take as a whole is uploaded from memory. */
+  /** What the disk did not take as a whole is uploaded from memory. What it took stays there in case this tab dies. */
   async #addWhole() {
-    const whole = await this.#whole();
-    await add({ ...this.row, where: "file" }, whole);
-    await removeAll(this.row);
+    await add({ ...this.row, where: "file" }, await this.#whole());
   }
 
   /** Not even that it is to be uploaded can be kept: then the person is to have it. */
   async #rescue() {
     const file = await this.#whole();
-    rescued.set(({ files }) => ({ files: [...files, file] }));
+    rescued.set(({ files }) => ({ files: [...files, { userId: this.row.userId, file }] }));
   }
 
   /** What is on the disk. @returns {Promise<Uint8Array<ArrayBuffer>[]>} */

@@ -1,6 +1,6 @@
 // What is known of each upload, in the browser's database. What only its owner may know of it is sealed in its row.
 
-import { forget, keep, kept, valuesOf } from "../database.js";
+import { forget, keep, kept, keysForCertain, valuesOf } from "../database.js";
 import { ascii, fromBase64, fromUtf8, random, toBase64, utf8 } from "../library/bytes.js";
 
 /** @import {Vault} from "../library/keys.js" */
@@ -67,6 +67,10 @@ export const rowOf = (place) => kept(STORE, keyOf(place));
 /** All uploads of an account, the oldest first. @param {string} userId @returns {Promise<Row[]>} */
 export const rowsOf = async (userId) =>
   (await valuesOf(STORE, `${userId}/`)).sort((one, other) => one.addedAt - other.addedAt);
+
+/** The ids of all uploads of an account; rejects where the database cannot be read. @param {string} userId @returns {Promise<string[]>} */
+export const idsForCertain = async (userId) =>
+  (await keysForCertain(STORE, `${userId}/`)).map((key) => key.slice(userId.length + 1));
 
 /** @param {Row} row */
 export async function saveRow(row) {

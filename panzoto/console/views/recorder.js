@@ -6,7 +6,7 @@ import { useStore } from "../store.js";
 import { length } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { html, useState } from "../ui.js";
-import { discard, elapsed, giveUpStarting, pause, recordedSoFar, recorder, rescued, resume, start, stopAndSave } from "../uploading/recorder.js";
+import { discard, elapsed, giveUpStarting, pause, recordedSoFar, recorder, rescuedOfMine, resume, start, stopAndSave } from "../uploading/recorder.js";
 import "../uploading/busy.js";
 import { saveAsFile } from "../uploading/saving.js";
 
@@ -16,7 +16,7 @@ export function Recorder({ close }) {
   const [asking, setAsking] = useState(false);
   const going = phase === "recording" || phase === "paused";
   const save = async () => {
-    if ((await attempt(stopAndSave)) && rescued.get().files.length === 0) announce(t("recorder.saved"));
+    if ((await attempt(stopAndSave)) && rescuedOfMine().length === 0) announce(t("recorder.saved"));
     close();
   };
   const forget = async () => {
