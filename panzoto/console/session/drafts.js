@@ -75,11 +75,12 @@ async function takeBack(/** @type {string} */ name) {
 }
 
 /**
- * A field's text as it stands, begun as `saved`: `[text, setText, done]`. `done` says that it was saved or given up.
+ * A field's text as it stands, begun as `saved`: `[text, setText, done]`. `done` says that it was given up, or, told
+ * what was written, that it was saved: then what was typed since stays.
  *
  * @param {string} name unique within the account, such as `title/<file_id>`
  * @param {string} saved
- * @returns {[string, (text: string) => void, () => void]}
+ * @returns {[string, (text: string) => void, (written?: string) => void]}
  */
 export function useDraft(name, saved) {
   const [text, setText] = useState(/** @type {string | null} */ (typed.get(name) ?? null));
@@ -92,7 +93,9 @@ export function useDraft(name, saved) {
       setText(found);
     }, () => {});
   }, [name]);
-  const done = () => {
+  /** @param {string} [written] */
+  const done = (written) => {
+    if (written !== undefined && typed.has(name) && typed.get(name) !== written) return;
     giveUp(name);
     setText(null);
   };

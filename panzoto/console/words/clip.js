@@ -7,7 +7,7 @@ import { refreshSoon } from "../recordings/store.js";
 import { headingOf } from "../recordings/titles.js";
 import { moment } from "../texts/formats.js";
 import { t } from "../texts/index.js";
-import { html, useEffect, useState } from "../ui.js";
+import { html, useEffect, useRef, useState } from "../ui.js";
 import { Editor, useCorrections } from "./editor.js";
 import { correctTranscript, readTranscript } from "./link.js";
 import { Segments } from "./segments.js";
@@ -76,6 +76,8 @@ function Said({ recording, transcript, changed }) {
   const [isBusy, setBusy] = useState(false);
   const { file_id } = recording;
   const isOpen = isEditing || corrections.isTyped;
+  const latest = useRef(corrections);
+  latest.current = corrections;
 
   const end = () => {
     corrections.done();
@@ -88,8 +90,10 @@ function Said({ recording, transcript, changed }) {
     setBusy(true);
     dismiss();
     try {
+      const { draft } = corrections;
       changed(await correctTranscript(file_id, transcript, changes));
-      end();
+      latest.current.saved(draft);
+      setEditing(false);
       announce(t("words.saved"));
       refreshSoon();
     } catch (error) {

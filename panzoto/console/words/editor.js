@@ -13,7 +13,8 @@ import { trimmed } from "./document.js";
 /** @import { Transcript } from "./words-worker.js" */
 
 /**
- * What was typed, by when the segment begins: another revision may have it at another place.
+ * What was typed, by when the segment begins, and where several do then, which of them: `2000`, `2000/1`. Another
+ * revision may have it at another place.
  *
  * @typedef {Record<string, string>} Typed
  *
@@ -22,27 +23,50 @@ import { trimmed } from "./document.js";
  * @property {(segment: Segment) => string} textOf
  * @property {(segment: Segment, text: string) => void} change
  * @property {() => Correction[]} changes
+ * @property {string} draft all that was typed
+ * @property {(written: string) => void} saved that draft was written: what was typed since stays
  * @property {() => void} done
  */
 
 /** @param {string} draft @returns {Typed} */
 const typedIn = (draft) => (draft === "" ? {} : JSON.parse(draft));
 
+/** How drafts call each segment. @param {Segment[]} segments in order of `start_ms` @returns {Map<string, Segment>} */
+function named(segments) {
+  /** @type {Map<string, Segment>} */
+  const names = new Map();
+  let among = 0;
+  segments.forEach((segment, number) => {
+    among = segments[number - 1]?.start_ms === segment.start_ms ? among + 1 : 0;
+    names.set(among === 0 ? String(segment.start_ms) : `${segment.start_ms}/${among}`, segment);
+  });
+  return names;
+}
+
 /**
- * Typed texts, each at the segment that begins nearest to where it was typed.
+ * Typed texts, each at its segment, or where another revision has none there, at the one that begins nearest.
  *
  * @param {Segment[]} segments
  * @param {Typed} typed
  */
 function placed(segments, typed) {
+  const names = named(segments);
   /** @type {Map<Segment, string>} */
   const texts = new Map();
-  for (const [start, text] of Object.entries(typed)) {
-    const distance = (/** @type {Segment} */ { start_ms }) => Math.abs(start_ms - Number(start));
-    const [nearest] = [...segments].sort((one, other) => distance(one) - distance(other));
-    if (nearest !== undefined) texts.set(nearest, text);
+  for (const [name, text] of Object.entries(typed)) {
+    const place = names.get(name) ?? nearest(segments, parseFloat(name));
+    if (place !== null) texts.set(place, text);
   }
   return texts;
+}
+
+/** @param {Segment[]} segments @param {number} start @returns {Segment | null} */
+function nearest(segments, start) {
+  const distance = (/** @type {Segment} */ { start_ms }) => Math.abs(start_ms - start);
+  return segments.reduce(
+    (found, segment) => (found === null || distance(segment) < distance(found) ? segment : found),
+    /** @type {Segment | null} */ (null),
+  );
 }
 
 /** @param {string} fileId @param {Transcript} transcript @returns {Corrections} */
@@ -53,14 +77,22 @@ export function useCorrections(fileId, { segments }) {
     isTyped: texts.size > 0,
     textOf: (segment) => texts.get(segment) ?? segment.text,
     change: (segment, text) => {
-      const typed = Object.fromEntries([...texts].map(([one, was]) => [one.start_ms, was]));
-      setDraft(JSON.stringify({ ...typed, [segment.start_ms]: text }));
+      const all = new Map(texts).set(segment, text);
+      const typed = [...named(segments)].filter(([, one]) => all.has(one)).map(([name, one]) => [name, all.get(one)]);
+      setDraft(JSON.stringify(Object.fromEntries(typed)));
     },
     changes: () =>
       [...texts]
         .filter(([segment, text]) => trimmed(text) !== segment.text)
         .map(([{ place }, text]) => ({ place, text })),
-    done,
+    draft,
+    saved: (written) => {
+      const before = typedIn(written);
+      const since = Object.entries(typedIn(draft)).filter(([name, text]) => before[name] !== text);
+      if (since.length === 0) done();
+      else setDraft(JSON.stringify(Object.fromEntries(since)));
+    },
+    done: () => done(),
   };
 }
 

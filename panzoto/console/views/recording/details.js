@@ -56,8 +56,8 @@ export function Details({ recording }) {
     const texts = { title: title.wanted, note: note.wanted };
     const changed = texts.title !== undefined || texts.note !== undefined;
     if (!changed || (await attempt(() => describe(recording, texts)))) {
-      title.done();
-      note.done();
+      title.done(title.typed);
+      note.done(note.typed);
       announce(t("recording.saved"));
     }
     setBusy(false);
