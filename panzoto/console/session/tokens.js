@@ -9,6 +9,9 @@ import { changeKept, keptSession } from "./kept.js";
 
 // How long before its end a token is renewed: a minute, or the last quarter of a short life.
 const EARLY_MS = 60_000;
+// For ten seconds after a refresh token was used the service answers with the very same successor, and later it takes the
+// token for stolen and ends the session: where an answer does not come, all attempts are made within that time.
+const REFRESHING = { attempts: 3, firstWait: 0.1, patience: 4 };
 
 /** @type {{ tokens: Tokens, stay: boolean, renewAt: number } | null} */
 let mine = null;
@@ -78,7 +81,8 @@ export async function tokenAfter(/** @type {string | null} */ used) {
 /** @param {{ tokens: Tokens, stay: boolean }} old @returns {Promise<string | null>} */
 async function renewed({ tokens, stay }) {
   try {
-    const given = await service.call("POST", "/api/token/refresh", { refresh_token: tokens.refresh_token });
+    const body = { refresh_token: tokens.refresh_token };
+    const given = await service.call("POST", "/api/token/refresh", body, REFRESHING);
     const next = { ...tokens, ...given, taken_at: Date.now() };
     // Kept before it is used: if this page ends in between, the next one has it.
     if (stay) await changeKept(tokens.session_id, { tokens: next }).catch(() => {});
