@@ -9,16 +9,18 @@ const TELL_MS = 5_000;
 const SIGNS = ["pointerdown", "pointermove", "keydown", "touchstart", "wheel", "scroll"];
 
 const channel = new BroadcastChannel("panzoto-presence");
-let last = Date.now();
-let told = 0;
+// One clock can be set back, and the other stands still while the machine sleeps: whichever has gone further counts.
+const now = () => ({ date: Date.now(), running: performance.now() });
+let last = now();
+let told = -Infinity;
 
 /** Count as somebody being there, in every tab: playing, recording and uploading say so while they go on. */
 export function somebodyIsHere() {
   // Who moves a machine that has slept is not who left it: it locks before that counts.
   if (isLeft()) return void lock();
-  last = Date.now();
-  if (last - told < TELL_MS) return;
-  told = last;
+  last = now();
+  if (last.running - told < TELL_MS) return;
+  told = last.running;
   channel.postMessage(null);
 }
 
@@ -26,13 +28,13 @@ export function somebodyIsHere() {
 export function watchForIdleness() {
   for (const sign of SIGNS) addEventListener(sign, somebodyIsHere, { capture: true, passive: true });
   channel.addEventListener("message", () => {
-    if (!isLeft()) last = Date.now();
+    if (!isLeft()) last = now();
   });
   // Whoever comes in is there.
   let before = session.get().state;
   session.subscribe(() => {
     const { state } = session.get();
-    if (state === "open" && before !== "open") last = Date.now();
+    if (state === "open" && before !== "open") last = now();
     before = state;
   });
   setInterval(() => {
@@ -42,5 +44,6 @@ export function watchForIdleness() {
 
 function isLeft() {
   const { state, stay } = session.get();
-  return state === "open" && !stay && Date.now() - last >= IDLE_MS;
+  const { date, running } = now();
+  return state === "open" && !stay && Math.max(date - last.date, running - last.running) >= IDLE_MS;
 }

@@ -99,10 +99,13 @@ export const callOpen = (/** @type {string} */ method, /** @type {string} */ pat
 /** Take up where this browser left off, if somebody stays signed in here. */
 export async function start() {
   const found = await keptSession().catch(() => null);
-  if (found === null) return session.set(NOBODY);
-  takeTokens(found.tokens, true);
-  opened = found.key === null ? null : await vaultOf(found.key, found.account);
-  session.set({ state: opened ? "open" : "locked", account: found.account, stay: true, ended: found.ended });
+  const derived = found === null || found.key === null ? null : await vaultOf(found.key, found.account);
+  // While the keys were derived another tab may have locked or left, and nobody listened here yet.
+  const now = found === null ? null : await keptSession().catch(() => null);
+  if (now === null || now.tokens.session_id !== found?.tokens.session_id) return session.set(NOBODY);
+  takeTokens(now.tokens, true);
+  opened = now.key === null ? null : derived;
+  session.set({ state: opened ? "open" : "locked", account: now.account, stay: true, ended: now.ended });
 }
 
 /** @param {CryptoKey} key @param {Account} of */
@@ -285,10 +288,13 @@ export async function deleteAccount(/** @type {string} */ password) {
 
 async function leave() {
   const left = sessionId();
+  const { account: mine } = session.get();
   opened = null;
   forgetTokens();
   await forgetKept(left).catch(() => {});
   navigator.serviceWorker?.controller?.postMessage({ type: "forget" });
+  // No transcript is left behind, not even sealed; what writes them has ended with the lock.
+  if (mine !== null) await forgetAll("transcripts", `${mine.user_id}/`).catch(() => {});
   session.set(NOBODY);
 }
 

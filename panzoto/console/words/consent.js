@@ -84,6 +84,11 @@ export async function askConsent() {
  */
 export const wish = (fileKey) => (consentGiven() ? { file_key: toBase64(fileKey) } : undefined);
 
+// Whoever unlocks or signs in next was not asked.
+session.subscribe(() => {
+  if (session.get().state !== "open") question.get().answer?.(false);
+});
+
 /** The question, wherever the page is; it stands in the shell. */
 export function ConsentQuestion() {
   const answer = useStore(question, (value) => value.answer);

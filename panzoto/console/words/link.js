@@ -8,7 +8,6 @@ import { freshToken, tokenAfter } from "../session/tokens.js";
 import { createStore } from "../store.js";
 import { startWorker } from "../trusted.js";
 import { unpackedError } from "./errors.js";
-import { SealedRows } from "./sealed-rows.js";
 
 /** @import { Recording } from "../recordings/known.js" */
 /** @import { Found, Position } from "./collection.js" */
@@ -148,17 +147,11 @@ function end() {
   progress.set(nothing());
 }
 
-/** Whoever signs out leaves no transcript behind, not even sealed. */
 function whoIsThere() {
   const { state, account } = session.get();
   if (worker !== null && (state !== "open" || account?.user_id !== userId)) end();
-  // Who locked the page and signs out without unlocking it leaves nothing either.
   if (account !== null) userId = account.user_id;
   if (state === "open" && worker === null) begin();
-  if (state === "out" && userId !== null) {
-    new SealedRows(userId).forget().catch(() => {});
-    userId = null;
-  }
 }
 
 /** Tell the Worker what is new in the list, and fetch transcripts where some have changed. */
