@@ -132,8 +132,20 @@ const soundOf = (id, size) => ({
 async function problemWith(id) {
   const worker = await controller();
   if (worker === null) return new WorkerError({ name: "WorkerError", code: "unreachable" });
-  const { problem } = await askWorker(worker, { type: "problem", id });
+  const told = async () => (await askWorker(worker, { type: "problem", id })).problem;
+  let problem = await told();
+  // One that was started anew since knows of none: what it could not read is not what no browser plays, which the service
+  // would be asked to open.
+  if (problem === null && !(await isReadable(id))) problem = (await told()) ?? { name: "WorkerError", code: "unreachable" };
   return problem === null ? null : new WorkerError(problem);
+}
+
+/** Whether the worker gives out the sound's first byte. @param {string} id */
+async function isReadable(id) {
+  const answer = await fetch(SOUND + id, { headers: { Range: "bytes=0-0" }, cache: "no-store" }).catch(() => null);
+  await answer?.body?.cancel();
+  // 416: it has none.
+  return answer !== null && (answer.ok || answer.status === 416);
 }
 
 /** @param {string} id */
