@@ -62,11 +62,12 @@ class Recorder:
         sealed = {what: seal(self.vault, what, file_id, text) for what, text in texts.items()}
         self.call("PATCH", f"/api/audio-file/{file_id}", json=sealed)
 
-    def say(self, file_id: str, *texts: str) -> None:
-        """Write a transcript with these segments, two seconds each."""
+    def say(self, file_id: str, *texts: str, together: bool = False) -> None:
+        """Write a transcript with these segments, one every two seconds, or all `together`."""
+        starts = [0 if together else 2000 * place for place in range(len(texts))]
         segments = [
-            {"start_ms": 2000 * place, "end_ms": 2000 * place + 1900, "text": text}
-            for place, text in enumerate(texts)
+            {"start_ms": start, "end_ms": start + 1900, "text": text}
+            for start, text in zip(starts, texts, strict=True)
         ]
         told = {"file_id": file_id, "language": "en", "source": "client"}
         packed = json.dumps({"version": 1, **told, "segments": segments}).encode()
