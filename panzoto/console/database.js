@@ -34,6 +34,10 @@ function database() {
         request.result.close();
         opened = null;
       };
+      // The browser closes it where somebody clears what the site keeps, or the disk fails.
+      request.result.onclose = () => {
+        opened = null;
+      };
       resolve(request.result);
     };
     request.onerror = () => reject(request.error);

@@ -3,7 +3,7 @@
 import { ServiceError } from "../../library/errors.js";
 import { patientBytes } from "../../library/service.js";
 import { refreshProfile } from "../../session/profile.js";
-import { beforeLock, call } from "../../session/session.js";
+import { beforeLock, call, session } from "../../session/session.js";
 import { createStore } from "../../store.js";
 
 /**
@@ -27,8 +27,11 @@ export function stopUpgrade() {
   running?.abort();
 }
 
-// The password goes with the key.
+// The password goes with the key, and with the account where that is deleted.
 beforeLock(stopUpgrade);
+session.subscribe(() => {
+  if (session.get().state !== "open") stopUpgrade();
+});
 
 /**
  * Upgrade all recordings of the earlier formats. One that cannot be upgraded is counted, and the next one comes.
