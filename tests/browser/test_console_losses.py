@@ -360,3 +360,65 @@ def test_a_refresh_whose_answer_hangs_ends_no_session(
     )
     assert answers == [200]
     assert renewed
+
+
+def test_a_database_that_the_browser_has_closed_is_opened_anew(
+    page: Page, console: Service, person: dict[str, Any], tmp_path: Path
+) -> None:
+    """As where the person clears what the site has stored, or the disk fails for a moment."""
+    sign_in(page, console, person)
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_visible()
+    told = {"origin": console.url, "storageTypes": "indexeddb"}
+    page.context.new_cdp_session(page).send("Storage.clearDataForOrigin", told)
+    choose(page, sound_file(tmp_path, "Afterwards.wav", MIB))
+    expect(listed(page).filter(has_text="Afterwards")).to_have_count(1)
+
+
+def test_deleting_the_account_ends_the_upgrade_of_its_old_recordings(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    """What goes on holds the password, and would send it in the name of whoever signs in next."""
+    other = console.register(f"later-{person['user_id']}@example.com")
+    for _ in range(2):
+        listening.stored_single(console, person, tone(1))
+    sign_in(page, console, person)
+    held = holding_back(page, "**/upgrade")
+    page.evaluate(
+        """async (password) => {
+            const { src } = document.querySelector("script[type=module]");
+            const { upgradeAll } = await import(src.replace("main.js", "views/account/upgrading.js"));
+            upgradeAll(password).catch(() => {});
+        }""",
+        PASSWORD,
+    )
+    until_held(page, held)
+    page.evaluate(
+        """async (password) => {
+            const { src } = document.querySelector("script[type=module]");
+            const { deleteAccount } = await import(src.replace("main.js", "session/session.js"));
+            await deleteAccount(password);
+        }""",
+        PASSWORD,
+    )
+    enter(page, other)
+    held.pop().fulfill(status=404, json={"code": "audio_file_not_found", "error": "There is none"})
+    ended = """async () => {
+        const { src } = document.querySelector("script[type=module]");
+        const { upgrades } = await import(src.replace("main.js", "views/account/upgrading.js"));
+        return upgrades.get().state !== "running";
+    }"""
+    eventually(lambda: page.evaluate(ended), "it goes on", 20)
+    assert held == []
+
+
+def test_a_recovery_key_is_shown_though_the_account_cannot_be_asked_for_anew(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    """That it was made is told by the key alone; a test fails where an error is left to the browser."""
+    sign_in(page, console, person)
+    page.evaluate("() => { location.hash = 'recovery-key'; }")
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.route("**/api/user", lambda route: route.fulfill(status=500, json={"code": "internal_error"}))
+    with page.expect_response("**/api/user"):
+        page.get_by_role("button", name="Make recovery key").click()
+    expect(page.get_by_role("textbox", name="Recovery key")).to_be_visible()

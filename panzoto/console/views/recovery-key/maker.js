@@ -21,7 +21,8 @@ function Ask({ made, beside, first }) {
     const { recovery_key } = await call("POST", "/api/user/recovery-key", body, { attempts: 1 });
     forgetPassword();
     made(recovery_key);
-    refreshProfile();
+    // The key is shown whatever else fails.
+    refreshProfile().catch(() => {});
   });
   return html`
     <form onSubmit=${work.submit}>
