@@ -29,6 +29,7 @@ from tests.support.stand_in import RunningStandIn
 
 NEW = "another quiet walk"
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
+NOT_TYPED_BACK = "A recovery key was made, but not typed back."
 # How long a token of `brief` lives, and for how long two tabs go on with them.
 TOKEN_SECONDS = 4
 TABS_MILLISECONDS = 60_000
@@ -93,11 +94,12 @@ class TestCreateAccount:
         key = "-".join(shown.locator(".shown span").all_inner_texts())
         # Nothing is typed back yet, so leaving is not without a word.
         textbox(page, "Recovery key").fill(key[:-1] + ("0" if key[-1] != "0" else "1"))
-        button(page, "Compare").click()
-        expect(page.get_by_text("This is another one.")).to_be_visible()
+        button(page, "Check").click()
+        expect(page.get_by_text("This is not the key that was made.")).to_be_visible()
         # As people write: in small letters, with spaces, and an O for a zero.
         textbox(page, "Recovery key").fill(key.lower().replace("-", " ").replace("0", "o"))
-        button(page, "Compare").click()
+        expect(shown).not_to_contain_text("void")
+        button(page, "Check").click()
         expect(page.get_by_role("status")).to_contain_text("Your recovery key is written down.")
         expect(heading(page, "Recordings")).to_be_visible()
         assert key not in page.content()
@@ -107,6 +109,7 @@ class TestCreateAccount:
         assert answer.status_code == 200
 
     def test_a_banner_stays_until_there_is_a_key(self, console: Service, page: Page) -> None:
+        expect(page.get_by_text(NOT_TYPED_BACK)).to_have_count(0)
         open_at(page, console, "create-account")
         fill_in(page, new_email())
         button(page, "Create account").click()
@@ -121,7 +124,7 @@ class TestCreateAccount:
         button(page, "Make recovery key").click()
         expect(page.get_by_role("group", name="Your recovery key")).to_be_visible()
         go(page, "Recordings")
-        expect(page.get_by_role("alert").filter(has_text="not typed back")).to_be_visible()
+        expect(page.get_by_text(NOT_TYPED_BACK)).to_be_visible()
         expect(banner).to_have_count(0)
 
     def test_an_address_that_is_taken_is_told_and_what_was_typed_stays(
@@ -131,6 +134,52 @@ class TestCreateAccount:
         fill_in(page, person["user"]["email"], "quite another password")
         button(page, "Create account").click()
         expect(page.get_by_role("alert")).to_contain_text("There is an account with this email already.")
+    def test_a_key_that_was_not_typed_back_is_told_until_somebody_says_that_they_have_it(
+        self, console: Service, page: Page
+    ) -> None:
+        email = new_email()
+        open_at(page, console, "create-account")
+        fill_in(page, email, stay=True)
+        button(page, "Create account").click()
+        button(page, "Make recovery key").click()
+        expect(page.get_by_role("group", name="Your recovery key")).to_be_visible()
+        go(page, "Recordings")
+        told = page.get_by_text(NOT_TYPED_BACK)
+        expect(told).to_be_visible()
+        page.reload()
+        expect(told).to_be_visible()
+        button(page, "Sign out").click()
+        expect(told).to_have_count(0)
+        sign_in(page, console, email)
+        expect(told).to_be_visible()
+        go(page, "Account")
+        section = part(page, "Recovery key")
+        expect(section).to_contain_text(NOT_TYPED_BACK)
+        button(section, "I have it").click()
+        expect(section).not_to_contain_text(NOT_TYPED_BACK)
+        go(page, "Recordings")
+        expect(heading(page, "Recordings")).to_be_visible()
+        expect(told).to_have_count(0)
+
+    def test_another_key_is_made_in_place_of_the_one_that_was_not_typed_back(
+        self, console: Service, page: Page
+    ) -> None:
+        open_at(page, console, "create-account")
+        fill_in(page, new_email())
+        button(page, "Create account").click()
+        button(page, "Make recovery key").click()
+        expect(page.get_by_role("group", name="Your recovery key")).to_be_visible()
+        go(page, "Recordings")
+        page.get_by_role("link", name="Make a new recovery key").click()
+        textbox(page, "Password").fill(PASSWORD)
+        button(page, "Make recovery key").click()
+        shown = page.get_by_role("group", name="Your recovery key")
+        expect(shown).to_contain_text("The one you had before is void already.")
+        textbox(page, "Recovery key").fill("".join(shown.locator(".shown span").all_inner_texts()))
+        button(page, "Check").click()
+        expect(heading(page, "Recordings")).to_be_visible()
+        expect(page.get_by_text(NOT_TYPED_BACK)).to_have_count(0)
+
         page.get_by_role("link", name="I have an account").click()
         expect(textbox(page, "Email")).to_have_value(person["user"]["email"])
 
