@@ -26,6 +26,7 @@ from tests.support.entrance import (
 )
 from tests.support.service import ITSELF, PASSWORD, Service, run_service
 from tests.support.stand_in import RunningStandIn
+from tests.support.waiting import eventually
 
 NEW = "another quiet walk"
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
@@ -44,6 +45,12 @@ def calls_of(page: Page) -> list[Request]:
 
 def paths(calls: list[Request]) -> list[str]:
     return [request.url.partition("/api/")[2] for request in calls]
+
+
+def devices(service: Service, token: str) -> list[str]:
+    """Return what the devices are called at which the account is signed in."""
+    listed = service.call("GET", "/api/user/sessions", token).json()["sessions"]
+    return [one["device_name"] for one in listed]
 
 
 def key_is_kept(page: Page) -> bool | None:
@@ -231,8 +238,7 @@ class TestSignIn:
         self, console: Service, page: Page, person: dict[str, Any]
     ) -> None:
         sign_in(page, console, person["user"]["email"])
-        listed = console.call("GET", "/api/user/sessions", person["token"]).json()["sessions"]
-        assert "Chrome on Linux" in {one["device_name"] for one in listed}
+        assert "Chrome on Linux" in devices(console, person["token"])
 
     def test_the_address_that_was_asked_for_is_shown_afterwards(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -274,7 +280,8 @@ class TestSignIn:
         calls = calls_of(page)
         page.reload()
         signed_in(page)
-        assert not {"login", "register"} & set(paths(calls))
+        assert not {"login", "register", "logout"} & set(paths(calls))
+        assert len(devices(console, person["token"])) == 2
         raw = page.evaluate(
             """() => new Promise((resolve) => {
                 const asked = indexedDB.open("panzoto");
@@ -287,8 +294,27 @@ class TestSignIn:
                 };
             })"""
         )
+        assert len(devices(console, person["token"])) == 2
         assert raw == [False, "HKDF"]
         assert page.evaluate("() => localStorage.length + sessionStorage.length") == 0
+        # Nobody could go on with that session, so it is over.
+        eventually(
+            lambda: len(devices(console, person["token"])) == 1, lambda: devices(console, person["token"])
+        )
+
+    def test_a_tab_that_is_closed_ends_its_session_even_when_it_is_locked(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        sign_in(page, console, person["user"]["email"])
+        button(page, "Lock").click()
+        expect(heading(page, "Locked")).to_be_visible()
+        assert len(devices(console, person["token"])) == 2
+        # The browser itself stays, as when one of several tabs is closed.
+        page.context.new_page()
+        page.close(run_before_unload=True)
+        eventually(
+            lambda: len(devices(console, person["token"])) == 1, lambda: devices(console, person["token"])
+        )
 
     def test_a_browser_that_keeps_nothing_lets_in_all_the_same_and_says_so(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -339,7 +365,9 @@ class TestGettingBackIn:
         expect(heading(page, "Recordings")).to_be_visible()
         assert console.call("GET", "/api/user", person["token"]).status_code == 401
         login = {"email": person["user"]["email"], "password": NEW}
-        assert console.call("POST", "/api/login", json=login).status_code == 200
+        answer = console.call("POST", "/api/login", json=login)
+        assert answer.status_code == 200
+        assert "Chrome on Linux" in devices(console, answer.json()["token"])
 
     def test_with_a_letter(self, console: Service, page: Page, person: dict[str, Any]) -> None:
         email = person["user"]["email"]

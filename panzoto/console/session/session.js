@@ -10,7 +10,7 @@ import { createStore } from "../store.js";
 import { argon2id } from "./argon2.js";
 import { deviceName } from "./device.js";
 import { changeKept, forgetKept, keepSession, keptSession } from "./kept.js";
-import { forgetTokens, freshToken, sessionId, takeTokens, tokenAfter } from "./tokens.js";
+import { forgetTokens, freshToken, heldToken, sessionId, takeTokens, tokenAfter } from "./tokens.js";
 
 /** @typedef {import("../library/keys.js").Vault} Vault */
 /**
@@ -291,6 +291,22 @@ async function leave() {
   navigator.serviceWorker?.controller?.postMessage({ type: "forget" });
   session.set(NOBODY);
 }
+
+/**
+ * A page that does not stay signed in takes its tokens along when it goes, and nobody could go on with the session:
+ * it is ended. One that the browser keeps for going back to has not gone.
+ *
+ * @param {PageTransitionEvent} event
+ */
+function endWithPage({ persisted }) {
+  const { stay, ended } = session.get();
+  const token = heldToken();
+  if (persisted || stay || ended || token === null) return;
+  const headers = { Authorization: `Bearer ${token}` };
+  fetch("/api/logout", { method: "POST", headers, keepalive: true }).catch(() => {});
+}
+
+addEventListener("pagehide", endWithPage);
 
 // ---- Other tabs ---------------------------------------------------------------------------------------------
 
