@@ -134,7 +134,7 @@ export const signIn = (/** @type {string} */ email, /** @type {string} */ passwo
 export const recover = (
   /** @type {{ email: string, recovery_key: string, new_password: string }} */ wanted,
   /** @type {boolean} */ stay,
-) => enter("/api/recover", wanted, wanted.new_password, stay);
+) => enter("/api/recover", { ...wanted, device_name: deviceName() }, wanted.new_password, stay);
 
 /** @param {string} path @param {Record<string, unknown>} body @param {string} password @param {boolean} stay */
 async function enter(path, body, password, stay) {
