@@ -156,13 +156,13 @@ class TestEmail:
         at_account(page, console, person)
         email = part(page, "Email")
         expect(email).to_contain_text("This address is not confirmed yet")
-        button(email, "Send the letter again").click()
-        said(page, "The letter has been sent.")
+        button(email, "Send the email again").click()
+        said(page, "The email has been sent.")
         mails.wait_for(console, old, "verification", count=2)
         textbox(email, "New email").fill(new)
         textbox(email, "Password").fill(PASSWORD)
         button(email, "Change email").click()
-        said(page, f"A letter is on its way to {new}.")
+        said(page, f"An email is on its way to {new}.")
         expect(email).to_contain_text(f"You asked to move to {new}.")
         (link,) = re.findall(
             r"^(http\S+#code=\S+)$", mails.text(mails.wait_for(console, new, "email-changed")), re.MULTILINE
@@ -176,6 +176,30 @@ class TestEmail:
         button(page, "Lock").click()
         # The locked page knows it, too.
         expect(page.get_by_text(new)).to_be_visible()
+
+    def test_a_code_does_where_letters_hold_no_link(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        old, new = person["user"]["email"], new_email()
+        at_account(page, console, person)
+        email = part(page, "Email")
+        expect(email).to_contain_text("or enter its code here")
+        textbox(email, "Code").fill("no code of anybody")
+        button(email, "Confirm address").click()
+        expect(page.get_by_role("alert")).to_contain_text("This code has expired or was used before.")
+        textbox(email, "Code").fill(mails.code_in(mails.wait_for(console, old, "verification")))
+        button(email, "Confirm address").click()
+        said(page, f"Your address {old} is confirmed.")
+        expect(textbox(email, "Code")).to_have_count(0)
+        textbox(email, "New email").fill(new)
+        textbox(email, "Password").fill(PASSWORD)
+        button(email, "Change email").click()
+        expect(email).to_contain_text(f"You asked to move to {new}.")
+        textbox(email, "Code").fill(f" {mails.code_in(mails.wait_for(console, new, 'email-changed'))} ")
+        button(email, "Confirm address").click()
+        said(page, f"Your address {new} is confirmed.")
+        expect(email).to_contain_text(f"You sign in with {new}.")
+        expect(textbox(email, "Code")).to_have_count(0)
 
     def test_an_address_that_is_taken_is_told(
         self, console: Service, page: Page, person: dict[str, Any]
