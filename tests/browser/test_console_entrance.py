@@ -29,8 +29,8 @@ from tests.support.stand_in import RunningStandIn
 from tests.support.waiting import eventually
 
 NEW = "another quiet walk"
-PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
 NOT_TYPED_BACK = "A recovery key was made, but not typed back."
+PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
 # How long a token of `brief` lives, and for how long two tabs go on with them.
 TOKEN_SECONDS = 4
 TABS_MILLISECONDS = 60_000
@@ -98,6 +98,7 @@ class TestCreateAccount:
         button(page, "Make recovery key").click()
         shown = page.get_by_role("group", name="Your recovery key")
         expect(shown).to_be_visible()
+        expect(shown).not_to_contain_text("void")
         key = "-".join(shown.locator(".shown span").all_inner_texts())
         # Nothing is typed back yet, so leaving is not without a word.
         textbox(page, "Recovery key").fill(key[:-1] + ("0" if key[-1] != "0" else "1"))
@@ -105,10 +106,10 @@ class TestCreateAccount:
         expect(page.get_by_text("This is not the key that was made.")).to_be_visible()
         # As people write: in small letters, with spaces, and an O for a zero.
         textbox(page, "Recovery key").fill(key.lower().replace("-", " ").replace("0", "o"))
-        expect(shown).not_to_contain_text("void")
         button(page, "Check").click()
         expect(page.get_by_role("status")).to_contain_text("Your recovery key is written down.")
         expect(heading(page, "Recordings")).to_be_visible()
+        expect(page.get_by_text(NOT_TYPED_BACK)).to_have_count(0)
         assert key not in page.content()
         answer = console.call(
             "POST", "/api/recover", json={"email": email, "recovery_key": key, "new_password": NEW}
@@ -116,7 +117,6 @@ class TestCreateAccount:
         assert answer.status_code == 200
 
     def test_a_banner_stays_until_there_is_a_key(self, console: Service, page: Page) -> None:
-        expect(page.get_by_text(NOT_TYPED_BACK)).to_have_count(0)
         open_at(page, console, "create-account")
         fill_in(page, new_email())
         button(page, "Create account").click()
@@ -134,13 +134,6 @@ class TestCreateAccount:
         expect(page.get_by_text(NOT_TYPED_BACK)).to_be_visible()
         expect(banner).to_have_count(0)
 
-    def test_an_address_that_is_taken_is_told_and_what_was_typed_stays(
-        self, console: Service, page: Page, person: dict[str, Any]
-    ) -> None:
-        open_at(page, console, "create-account")
-        fill_in(page, person["user"]["email"], "quite another password")
-        button(page, "Create account").click()
-        expect(page.get_by_role("alert")).to_contain_text("There is an account with this email already.")
     def test_a_key_that_was_not_typed_back_is_told_until_somebody_says_that_they_have_it(
         self, console: Service, page: Page
     ) -> None:
@@ -187,6 +180,13 @@ class TestCreateAccount:
         expect(heading(page, "Recordings")).to_be_visible()
         expect(page.get_by_text(NOT_TYPED_BACK)).to_have_count(0)
 
+    def test_an_address_that_is_taken_is_told_and_what_was_typed_stays(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        open_at(page, console, "create-account")
+        fill_in(page, person["user"]["email"], "quite another password")
+        button(page, "Create account").click()
+        expect(page.get_by_role("alert")).to_contain_text("There is an account with this email already.")
         page.get_by_role("link", name="I have an account").click()
         expect(textbox(page, "Email")).to_have_value(person["user"]["email"])
 
@@ -219,9 +219,33 @@ class TestSignIn:
         button(page, "Sign in").click()
         expect(page.get_by_role("alert")).to_contain_text("The email or the password is wrong.")
         expect(page.get_by_role("alert")).to_contain_text("Reference for support: ")
-        expect(page.get_by_text("through another provider")).to_be_visible()
+        # What concerns few is told to who asks.
+        aside = page.get_by_text("this page cannot sign you in through the provider")
+        expect(aside).to_be_hidden()
         # The focus is where it was: Enter tries again.
         expect(button(page, "Sign in")).to_be_focused()
+        page.get_by_text("I sign in through another provider").click()
+        expect(aside).to_be_visible()
+
+    def test_the_first_page_says_what_it_is_for(self, console: Service, page: Page) -> None:
+        open_at(page, console)
+        expect(heading(page, "Sign in")).to_be_visible()
+        expect(page.get_by_text("Panzoto records what you say")).to_be_visible()
+        stay = page.get_by_role("checkbox", name="Stay signed in on this device")
+        expect(stay).to_have_accessible_description(
+            "Only on a device that is yours alone."
+            " Otherwise you are signed out when this page is reloaded or closed."
+        )
+
+    def test_the_first_empty_field_has_the_focus(self, console: Service, page: Page) -> None:
+        open_at(page, console)
+        page.get_by_role("link", name="Create account").click()
+        expect(textbox(page, "Email")).to_be_focused()
+        page.keyboard.type(new_email())
+        page.get_by_role("link", name="I have an account").click()
+        expect(textbox(page, "Password")).to_be_focused()
+        page.get_by_role("link", name="Use a recovery key").click()
+        expect(textbox(page, "Recovery key")).to_be_focused()
 
     def test_who_comes_by_the_keyboard_alone_gets_in(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -270,8 +294,27 @@ class TestSignIn:
     ) -> None:
         sign_in(page, console, person["user"]["email"])
         assert key_is_kept(page) is None
+        assert len(devices(console, person["token"])) == 2
         page.reload()
         expect(heading(page, "Sign in")).to_be_visible()
+        # Nobody could go on with that session, so it is over.
+        eventually(
+            lambda: len(devices(console, person["token"])) == 1, lambda: devices(console, person["token"])
+        )
+
+    def test_a_tab_that_is_closed_ends_its_session_even_when_it_is_locked(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        sign_in(page, console, person["user"]["email"])
+        button(page, "Lock").click()
+        expect(heading(page, "Locked")).to_be_visible()
+        assert len(devices(console, person["token"])) == 2
+        # The browser itself stays, as when one of several tabs is closed.
+        page.context.new_page()
+        page.close(run_before_unload=True)
+        eventually(
+            lambda: len(devices(console, person["token"])) == 1, lambda: devices(console, person["token"])
+        )
 
     def test_who_stays_is_still_there_after_a_reload(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -294,27 +337,8 @@ class TestSignIn:
                 };
             })"""
         )
-        assert len(devices(console, person["token"])) == 2
         assert raw == [False, "HKDF"]
         assert page.evaluate("() => localStorage.length + sessionStorage.length") == 0
-        # Nobody could go on with that session, so it is over.
-        eventually(
-            lambda: len(devices(console, person["token"])) == 1, lambda: devices(console, person["token"])
-        )
-
-    def test_a_tab_that_is_closed_ends_its_session_even_when_it_is_locked(
-        self, console: Service, page: Page, person: dict[str, Any]
-    ) -> None:
-        sign_in(page, console, person["user"]["email"])
-        button(page, "Lock").click()
-        expect(heading(page, "Locked")).to_be_visible()
-        assert len(devices(console, person["token"])) == 2
-        # The browser itself stays, as when one of several tabs is closed.
-        page.context.new_page()
-        page.close(run_before_unload=True)
-        eventually(
-            lambda: len(devices(console, person["token"])) == 1, lambda: devices(console, person["token"])
-        )
 
     def test_a_browser_that_keeps_nothing_lets_in_all_the_same_and_says_so(
         self, console: Service, page: Page, person: dict[str, Any]

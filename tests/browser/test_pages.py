@@ -84,7 +84,7 @@ class TestVerify:
         page.goto(f"{public.url}/verify#code=no-code-of-ours")
         until_shown(page, "This link has expired or was used before.")
         code = link_in(public, account["user"]["email"], "verification").partition("#code=")[2]
-        page.get_by_role("textbox", name="Code from the letter").fill(code)
+        page.get_by_role("textbox", name="Code from the email").fill(code)
         page.get_by_role("button", name="Confirm address").click()
         until_shown(page, "Your address is confirmed.")
 
