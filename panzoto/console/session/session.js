@@ -302,6 +302,9 @@ function endWithPage({ persisted }) {
   const { stay, ended } = session.get();
   const token = heldToken();
   if (persisted || stay || ended || token === null) return;
+  // Where there is a worker a page's last request goes through it, and may be lost with the page: so the worker asks.
+  const worker = navigator.serviceWorker?.controller;
+  if (worker) return worker.postMessage({ type: "leave", token });
   const headers = { Authorization: `Bearer ${token}` };
   fetch("/api/logout", { method: "POST", headers, keepalive: true }).catch(() => {});
 }
