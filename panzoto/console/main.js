@@ -40,7 +40,8 @@ function Console() {
   useEffect(() => {
     const main = document.getElementById("main");
     const first = /** @type {HTMLElement | null} */ (main?.querySelector("[autofocus]") ?? main);
-    first?.focus({ preventScroll: true });
+    // A view may have chosen for itself.
+    if (!main?.contains(document.activeElement) || document.activeElement === main) first?.focus({ preventScroll: true });
     // The list of recordings is found again where it was left; every other view begins at its top.
     if (view !== "recordings") scrollTo(0, 0);
   }, [view, id, state]);

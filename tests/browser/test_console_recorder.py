@@ -167,6 +167,7 @@ def test_a_browser_that_dies_keeps_what_was_said(
         kill(pid)
     with kept_profile(playwright, tmp_path) as (page, _):
         sign_in(page, console, person)
+        expect(page.get_by_role("status").filter(has_text="broke off")).to_be_visible()
         expect(listed(page)).to_have_count(1)
     (row,) = stored(console, person)
     data = heard(console, person, row)

@@ -205,6 +205,20 @@ def test_what_is_no_sound_is_told(
     expect(uploading(page)).to_have_count(0)
 
 
+def test_each_of_several_files_that_are_no_sound_is_told(
+    page: Page, console: Service, person: dict[str, Any], tmp_path: Path
+) -> None:
+    sign_in(page, console, person)
+    files = [tmp_path / "Photo.png", tmp_path / "Empty.wav"]
+    files[0].write_bytes(b"png")
+    files[1].write_bytes(b"")
+    choose(page, *files)
+    told = page.get_by_role("alert").filter(has_text="Empty.wav")
+    expect(told).to_contain_text("Photo.png")
+    page.get_by_role("link", name="Trash").click()
+    expect(told).to_have_count(0)
+
+
 def test_80_mib_arrive_over_a_bad_network_with_a_reload_in_the_middle(
     *,
     new_page: Callable[..., Page],

@@ -207,6 +207,15 @@ def test_transcripts_lie_sealed_in_the_browser_and_are_fetched_once(page: Page, 
     eventually(lambda: page.evaluate(EVERYTHING_KEPT) == "{}", lambda: page.evaluate(EVERYTHING_KEPT))
 
 
+def test_the_list_says_what_was_said_first_after_a_reload_too(page: Page, owner: Owner) -> None:
+    owner.write(owner.record(), "a xylophone in the garden")
+    sign_in(page, owner.service, owner.account, stay=True)
+    rows = page.get_by_role("list", name="Recordings")
+    expect(rows.get_by_text("a xylophone in the garden")).to_be_visible()
+    page.reload()
+    expect(rows.get_by_text("a xylophone in the garden")).to_be_visible()
+
+
 def test_a_locked_page_shows_and_finds_nothing(signed_in: Page, owner: Owner) -> None:
     owner.write(owner.record(), "a xylophone")
     signed_in.reload()

@@ -8,12 +8,14 @@ import { html } from "../ui.js";
 
 /** @typedef {{ text: string, detail: string }} Said */
 
-// `at`: the view that was shown, or was just about to be, when the status was told.
-const said = createStore({ status: "", at: "", alert: /** @type {Said | null} */ (null) });
+// `at`, `alertAt`: the view that was shown, or was just about to be, when it was told.
+const said = createStore({ status: "", at: "", alert: /** @type {Said | null} */ (null), alertAt: "" });
 
-// What went well in one view is nothing to the next; what failed stays until it is closed.
+// What was told in one view is nothing to the next.
 addEventListener("hashchange", () => {
-  if (said.get().at !== location.hash) said.set({ status: "" });
+  const { at, alertAt } = said.get();
+  if (at !== location.hash) said.set({ status: "" });
+  if (alertAt !== location.hash) dismiss();
 });
 
 // What went well is read by then, and would soon be no longer true.
@@ -30,7 +32,7 @@ export function announce(/** @type {string} */ text) {
 
 /** Say that something failed, and what can be done. @param {unknown} error */
 export function tell(error) {
-  said.set({ alert: explain(error), status: "" });
+  said.set({ alert: explain(error), alertAt: location.hash, status: "" });
 }
 
 export function dismiss() {

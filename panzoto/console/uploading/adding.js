@@ -29,15 +29,14 @@ const isSound = (file) => typeOf(file) !== null || file.type === "";
 
 /** Take files for upload, in their order. What cannot be taken is told. @param {Iterable<File>} files */
 export async function addFiles(files) {
+  /** @type {string[]} */
+  const refused = [];
   for (const file of files) {
-    try {
-      if (!isSound(file)) tell(t("upload.noSound", { name: file.name }));
-      else if (file.size === 0) tell(t("upload.emptyFile", { name: file.name }));
-      else await addFile(file);
-    } catch (error) {
-      tell(error);
-    }
+    if (!isSound(file)) refused.push(t("upload.noSound", { name: file.name }));
+    else if (file.size === 0) refused.push(t("upload.emptyFile", { name: file.name }));
+    else await addFile(file).catch(tell);
   }
+  if (refused.length > 0) tell(refused.join(" "));
 }
 
 /** @param {File} file */

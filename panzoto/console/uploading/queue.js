@@ -3,10 +3,11 @@
 
 import { ServiceError } from "../library/errors.js";
 import { isPassing } from "../library/service.js";
-import { tell } from "../parts/messages.js";
+import { announce, tell } from "../parts/messages.js";
 import { somebodyIsHere } from "../session/idle.js";
 import { session } from "../session/session.js";
 import { createStore } from "../store.js";
+import { t } from "../texts/index.js";
 import { carry, NeedsFile, NeedsVault } from "./carry.js";
 import { keptAccounts, keptIds, removeAll } from "./disk.js";
 import { hearTabs, rowOf, rowsOf, saveRow, tellTabs } from "./rows.js";
@@ -142,7 +143,10 @@ async function turn(place, signal) {
   const row = await rowOf(place);
   if (row === undefined) return "gone";
   // Nobody records it any more, or its lock would not be ours: the tab that did has died.
-  if (row.state === "recording") await saveRow(Object.assign(row, { state: "ready" }));
+  if (row.state === "recording") {
+    await saveRow(Object.assign(row, { state: "ready" }));
+    announce(t("recorder.found"));
+  }
   await look(row.id);
   if (row.paused && row.state !== "canceled") return Infinity;
   const { id } = place;

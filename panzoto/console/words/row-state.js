@@ -50,9 +50,11 @@ async function fetchWanted() {
 export function firstWords(fileId) {
   const text = useStore(known, ({ texts }) => texts.get(fileId));
   const changes = useStore(progress, (value) => value.changes);
+  // Those that were kept here are opened after a reload without having changed.
+  const ready = useStore(progress, (value) => value.all > 0 && value.ready === value.all);
   useEffect(() => {
     if (text === undefined) want(fileId);
-  }, [fileId, text === undefined, changes]);
+  }, [fileId, text === undefined, changes, ready]);
   return text ?? "";
 }
 
