@@ -76,7 +76,8 @@ def login(wanted: dict[str, str]) -> dict[str, Any]:
 def recover(wanted: dict[str, str]) -> dict[str, Any]:
     """Get back in with the recovery key, under a new password."""
     count_call()
-    return account(*services().recovery.recover(**wanted, client=client()))
+    device = client(wanted.pop("device_name", None))
+    return account(*services().recovery.recover(**wanted, client=device))
 
 
 @entrance.post("/token/refresh")

@@ -93,5 +93,6 @@ def reset_password(wanted: dict[str, Any]) -> dict[str, Any]:
     Without the recovery key, what was recorded before stays listed and never opens again (422).
     """
     count_call()
+    device = client(wanted.pop("device_name", None))
     user = services().mailbox.user_to_reset(wanted.pop("code"))
-    return account(*services().recovery.reset(user, **wanted, client=client()))
+    return account(*services().recovery.reset(user, **wanted, client=device))

@@ -13,12 +13,14 @@ from flask import Blueprint, Response, abort, send_file, send_from_directory
 from panzoto.console.release import FOLDER as CONSOLE
 
 PAGES = Path(__file__).parents[1] / "pages"
-# Texts and looks are the console's own files, which are there whether or not it is served.
+# Texts, looks and how a browser is called are the console's own files, which are there whether or not it is
+# served.
 FILES = {name: PAGES / name for name in ("letters.js", "reset.js", "undo.js", "verify.js")} | {
     name: CONSOLE / folder / name
     for folder, name in (
         ("", "icon.svg"),
         ("", "style.css"),
+        ("session", "device.js"),
         ("texts", "de.js"),
         ("texts", "en.js"),
         ("texts", "index.js"),

@@ -258,6 +258,7 @@ class PasswordReset(Request):
     new_password = NewPassword()
     recovery_key = Text(load_default=None)
     discard_recordings = Flag("discard_recordings must be true or false", load_default=False)
+    device_name = DeviceName()
 
 
 class Recovery(Request):
@@ -269,6 +270,7 @@ class Recovery(Request):
     email = Email(required=True)
     recovery_key = Text(required=True)
     new_password = NewPassword()
+    device_name = DeviceName()
 
 
 class RecoveryInside(Request):

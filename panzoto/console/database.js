@@ -2,9 +2,11 @@
 // Nothing is in it in the clear but what the service sees too.
 
 const NAME = "panzoto";
-const VERSION = 1;
-/** Stores of plain pairs; `transcripts`, `uploads` and `drafts` hold rows of one account, which their keys begin with. */
-export const STORES = /** @type {const} */ (["session", "consents", "drafts", "uploads", "transcripts"]);
+const VERSION = 2;
+/** Stores of plain pairs. Their keys begin with the account that the row is of, those of `session` excepted. */
+export const STORES = /** @type {const} */ ([
+  "session", "consents", "drafts", "uploads", "transcripts", "unproven-keys",
+]);
 
 /** @typedef {(typeof STORES)[number]} StoreName */
 

@@ -33,6 +33,9 @@ const HEARD = /** @type {Record<string, (data: any, port: MessagePort | null) =>
   download: async ({ id, wanted }, port) => void (await prepare(id, wanted, port)),
   // Whatever is heard keeps the browser from ending the worker while it streams.
   stay: () => {},
+  // A page that does not stay signed in has gone.
+  leave: ({ token }) =>
+    fetch("/api/logout", { method: "POST", headers: { Authorization: `Bearer ${token}` } }).catch(() => {}),
   forget: () => {
     forgetSounds();
     forgetDownloads();

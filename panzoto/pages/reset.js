@@ -1,3 +1,4 @@
+import { deviceName } from "./device.js";
 import { ask, leadOn, part, reason, say, t, takeCode } from "./letters.js";
 
 let code = takeCode();
@@ -15,7 +16,11 @@ function work(goesOn) {
 }
 
 async function send(discard) {
-  const wanted = { code: code || part("code").value.trim(), new_password: part("password").value };
+  const wanted = {
+    code: code || part("code").value.trim(),
+    new_password: part("password").value,
+    device_name: deviceName(),
+  };
   const key = part("recovery-key").value.trim();
   if (discard) {
     wanted.discard_recordings = true;

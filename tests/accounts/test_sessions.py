@@ -18,7 +18,7 @@ from requests.utils import default_user_agent
 
 from panzoto.auth.refresh import RefreshClaim, RefreshTokens
 from tests.conftest import UNLIMITED
-from tests.support import rows
+from tests.support import mails, rows
 from tests.support.fault_proxy import (
     Action,
     Answer,
@@ -327,6 +327,32 @@ class TestListing:
         body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD, "device_name": "first one"}
         account = service.call("POST", "/api/register", json=body).json()
         assert [one["device_name"] for one in listed(service, account["token"])] == ["first one"]
+
+    def test_getting_back_in_takes_a_name_too(self, service: Service, account: Account) -> None:
+        email = account["user"]["email"]
+        made = service.call(
+            "POST", "/api/user/recovery-key", account["token"], json={"password": PASSWORD}
+        ).json()["recovery_key"]
+        wanted = {"email": email, "recovery_key": made, "new_password": NEW, "device_name": "Anna's laptop"}
+        recovered = service.call("POST", "/api/recover", json=wanted).json()
+        assert [one["device_name"] for one in listed(service, recovered["token"])] == ["Anna's laptop"]
+        service.call("POST", "/api/password/forgot", json={"email": email})
+        code = mails.code_in(mails.wait_for(service, email, "reset"))
+        wanted = {"code": code, "recovery_key": made, "new_password": PASSWORD, "device_name": "Her tablet"}
+        reset = service.call("POST", "/api/password/reset", json=wanted).json()
+        assert [one["device_name"] for one in listed(service, reset["token"])] == ["Her tablet"]
+
+    def test_getting_back_in_without_a_name_is_called_by_the_user_agent(
+        self, service: Service, account: Account
+    ) -> None:
+        made = service.call(
+            "POST", "/api/user/recovery-key", account["token"], json={"password": PASSWORD}
+        ).json()["recovery_key"]
+        wanted = {"email": account["user"]["email"], "recovery_key": made, "new_password": NEW}
+        for body in ({}, {"device_name": 5}):
+            recovered = service.call("POST", "/api/recover", json=wanted | body).json()
+            names = [one["device_name"] for one in listed(service, recovered["token"])]
+            assert names == [default_user_agent()]
 
     @pytest.mark.parametrize("value", ["", "x" * 65, 5, {}, "\ud800"], ids=ascii)
     def test_no_name_keeps_anybody_from_registering(self, service: Service, value: Any) -> None:

@@ -10,7 +10,13 @@ import pytest
 from tests.support import mails
 from tests.support.service import PASSWORD, Service
 
-SCRIPTS = ("/letters/letters.js", "/letters/reset.js", "/letters/undo.js", "/letters/verify.js")
+SCRIPTS = (
+    "/letters/device.js",
+    "/letters/letters.js",
+    "/letters/reset.js",
+    "/letters/undo.js",
+    "/letters/verify.js",
+)
 
 
 class TestPolicy:

@@ -156,13 +156,13 @@ class TestEmail:
         at_account(page, console, person)
         email = part(page, "Email")
         expect(email).to_contain_text("This address is not confirmed yet")
-        button(email, "Send the letter again").click()
-        said(page, "The letter has been sent.")
+        button(email, "Send the email again").click()
+        said(page, "The email has been sent.")
         mails.wait_for(console, old, "verification", count=2)
         textbox(email, "New email").fill(new)
         textbox(email, "Password").fill(PASSWORD)
         button(email, "Change email").click()
-        said(page, f"A letter is on its way to {new}.")
+        said(page, f"An email is on its way to {new}.")
         expect(email).to_contain_text(f"You asked to move to {new}.")
         (link,) = re.findall(
             r"^(http\S+#code=\S+)$", mails.text(mails.wait_for(console, new, "email-changed")), re.MULTILINE
@@ -176,6 +176,30 @@ class TestEmail:
         button(page, "Lock").click()
         # The locked page knows it, too.
         expect(page.get_by_text(new)).to_be_visible()
+
+    def test_a_code_does_where_letters_hold_no_link(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        old, new = person["user"]["email"], new_email()
+        at_account(page, console, person)
+        email = part(page, "Email")
+        expect(email).to_contain_text("or enter its code here")
+        textbox(email, "Code").fill("no code of anybody")
+        button(email, "Confirm address").click()
+        expect(page.get_by_role("alert")).to_contain_text("This code has expired or was used before.")
+        textbox(email, "Code").fill(mails.code_in(mails.wait_for(console, old, "verification")))
+        button(email, "Confirm address").click()
+        said(page, f"Your address {old} is confirmed.")
+        expect(textbox(email, "Code")).to_have_count(0)
+        textbox(email, "New email").fill(new)
+        textbox(email, "Password").fill(PASSWORD)
+        button(email, "Change email").click()
+        expect(email).to_contain_text(f"You asked to move to {new}.")
+        textbox(email, "Code").fill(f" {mails.code_in(mails.wait_for(console, new, 'email-changed'))} ")
+        button(email, "Confirm address").click()
+        said(page, f"Your address {new} is confirmed.")
+        expect(email).to_contain_text(f"You sign in with {new}.")
+        expect(textbox(email, "Code")).to_have_count(0)
 
     def test_an_address_that_is_taken_is_told(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -201,13 +225,15 @@ class TestRecoveryKey:
         textbox(section, "Password").fill(PASSWORD)
         button(section, "Make recovery key").click()
         shown = page.get_by_role("group", name="Your recovery key")
-        expect(shown).to_contain_text("an earlier one is void already")
+        expect(shown).to_contain_text("The one you had before is void already.")
         second = "-".join(shown.locator(".shown span").all_inner_texts())
         with page.expect_download() as saving:
             page.get_by_role("link", name="Save as a file").click()
-        assert second in Path(saving.value.path()).read_text("utf-8")
+        saved = Path(saving.value.path()).read_text("utf-8")
+        assert second in saved
+        assert person["user"]["email"] in saved
         textbox(section, "Recovery key").fill(second)
-        button(section, "Compare").click()
+        button(section, "Check").click()
         said(page, "Your recovery key is written down.")
         body = {"email": person["user"]["email"], "new_password": NEW}
         for key, status in ((first, 401), (second, 200)):
@@ -286,6 +312,24 @@ class TestStorage:
         assert formats[new] in (None, "v2")
         for file_id, plain in files.items():
             assert hear(console, person["token"], file_id, PASSWORD) == plain
+
+    def test_it_is_offered_only_where_something_may_be_old(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        s3_key = f"users/{person['user_id']}/talk.amr"
+        file_id = store(console, person, s3_key, version_2(person, PASSWORD, s3_key, PLAIN))
+        # Once the service has opened it its format is known.
+        assert hear(console, person["token"], file_id, PASSWORD) == PLAIN
+        sign_in(page, console, person["user"]["email"], stay=True)
+        expect(page.get_by_role("list", name="Recordings").get_by_role("listitem")).to_have_count(1)
+        go(page, "Account")
+        storage = part(page, "Storage")
+        expect(storage).to_contain_text("1 of 100,000 recordings")
+        expect(button(storage, "Upgrade all old recordings")).to_have_count(0)
+        s3_key = f"users/{person['user_id']}/audio-1.3gp"
+        store(console, person, s3_key, single_shot(PASSWORD, person["key_salt"], PLAIN))
+        page.reload()
+        expect(button(storage, "Upgrade all old recordings")).to_be_visible()
 
     def test_a_wrong_password_upgrades_nothing(
         self, console: Service, page: Page, person: dict[str, Any]

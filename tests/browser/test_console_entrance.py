@@ -26,8 +26,10 @@ from tests.support.entrance import (
 )
 from tests.support.service import ITSELF, PASSWORD, Service, run_service
 from tests.support.stand_in import RunningStandIn
+from tests.support.waiting import eventually
 
 NEW = "another quiet walk"
+NOT_TYPED_BACK = "A recovery key was made, but not typed back."
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
 # How long a token of `brief` lives, and for how long two tabs go on with them.
 TOKEN_SECONDS = 4
@@ -43,6 +45,12 @@ def calls_of(page: Page) -> list[Request]:
 
 def paths(calls: list[Request]) -> list[str]:
     return [request.url.partition("/api/")[2] for request in calls]
+
+
+def devices(service: Service, token: str) -> list[str]:
+    """Return what the devices are called at which the account is signed in."""
+    listed = service.call("GET", "/api/user/sessions", token).json()["sessions"]
+    return [one["device_name"] for one in listed]
 
 
 def key_is_kept(page: Page) -> bool | None:
@@ -90,16 +98,18 @@ class TestCreateAccount:
         button(page, "Make recovery key").click()
         shown = page.get_by_role("group", name="Your recovery key")
         expect(shown).to_be_visible()
+        expect(shown).not_to_contain_text("void")
         key = "-".join(shown.locator(".shown span").all_inner_texts())
         # Nothing is typed back yet, so leaving is not without a word.
         textbox(page, "Recovery key").fill(key[:-1] + ("0" if key[-1] != "0" else "1"))
-        button(page, "Compare").click()
-        expect(page.get_by_text("This is another one.")).to_be_visible()
+        button(page, "Check").click()
+        expect(page.get_by_text("This is not the key that was made.")).to_be_visible()
         # As people write: in small letters, with spaces, and an O for a zero.
         textbox(page, "Recovery key").fill(key.lower().replace("-", " ").replace("0", "o"))
-        button(page, "Compare").click()
+        button(page, "Check").click()
         expect(page.get_by_role("status")).to_contain_text("Your recovery key is written down.")
         expect(heading(page, "Recordings")).to_be_visible()
+        expect(page.get_by_text(NOT_TYPED_BACK)).to_have_count(0)
         assert key not in page.content()
         answer = console.call(
             "POST", "/api/recover", json={"email": email, "recovery_key": key, "new_password": NEW}
@@ -121,8 +131,54 @@ class TestCreateAccount:
         button(page, "Make recovery key").click()
         expect(page.get_by_role("group", name="Your recovery key")).to_be_visible()
         go(page, "Recordings")
-        expect(page.get_by_role("alert").filter(has_text="not typed back")).to_be_visible()
+        expect(page.get_by_text(NOT_TYPED_BACK)).to_be_visible()
         expect(banner).to_have_count(0)
+
+    def test_a_key_that_was_not_typed_back_is_told_until_somebody_says_that_they_have_it(
+        self, console: Service, page: Page
+    ) -> None:
+        email = new_email()
+        open_at(page, console, "create-account")
+        fill_in(page, email, stay=True)
+        button(page, "Create account").click()
+        button(page, "Make recovery key").click()
+        expect(page.get_by_role("group", name="Your recovery key")).to_be_visible()
+        go(page, "Recordings")
+        told = page.get_by_text(NOT_TYPED_BACK)
+        expect(told).to_be_visible()
+        page.reload()
+        expect(told).to_be_visible()
+        button(page, "Sign out").click()
+        expect(told).to_have_count(0)
+        sign_in(page, console, email)
+        expect(told).to_be_visible()
+        go(page, "Account")
+        section = part(page, "Recovery key")
+        expect(section).to_contain_text(NOT_TYPED_BACK)
+        button(section, "I have it").click()
+        expect(section).not_to_contain_text(NOT_TYPED_BACK)
+        go(page, "Recordings")
+        expect(heading(page, "Recordings")).to_be_visible()
+        expect(told).to_have_count(0)
+
+    def test_another_key_is_made_in_place_of_the_one_that_was_not_typed_back(
+        self, console: Service, page: Page
+    ) -> None:
+        open_at(page, console, "create-account")
+        fill_in(page, new_email())
+        button(page, "Create account").click()
+        button(page, "Make recovery key").click()
+        expect(page.get_by_role("group", name="Your recovery key")).to_be_visible()
+        go(page, "Recordings")
+        page.get_by_role("link", name="Make a new recovery key").click()
+        textbox(page, "Password").fill(PASSWORD)
+        button(page, "Make recovery key").click()
+        shown = page.get_by_role("group", name="Your recovery key")
+        expect(shown).to_contain_text("The one you had before is void already.")
+        textbox(page, "Recovery key").fill("".join(shown.locator(".shown span").all_inner_texts()))
+        button(page, "Check").click()
+        expect(heading(page, "Recordings")).to_be_visible()
+        expect(page.get_by_text(NOT_TYPED_BACK)).to_have_count(0)
 
     def test_an_address_that_is_taken_is_told_and_what_was_typed_stays(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -163,9 +219,33 @@ class TestSignIn:
         button(page, "Sign in").click()
         expect(page.get_by_role("alert")).to_contain_text("The email or the password is wrong.")
         expect(page.get_by_role("alert")).to_contain_text("Reference for support: ")
-        expect(page.get_by_text("through another provider")).to_be_visible()
+        # What concerns few is told to who asks.
+        aside = page.get_by_text("this page cannot sign you in through the provider")
+        expect(aside).to_be_hidden()
         # The focus is where it was: Enter tries again.
         expect(button(page, "Sign in")).to_be_focused()
+        page.get_by_text("I sign in through another provider").click()
+        expect(aside).to_be_visible()
+
+    def test_the_first_page_says_what_it_is_for(self, console: Service, page: Page) -> None:
+        open_at(page, console)
+        expect(heading(page, "Sign in")).to_be_visible()
+        expect(page.get_by_text("Panzoto records what you say")).to_be_visible()
+        stay = page.get_by_role("checkbox", name="Stay signed in on this device")
+        expect(stay).to_have_accessible_description(
+            "Only on a device that is yours alone."
+            " Otherwise you are signed out when this page is reloaded or closed."
+        )
+
+    def test_the_first_empty_field_has_the_focus(self, console: Service, page: Page) -> None:
+        open_at(page, console)
+        page.get_by_role("link", name="Create account").click()
+        expect(textbox(page, "Email")).to_be_focused()
+        page.keyboard.type(new_email())
+        page.get_by_role("link", name="I have an account").click()
+        expect(textbox(page, "Password")).to_be_focused()
+        page.get_by_role("link", name="Use a recovery key").click()
+        expect(textbox(page, "Recovery key")).to_be_focused()
 
     def test_who_comes_by_the_keyboard_alone_gets_in(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -182,8 +262,7 @@ class TestSignIn:
         self, console: Service, page: Page, person: dict[str, Any]
     ) -> None:
         sign_in(page, console, person["user"]["email"])
-        listed = console.call("GET", "/api/user/sessions", person["token"]).json()["sessions"]
-        assert "Chrome on Linux" in {one["device_name"] for one in listed}
+        assert "Chrome on Linux" in devices(console, person["token"])
 
     def test_the_address_that_was_asked_for_is_shown_afterwards(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -215,8 +294,27 @@ class TestSignIn:
     ) -> None:
         sign_in(page, console, person["user"]["email"])
         assert key_is_kept(page) is None
+        assert len(devices(console, person["token"])) == 2
         page.reload()
         expect(heading(page, "Sign in")).to_be_visible()
+        # Nobody could go on with that session, so it is over.
+        eventually(
+            lambda: len(devices(console, person["token"])) == 1, lambda: devices(console, person["token"])
+        )
+
+    def test_a_tab_that_is_closed_ends_its_session_even_when_it_is_locked(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        sign_in(page, console, person["user"]["email"])
+        button(page, "Lock").click()
+        expect(heading(page, "Locked")).to_be_visible()
+        assert len(devices(console, person["token"])) == 2
+        # The browser itself stays, as when one of several tabs is closed.
+        page.context.new_page()
+        page.close(run_before_unload=True)
+        eventually(
+            lambda: len(devices(console, person["token"])) == 1, lambda: devices(console, person["token"])
+        )
 
     def test_who_stays_is_still_there_after_a_reload(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -225,7 +323,8 @@ class TestSignIn:
         calls = calls_of(page)
         page.reload()
         signed_in(page)
-        assert not {"login", "register"} & set(paths(calls))
+        assert not {"login", "register", "logout"} & set(paths(calls))
+        assert len(devices(console, person["token"])) == 2
         raw = page.evaluate(
             """() => new Promise((resolve) => {
                 const asked = indexedDB.open("panzoto");
@@ -290,7 +389,9 @@ class TestGettingBackIn:
         expect(heading(page, "Recordings")).to_be_visible()
         assert console.call("GET", "/api/user", person["token"]).status_code == 401
         login = {"email": person["user"]["email"], "password": NEW}
-        assert console.call("POST", "/api/login", json=login).status_code == 200
+        answer = console.call("POST", "/api/login", json=login)
+        assert answer.status_code == 200
+        assert "Chrome on Linux" in devices(console, answer.json()["token"])
 
     def test_with_a_letter(self, console: Service, page: Page, person: dict[str, Any]) -> None:
         email = person["user"]["email"]

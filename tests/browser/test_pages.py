@@ -84,7 +84,7 @@ class TestVerify:
         page.goto(f"{public.url}/verify#code=no-code-of-ours")
         until_shown(page, "This link has expired or was used before.")
         code = link_in(public, account["user"]["email"], "verification").partition("#code=")[2]
-        page.get_by_role("textbox", name="Code from the letter").fill(code)
+        page.get_by_role("textbox", name="Code from the email").fill(code)
         page.get_by_role("button", name="Confirm address").click()
         until_shown(page, "Your address is confirmed.")
 
@@ -97,12 +97,17 @@ class TestReset:
         page.get_by_role("textbox", name="New password").fill(NEW)
         page.get_by_role("button", name="Set new password").click()
         until_shown(page, "Your password is changed")
-        # The page itself is no device that stays signed in.
         email = account["user"]["email"]
+        # The page itself is no device that stays signed in, and what it did is told as done by this browser.
         eventually(
             lambda: {one["device_name"] for one in sessions(public, email)} == {"the one that asks"},
             lambda: sessions(public, email),
         )
+        login = {"email": email, "password": NEW}
+        token = public.call("POST", "/api/login", json=login).json()["token"]
+        events = public.call("GET", "/api/user/events", token).json()["events"]
+        (changed,) = [event for event in events if event["type"] == "password_changed"]
+        assert changed["detail"]["device_name"] == "Chrome on Linux"
 
     def test_with_recordings_it_asks_for_the_recovery_key_and_they_go_on_opening(
         self, public: Service, account: dict[str, Any], page: Page

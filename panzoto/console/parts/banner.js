@@ -2,6 +2,8 @@
 
 import { profile, refreshProfile } from "../session/profile.js";
 import { useRelease } from "../session/release.js";
+import { session } from "../session/session.js";
+import { lookForUnprovenKey, noteProvenKey, unproven } from "../session/unproven-key.js";
 import { useStore } from "../store.js";
 import { addressOf, route } from "../router.js";
 import { t } from "../texts/index.js";
@@ -18,18 +20,21 @@ export const Banner = ({ text, children }) => html`
 // There the banner would say what the view says already.
 const VIEWS_OF_KEY = ["recovery-key", "account"];
 
-/** Stays until the account has a recovery key. */
+/** Stays until the account has a recovery key that was typed back, or that its person says they have. */
 function MakeRecoveryKey() {
   const missing = useStore(profile, ({ now }) => now?.recovery_key_set === false);
+  const isUnproven = useStore(unproven, ({ of }) => of !== null && of === session.get().account?.user_id);
   const { view } = useStore(route, (value) => value);
   useEffect(() => {
     // It is not worth an alert: the next view asks again.
     if (profile.get().now === null) refreshProfile().catch(() => {});
+    lookForUnprovenKey();
   }, [view]);
-  if (!missing || VIEWS_OF_KEY.includes(view)) return null;
+  if (!(missing || isUnproven) || VIEWS_OF_KEY.includes(view)) return null;
   return html`
-    <${Banner} text=${t("banner.recoveryKey")}>
-      <a class="button" href=${addressOf("recovery-key")}>${t("recovery.make")}</a>
+    <${Banner} text=${t(missing ? "banner.recoveryKey" : "recovery.unproven")}>
+      <a class="button" href=${addressOf("recovery-key")}>${t(missing ? "recovery.make" : "recovery.makeAnother")}</a>
+      ${!missing && html`<button type="button" onClick=${noteProvenKey}>${t("recovery.have")}</button>`}
     <//>
   `;
 }

@@ -10,7 +10,7 @@ import { createStore } from "../store.js";
 import { argon2id } from "./argon2.js";
 import { deviceName } from "./device.js";
 import { changeKept, forgetKept, keepSession, keptSession } from "./kept.js";
-import { forgetTokens, freshToken, sessionId, takeTokens, tokenAfter } from "./tokens.js";
+import { forgetTokens, freshToken, heldToken, sessionId, takeTokens, tokenAfter } from "./tokens.js";
 
 /** @typedef {import("../library/keys.js").Vault} Vault */
 /**
@@ -137,7 +137,7 @@ export const signIn = (/** @type {string} */ email, /** @type {string} */ passwo
 export const recover = (
   /** @type {{ email: string, recovery_key: string, new_password: string }} */ wanted,
   /** @type {boolean} */ stay,
-) => enter("/api/recover", wanted, wanted.new_password, stay);
+) => enter("/api/recover", { ...wanted, device_name: deviceName() }, wanted.new_password, stay);
 
 /** @param {string} path @param {Record<string, unknown>} body @param {string} password @param {boolean} stay */
 async function enter(path, body, password, stay) {
@@ -297,6 +297,25 @@ async function leave() {
   if (mine !== null) await forgetAll("transcripts", `${mine.user_id}/`).catch(() => {});
   session.set(NOBODY);
 }
+
+/**
+ * A page that does not stay signed in takes its tokens along when it goes, and nobody could go on with the session:
+ * it is ended. One that the browser keeps for going back to has not gone.
+ *
+ * @param {PageTransitionEvent} event
+ */
+function endWithPage({ persisted }) {
+  const { stay, ended } = session.get();
+  const token = heldToken();
+  if (persisted || stay || ended || token === null) return;
+  // Where there is a worker a page's last request goes through it, and may be lost with the page: so the worker asks.
+  const worker = navigator.serviceWorker?.controller;
+  if (worker) return worker.postMessage({ type: "leave", token });
+  const headers = { Authorization: `Bearer ${token}` };
+  fetch("/api/logout", { method: "POST", headers, keepalive: true }).catch(() => {});
+}
+
+addEventListener("pagehide", endWithPage);
 
 // ---- Other tabs ---------------------------------------------------------------------------------------------
 

@@ -27,6 +27,9 @@ export function forgetTokens() {
   mine = null;
 }
 
+/** The token that calls are made with, however old it is, or null. */
+export const heldToken = () => mine?.tokens.token ?? null;
+
 /** The session that calls are made in, or undefined. */
 export const sessionId = () => mine?.tokens.session_id;
 

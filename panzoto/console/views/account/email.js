@@ -5,7 +5,7 @@ import { announce } from "../../parts/messages.js";
 import { Section } from "../../parts/section.js";
 import { Countdown, useWork } from "../../parts/work.js";
 import { refreshProfile } from "../../session/profile.js";
-import { account, call } from "../../session/session.js";
+import { account, call, callOpen } from "../../session/session.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
 
@@ -20,6 +20,7 @@ export function Email({ profile }) {
       <p>${t("account.emailNow", { email: profile?.email ?? account().user.email })}</p>
       ${profile !== null && !profile.email_verified && html`<${Unconfirmed} />`}
       ${profile?.pending_email && html`<p class="hint">${t("account.emailPending", { email: profile.pending_email })}</p>`}
+      ${profile !== null && (!profile.email_verified || profile.pending_email) && html`<${EnterCode} />`}
       <${ChangeEmail} />
     <//>
   `;
@@ -37,6 +38,25 @@ function Unconfirmed() {
       <${Button} busy=${work.busy} off=${work.seconds > 0} onClick=${() => work.submit()}>${t("account.emailAgain")}<//>
     </p>
     <${Countdown} ...${work} />
+  `;
+}
+
+/** For the code from an email, which holds no link where the service does not know its own address. */
+function EnterCode() {
+  const [code, setCode] = useState("");
+  const work = useWork(async () => {
+    await callOpen("POST", "/api/verify-email", { code: code.trim() });
+    setCode("");
+    const now = await refreshProfile();
+    announce(t("account.emailConfirmed", { email: now?.email ?? account().user.email }));
+  });
+  return html`
+    <form onSubmit=${work.submit}>
+      <${Field} label=${t("field.code")} value=${code} change=${setCode} required autocomplete="one-time-code"
+        autocapitalize="none" autocorrect=${false} spellcheck=${false} enterkeyhint="go" />
+      <${Button} type="submit" busy=${work.busy} off=${work.seconds > 0}>${t("letters.confirm")}<//>
+      <${Countdown} ...${work} />
+    </form>
   `;
 }
 

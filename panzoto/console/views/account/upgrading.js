@@ -2,6 +2,7 @@
 
 import { ServiceError } from "../../library/errors.js";
 import { patientBytes } from "../../library/service.js";
+import { refreshSoon } from "../../recordings/store.js";
 import { refreshProfile } from "../../session/profile.js";
 import { beforeLock, call, session } from "../../session/session.js";
 import { createStore } from "../../store.js";
@@ -56,6 +57,7 @@ export async function upgradeAll(password) {
   } finally {
     running = null;
     refreshProfile().catch(() => {});
+    refreshSoon();
   }
 }
 

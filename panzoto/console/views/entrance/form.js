@@ -3,7 +3,7 @@
 import { Button } from "../../parts/fields.js";
 import { Countdown } from "../../parts/work.js";
 import { t } from "../../texts/index.js";
-import { html } from "../../ui.js";
+import { html, useEffect, useRef } from "../../ui.js";
 
 /**
  * @param {{
@@ -11,15 +11,33 @@ import { html } from "../../ui.js";
  *   beside?: any,
  * }} props `working`: what the button says while it works; `beside`: what stands under it
  */
-export const Form = ({ title, button, working = t("entrance.opening"), work, children, beside }) => html`
-  <form class="entrance" onSubmit=${work.submit} aria-label=${title}>
-    <h1>${title}</h1>
-    ${children}
-    <${Button} type="submit" class="primary" busy=${work.busy} off=${work.seconds > 0}>
-      ${work.busy ? working : button}
-    <//>
-    <p role="status" class="unseen">${work.busy ? working : ""}</p>
-    <${Countdown} ...${work} />
-    ${beside && html`<div class="beside">${beside}</div>`}
-  </form>
-`;
+export function Form({ title, button, working = t("entrance.opening"), work, children, beside }) {
+  const form = useRef(/** @type {HTMLFormElement | null} */ (null));
+  useEffect(() => beginTyping(form.current), []);
+  return html`
+    <form class="entrance" onSubmit=${work.submit} aria-label=${title} ref=${form}>
+      <h1>${title}</h1>
+      ${children}
+      <${Button} type="submit" class="primary" busy=${work.busy} off=${work.seconds > 0}>
+        ${work.busy ? working : button}
+      <//>
+      <p role="status" class="unseen">${work.busy ? working : ""}</p>
+      <${Countdown} ...${work} />
+      ${beside && html`<div class="beside">${beside}</div>`}
+    </form>
+  `;
+}
+
+/**
+ * Go to the first field in which nothing stands. The page, which goes to a new view's beginning otherwise, finds it
+ * by its mark.
+ *
+ * @param {HTMLFormElement | null} form
+ */
+function beginTyping(form) {
+  const fields = form?.querySelectorAll("input:not([type=checkbox], [hidden])") ?? [];
+  const first = /** @type {HTMLInputElement[]} */ ([...fields]).find(({ value }) => value === "");
+  if (first === undefined) return;
+  first.autofocus = true;
+  first.focus({ preventScroll: true });
+}

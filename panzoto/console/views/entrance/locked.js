@@ -21,7 +21,7 @@ export function Locked() {
       <p>${ended ? t("entrance.ended") : t("entrance.lockedHint")}</p>
       <p class="who">${account?.user.email}</p>
       <input type="email" name="email" autocomplete="username" value=${account?.user.email} readonly hidden />
-      <${KnownPassword} value=${password} change=${setPassword} autofocus />
+      <${KnownPassword} value=${password} change=${setPassword} />
     <//>
   `;
 }

@@ -6,6 +6,7 @@ import { explain } from "../../parts/messages.js";
 import { useWork } from "../../parts/work.js";
 import { addressOf, goInstead } from "../../router.js";
 import { recover } from "../../session/session.js";
+import { noteProvenKey } from "../../session/unproven-key.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
 import { EmailField, NewPassword, RecoveryKeyField, Stay } from "./fields.js";
@@ -27,6 +28,8 @@ export function Recover() {
     }
     const { email, stay } = typed.get();
     await recover({ email: email.trim(), recovery_key: key.trim(), new_password: password }, stay);
+    // Whoever came in with it has it.
+    await noteProvenKey();
     goInstead("recordings");
     tellIfNotKept();
   });

@@ -37,10 +37,16 @@ export function SignIn() {
       <a href=${addressOf("recover")}>${t("entrance.useRecoveryKey")}</a>
       <a href=${addressOf("create-account")} class="button">${t("entrance.create")}</a>
     `}>
-      <${EmailField} autofocus />
+      <p>${t("entrance.what")}</p>
+      <${EmailField} />
       <${KnownPassword} value=${password} change=${setPassword} />
       <${Stay} />
-      ${refused && html`<p class="hint">${t("entrance.provider")}</p>`}
+      ${refused && html`
+        <details>
+          <summary>${t("entrance.providerQuestion")}</summary>
+          <p>${t("entrance.provider")}</p>
+        </details>
+      `}
     <//>
   `;
 }

@@ -5,22 +5,28 @@ import { parseRecoveryKey } from "../../library/recovery-key.js";
 import { Button, PasswordField } from "../../parts/fields.js";
 import { announce, tell } from "../../parts/messages.js";
 import { Countdown, useWork } from "../../parts/work.js";
-import { refreshProfile } from "../../session/profile.js";
-import { call } from "../../session/session.js";
+import { profile, refreshProfile } from "../../session/profile.js";
+import { account, call } from "../../session/session.js";
+import { noteMadeKey, noteProvenKey } from "../../session/unproven-key.js";
 import { t } from "../../texts/index.js";
 import { html, useEffect, useRef, useState } from "../../ui.js";
 import { RecoveryKeyField } from "../entrance/fields.js";
 import { forgetPassword, remembered } from "./password.js";
 
-/** Ask for the password, unless it is known, and make a key. @param {{ made: (key: string) => void, beside?: any, first: boolean }} props */
+/** @typedef {{ key: string, hadOne: boolean }} Made `hadOne`: the account had one before, which is void */
+
+/** Ask for the password, unless it is known, and make a key. @param {{ made: (made: Made) => void, beside?: any, first: boolean }} props */
 function Ask({ made, beside, first }) {
   const [password, setPassword] = useState("");
   const known = remembered() !== "";
   const work = useWork(async () => {
     const body = { password: known ? remembered() : password };
+    // What was told before is about the key before.
+    const before = profile.get().now ?? (await refreshProfile().catch(() => null));
     const { recovery_key } = await call("POST", "/api/user/recovery-key", body, { attempts: 1 });
     forgetPassword();
-    made(recovery_key);
+    noteMadeKey();
+    made({ key: recovery_key, hadOne: before?.recovery_key_set === true });
     // The key is shown whatever else fails.
     refreshProfile().catch(() => {});
   });
@@ -41,8 +47,8 @@ function Ask({ made, beside, first }) {
   `;
 }
 
-/** Show the key, and have it typed back. @param {{ recoveryKey: string, done: () => void }} props */
-function Show({ recoveryKey, done }) {
+/** Show the key, and have it typed back. @param {{ recoveryKey: string, hadOne: boolean, done: () => Promise<void> }} props */
+function Show({ recoveryKey, hadOne, done }) {
   const [written, setWritten] = useState("");
   const [fault, setFault] = useState("");
   const left = useRef(true);
@@ -53,7 +59,7 @@ function Show({ recoveryKey, done }) {
     addEventListener("beforeunload", ask);
     return () => {
       removeEventListener("beforeunload", ask);
-      if (left.current) tell(t("recovery.left"));
+      if (left.current && hadOne) tell(t("recovery.left"));
     };
   }, []);
   const compare = async () => {
@@ -62,7 +68,7 @@ function Show({ recoveryKey, done }) {
     setFault(same ? "" : t("recovery.differs"));
     if (!same) return;
     left.current = false;
-    done();
+    await done();
   };
   const work = useWork(compare);
   const copy = useWork(async () => {
@@ -71,7 +77,7 @@ function Show({ recoveryKey, done }) {
   });
   return html`
     <div class="made" tabindex="-1" ref=${start} aria-label=${t("recovery.yours")} role="group">
-      <p>${t("recovery.writeDown")}</p>
+      <p>${t("recovery.writeDown")} ${hadOne && t("recovery.void")}</p>
       <p class="key shown" translate="no">${recoveryKey.split("-").map((group) => html`<span>${group}</span>`)}</p>
       <div class="buttons">
         <${Button} busy=${copy.busy} onClick=${() => copy.submit()}>${t("recovery.copy")}<//>
@@ -80,7 +86,7 @@ function Show({ recoveryKey, done }) {
       <form onSubmit=${work.submit}>
         <${RecoveryKeyField} value=${written} change=${setWritten} fault=${fault} hint=${t("recovery.typeBack")}
           enterkeyhint="done" />
-        <${Button} type="submit" class="primary" busy=${work.busy}>${t("recovery.compare")}<//>
+        <${Button} type="submit" class="primary" busy=${work.busy}>${t("recovery.check")}<//>
       </form>
     </div>
   `;
@@ -90,7 +96,8 @@ function Show({ recoveryKey, done }) {
 function Saving({ recoveryKey }) {
   const [address, setAddress] = useState("");
   useEffect(() => {
-    const made = URL.createObjectURL(new Blob([`${t("recovery.inFile")}\n\n${recoveryKey}\n`], { type: "text/plain" }));
+    const text = `${t("recovery.inFile", { email: account().user.email })}\n\n${recoveryKey}\n`;
+    const made = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
     setAddress(made);
     return () => URL.revokeObjectURL(made);
   }, [recoveryKey]);
@@ -100,16 +107,18 @@ function Saving({ recoveryKey }) {
 /**
  * Make a recovery key, from the password to the key that was typed back.
  *
- * @param {{ done: () => void, beside?: any, first?: boolean }} props `done`: it is written down; `beside`: what else
- *   may be pressed before it is made; `first`: it is what its view is for
+ * @param {{ done: () => void, before?: any, beside?: any, first?: boolean }} props `done`: it is written down;
+ *   `before`, `beside`: what stands above the form until it is made, and what else may be pressed; `first`: it is
+ *   what its view is for
  */
-export function RecoveryKeyMaker({ done, beside, first = false }) {
-  const [made, setMade] = useState("");
-  if (made === "") return html`<${Ask} made=${setMade} beside=${beside} first=${first} />`;
-  const finish = () => {
-    setMade("");
+export function RecoveryKeyMaker({ done, before, beside, first = false }) {
+  const [made, setMade] = useState(/** @type {Made | null} */ (null));
+  if (made === null) return html`${before}<${Ask} made=${setMade} beside=${beside} first=${first} />`;
+  const finish = async () => {
+    await noteProvenKey();
+    setMade(null);
     done();
     announce(t("recovery.done"));
   };
-  return html`<${Show} recoveryKey=${made} done=${finish} />`;
+  return html`<${Show} recoveryKey=${made.key} hadOne=${made.hadOne} done=${finish} />`;
 }
