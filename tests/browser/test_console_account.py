@@ -313,24 +313,6 @@ class TestStorage:
         for file_id, plain in files.items():
             assert hear(console, person["token"], file_id, PASSWORD) == plain
 
-    def test_it_is_offered_only_where_something_may_be_old(
-        self, console: Service, page: Page, person: dict[str, Any]
-    ) -> None:
-        s3_key = f"users/{person['user_id']}/talk.amr"
-        file_id = store(console, person, s3_key, version_2(person, PASSWORD, s3_key, PLAIN))
-        # Once the service has opened it its format is known.
-        assert hear(console, person["token"], file_id, PASSWORD) == PLAIN
-        sign_in(page, console, person["user"]["email"], stay=True)
-        expect(page.get_by_role("list", name="Recordings").get_by_role("listitem")).to_have_count(1)
-        go(page, "Account")
-        storage = part(page, "Storage")
-        expect(storage).to_contain_text("1 of 100,000 recordings")
-        expect(button(storage, "Upgrade all old recordings")).to_have_count(0)
-        s3_key = f"users/{person['user_id']}/audio-1.3gp"
-        store(console, person, s3_key, single_shot(PASSWORD, person["key_salt"], PLAIN))
-        page.reload()
-        expect(button(storage, "Upgrade all old recordings")).to_be_visible()
-
     def test_a_wrong_password_upgrades_nothing(
         self, console: Service, page: Page, person: dict[str, Any]
     ) -> None:

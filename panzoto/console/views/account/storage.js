@@ -3,7 +3,6 @@
 import { Button, PasswordField } from "../../parts/fields.js";
 import { Section } from "../../parts/section.js";
 import { Countdown, useWork } from "../../parts/work.js";
-import { recordings } from "../../recordings/store.js";
 import { useStore } from "../../store.js";
 import { bytes, length, number } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
@@ -35,8 +34,6 @@ const Usage = ({ recordings, bytes: used, quota_recordings, quota_bytes }) => ht
 function Upgrade() {
   const [password, setPassword] = useState("");
   const { state, done, all, failed, wait } = useStore(upgrades, (value) => value);
-  // Of which nothing is known yet may be old.
-  const mayBeOld = useStore(recordings, ({ rows }) => rows.some(({ format }) => format !== "v2"));
   const work = useWork(async () => {
     const given = password;
     setPassword("");
@@ -51,7 +48,6 @@ function Upgrade() {
     `;
   }
   const over = state === "over" && html`<p class="hint" role="status">${t("account.upgraded", { done, failed })}</p>`;
-  if (!mayBeOld) return over;
   return html`
     <h3>${t("account.upgradeTitle")}</h3>
     <p>${t("account.upgradeHint")}</p>
