@@ -36,24 +36,32 @@ UNLIMITED = {
 # What the whole suite asked of AWS is judged once all of it has been asked.
 LAST = "tests/deploy/aws/test_policy.py"
 # What takes longest begins first, in this order: a process that begins it when the others are through lets
-# them wait.
+# them wait. Browsers take all of a machine, so their modules stand apart from each other.
 FIRST = (
     "tests/deploy/machine/test_install.py",
     "tests/deploy/machine/test_upgrade_from_1_0_0.py",
+    "tests/browser/test_console_entrance.py",
     "tests/deploy/local/test_make_run.py",
     "tests/deploy/aws/test_cleanup.py",
+    "tests/browser/test_console_words.py",
     "tests/transcripts/test_hardship.py",
     "tests/test_faults.py",
+    "tests/browser/test_console_uploads.py",
     "tests/transcripts/test_job_workers.py",
     "tests/host/test_sandbox.py",
+    "tests/browser/test_console_recordings.py",
     "tests/media/test_sound.py",
     "tests/transcripts/test_job_results.py",
+    "tests/browser/test_console_player.py",
     "tests/test_removal.py",
     "tests/examples/test_conformance.py",
+    "tests/browser/test_console_account.py",
     "tests/accounts/test_sessions.py",
     "tests/accounts/test_throttle_over_the_wire.py",
+    "tests/browser/test_console_recorder.py",
     "tests/transcripts/test_jobs.py",
     "tests/operations/test_helpdesk.py",
+    "tests/browser/test_console_losses.py",
     "tests/playback/test_sittings.py",
     "tests/mail/test_mailbox.py",
     "tests/recordings/test_uploading_under_hardship.py",
@@ -63,7 +71,7 @@ FIRST = (
 # The property of a test that has judged only a part.
 PARTLY = "partly"
 # No module takes longer.
-LONGEST_SECONDS = 600
+LONGEST_SECONDS = 900
 _COLLECTED = pytest.StashKey[set[Path]]()
 _DESELECTED = pytest.StashKey[int]()
 
