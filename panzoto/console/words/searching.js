@@ -48,6 +48,7 @@ export function more() {
 export function forgetSearch() {
   latest++;
   clearTimeout(again);
+  again = 0;
   if (search.get().text !== "") search.set(nothing());
 }
 
