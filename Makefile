@@ -12,7 +12,7 @@ PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashe
 # What pip says last, without a network, is that a library does not exist.
 OR_SAY_WHY = || { echo 'The installation did not come to its end; pip says why above. It needs the network this once,\
  or a proxy in HTTPS_PROXY; the same command again goes on from here.' >&2; exit 1; }
-CONSOLE = .venv/bin/python -m deploy.packages.console
+FETCH_CONSOLE = .venv/bin/python -m deploy.packages.console
 RUN_TESTS = exec .venv/bin/python -m pytest
 TYPED = panzoto wsgi.py deploy/serving/gunicorn.conf.py $(wildcard migrations_from_rds) \
     deploy/aws/cloudformation/generate.py deploy/aws/removal.py deploy/smoke_test.py deploy/container/base_image.py \
@@ -37,7 +37,7 @@ help: ## List the targets (this is the default)
 
 .PHONY: install
 install: .venv/.installed .venv-aws/.installed ## Install what the service, its console and its AWS stand-in need
-	@$(CONSOLE) || :
+	@$(FETCH_CONSOLE) || :
 
 .PHONY: run
 run: .venv/.installed $(STAND_IN) ## Start all of the service (on PORT, 5000 unless set) and a stand-in for AWS; Ctrl-C stops it
@@ -45,7 +45,7 @@ run: .venv/.installed $(STAND_IN) ## Start all of the service (on PORT, 5000 unl
 
 .PHONY: console
 console: .venv/.installed ## Fetch the console's libraries from npm, as make run does beside the running service
-	@$(CONSOLE)
+	@$(FETCH_CONSOLE)
 
 .PHONY: speech
 speech: .venv-speech/.installed ## Fetch the speech engine and its model, as make run does beside the running service
@@ -110,7 +110,7 @@ lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK
 	    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --custom-compile-command 'make lock' $(LOCK) $$name.in --output-file $$name.txt || exit 1; \
 	done
-	@$(if $(findstring --upgrade,$(LOCK)),$(CONSOLE) --update,:)
+	@$(if $(findstring --upgrade,$(LOCK)),$(FETCH_CONSOLE) --update,:)
 
 .PHONY: changelog
 changelog: .venv/.installed console ## Write the hash over the console's files into the changelog, after any change of them

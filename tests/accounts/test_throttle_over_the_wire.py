@@ -558,7 +558,9 @@ def test_a_thousand_guesses_at_once(service: Service, account: Account) -> None:
     assert statuses[401] <= computed <= statuses[401] + statuses[503]
     # Five are free, and after 1, 3, 7 and 15 seconds one more each: eight, unless this machine is very slow.
     assert computed <= max(8, 5 + math.floor(math.log2(seconds + 1)))
-    assert {status for _, status in phone.answers} == {200}
+    # Who has the password is asked to come again at most, by such a machine.
+    assert {status for _, status in phone.answers} <= {200, 503}
+    assert all(phone.answers[call, 200] > phone.answers[call, 503] for call in ("list", "decrypt"))
     assert phone.answers["decrypt", 200] >= 3
     assert "signed_in" not in events
     other = {"refresh_token": account["refresh_token"]}

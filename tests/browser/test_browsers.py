@@ -31,7 +31,7 @@ def test_pages_of_the_service_open_in_both_browsers(
 ) -> None:
     page = new_page(request.getfixturevalue(name), locale="de-DE")
     page.goto(f"{console.url}/verify")
-    expect(page.get_by_role("button", name="Confirm address")).to_be_visible()
+    expect(page.get_by_role("button", name="Adresse bestätigen")).to_be_visible()
     assert page.evaluate("() => navigator.languages[0]") == "de-DE"
     assert page.evaluate("() => isSecureContext")
 

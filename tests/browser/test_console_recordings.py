@@ -341,6 +341,8 @@ def test_a_title_that_does_not_open_is_neither_shown_nor_written_over(
 def test_what_was_typed_is_there_again_after_the_page_was_locked(signed_in: Page, recorder: Recorder) -> None:
     file_id = recorder.record("a", NOON, title="Before")
     view(signed_in, f"recording/{file_id}")
+    # What comes into the field while something is typed would stand before it.
+    expect(signed_in.get_by_role("textbox", name="Title")).to_have_value("Before")
     signed_in.get_by_role("textbox", name="Title").fill("Half a ti")
     signed_in.get_by_role("button", name="Lock").click()
     signed_in.get_by_role("textbox", name="Password").fill(PASSWORD)
