@@ -103,7 +103,12 @@ class Command:
             if not select.select([self._connection], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout)
             with self._ours:
-                self.returncode = int(self._told.readline())
+                told = self._told.readline()
+            if not told:
+                # Who waited for it was killed, and nobody else can say how it ends.
+                with suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+            self.returncode = int(told or -signal.SIGKILL)
         return self.returncode
 
     def communicate(self, timeout: float = PATIENCE_SECONDS) -> tuple[str, None]:
@@ -135,6 +140,9 @@ class ForkedCommands:
             env=os.environ | ALLOCATION | more,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
+            # A Ctrl-C is for whoever runs the tests, who then ends what was forked: without this process, and
+            # those that wait for the forked ones, nobody would know whose they are.
+            start_new_session=True,
         )
 
     def start(self, environment: Mapping[str, str], *words: str, output: Path | None = None) -> Command:

@@ -14,16 +14,20 @@ from tests.support.service import ROOT
 from tests.support.waiting import eventually
 
 CONFTEST = """
-from tests.support import interruption
+from tests.support import forked_commands, interruption
 
 def pytest_configure(config):
+    config.add_cleanup(forked_commands.end_forked)
     interruption.heed()
     if not hasattr(config, "workerinput"):
         config.add_cleanup(interruption.end_descendants)
+        forked_commands.share_forked()
 """
-# A child in a session of its own, which has a child as well.
+# A child in a session of its own, which has a child as well, and one that is forked.
 TEST = """
 import subprocess, sys
+from pathlib import Path
+from tests.support.forked_commands import forked
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 CHILD = '''
@@ -34,6 +38,8 @@ time.sleep(600)
 '''
 
 def test_{number}():
+    server = forked().start_module({{}}, "http.server", "0", leads_a_session=True)
+    Path("{folder}/pids-{number}-forked").write_text(f"{{server.pid}} ")
     child = [sys.executable, "-c", CHILD, "{folder}/pids-{number}", *SLEEP]
     subprocess.Popen(child, start_new_session=True).wait()
 """
@@ -55,9 +61,10 @@ def test_nothing_is_left(tmp_path: Path, number: signal.Signals, processes: str)
             stderr=output,
             start_new_session=True,
         )
-    wanted = 4 if processes == "2" else 2
+    wanted = 6 if processes == "2" else 3
     eventually(lambda: len(started(tmp_path)) == wanted, (tmp_path / "output").read_text)
-    run.send_signal(number)
+    # As a terminal does it, and timeout(1): to all that run in it.
+    os.killpg(run.pid, number)
     assert run.wait(120) == 2, (tmp_path / "output").read_text()
     eventually(lambda: not any(map(is_there, started(tmp_path))), lambda: started(tmp_path))
 
