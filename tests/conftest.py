@@ -204,8 +204,8 @@ def _nothing_from_others() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def service(moto: str) -> Iterator[Service]:
-    """The running service, with cheap hashes."""
-    with run_service(moto, **UNLIMITED) as running:
+    """The running service, with cheap hashes, and as it is without what npm brings."""
+    with run_service(moto, **UNLIMITED, CONSOLE="0") as running:
         yield running
 
 

@@ -445,7 +445,7 @@ def test_a_recording_is_transcribed_and_found(
 
 def test_agreeing_is_remembered_and_can_be_taken_back(page: Page, speaker: Owner) -> None:
     at_a_recording(page, speaker)
-    expect(region(page)).to_contain_text("from then on each new one")
+    expect(region(page)).to_contain_text("From then on each new recording")
     region(page).get_by_role("button", name="Transcribe").click()
     expect(region(page).get_by_role("button", name="Ask not.")).to_be_visible()
     another = audible(speaker, recorded_at=LONG_AGO)
@@ -453,11 +453,11 @@ def test_agreeing_is_remembered_and_can_be_taken_back(page: Page, speaker: Owner
     sign_in(page, speaker.service, speaker.account)
     go(page, f"recording/{another}")
     expect(region(page)).to_contain_text("Speech is turned into text on this server.")
-    expect(region(page)).not_to_contain_text("from then on each new one")
+    expect(region(page)).not_to_contain_text("From then on each new recording")
     go(page, "account")
     page.get_by_role("checkbox", name="Transcribe recordings without asking again").uncheck()
     go(page, f"recording/{another}")
-    expect(region(page)).to_contain_text("from then on each new one")
+    expect(region(page)).to_contain_text("From then on each new recording")
 
 
 def test_a_transcription_can_be_canceled(page: Page, speaker: Owner, engine: SpeechEngine) -> None:
