@@ -192,6 +192,8 @@ function restAfter(id, error) {
 
 /** @type {Map<string, number>} */
 const shownAt = new Map();
+/** How far this tab is with what it carries, for those that open meanwhile. @type {Map<string, Partial<Upload>>} */
+const carried = new Map();
 
 /** Show what an upload is at, here and in every other tab. @param {string} id @param {Report} now */
 function report(id, now) {
@@ -202,6 +204,7 @@ function report(id, now) {
   shownAt.set(id, performance.now());
   show(id, { error: null, ...now });
   const { error, ...told } = now;
+  carried.set(id, told);
   tellTabs({ type: "progress", userId, id, now: told });
 }
 
@@ -223,6 +226,7 @@ export async function look(id) {
     /** @type {Upload} */
     const now = { doing: "waiting", done: 0, total: 0, error: null, ...before, row };
     uploads.set({ list: [...others, now].sort((one, other) => one.row.addedAt - other.row.addedAt) });
+    if (before === undefined) tellTabs({ type: "ask", userId, id });
   }
   if (row !== undefined && !tended.has(id)) {
     const tending = new Tending(id);
@@ -234,6 +238,10 @@ export async function look(id) {
 hearTabs(async (message) => {
   if (message.userId !== userId) return;
   if (message.type === "progress") show(message.id, message.now);
+  const now = message.type === "ask" ? carried.get(message.id) : undefined;
+  if (now?.doing === "sending" || now?.doing === "preparing") {
+    tellTabs({ type: "progress", userId, id: message.id, now });
+  }
   if (message.type !== "row") return;
   await look(message.id);
   const row = await rowOf(message);
