@@ -16,7 +16,7 @@ from tests.browser.listening import ANSWERS, audio, loaded, reach, show, stored,
 from tests.conftest import UNLIMITED
 from tests.support import clips
 from tests.support.browser import Axe
-from tests.support.console import sign_in
+from tests.support.console import enter, sign_in
 from tests.support.fault_proxy import Cut, Fault, FaultProxy
 from tests.support.service import ITSELF, PASSWORD, Service, run_service
 from tests.support.stand_in import RunningStandIn
@@ -562,11 +562,7 @@ def test_axe_finds_nothing_in_the_player(
 ) -> None:
     plays, older = stored(console, person, tone(20)), stored_single(console, person, tone(20))
     page = in_browser("chromium", locale=locale)
-    page.goto(console.url)
-    page.locator("input[type=email]").fill(person["user"]["email"])
-    page.locator("input[type=password]").fill(PASSWORD)
-    page.locator("button[type=submit]").click()
-    expect(page.locator("nav")).to_be_visible()
+    enter(page, console, person)
     show(page, plays)
     loaded(page)
     axe.check(page)

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Error, Page, Playwright, expect
 from tests.suites import need
 from tests.support import browser
 from tests.support.browser import CHROMIUM_FLAGS, Axe
-from tests.support.console import sign_in
+from tests.support.console import enter, sign_in
 from tests.support.console_uploads import (
     duration_decoded,
     duration_told,
@@ -349,10 +349,7 @@ def test_axe_finds_nothing_in_the_recorder(
     axe: Axe,
 ) -> None:
     page = new_page(chromium, locale=language)
-    page.goto(f"{console.url}/")
-    page.locator("input[type=email]").fill(person["user"]["email"])
-    page.locator("input[type=password]").fill(PASSWORD)
-    page.locator("form [type=submit]").click()
+    enter(page, console, person)
     page.get_by_role("button", name=re.compile("^(Record|Aufnehmen)$")).click()
     dialog = page.get_by_role("dialog")
     axe.check(page)

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.support.browser import Axe
-from tests.support.console import Recorder, sign_in
+from tests.support.console import Recorder, enter, sign_in
 from tests.support.many_recordings import record_many
 from tests.support.recordings import single_shot, store
 from tests.support.service import PASSWORD, Service
@@ -484,7 +484,7 @@ def test_axe_finds_nothing_in_the_list_a_recording_a_conversation_and_the_trash(
     language: str, new_page: Callable[..., Page], chromium: Browser, recorder: Recorder, axe: Axe
 ) -> None:
     page = new_page(chromium, locale=language)
-    enter(page, recorder)
+    enter(page, recorder.service, recorder.account)
     axe.check(page)
     for place in range(3):
         recorder.record(f"clip-{place}", NOON + place * 70 * SECOND, 60 * SECOND)
@@ -493,7 +493,7 @@ def test_axe_finds_nothing_in_the_list_a_recording_a_conversation_and_the_trash(
     recorder.call("PATCH", f"/api/audio-file/{foreign}", json={"title": "AAAA"})
     thrown = recorder.record("thrown", NOON - timedelta(days=3), title="Thrown away")
     page.reload()
-    enter(page, recorder)
+    enter(page, recorder.service, recorder.account)
     expect(page.locator("ul.recordings li")).to_have_count(7)
     axe.check(page)
     recorder.call("DELETE", f"/api/audio-file/{thrown}")
@@ -518,12 +518,3 @@ def test_axe_finds_nothing_in_the_list_a_recording_a_conversation_and_the_trash(
     view(page, "recording/00000000-0000-4000-8000-000000000000")
     expect(page.locator(".way-back, main > p > a").first).to_be_visible()
     axe.check(page)
-
-
-def enter(page: Page, recorder: Recorder) -> None:
-    """Sign in, in whatever language."""
-    page.goto(recorder.service.url)
-    page.locator("input[type=email]").fill(recorder.account["user"]["email"])
-    page.locator("input[type=password]").fill(PASSWORD)
-    page.locator("button[type=submit]").click()
-    expect(page.locator("nav")).to_be_visible()

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.conftest import SETTINGS
 from tests.support.aws import free_port
 from tests.support.browser import Axe
-from tests.support.console import sign_in
+from tests.support.console import enter, sign_in
 from tests.support.console_uploads import choose, heard, listed, stored, uploading
 from tests.support.fault_proxy import CutSent, Fault, FaultProxy, Hang, LoseReply, Refuse
 from tests.support.service import PASSWORD, Service, run_service
@@ -489,10 +489,7 @@ def test_axe_finds_nothing_in_the_list(
     tmp_path: Path,
 ) -> None:
     page = new_page(chromium, locale=language)
-    page.goto(f"{far_away.url}/")
-    page.locator("input[type=email]").fill(someone["user"]["email"])
-    page.locator("input[type=password]").fill(PASSWORD)
-    page.locator("form [type=submit]").click()
+    enter(page, far_away, someone)
     page.get_by_role("button", name=re.compile("^(Record|Aufnehmen)$")).wait_for()
     hanging = weather.add(Fault(Hang(), **OBJECTS))
     files = [sound_file(tmp_path, f"{name}.wav", 2 * MIB) for name in ("One", "Two", "A" * 100)]

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import SETTINGS
 from tests.support.browser import Axe
-from tests.support.console import Recorder, sign_in
+from tests.support.console import Recorder, enter, sign_in
 from tests.support.engines import Handler, SpeechEngine, says
 from tests.support.recordings import single_shot, store, version_2
 from tests.support.service import PASSWORD, ROOT, Service
@@ -522,10 +522,7 @@ def test_axe_finds_nothing(localized: Page, speaker: Owner, engine: SpeechEngine
     write(speaker, file_id, TIMED, LATER)
     waiting, failing = (audible(speaker, recorded_at=f"201{n}-01-01T10:00:00Z") for n in (1, 2))
     page = localized
-    page.goto(speaker.service.url)
-    page.locator("input[type=email]").fill(speaker.account["user"]["email"])
-    page.locator("input[autocomplete=current-password]").fill(PASSWORD)
-    page.locator("button[type=submit]").click()
+    enter(page, speaker.service, speaker.account)
     expect(page.locator(".recordings")).to_be_visible()
     go(page, f"recording/{file_id}")
     expect(page.locator(".segment")).to_have_count(2)

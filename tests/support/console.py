@@ -81,6 +81,15 @@ class Recorder:
         return str(python_module().open_name(self.vault, what, file_id, value))
 
 
+def enter(page: Page, service: Service, account: dict[str, Any]) -> None:
+    """Sign in, in whatever language the page speaks."""
+    page.goto(service.url)
+    page.locator("input[type=email]").fill(account["user"]["email"])
+    page.locator("input[autocomplete=current-password]").fill(PASSWORD)
+    page.locator("button[type=submit]").click()
+    expect(page.locator("nav")).to_be_visible()
+
+
 def sign_in(page: Page, service: Service, account: dict[str, Any], stay: bool = False) -> None:
     """Sign in by the page's own fields, in English."""
     page.goto(service.url)
