@@ -13,17 +13,26 @@ PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashe
 OR_SAY_WHY = || { echo 'The installation did not come to its end; pip says why above. It needs the network this once,\
  or a proxy in HTTPS_PROXY; the same command again goes on from here.' >&2; exit 1; }
 FETCH_CONSOLE = .venv/bin/python -m deploy.packages.console
-RUN_TESTS = exec .venv/bin/python -m pytest
+# Of what several processes load, one keeps what it has compiled for the others, and for the next run.
+RUN_TESTS = unset PYTHONDONTWRITEBYTECODE; exec .venv/bin/python -m pytest
 TYPED = panzoto wsgi.py deploy/serving/gunicorn.conf.py $(wildcard migrations_from_rds) \
     deploy/aws/cloudformation/generate.py deploy/aws/removal.py deploy/smoke_test.py deploy/container/base_image.py \
     deploy/container/stand_in_listener.py deploy/local/stand_in_gate.py deploy/serving/supervisor.py \
     deploy/local/speech/front.py deploy/local/speech/launch.py deploy/local/console_libraries.py \
     deploy/machine/nginx/render.py deploy/machine/alarm.py deploy/machine/watch.py deploy/aws/writers.py
 
+hash := \#
 # The stand-in is for those who have no AWS: with an endpoint of their own, or in production, it stays away.
 OWN_AWS := $(strip $(AWS_ENDPOINT_URL)$(AWS_ENDPOINT_URL_DYNAMODB)$(AWS_ENDPOINT_URL_S3)$(filter production,$(FLASK_ENV)))
 ifneq ($(if $(OWN_AWS),,$(wildcard .env)),)
-OWN_AWS := $(shell grep -Esq '^(export +)?(AWS_ENDPOINT_URL(_S3|_DYNAMODB)?=.|FLASK_ENV=["'"'"']?production)' .env && echo yes)
+# Read as python-dotenv reads it: `export` may stand before a name, blanks around the equals sign, quotes around a value.
+OWN_AWS := $(shell while IFS='= ' read -r name value rest || [ -n "$$name" ]; do \
+    case $$name in (export) name=$$value value=$$rest;; esac; \
+    case $$name=$$value in \
+        (AWS_ENDPOINT_URL=|AWS_ENDPOINT_URL_*=|*=$(hash)*|*=\"\"*|*=\'\'*) ;; \
+        (AWS_ENDPOINT_URL=*|AWS_ENDPOINT_URL_S3=*|AWS_ENDPOINT_URL_DYNAMODB=*) echo yes;; \
+        (FLASK_ENV=production*|FLASK_ENV=[\"\']production*) echo yes;; \
+    esac; done 2>/dev/null < .env)
 endif
 STAND_IN := $(if $(OWN_AWS),,.venv-aws/.installed)
 

@@ -3,7 +3,9 @@
 Each range that the service worker answers is compared with the plain sound, byte for byte, and so is all of
 it, read as a stream. Between them Chromium's worker is ended, as it is when it has been idle, and has to
 ask its page for the key anew. The memory is that of all of the browser's renderers, of which the page and
-the worker are some. It needs `chromium`, and in this environment playwright.
+the worker are some, once their garbage is collected. S3 is a plain file server, since the stand-in reads an
+object whole for each of its ranges, and Playwright does not watch the tab, since what it has renderers keep
+grows with each answer. It needs `chromium`, and in this environment playwright.
 """
 
 from __future__ import annotations
@@ -24,29 +26,56 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import sync_playwright
 
-from bench.support.process import resident_mib
-from bench.support.recordings import MIB, encrypted, upload
+from bench.support.recordings import MIB, encrypted
 from bench.support.report import Target, percentile, print_table, print_targets
-from tests.browser.listening import ANSWERS, audio, loaded, show, stop_workers, wav_header
+from bench.support.s3_file import serving, write
+from bench.support.unwatched import Held, Tab
+from tests.browser.listening import ANSWERS, wav_header
 from tests.conftest import UNLIMITED
 from tests.support import browser
-from tests.support.console import sign_in
-from tests.support.service import BUCKET, ITSELF, PASSWORD, Service, run_service
+from tests.support.service import ITSELF, PASSWORD, Service, run_service
 from tests.support.stand_in import start_stand_in
 
 LONGEST_RANGE = 512 * 1024
-ELEMENT_SEEKS = 40
-# Renderers collect the garbage of a long stream late: what they hold levels off some 200 MiB higher, whatever
-# its length, so this says something only of recordings that are several times as long.
-GROWTH_BOUND_MIB = 256
+ELEMENT_SEEKS = 200
 # Ranges after which all that the browser keeps anyway is there.
 WARM_AFTER = 40
+SCRIPTS_BOUND_MIB = 4
+GROWTH_BOUND_MIB = 8
 SEEK_BOUND_MS = 500
 METADATA_BOUND_MS = 1000
 
-SEEK = """(audio, seconds) => new Promise((resolve, reject) => {
+# `found` is a function's value as soon as it has one; everything else waits in the page itself.
+FOUND = """const found = (look) => new Promise((resolve) => {
+        const again = () => look() ? resolve(look()) : setTimeout(again, 20);
+        again();
+    });"""
+SIGN_IN = f"""async ({{email, password}}) => {{
+    {FOUND}
+    const type = (field, text) => {{
+        field.value = text;
+        field.dispatchEvent(new InputEvent("input", {{bubbles: true}}));
+    }};
+    type(await found(() => document.querySelector("input[type=email]")), email);
+    type(document.querySelector("input[autocomplete=current-password]"), password);
+    // The view takes up what was typed before it is sent.
+    await new Promise(requestAnimationFrame);
+    await new Promise((next) => setTimeout(next));
+    document.querySelector("button[type=submit]").click();
+    await found(() => document.querySelector("nav"));
+}}"""
+LOADED = f"""async (fileId) => {{
+    {FOUND}
+    location.hash = `recording/${{fileId}}`;
+    const audio = await found(() => document.querySelector("[data-player]"));
+    await found(() => audio.readyState === 4);
+    return audio.src;
+}}"""
+DURATION = """() => document.querySelector("[data-player]").duration"""
+SEEK = """(seconds) => new Promise((resolve, reject) => {
+    const audio = document.querySelector("[data-player]");
     const begun = performance.now();
     audio.addEventListener("seeked", () => resolve(performance.now() - begun), {once: true});
     audio.addEventListener("error", () => reject(new Error(audio.error.message)), {once: true});
@@ -98,32 +127,45 @@ class Plain:
 
 
 class Memory:
-    """How much the browser's renderers hold: at first, the most while warming up, and the most afterwards.
+    """What renderers held at each stage, once their garbage was collected, and the most between."""
 
-    A renderer collects its garbage when there is some, so that it grows at first whatever it does.
-    """
-
-    def __init__(self, running: Browser) -> None:
-        self._devtools = running.new_browser_cdp_session()
-        self.first = self.warm = self.most = self.now()
-
-    def is_warm(self) -> None:
-        self.warm, self.most = self.most, self.now()
-
-    def now(self) -> float:
-        processes = self._devtools.send("SystemInfo.getProcessInfo")["processInfo"]
-        return sum(_resident(int(one["id"])) for one in processes if one["type"] == "renderer")
+    def __init__(self, tab: Tab) -> None:
+        self._tab = tab
+        self.stages: dict[str, tuple[Held, float]] = {}
+        self._alike: dict[str, list[Held]] = {}
+        self._most = 0.0
 
     def look(self) -> None:
-        self.most = max(self.most, self.now())
+        self._most = max(self._most, self._tab.resident())
 
+    def stage(self, name: str, what: str = "all together") -> None:
+        """Look closely; `what` is what was done until now, by which stages are compared."""
+        self.look()
+        held = self._tab.held()
+        self.stages[name] = held, self._most
+        self._most = 0.0
+        self._alike.setdefault(what, []).append(held)
 
-def _resident(pid: int) -> float:
-    try:
-        return resident_mib(pid)
-    except OSError:
-        # It ended after it was listed.
-        return 0
+    def targets(self) -> list[Target]:
+        """What is held while ranges are asked for and while the element plays differs, but neither grows."""
+        found = []
+        for what, (first, *later) in self._alike.items():
+            if later:
+                resident = max(held.resident for held in later) - first.resident
+                scripts = max(held.scripts for held in later) - first.scripts
+                found += [
+                    Target(f"growth of what scripts hold by {what}", scripts, SCRIPTS_BOUND_MIB, unit=" MiB"),
+                    Target(f"growth of the renderers by {what}", resident, GROWTH_BOUND_MIB, unit=" MiB"),
+                ]
+        return found
+
+    def print(self) -> None:
+        rows = [
+            (name, f"{held.resident:.0f}", f"{held.by_page:.1f}", f"{held.by_worker:.1f}", f"{most:.0f}")
+            for name, (held, most) in self.stages.items()
+        ]
+        columns = ("after", "renderers", "held by the page", "held by the worker", "renderers' most before")
+        print_table("Memory once its garbage is collected, MiB", columns, rows)
 
 
 def main() -> None:
@@ -132,27 +174,19 @@ def main() -> None:
     with ExitStack() as stack:
         service, person, file_id = stack.enter_context(_stored(plain))
         running = stack.enter_context(browser.chromium(stack.enter_context(sync_playwright())))
-        page = running.new_page(locale="en-GB")
-        sign_in(page, service, person)
+        tab = Tab(running, service.url)
+        tab.evaluate(SIGN_IN, {"email": person["user"]["email"], "password": PASSWORD})
         begun = time.perf_counter()
-        show(page, file_id)
-        address = loaded(page)
+        address = tab.evaluate(LOADED, file_id)
         first = time.perf_counter() - begun
-        memory = Memory(running)
+        memory = Memory(tab)
+        memory.stage("loading")
         targets = [Target("until it can be played", first * 1000, METADATA_BOUND_MS, unit=" ms")]
-        targets += _ranges(page, address, plain, arguments, memory)
-        ranges = memory.most
-        targets += _seeks(page, memory)
-        seeks = memory.most
-        targets += _whole(page, address, plain, memory)
-    print_table(
-        "Renderers of the browser",
-        ("once it plays, MiB", "most while warming up", "in ranges", "in seeks", "in the stream"),
-        [tuple(f"{mib:.0f}" for mib in (memory.first, memory.warm, ranges, seeks, memory.most))],
-    )
-    grown = memory.most - memory.warm
-    targets.append(Target("growth of the renderers once warm", grown, GROWTH_BOUND_MIB, unit=" MiB"))
-    print_targets(targets)
+        targets += _ranges(tab, address, plain, arguments, memory)
+        targets += _seeks(tab, memory)
+        targets += _whole(tab, address, plain, memory)
+    memory.print()
+    print_targets(targets + memory.targets())
 
 
 def _arguments() -> argparse.Namespace:
@@ -170,35 +204,39 @@ def _stored(plain: Plain) -> Iterator[tuple[Service, dict[str, Any], str]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="panzoto-bench-console-")))
         aws = stack.enter_context(start_stand_in(folder))
-        settings = {**aws.variables, **UNLIMITED, "PUBLIC_URL": ITSELF}
+        s3 = stack.enter_context(serving(folder / "object"))
+        settings = {**aws.variables, **UNLIMITED, "PUBLIC_URL": ITSELF, "AWS_ENDPOINT_URL_S3": s3}
         service = stack.enter_context(run_service(aws.url, **settings))
         person = service.register("listener@example.com")
         s3_key = f"users/{person['user_id']}/audio-1.wav"
-        size = upload(service.s3(), BUCKET, s3_key, encrypted("v2", plain, PASSWORD, person, s3_key))
+        size = write(folder / "object", encrypted("v2", plain, PASSWORD, person, s3_key))
         recorded = {"s3_key": s3_key, "file_size": size}
         answer = service.call("POST", "/api/audio-file", person["token"], json=recorded)
         yield service, person, answer.json()["audio_file"]["file_id"]
 
 
 def _ranges(
-    page: Page, address: str, plain: Plain, arguments: argparse.Namespace, memory: Memory
+    tab: Tab, address: str, plain: Plain, arguments: argparse.Namespace, memory: Memory
 ) -> list[Target]:
     chance = random.Random(arguments.seed)
     wrong, milliseconds, revived = 0, [], []
     for number in range(arguments.ranges):
         killed = arguments.kill_every > 0 and number % arguments.kill_every == arguments.kill_every - 1
         if killed:
-            stop_workers(page)
+            tab.stop_workers()
         start = chance.randrange(plain.size)
         stop = min(plain.size, start + chance.randrange(1, LONGEST_RANGE))
         asked = {"address": address, "ranges": [f"bytes={start}-{stop - 1}"], "method": "GET"}
         begun = time.perf_counter()
-        (said,) = page.evaluate(ANSWERS, asked)
+        (said,) = tab.evaluate(ANSWERS, asked)
         (revived if killed else milliseconds).append((time.perf_counter() - begun) * 1000)
         wrong += said["status"] != 206 or base64.b64decode(said["body"]) != plain.part(start, stop)
         memory.look()
-        if number == WARM_AFTER:
-            memory.is_warm()
+        if number + 1 == min(WARM_AFTER, arguments.ranges // 2):
+            memory.stage(f"{WARM_AFTER} ranges", "ranges")
+        elif number + 1 == (WARM_AFTER + arguments.ranges) // 2:
+            memory.stage("half of the ranges", "ranges")
+    memory.stage("all ranges", "ranges")
     rows = [("worker at hand", milliseconds), ("worker killed before", revived)]
     print_table(
         f"{arguments.ranges} random ranges of up to {LONGEST_RANGE // 1024} KiB",
@@ -212,26 +250,28 @@ def _ranges(
     return [Target("ranges that were not the plain sound", wrong, 0)]
 
 
-def _seeks(page: Page, memory: Memory) -> list[Target]:
+def _seeks(tab: Tab, memory: Memory) -> list[Target]:
     chance = random.Random(5)
-    element = page.locator("[data-player]")
-    duration = audio(page, "duration")
+    duration = tab.evaluate(DURATION)
     took = []
-    for _ in range(ELEMENT_SEEKS):
-        took.append(element.evaluate(SEEK, chance.random() * duration))
-        memory.look()
+    for share in ("a quarter", "half", "three quarters", "all"):
+        for _ in range(ELEMENT_SEEKS // 4):
+            took.append(tab.evaluate(SEEK, chance.random() * duration))
+            memory.look()
+        memory.stage(f"{share} of the seeks", "seeks")
     return [Target("seek of <audio>, median", statistics.median(took), SEEK_BOUND_MS, unit=" ms")]
 
 
-def _whole(page: Page, address: str, plain: Plain, memory: Memory) -> list[Target]:
+def _whole(tab: Tab, address: str, plain: Plain, memory: Memory) -> list[Target]:
     begun = time.perf_counter()
     # The page says what it found at the end, and is looked at meanwhile.
-    page.evaluate(f"(address) => {{ globalThis.found = ({STREAM})(address); }}", address)
+    tab.evaluate(f"(address) => {{ globalThis.found = ({STREAM})(address); }}", address)
     pending = "() => Promise.race([found.then(() => true), new Promise((go) => setTimeout(go, 250))])"
-    while not page.evaluate(pending):
+    while not tab.evaluate(pending):
         memory.look()
     seconds = time.perf_counter() - begun
-    found = page.evaluate("() => found")
+    found = tab.evaluate("() => found")
+    memory.stage("all of it as a stream")
     wrong = sum(
         digest != hashlib.sha256(piece).hexdigest() for digest, piece in zip(found, plain, strict=True)
     )

@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.support.process import Watch, files_below, watched, written_bytes
 from bench.support.recordings import FORMATS, MIB, Download, Plain, download, encrypted, upload
 from bench.support.report import Target, interleaved, print_table, print_targets, ratio
-from bench.support.s3_file import serving
+from bench.support.s3_file import serving, write
 from bench.support.service import Service, create_resources, path_of, running
 from bench.support.stand_in import BUCKET, client, default_kind, stand_in
 from panzoto.config import Argon2Parameters
@@ -108,7 +108,7 @@ def _recording(aws: str, arguments: argparse.Namespace) -> Iterator[tuple[str, R
         started = time.perf_counter()
         if arguments.s3 == "file":
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="panzoto-bench-s3-")))
-            size = _write(folder / "object", content)
+            size = write(folder / "object", content)
             s3 = stack.enter_context(serving(folder / "object"))
             presigned = f"{s3}/{BUCKET}/{s3_key}"
         else:
@@ -123,13 +123,6 @@ def _recording(aws: str, arguments: argparse.Namespace) -> Iterator[tuple[str, R
         file_id = recorded["audio_file"]["file_id"]
         digest = plain.digest.hexdigest()
         yield s3, Recording(s3_key, file_id, account["token"], plain.size, digest, size, presigned)
-
-
-def _write(path: Path, content: Iterator[bytes]) -> int:
-    with path.open("wb") as file:
-        for piece in content:
-            file.write(piece)
-        return file.tell()
 
 
 def _measure(arguments: argparse.Namespace, setting: _Setting) -> list[Target]:

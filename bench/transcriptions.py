@@ -65,7 +65,7 @@ def counted_service() -> Iterator[tuple[Service, FaultProxy]]:
     with (
         start_moto() as url,
         FaultProxy(url) as proxy,
-        run_service(proxy.url, create_at=url, **SETTINGS) as behind,
+        run_service(proxy.url, create_at=url, MAIL="off", **SETTINGS) as behind,
     ):
         yield PatientService.over(dataclasses.replace(behind, aws_url=url)), proxy
 

@@ -10,6 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,9 @@ PASSWORD = "a long walk by the quiet river"
 GROWTH_BOUND_MIB = 48
 BLOCK, PREPARING = 500, 25
 SHORT_BYTES = 4096
+LENGTHS = (1, 1000, 64 * 1024, 400_000)
+# Each range takes a child of its own, and as many as there are cores compute at once.
+ASKING_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Opened:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=2.0)
-    parser.add_argument("--ranges", type=int, default=10_000)
+    parser.add_argument("--ranges", type=int, default=10_000, help="of all recordings together")
     parser.add_argument("--stand-in", default=default_kind(), help="moto, ministack or its URL")
     arguments = parser.parse_args()
     with ExitStack() as stack:
@@ -56,7 +60,8 @@ def main() -> None:
         recordings = sounds(arguments.hours)
         opened = [_open(service, aws, name, plain) for name, plain in recordings.items()]
         print_table("Opening", ("", "MiB", "s"), [_opening(one) for one in opened])
-        targets = [target for one in opened for target in _measured(service, one, arguments.ranges)]
+        ranges = -(-arguments.ranges // len(opened))
+        targets = [target for one in opened for target in _measured(service, one, ranges)]
     print_targets(targets)
 
 
@@ -104,11 +109,11 @@ def _measured(service: Service, one: Opened, ranges: int) -> list[Target]:
     last = statistics.median(
         _timed(lambda: _range(one.url, len(whole) - SHORT_BYTES, len(whole))) for _ in range(5)
     )
-    dice, wrong = random.Random(1), 0
-    for _ in range(ranges):
-        first = dice.randrange(len(whole))
-        stop = min(len(whole), first + dice.choice((1, 1000, 64 * 1024, 400_000)))
-        wrong += _range(one.url, first, stop) != whole[first:stop]
+    dice = random.Random(1)
+    starts = [dice.randrange(len(whole)) for _ in range(ranges)]
+    parts = [(start, min(len(whole), start + dice.choice(LENGTHS))) for start in starts]
+    with ThreadPoolExecutor(ASKING_AT_ONCE) as pool:
+        wrong = sum(pool.map(lambda part: _range(one.url, *part) != whole[slice(*part)], parts))
     grown = sum(
         size for name, size in files_below(service.data_dir, service.temp_dir).items() if name not in before
     )

@@ -7,6 +7,7 @@ OpenTelemetry read the variables that are theirs).  A value that cannot be read 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -41,17 +42,32 @@ KNOWN_DEFAULT_FRAGMENTS = (
     "supersecret",
 )
 
+DOTENV = ".env"
 FEWEST_STREAMS = 128
 DEVELOPMENT_SENDER = "Panzoto <panzoto@localhost>"
 MAIL_SENDER = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 # RFC 6454, 6.2: scheme, host and perhaps a port, as browsers write it; no path, not even a slash.
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,20}://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# Where a report lies: `s3://bucket/prefix`, without the prefix too (S3 User Guide, "Bucket naming rules").
+INVENTORY_LOCATION = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[ -~]*))?")
+# What AWS takes for names: S3 User Guide, "Bucket naming rules"; DynamoDB, "Naming rules"; SQS, "Quotas".
+BUCKET_NAME = re.compile(r"(?!.*\.\.)(?![0-9]+(\.[0-9]+){3}$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+BUCKET_RULE = "a name that S3 takes: 3 to 63 of a-z, 0-9, . and -, such as my-recordings"
+# What ends the name of the queue of what has failed, which has to be as short as any: 80 characters.
+DEAD_LETTERS = "-dead"
+QUEUE_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{80 - len(DEAD_LETTERS)}}}")
+# botocore makes host names of it.
+REGION_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+# RFC 5646 as far as engines use it: ISO 639's two letters, or three, and perhaps script and region.
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8}){0,3}")
 
 ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3")
+ENDPOINT_OF_QUEUES = "AWS_ENDPOINT_URL_SQS"
 # Whoever has set one of these has an AWS of their own.
 OWN_AWS = (
     *ENDPOINTS,
-    "AWS_ENDPOINT_URL_SQS",
+    ENDPOINT_OF_QUEUES,
     "AWS_ACCESS_KEY_ID",
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
@@ -138,6 +154,7 @@ class Settings:
     transcripts_table: str = "panzoto-transcripts"
     transcriptions_table: str = "panzoto-transcriptions"
     bucket: str = "panzoto-audio-dev"
+    inventory: str | None = None
     secret_key: str = field(default="", repr=False)
     secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)
     token_ttl: int = 2_592_000
@@ -146,6 +163,8 @@ class Settings:
     quota_recordings: int = 100_000
     quota_bytes: int = 50 * 1024**3
     events_queue: str = "panzoto-bucket-events"
+    mail_queue: str = "panzoto-mail"
+    chores_queue: str = "panzoto-chores"
     trash_days: int = 30
     single_upload_max: int = 64 * 1024**2
     limit_register: Rate = Rate(5, 60)
@@ -225,7 +244,7 @@ class Settings:
         Raises `SettingsError` for the first value that cannot be used.
         """
         if environ is None:
-            load_dotenv(".env")
+            _load_dotenv()
             environ = os.environ
         read = _Reader(environ)
         environment = read.choice("FLASK_ENV", "development", ("development", "production"))
@@ -242,26 +261,29 @@ class Settings:
         size = _size(read, production, argon2, hashes_at_once)
         return cls(
             environment=environment,
-            region=read.text("AWS_REGION", "us-east-1"),
-            users_table=read.text("USERS_TABLE", "panzoto-users"),
-            audio_files_table=read.text("AUDIO_FILES_TABLE", "panzoto-audio-files"),
-            claims_table=read.text("CLAIMS_TABLE", "panzoto-claims"),
-            sessions_table=read.text("SESSIONS_TABLE", "panzoto-sessions"),
-            throttle_table=read.text("THROTTLE_TABLE", "panzoto-throttle"),
-            events_table=read.text("EVENTS_TABLE", "panzoto-events"),
-            changes_table=read.text("CHANGES_TABLE", "panzoto-changes"),
-            erasures_table=read.text("ERASURES_TABLE", "panzoto-erasures"),
-            sweeps_table=read.text("SWEEPS_TABLE", "panzoto-sweeps"),
-            transcripts_table=read.text("TRANSCRIPTS_TABLE", "panzoto-transcripts"),
-            transcriptions_table=read.text("TRANSCRIPTIONS_TABLE", "panzoto-transcriptions"),
-            bucket=read.text("S3_BUCKET", "panzoto-audio-dev"),
+            region=read.name("AWS_REGION", "us-east-1", REGION_NAME, "such as eu-central-1"),
+            users_table=read.table("USERS_TABLE", "panzoto-users"),
+            audio_files_table=read.table("AUDIO_FILES_TABLE", "panzoto-audio-files"),
+            claims_table=read.table("CLAIMS_TABLE", "panzoto-claims"),
+            sessions_table=read.table("SESSIONS_TABLE", "panzoto-sessions"),
+            throttle_table=read.table("THROTTLE_TABLE", "panzoto-throttle"),
+            events_table=read.table("EVENTS_TABLE", "panzoto-events"),
+            changes_table=read.table("CHANGES_TABLE", "panzoto-changes"),
+            erasures_table=read.table("ERASURES_TABLE", "panzoto-erasures"),
+            sweeps_table=read.table("SWEEPS_TABLE", "panzoto-sweeps"),
+            transcripts_table=read.table("TRANSCRIPTS_TABLE", "panzoto-transcripts"),
+            transcriptions_table=read.table("TRANSCRIPTIONS_TABLE", "panzoto-transcriptions"),
+            bucket=read.name("S3_BUCKET", "panzoto-audio-dev", BUCKET_NAME, BUCKET_RULE),
+            inventory=read.inventory("INVENTORY"),
             secret_key=_secret_key(read, production, data_dir),
             secret_key_fallbacks=_fallbacks(read, production),
             token_ttl=read.integer("TOKEN_TTL", 2_592_000, 1, 10 * 365 * 86400),
             refresh_ttl=read.integer("REFRESH_TTL", 7_776_000, 1, 10 * 365 * 86400),
             quota_recordings=read.integer("QUOTA_RECORDINGS", 100_000, 0, 10**12),
             quota_bytes=read.integer("QUOTA_BYTES", 50 * 1024**3, 0, 10**17),
-            events_queue=read.text("EVENTS_QUEUE", "panzoto-bucket-events"),
+            events_queue=read.queue("EVENTS_QUEUE", "panzoto-bucket-events"),
+            mail_queue=read.queue("MAIL_QUEUE", "panzoto-mail"),
+            chores_queue=read.queue("CHORES_QUEUE", "panzoto-chores"),
             trash_days=read.integer("TRASH_DAYS", 30, 0, 3650),
             single_upload_max=read.integer("SINGLE_UPLOAD_MAX", 64 * 1024**2, 0, 5 * 1024**3),
             limit_register=read.rate("LIMIT_REGISTER", Rate(5, 60)),
@@ -284,7 +306,7 @@ class Settings:
             argon2=argon2,
             hashes_at_once=hashes_at_once,
             hash_wait_seconds=read.number("HASH_WAIT_SECONDS", 2.0, 0.0, 30.0),
-            custom_aws_endpoint=any(map(read.present, ENDPOINTS)),
+            custom_aws_endpoint=_has_own_endpoint(read),
             data_dir=data_dir,
             port=read.integer("PORT", 5000, 1, 65535),
             aws_port=read.integer("PANZOTO_AWS_PORT", 5566, 1, 65535),
@@ -299,17 +321,37 @@ class Settings:
         )
 
 
+def _load_dotenv() -> None:
+    """Take what `.env` has and the environment has not. A line that cannot be read is told, and left out."""
+    log = logging.getLogger("dotenv.main")
+    log.addFilter(_name_the_file)
+    try:
+        load_dotenv(DOTENV)
+    finally:
+        log.removeFilter(_name_the_file)
+
+
+def _name_the_file(record: logging.LogRecord) -> bool:
+    file = str(Path(DOTENV).absolute()).replace("%", "%%")
+    record.msg = f"panzoto: {file}: {record.msg}"
+    return True
+
+
 def find_running_stand_in() -> None:
     """Let a `flask` command find the stand-in of a `make run` of this folder, unless AWS is set otherwise.
 
     botocore then reads its variables from this process's environment, as from any other.
     """
-    load_dotenv(".env")
+    _load_dotenv()
     read = _Reader(os.environ)
     if not read.flag("FLASK_RUN_FROM_CLI", False) or any(map(read.present, OWN_AWS)):
         return
-    if read.text("FLASK_ENV", "development") != "production":
-        os.environ.update(stand_in_address.read(Path(read.text("PANZOTO_DATA_DIR", ".panzoto"))) or {})
+    if read.text("FLASK_ENV", "development") == "production":
+        return
+    found = stand_in_address.read(Path(read.text("PANZOTO_DATA_DIR", ".panzoto"))) or {}
+    # Beside it is the engine of this machine, which is nothing to who has another.
+    has_engine = read.present("TRANSCRIPTION_URL")
+    os.environ.update({n: v for n, v in found.items() if not (has_engine and n.startswith("TRANSCRIPTION_"))})
 
 
 class _OpenIdSettings(TypedDict):
@@ -339,12 +381,45 @@ class _Reader:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        # Which setting has each name, since what two of them share would be mixed up.
+        self._tables: dict[str, str] = {}
+        self._queues: dict[str, str] = {}
 
     def present(self, name: str) -> bool:
         return bool(self._environ.get(name, "").strip())
 
     def text(self, name: str, default: str) -> str:
         return self._environ.get(name, "").strip() or default
+
+    def name(self, name: str, default: str, form: re.Pattern[str], rule: str) -> str:
+        value = self.text(name, default)
+        if not form.fullmatch(value):
+            raise SettingsError(f"{name} must be {rule}")
+        return value
+
+    def table(self, name: str, default: str) -> str:
+        rule = "a name that DynamoDB takes: 3 to 255 of A-Z, a-z, 0-9, _, . and -"
+        value = self.name(name, default, TABLE_NAME, rule)
+        other = self._tables.setdefault(value, name)
+        if other != name:
+            raise SettingsError(f"{name} names the table of {other}; each needs one of its own")
+        return value
+
+    def queue(self, name: str, default: str) -> str:
+        """Read a queue's name, which is not another's, nor that of what has failed of another."""
+        rule = (
+            f"a name that SQS takes with {DEAD_LETTERS} behind it, for what fails: "
+            f"1 to {80 - len(DEAD_LETTERS)} of A-Z, a-z, 0-9, _ and -"
+        )
+        value = self.name(name, default, QUEUE_NAME, rule)
+        for taken in (value, value + DEAD_LETTERS):
+            other = self._queues.setdefault(taken, name)
+            if other != name:
+                raise SettingsError(
+                    f"{name} and {other} share a queue: each needs one of its own, and one that ends "
+                    f"in {DEAD_LETTERS} for what fails"
+                )
+        return value
 
     def words(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         if not self.present(name):
@@ -391,6 +466,12 @@ class _Reader:
             raise SettingsError(f"{name} must be 0 or 1")
         return value in ("1", "true", "yes")
 
+    def inventory(self, name: str) -> str | None:
+        value = self.text(name, "")
+        if value and not INVENTORY_LOCATION.fullmatch(value):
+            raise SettingsError(f"{name} must be a place in S3 such as s3://my-inventories/panzoto")
+        return value or None
+
     def url(self, name: str) -> str | None:
         value = self.exact_url(name)
         return None if value is None else value.rstrip("/")
@@ -402,7 +483,9 @@ class _Reader:
         value = self._environ[name].strip()
         try:
             parts = urlsplit(value)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
+            # A port beyond 65535 is found when it is asked for.
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            usable = usable and not parts.query
         except ValueError:
             usable = False
         if not usable:
@@ -419,6 +502,12 @@ def _size(read: _Reader, production: bool, argon2: Argon2Parameters, hashes_at_o
     chosen = workers if read.present("WEB_CONCURRENCY") else None
     sized = size_for(this_machine(), argon2.memory_cost_kib / 1024, hashes_at_once, chosen)
     return Size(sized.workers, threads if read.present("THREADS") else sized.threads)
+
+
+def _has_own_endpoint(read: _Reader) -> bool:
+    """Whether AWS is elsewhere than at AWS. Each address is looked at, also where another tells already."""
+    named = {name for name in (*ENDPOINTS, ENDPOINT_OF_QUEUES) if read.url(name)}
+    return not named.isdisjoint(ENDPOINTS)
 
 
 def _mail_from(read: _Reader, needed: bool) -> str:
@@ -463,9 +552,17 @@ def _transcription(read: _Reader) -> TranscriptionSettings:
         attempts=read.integer("TRANSCRIPTION_ATTEMPTS", 3, 1, 100),
         at_once=read.integer("TRANSCRIPTIONS_AT_ONCE", 1, 1, 64),
         per_user=read.integer("TRANSCRIPTIONS_PER_USER", 2, 1, 1000),
-        queue=read.text("TRANSCRIPTIONS_QUEUE", "panzoto-transcriptions"),
-        allow_languages=tuple(word.lower() for word in read.words("TRANSCRIPTION_ALLOW_LANGUAGES")),
+        queue=read.queue("TRANSCRIPTIONS_QUEUE", "panzoto-transcriptions"),
+        allow_languages=_languages(read, "TRANSCRIPTION_ALLOW_LANGUAGES"),
     )
+
+
+def _languages(read: _Reader, name: str) -> tuple[str, ...]:
+    """Read codes of languages: those of ISO 639-1, and whatever else of this form the engine knows."""
+    codes = tuple(word.lower() for word in read.words(name))
+    if not all(LANGUAGE.fullmatch(code) for code in codes):
+        raise SettingsError(f"{name} must be codes of languages, as in ISO 639-1, such as en,de")
+    return codes
 
 
 def _token_types(read: _Reader) -> tuple[str, ...]:

@@ -134,6 +134,18 @@ class BeingDeleted(PanzotoError):
     sentence = "The account is being deleted"
 
 
+class UnusableInventory(PanzotoError):
+    """The bucket's Inventory report is missing, damaged, or not made as this service reads it.
+
+    No call answers it: an operator's command or a worker does.
+    """
+
+    met_by_clients = False
+    status = 409
+    code = "unusable_inventory"
+    sentence = "The bucket's inventory cannot be used"
+
+
 class EngineRefused(PanzotoError):
     """The speech engine will not take this sound, now or later; `reason` is for the log and quotes nothing.
 
@@ -542,12 +554,19 @@ class Unavailable(PanzotoError):
 
 
 class Busy(PanzotoError):
-    """Every permit for a password hash is taken and none came free in time."""
+    """Every permit for a password hash is taken and none comes free in time.
+
+    `turn` is for the service alone: by it who comes back after `retry_after` seconds has their turn.
+    """
 
     status = 503
     code = "busy"
     sentence = "The service is busy; please try again in a moment"
     retry_after = 1
+
+    def __init__(self, *, retry_after: int | None = None, turn: str = "") -> None:
+        super().__init__(retry_after=retry_after)
+        self.turn = turn
 
 
 def _size(count: int) -> str:

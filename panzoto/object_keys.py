@@ -46,7 +46,12 @@ def upgraded_key(user_id: str, file_id: str) -> str:
 
 def plan_key(user_id: str, name: str) -> str:
     """Return the key of a sitting's plan; `name` is a UUID."""
-    return f"{PLANS}{user_id}/{name}"
+    return f"{plan_folder(user_id)}{name}"
+
+
+def plan_folder(user_id: str) -> str:
+    """Return the folder of an account's plans."""
+    return f"{PLANS}{user_id}/"
 
 
 def transcript_key(user_id: str, file_id: str, revision: str) -> str:
@@ -68,7 +73,7 @@ def recording_folders(user_id: str) -> tuple[str, ...]:
 def folders_of(user_id: str) -> tuple[str, ...]:
     """Return every folder that goes with the account, and what of them lies aside."""
     phones, own = recording_folders(user_id), f"{TRANSCRIPTS}{user_id}/"
-    return (*phones, f"{PLANS}{user_id}/", own, *(ASIDE + folder for folder in (*phones, own)))
+    return (*phones, plan_folder(user_id), own, *(ASIDE + folder for folder in (*phones, own)))
 
 
 def is_plan(s3_key: str) -> bool:
@@ -78,9 +83,18 @@ def is_plan(s3_key: str) -> bool:
 
 def owner_of(s3_key: str) -> str | None:
     """Return whose folder the key lies in, or None; there need not be such an account."""
+    return _second_segment(s3_key, RECORDINGS)
+
+
+def account_of(s3_key: str) -> str | None:
+    """Return in whose folder the key lies, transcripts and plans included, or None; as `owner_of` else."""
+    return _second_segment(s3_key, (*RECORDINGS, PLANS, TRANSCRIPTS))
+
+
+def _second_segment(s3_key: str, folders: tuple[str, ...]) -> str | None:
     folder, _, rest = s3_key.partition("/")
     user_id, slash, _ = rest.partition("/")
-    return user_id if slash and user_id and f"{folder}/" in RECORDINGS else None
+    return user_id if slash and user_id and f"{folder}/" in folders else None
 
 
 def is_within_reach(s3_key: str) -> bool:

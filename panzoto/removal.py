@@ -14,8 +14,10 @@ while a hold stands or a table is empty. How objects are found is no matter of t
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -144,8 +146,32 @@ class Removal:
             self._storage.remove_folder(folder, is_spared)
 
     def of_an_upload(self, s3_key: str) -> None:
-        """Remove what was uploaded under a key of the service's own and is given up, or is wrong."""
+        """Remove what was uploaded under a key of the service's own and is given up."""
         self._storage.remove(s3_key)
+
+    def of_a_wrong_upload(self, version: ObjectVersion) -> None:
+        """Remove an object that is not what was announced, as it was looked at, and what it had replaced.
+
+        What its phone has put in its place since stays, for a row may name it by now. So does what comes in
+        parts.
+        """
+        for entry in self._from(version):
+            with suppress(ObjectChanged, ObjectNotFound):
+                self._storage.drop_unchanged(entry)
+
+    def of_what_is_behind(self, version: ObjectVersion) -> None:
+        """Remove what an object has replaced under its key, as an interrupted run had left it there."""
+        for entry in itertools.islice(self._from(version), 1, None):
+            self._storage.drop(entry)
+
+    def _from(self, version: ObjectVersion) -> Iterator[ListedEntry]:
+        """Yield this version and all before it, which S3 lists after it; none in front of it."""
+        versions = (
+            entry
+            for entry in self._storage.entries_of(version.s3_key)
+            if entry.upload_id is None and not entry.is_marker
+        )
+        return itertools.dropwhile(lambda entry: entry.etag != version.etag, versions)
 
     def of_transcripts(self, user_id: str, file_id: str, s3_key: str | None) -> None:
         """Remove the object of a transcript that was replaced, deleted or erased with its recording.
@@ -223,10 +249,7 @@ class Removal:
         # The copy stays where it is in any case: another sweep may have removed the original meanwhile.
         if not is_unknown():
             raise ObjectChanged()
-        if not entry.exact:
-            # Without an id of its own, its key alone says what is removed.
-            self._storage.check_unchanged(ObjectVersion(entry.s3_key, entry.etag, entry.size))
-        self._storage.drop(entry)
+        self._storage.drop_unchanged(entry)
         log.info("object_moved_aside", extra={"s3_key": entry.s3_key})
 
     def bring_back(self, s3_key: str) -> int:
@@ -238,7 +261,7 @@ class Removal:
         found = sorted(self._aside_of(s3_key), key=_in_order)
         if not found:
             return 0
-        if self._is_there(s3_key):
+        if self._storage.has(s3_key):
             raise ObjectChanged()
         newest = found[-1]
         try:
@@ -257,10 +280,3 @@ class Removal:
             if entry.upload_id is None and not entry.is_marker
             if object_keys.original_key(entry.s3_key) == s3_key
         ]
-
-    def _is_there(self, s3_key: str) -> bool:
-        try:
-            self._storage.look(s3_key)
-        except ObjectNotFound:
-            return False
-        return True

@@ -25,9 +25,8 @@ from panzoto.cursors import Cursors
 from panzoto.lifecycle.deletion import Deletion
 from panzoto.mail.codes import MailCodes
 from panzoto.mail.letter_limit import LetterLimit
-from panzoto.mail.letters import Letters
 from panzoto.mail.mailbox import Mailbox
-from panzoto.mail.post import post_for
+from panzoto.mail.post import Post, post_for
 from panzoto.models import check_reachable
 from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
@@ -77,6 +76,7 @@ class Services:
     transcripts_tickets: TranscriptsTickets
     jobs: Jobs
     deletion: Deletion
+    post: Post | None
     mailbox: Mailbox
     cursors: Cursors
     permits: HashPermits
@@ -111,12 +111,9 @@ class Services:
         earlier_keys = EarlierKeys(storage)
         trash = Trash(removal, earlier_keys, presigner, quota)
         playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
-        mailbox = Mailbox(
-            post_for(settings),
-            MailCodes(*secrets),
-            Letters(settings.public_url),
-            LetterLimit(settings.limit_letters),
-        )
+        codes, letter_limit = MailCodes(*secrets), LetterLimit(settings.limit_letters)
+        post = post_for(settings, codes, letter_limit)
+        mailbox = Mailbox(post, codes, letter_limit)
         return cls(
             settings=settings,
             tokens=tokens,
@@ -147,6 +144,7 @@ class Services:
             ),
             deletion=Deletion(removal, sessions),
             cursors=Cursors(Sealer(*secrets, "cursor")),
+            post=post,
             mailbox=mailbox,
             permits=permits,
             readiness=Readiness(check_reachable, storage.check),

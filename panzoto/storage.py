@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import boto3
@@ -129,6 +131,12 @@ class Storage:
         self._storing = _client(region, custom_endpoint, threads, STORING_TIMEOUT_SECONDS, ATTEMPTS)
         self._impatient = _client(region, custom_endpoint, 2, READINESS_TIMEOUT_SECONDS, 1)
 
+    def beside(self, bucket: str) -> Storage:
+        """Return another bucket of the same region, reached by the same clients; costs nothing."""
+        other = copy.copy(self)
+        other.bucket = bucket
+        return other
+
     def check(self) -> None:
         """Raises `Unavailable` unless the bucket answers within about a second."""
         try:
@@ -218,6 +226,14 @@ class Storage:
     def _upload_part(self, which: dict[str, str], number: int, part: bytes) -> str:
         etag: str = self._storing.upload_part(**which, PartNumber=number, Body=part)["ETag"]
         return etag
+
+    def has(self, s3_key: str) -> bool:
+        """Whether readers of the key get an object. Raises `Unavailable`."""
+        try:
+            self.look(s3_key)
+        except ObjectNotFound:
+            return False
+        return True
 
     def look(self, s3_key: str) -> ObjectVersion:
         """Return the object's size and ETag, one request. Raises `ObjectNotFound`, `Unavailable`."""
@@ -331,11 +347,48 @@ class Storage:
 
     def entries(self, prefix: str) -> Iterator[ListedEntry]:
         """Yield every version, marker and unfinished upload under `prefix`. Raises `Unavailable`."""
+        yield from self._entries("list_object_versions", prefix)
+        yield from self.unfinished_uploads(prefix)
+
+    def entries_of(self, s3_key: str) -> Iterator[ListedEntry]:
+        """Yield every version, marker and unfinished upload of just this key, whatever begins with it.
+
+        Raises `Unavailable`.
+        """
         try:
             for kind in ("list_object_versions", "list_multipart_uploads"):
-                for page in self._client.get_paginator(kind).paginate(Bucket=self.bucket, Prefix=prefix):
-                    yield from (ListedEntry.of(entry) for entry in _listed(page))
+                for page in self._pages(kind, s3_key, exact=True):
+                    yield from (ListedEntry.of(entry) for entry in _listed(page) if entry["Key"] == s3_key)
         except REFUSALS as error:
+            raise _unavailable(error) from error
+
+    def unfinished_uploads(self, prefix: str) -> Iterator[ListedEntry]:
+        """Yield every unfinished upload under `prefix`. Raises `Unavailable`."""
+        yield from self._entries("list_multipart_uploads", prefix)
+
+    def _entries(self, kind: str, prefix: str) -> Iterator[ListedEntry]:
+        try:
+            for page in self._client.get_paginator(kind).paginate(Bucket=self.bucket, Prefix=prefix):
+                yield from (ListedEntry.of(entry) for entry in _listed(page))
+        except REFUSALS as error:
+            raise _unavailable(error) from error
+
+    def stretch(self, prefix: str, after: str | None, most: int) -> Stretch:
+        """Return some of what `entries` would yield, keys beyond `after` alone; about `most` of them."""
+        return Stretch(self._client, self.bucket, (prefix, after), most)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield the prefix of every folder right under `prefix`, which ends with a slash or is empty.
+
+        Raises `ObjectNotFound` where there is no such bucket or it may not be listed, and `Unavailable`.
+        """
+        pages = self._client.get_paginator("list_objects_v2")
+        try:
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/"):
+                yield from (folder["Prefix"] for folder in page.get("CommonPrefixes", []))
+        except REFUSALS as error:
+            if isinstance(error, ClientError) and _code(error) in ("NoSuchBucket", "AccessDenied"):
+                raise ObjectNotFound() from error
             raise _unavailable(error) from error
 
     def drop(self, entry: ListedEntry) -> None:
@@ -347,6 +400,25 @@ class Storage:
             self._client.delete_object(Bucket=self.bucket, Key=entry.s3_key, VersionId=entry.version_id)
         except REFUSALS as error:
             raise _unavailable(error) from error
+
+    def drop_unchanged(self, entry: ListedEntry) -> None:
+        """Remove just this version, if it is still what was listed.
+
+        A version without an id of its own is told by its key alone, under which there may be another object
+        by now: S3 compares (conditional deletes, of the current version). Raises `ObjectNotFound`,
+        `ObjectChanged` and `Unavailable`.
+        """
+        if entry.exact:
+            self.drop(entry)
+            return
+        # Some of what speaks S3 does not compare when it deletes.
+        self.check_unchanged(ObjectVersion(entry.s3_key, entry.etag, entry.size))
+        try:
+            self._client.delete_object(
+                Bucket=self.bucket, Key=entry.s3_key, VersionId=entry.version_id, IfMatch=entry.etag
+            )
+        except REFUSALS as error:
+            raise _translated(error, entry.s3_key) from error
 
     def beginning(self, entry: ListedEntry, length: int) -> bytes:
         """Return the first `length` bytes of just this version. Raises `ObjectNotFound`, `Unavailable`."""
@@ -454,6 +526,40 @@ class Storage:
             return self._client.get_object(Bucket=self.bucket, Key=s3_key, **how)
         except REFUSALS as error:
             raise _translated(error, s3_key) from error
+
+
+class Stretch:
+    """About `most` versions and markers under a prefix, in the order of their keys, and whole keys only.
+
+    `reached` is the last key of it, once it is through, and None when nothing is behind it. Iterating
+    raises `Unavailable`.
+    """
+
+    def __init__(self, client: Any, bucket: str, where: tuple[str, str | None], most: int) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix, self._after = where
+        self._most = most
+        self.reached: str | None = None
+
+    def __iter__(self) -> Iterator[ListedEntry]:
+        try:
+            yield from self._versions()
+        except REFUSALS as error:
+            raise _unavailable(error) from error
+
+    def _versions(self) -> Iterator[ListedEntry]:
+        from_there = {"KeyMarker": self._after} if self._after else {}
+        pages = self._client.get_paginator("list_object_versions")
+        last, count = self._after, 0
+        for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix, **from_there):
+            # A page has versions and markers in lists of their own.
+            for entry in sorted(_listed(page), key=itemgetter("Key")):
+                if count >= self._most and entry["Key"] != last:
+                    self.reached = last
+                    return
+                last, count = entry["Key"], count + 1
+                yield ListedEntry.of(entry)
 
 
 class StoredObject:

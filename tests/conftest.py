@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
+from panzoto.config import Settings
+from panzoto.models import bind_models
 from tests import suites
 from tests.support import interruption
-from tests.support.aws import start_moto
+from tests.support.aws import aws_environment, start_moto
 from tests.support.aws_calls import RECORD
 from tests.support.fault_proxy import FaultProxy
 from tests.support.forked_commands import end_forked, share_forked
-from tests.support.service import Service, empty_tables, run_service
+from tests.support.service import Service, empty_tables, let_hashes_cost_least, run_service
 from tests.support.stand_in import RunningStandIn, start_stand_in
 from tests.support.waiting import eventually
 
@@ -63,6 +65,7 @@ FIRST = (
     "tests/operations/test_helpdesk.py",
     "tests/browser/test_console_losses.py",
     "tests/playback/test_sittings.py",
+    "tests/mail/test_mail_queue.py",
     "tests/mail/test_mailbox.py",
     "tests/recordings/test_uploading_under_hardship.py",
     "tests/auth/test_openid.py",
@@ -85,11 +88,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the files of other suites than the chosen one."""
+    """Leave out the files of other suites than the chosen one, and their folders with what they load."""
     chosen = config.getoption("--suite")
-    if chosen is None or collection_path.suffix != ".py":
+    if chosen is None:
         return None
-    return True if suites.suite_of(collection_path) != chosen else None
+    suite = suites.suite_of(collection_path)
+    # Other suites lie in folders of this one.
+    leads_on = collection_path.suffix != ".py" and suite == suites.PLAIN
+    return None if leads_on or suite == chosen else True
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -103,6 +109,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_DESELECTED] = 0
     config.add_cleanup(end_forked)
     interruption.heed()
+    # The clients of other suites take nothing below OWASP's minima.
+    if config.getoption("--suite") == suites.PLAIN:
+        let_hashes_cost_least()
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.add_cleanup(interruption.end_descendants)
         if config.getoption("numprocesses", None):
@@ -252,6 +261,14 @@ def console_libraries() -> None:
         check=False,
     )
     assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+
+
+@pytest.fixture
+def bound_here(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process use the tables of the running service, as its own code does."""
+    for name, value in aws_environment(service.aws_url).items():
+        monkeypatch.setenv(name, value)
+    bind_models(Settings(custom_aws_endpoint=True))
 
 
 _serial = itertools.count()

@@ -51,7 +51,7 @@ OWNERS: dict[str, set[str]] = {
         "panzoto.operations.tables",  # the tables themselves
         "panzoto.operations.bucket",  # the bucket itself
         "panzoto.operations.backup",  # copies of the tables
-        "panzoto.mail.post",  # SES
+        "panzoto.mail.transports",  # SES
         "panzoto.queues.queue",  # SQS
         "deploy.aws.removal",
         "deploy.aws.writers",
@@ -64,7 +64,7 @@ OWNERS: dict[str, set[str]] = {
         "panzoto.operations.tables",
         "panzoto.operations.bucket",
         "panzoto.operations.backup",
-        "panzoto.mail.post",
+        "panzoto.mail.transports",
         "panzoto.queues.queue",
         "panzoto.models",
         "panzoto.host.aws_credentials",

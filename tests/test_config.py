@@ -107,7 +107,12 @@ GOOD: dict[str, tuple[str, str, Any]] = {
     "USERS_TABLE": (" users ", "users_table", "users"),
     "AUDIO_FILES_TABLE": ("files", "audio_files_table", "files"),
     "CLAIMS_TABLE": ("claims", "claims_table", "claims"),
-    "S3_BUCKET": ("bucket", "bucket", "bucket"),
+    "TRANSCRIPTIONS_TABLE": ("a_B.c-9", "transcriptions_table", "a_B.c-9"),
+    "S3_BUCKET": ("bucket.of-9", "bucket", "bucket.of-9"),
+    "EVENTS_QUEUE": ("Events_of-9", "events_queue", "Events_of-9"),
+    # With what is put behind it for what fails these are the 80 that SQS takes.
+    "MAIL_QUEUE": ("m" * 75, "mail_queue", "m" * 75),
+    "INVENTORY": ("s3://my-inventories/a/b", "inventory", "s3://my-inventories/a/b"),
     "TOKEN_TTL": ("60", "token_ttl", 60),
     "TICKET_TTL": ("60", "ticket_ttl", 60),
     "CORS_ORIGINS": (
@@ -127,8 +132,25 @@ GOOD: dict[str, tuple[str, str, Any]] = {
     "SECRET_KEY_FALLBACKS": ("one, two", "secret_key_fallbacks", ("one", "two")),
 }
 NUMBERS = ("abc", "-1", "1.5", "1e3", "0x10", "1_0", "٥", "²", "5 5", "99999999999999999999999", "\0", "+5")
+TABLES = tuple(
+    f"{name}_TABLE"
+    for name in (
+        *("USERS", "AUDIO_FILES", "CLAIMS", "SESSIONS", "THROTTLE", "EVENTS"),
+        *("CHANGES", "ERASURES", "SWEEPS", "TRANSCRIPTS", "TRANSCRIPTIONS"),
+    )
+)
+QUEUES = ("EVENTS_QUEUE", "MAIL_QUEUE", "CHORES_QUEUE", "TRANSCRIPTIONS_QUEUE")
+ENDPOINTS = ("AWS_ENDPOINT_URL", *(f"AWS_ENDPOINT_URL_{of}" for of in ("S3", "DYNAMODB", "SQS")))
+NO_ENDPOINTS = ("foo", "localhost:4566", "ftp://a", "https://", "http://a:99999", "http://a:b", "http://a?b")
 BAD: dict[str, tuple[str, ...]] = {
+    "S3_BUCKET": ("Bad_Name", "ab", "b" * 64, "-bucket", "bucket.", "a..b", "192.168.0.1", "s3://a", "b c"),
+    **dict.fromkeys(TABLES, ("x y", "ab", "t" * 256, "tables/users", "täble")),
+    **dict.fromkeys(QUEUES, ("a b", "q" * 76, "mail.fifo", "https://sqs/1/mail", "quéue")),
+    **dict.fromkeys(ENDPOINTS, NO_ENDPOINTS),
+    "AWS_REGION": ("us east 1", "us_east_1", "us-east-1/", "-"),
+    "TRANSCRIPTION_ALLOW_LANGUAGES": ("english", "en,german", "e", "en_US", "en;de"),
     "FLASK_ENV": ("prod", "Production", "development,production", "testing"),
+    "INVENTORY": ("my-inventories/a", "s3://", "https://my-inventories/a", "s3://UPPER/a", "s3://a"),
     "TOKEN_TTL": ("0", *NUMBERS),
     "TICKET_TTL": ("0", *NUMBERS),
     # A pattern would let in more than it says, and an address with a path is no origin.
@@ -179,6 +201,37 @@ class TestValues:
         assert name in sentence
         assert len(sentence) < 300
         assert "\n" not in sentence
+
+    @pytest.mark.parametrize("wrong", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"])
+    def test_an_endpoint_is_looked_at_also_beside_another(self, tmp_path: Path, wrong: str) -> None:
+        endpoints = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", wrong: "foo"}
+        assert wrong in refusal(tmp_path, **endpoints)
+
+    def test_languages_beyond_two_letters_are_those_of_an_engine(self, tmp_path: Path) -> None:
+        settings = read(tmp_path, TRANSCRIPTION_ALLOW_LANGUAGES="en, DE ,yue,zh-Hant-TW")
+        assert settings.transcription.allow_languages == ("en", "de", "yue", "zh-hant-tw")
+
+    @pytest.mark.parametrize("first", QUEUES)
+    @pytest.mark.parametrize("second", QUEUES)
+    def test_no_two_queues_are_one(self, tmp_path: Path, first: str, second: str) -> None:
+        """What one worker does not understand it would put aside, and the other never see."""
+        if first == second:
+            return
+        for name in ("same", "same-dead"):
+            sentence = refusal(tmp_path, **{first: "same", second: name})
+            assert first in sentence
+            assert second in sentence
+        read(tmp_path, **{first: "same", second: "other"})
+
+    def test_a_queue_is_not_another_s_by_default(self, tmp_path: Path) -> None:
+        for name in ("panzoto-chores", "panzoto-chores-dead"):
+            assert "MAIL_QUEUE" in refusal(tmp_path, MAIL_QUEUE=name)
+
+    @pytest.mark.parametrize("name", [name for name in TABLES if name != "USERS_TABLE"])
+    def test_no_two_tables_are_one(self, tmp_path: Path, name: str) -> None:
+        sentence = refusal(tmp_path, USERS_TABLE="same", **{name: "same"})
+        assert "USERS_TABLE" in sentence
+        assert name in sentence
 
     @pytest.mark.parametrize(
         ("time_cost", "memory"),

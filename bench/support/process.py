@@ -24,6 +24,14 @@ def resident_mib(pid: int) -> float:
     return _status(pid, "VmRSS") / 1024
 
 
+def peak_mib(pid: int) -> float:
+    """The most memory that the process has had; 0 for one that has ended."""
+    try:
+        return _status(pid, "VmHWM") / 1024
+    except (LookupError, OSError):
+        return 0.0
+
+
 def written_bytes(pid: int) -> int:
     """Bytes that the process sent towards a disk, whether or not they have arrived there."""
     for line in Path(f"/proc/{pid}/io").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""An S3 of one object that lies in a file: GET and HEAD with ranges and If-Match, by sendfile.
+"""An S3 of one object that lies in a file: GET and HEAD with ranges and If-Match, by sendfile, for pages too.
 
 The stand-ins read an object whole for every range of it, which costs them a second and a gigabyte for a long
 recording.  This one costs nearly nothing, as S3 costs the service's machine nothing, so it shows what the
@@ -10,8 +10,8 @@ from __future__ import annotations
 import http.server
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,24 @@ from tests.support import server_process
 
 ETAG = '"5f2b3c0d9e8a47616e2d1c0b3a495867-64"'
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+# As the bucket's own rules have it, so that pages of any origin may read it.
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "range, if-match",
+    "Access-Control-Expose-Headers": "ETag, Content-Range",
+    "Access-Control-Max-Age": "600",
+}
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     path_to_object: Path
+
+    def handle(self) -> None:
+        # Players break off what they have enough of.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            super().handle()
 
     def do_GET(self) -> None:
         with self.path_to_object.open("rb") as file:
@@ -41,6 +53,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - http.server's name for it
 
+    def do_OPTIONS(self) -> None:
+        self._head(200, 0)
+
     def _part(self, size: int) -> tuple[int, int, int]:
         wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
         if wanted is None:
@@ -55,6 +70,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("ETag", ETAG)
         if content_range:
             self.send_header("Content-Range", content_range)
+        for name, value in _CORS.items():
+            self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
@@ -73,3 +90,11 @@ def serving(path: Path) -> Iterator[str]:
     """Serve the file under every key of every bucket while the block runs; gives the URL."""
     with server_process.serving(_serve, path) as url:
         yield url
+
+
+def write(path: Path, content: Iterable[bytes]) -> int:
+    """Write the object that is to be served and return its size."""
+    with path.open("wb") as file:
+        for piece in content:
+            file.write(piece)
+        return file.tell()

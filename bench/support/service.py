@@ -1,4 +1,4 @@
-"""The service under test: real gunicorn with its real configuration and one worker, and a client for it."""
+"""The service under test: real gunicorn with its real configuration, and a client for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET_KEY = "bench-only-6Zb1vQ0dTq8xYc3LrNw7Jm5Ks2Hf9Pg4"
 
 @dataclass(frozen=True)
 class Service:
-    """A running service: where it answers, its one worker, and its folders."""
+    """A running service: where it answers, its one worker (or one of them), and its folders."""
 
     port: int
     worker: int
@@ -135,7 +135,7 @@ def running(
         try:
             if not comes_up(process, f"http://127.0.0.1:{port}{health}"):
                 raise RuntimeError("the service did not start:\n" + log.read_text(errors="replace")[-4000:])
-            worker = _worker(process.pid)
+            worker = _worker(process.pid, int(more.get("WEB_CONCURRENCY", "1")))
             yield Service(port, worker, folder / "data", folder / "tmp", log)
         finally:
             end(process, 30)
@@ -159,8 +159,8 @@ def path_of(url: str) -> str:
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
-def _worker(master: int) -> int:
+def _worker(master: int, expected: int) -> int:
     workers = children(master)
-    if len(workers) != 1:
-        raise RuntimeError(f"expected one gunicorn worker, found {len(workers)}")
+    if len(workers) != expected:
+        raise RuntimeError(f"expected {expected} gunicorn workers, found {len(workers)}")
     return workers[0]

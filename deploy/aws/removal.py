@@ -22,7 +22,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from deploy.aws.cloudformation.policy import TABLES
+from deploy.aws.cloudformation.policy import TABLES, queue_names
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
 
@@ -167,8 +167,7 @@ class Deployment:
         self._s3.delete_bucket(Bucket=bucket)
 
     def _queues(self) -> Iterator[Thing]:
-        names = (self._settings.events_queue, self._settings.transcription.queue)
-        for queue in (f"{name}{ending}" for name in names for ending in ("", "-dead")):
+        for queue in queue_names(self._settings).values():
             try:
                 url = self._sqs.get_queue_url(QueueName=queue)["QueueUrl"]
             except ClientError as error:

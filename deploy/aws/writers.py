@@ -1,8 +1,8 @@
 """Stops all of the service stack that writes: `deploy/aws/writers stop`. `deploy/aws/writers start` starts
 it again.
 
-On ECS that is more than its services: the schedules of the sweeps start tasks
-of their own, and the scaling of the web tier and of the workers that transcribe would start new tasks. `stop`
+On ECS that is more than its services: their scaling would start new tasks, and
+schedules, of a stack before 1.4.0 or of your own, start tasks as well. `stop`
 turns off the schedules, suspends the scaling, sets all services to no task,
 stops sweeps that are running, and returns when no task runs any more. `start`
 undoes all of it. Both may be repeated. With the rights of who calls it, in the
@@ -21,11 +21,12 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 CLUSTER = "panzoto"
-WEB, EVENTS = "panzoto-web", "panzoto-events"
-# Only there where there is a speech engine.
-TRANSCRIPTIONS = "panzoto-transcriptions"
+ALWAYS = ("panzoto-web", "panzoto-events")
+# The first is not there before 1.4.0, the others where there is no mail and no speech engine.
+SOMETIMES = ("panzoto-chores", "panzoto-mail", "panzoto-transcriptions")
+SERVICES = (*ALWAYS, *SOMETIMES)
+# What the schedules of stacks before 1.4.0 start.
 SWEEP_FAMILY = "panzoto-sweep"
-SCALED = (WEB, TRANSCRIPTIONS)
 DIMENSION = "ecs:service:DesiredCount"
 SUSPENDIBLE = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
 POLL_SECONDS = 3
@@ -49,7 +50,7 @@ class Writers:
         """Return when nothing writes any more. Raises `NotStopped`."""
         self._set_schedules("DISABLED")
         self._suspend_scaling(True)
-        for service in (WEB, EVENTS, TRANSCRIPTIONS):
+        for service in SERVICES:
             self._set_tasks(service, 0)
         for task in self._tasks(family=SWEEP_FAMILY):
             self._ecs.stop_task(cluster=CLUSTER, task=task, reason="deploy/aws/writers stop")
@@ -62,7 +63,7 @@ class Writers:
     def start(self) -> None:
         """Start again what `stop` has stopped; what is scaled, with its fewest tasks."""
         fewest = {target["ResourceId"]: target["MinCapacity"] for target in self._scaled()}
-        for service in (WEB, EVENTS, TRANSCRIPTIONS):
+        for service in SERVICES:
             self._set_tasks(service, fewest.get(_resource_id(service), 1))
         self._suspend_scaling(False)
         self._set_schedules("ENABLED")
@@ -82,12 +83,12 @@ class Writers:
         try:
             self._ecs.update_service(cluster=CLUSTER, service=service, desiredCount=count)
         except ClientError as error:
-            if service != TRANSCRIPTIONS or error.response["Error"]["Code"] not in NO_SUCH_SERVICE:
+            if service in ALWAYS or error.response["Error"]["Code"] not in NO_SUCH_SERVICE:
                 raise
 
     def _scaled(self) -> list[dict[str, Any]]:
         targets: list[dict[str, Any]] = self._scaling.describe_scalable_targets(
-            ServiceNamespace="ecs", ResourceIds=[_resource_id(service) for service in SCALED]
+            ServiceNamespace="ecs", ResourceIds=[_resource_id(service) for service in SERVICES]
         )["ScalableTargets"]
         return targets
 

@@ -36,7 +36,7 @@ class Console:
         try:
             return f"release {release().digest}"
         except LibrariesMissing:
-            return "not there yet"
+            return "being fetched"
 
     def go_on(self) -> None:
         """Fetch what is missing, and tell when it is there: the service takes it up by itself."""

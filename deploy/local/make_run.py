@@ -1,8 +1,8 @@
 """The supervisor of `make run`: every role of the service and, where there is no AWS, a stand-in for it.
 
-The roles are those of a deployment: the web, the workers on the bucket's events and on transcripts, and the
-sweeps, which run at the start and every hour. Beside them is an engine that hears what is said, where the
-service has no other.
+The roles are those of a deployment: the web, which sends letters by itself, the workers on the bucket's
+events and on transcripts, and the chores, which are done at the start and every hour. Beside them is an
+engine that hears what is said, where the service has no other.
 
 The stand-in keeps its state in the data folder and saves the last of it at a clean stop.  Most of this
 module sees to it that there is a clean stop: no child shares the terminal's process group, so a Ctrl-C
@@ -28,13 +28,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.local import stand_in_launch
 from deploy.local.console_libraries import Console
-from deploy.local.hourly_sweeps import Sweeps
+from deploy.local.hourly_chores import Chores
 from deploy.local.listening import (
     EVERY_INTERFACE,
     LOOPBACK,
+    NO_BROWSER_OPENS,
     address_in_network,
     bound,
     on_every_interface,
@@ -47,11 +49,11 @@ from deploy.local.roles import (
     start_service,
     start_transcriptions,
 )
-from deploy.local.speech.launch import Speech, is_wanted
+from deploy.local.speech.launch import Speech, is_wanted, require_model
 from deploy.serving.processes import Child, ChildEnded, MakeWatch, Signals
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
-from panzoto.host import stand_in_address
+from panzoto.host import aws_credentials, stand_in_address
 from panzoto.host.sandbox import hide_memory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +62,10 @@ START_SECONDS = 60.0
 # gunicorn gives running requests its graceful_timeout and then ends them; this is beyond that.
 SERVICE_STOP_SECONDS = 40.0
 STAND_IN_STOP_SECONDS = 60.0
+NO_CREDENTIALS = (
+    "panzoto: there are no credentials for AWS here, and without them nothing works. Set AWS_ACCESS_KEY_ID "
+    "and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; or leave AWS_ENDPOINT_URL unset for a stand-in."
+)
 
 
 class StartError(Exception):
@@ -101,6 +107,9 @@ def become_the_service(settings: Settings) -> None:
         bound(EVERY_INTERFACE, settings.port).close()
     except OSError as error:
         raise taken(settings, error) from error
+    if not settings.production and not aws_credentials.are_there():
+        # They may come later, so this is no reason to end.
+        say(NO_CREDENTIALS, error=True)
     sys.stdout.flush()
     os.execv(GUNICORN[0], [*GUNICORN, "wsgi:app"])  # noqa: S606 - our own interpreter with arguments of our own
 
@@ -109,6 +118,8 @@ def run_with_stand_in(settings: Settings) -> None:
     """Run the stand-in and the service until asked to stop; raise `StartError` or `ChildEnded`."""
     if not stand_in_launch.PYTHON.exists():
         raise StartError("the AWS stand-in is not installed; `make install` installs it")
+    require_model(settings)
+    require_ports_for_browsers(settings)
     data_dir = settings.data_dir.absolute()
     with Signals() as signals, locked(data_dir, signals) as lock:
         stand_in_address.remove(data_dir)
@@ -134,7 +145,7 @@ class Supervisor:
         self._stand_in: Child | None = None
         self._service: Child | None = None
         self._workers: list[Child] = []
-        self._sweeps: Sweeps | None = None
+        self._chores: Chores | None = None
         self._speech = Speech(settings, say) if is_wanted(settings) else None
         self._console = Console(settings, say) if settings.console else None
 
@@ -156,13 +167,14 @@ class Supervisor:
         transcriptions = start_transcriptions(self._settings, port, more)
         if transcriptions:
             self._workers.append(transcriptions)
-        self._sweeps = Sweeps(command_environment(self._settings, port, more), say)
-        stand_in_address.write(self._settings.data_dir, stand_in_launch.aws_variables(self._settings, port))
+        self._chores = Chores(command_environment(self._settings, port, more), say)
+        found_by = stand_in_launch.aws_variables(self._settings, port) | more
+        stand_in_address.write(self._settings.data_dir, found_by)
         say(banner(self._settings, port, self._console, self._speech.url if self._speech else None))
         while not self._asked_to_stop():
             for child in (self._stand_in, self._service, *self._workers):
                 child.require_alive()
-            self._sweeps.go_on()
+            self._chores.go_on()
             if self._console:
                 self._console.go_on()
             if self._speech:
@@ -194,8 +206,8 @@ class Supervisor:
             self._console.end(self._signals)
         if self._speech:
             self._speech.end(self._signals)
-        if self._sweeps:
-            self._sweeps.end(self._signals)
+        if self._chores:
+            self._chores.end(self._signals)
         for role in roles:
             # All are asked before any is waited for.
             role.process.terminate()
@@ -254,6 +266,19 @@ def taken(settings: Settings, error: OSError) -> StartError:
     )
 
 
+def require_ports_for_browsers(settings: Settings) -> None:
+    """See that a browser opens the console, and reaches the bucket from it; raise `StartError` else."""
+    chosen = {"PORT": settings.port}
+    if settings.aws_port_chosen:
+        chosen["PANZOTO_AWS_PORT"] = settings.aws_port
+    for name, port in chosen.items():
+        if settings.console and port in NO_BROWSER_OPENS:
+            raise StartError(
+                f"{name} {port} is one that no browser opens (ERR_UNSAFE_PORT); choose another one, such as "
+                f"{name}={other(port)} make run, or leave the console out with CONSOLE=0"
+            )
+
+
 def service_listeners(settings: Settings) -> list[socket.socket]:
     """Return the sockets of the service; raise `StartError`, which names PORT, when its port is taken."""
     try:
@@ -263,8 +288,9 @@ def service_listeners(settings: Settings) -> list[socket.socket]:
 
 
 def other(port: int) -> int:
-    """Return a neighbour of `port`, to propose."""
-    return port + 1 if port < 65535 else port - 1
+    """Return a neighbour of `port` that browsers open, to propose."""
+    neighbours = (*range(port + 1, 65536), *range(port - 1, 0, -1))
+    return next(neighbour for neighbour in neighbours if neighbour not in NO_BROWSER_OPENS)
 
 
 def metrics_port(wanted: int) -> int:
@@ -306,6 +332,12 @@ def answers(port: int, path: str) -> bool:
         connection.close()
 
 
+def engine_elsewhere(settings: Settings) -> str:
+    """Return where sound is turned into words when this machine does not; no key stands in a host's name."""
+    url = settings.transcription.url
+    return f"the engine at {urlsplit(url).hostname}, by TRANSCRIPTION_URL" if url else "off, by SPEECH"
+
+
 def banner(settings: Settings, aws_port: int, console: Console | None, speech: str | None) -> str:
     """Return what a person wants to know once everything runs."""
     base = f"http://{LOOPBACK}:{settings.port}"
@@ -315,9 +347,9 @@ def banner(settings: Settings, aws_port: int, console: Console | None, speech: s
     network = f"http://{address}:{settings.port}/api" if address else "this machine has no address in one"
     first = f"\n{console.opening()}\n" if console else ""
     return f"""{first}
-Panzoto is running: the service, its workers, and the sweeps, now and every hour.
+Panzoto is running: the service, its workers, and the chores, now and every hour.
 
-  Console   {console.release() if console else "off: CONSOLE=0"}
+  Console   {console.release() if console else "off, by CONSOLE"}
   Service   {base}/api
             An Android emulator says 10.0.2.2 instead of {LOOPBACK}.
   Network   {network}
@@ -325,7 +357,7 @@ Panzoto is running: the service, its workers, and the sweeps, now and every hour
             signed, the upload or download of one recording. Tables, queue and metrics are not.
   Docs      {base}/api/docs
   Metrics   {metrics}
-  Speech    {speech or "no engine of this machine"}
+  Speech    {speech or engine_elsewhere(settings)}
   Data      {settings.data_dir}
   AWS       {endpoint}, a stand-in. Its log is aws/stand-in.log in the data folder.
             From this machine it takes calls signed with any key; signed addresses are the service's alone.

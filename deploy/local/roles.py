@@ -85,6 +85,7 @@ def service_environment(settings: Settings, aws_port: int) -> dict[str, str]:
             "PANZOTO_DATA_DIR": str(settings.data_dir),
             "AWS_ENDPOINT_URL_DYNAMODB": None,
             "AWS_ENDPOINT_URL_S3": None,
+            "AWS_ENDPOINT_URL_SQS": None,
             "AWS_USE_FIPS_ENDPOINT": None,
             "AWS_USE_DUALSTACK_ENDPOINT": None,
             "AWS_SESSION_TOKEN": None,

@@ -13,10 +13,13 @@ KEPT_RELEASES=3
 UNTRIED=
 SERVICE=panzoto.service
 PARTS=(panzoto migrations_from_rds deploy wsgi.py requirements.txt requirements-node.txt .env.example)
-# Runs where there is a speech engine.
-TRANSCRIBER=panzoto-transcriptions.service
-UNITS=("$SERVICE" panzoto-events.service "$TRANSCRIBER" panzoto-sweep.service panzoto-sweep.timer
+# What works on a queue each, beside the service. Of each kind there may be more, as panzoto-events@2: they start, stop and
+# are restarted with the first one, so nothing here need know which there are.
+WORKERS=(panzoto-events panzoto-chores panzoto-mail panzoto-transcriptions)
+# The sweep and its timer are of releases before 1.4.0, which have no worker for chores.
+UNITS=("$SERVICE" "${WORKERS[@]/%/.service}" "${WORKERS[@]/%/@.service}" panzoto-sweep.service panzoto-sweep.timer
     panzoto-alarm@.service panzoto-watch.service panzoto-watch.timer)
+TIMERS=(panzoto-sweep.timer panzoto-watch.timer)
 
 say() { printf '%s\n' "$*"; }
 
@@ -241,8 +244,12 @@ hold_service() {
 drop_unit() {
     [ -e "$UNIT_DIR/$1" ] || return 0
     case $1 in
-        *@*) ;;
-        *.timer | "$TRANSCRIBER") manage disable --now "$1" || say "$1 could not be ended." ;;
+        panzoto-alarm@*) ;;
+        # What an operator has enabled, workers for letters among it, stays so for the release that has the unit again.
+        *@.service) manage stop "${1/%@.service/@*.service}" || say "$1 could not be ended." ;;
+        *.timer | panzoto-chores.service | panzoto-transcriptions.service)
+            manage disable --now "$1" || say "$1 could not be ended."
+            ;;
         *) manage stop "$1" || say "$1 could not be ended." ;;
     esac
     rm -f "$UNIT_DIR/$1"
@@ -331,7 +338,7 @@ use_release() {
     PYTHONDONTWRITEBYTECODE=1 PYTHON=$RELEASES/$1/venv/bin/python "$SOURCE/deploy/smoke" --directly --wait "$READY_SECONDS" "$2" 9>&-
 }
 
-# The account is removed behind the answer; what is not done in this time, the nightly sweep finishes.
+# The account is removed behind the answer; what is not done in this time, the worker for chores finishes.
 await_removal() {
     local deadline=$((SECONDS + 20))
     until grep -q '"account_deleted"' "$SCRATCH/log" || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.2; done
@@ -351,13 +358,22 @@ serve() {
         sleep 1
     done
     [ -n "$UNTRIED" ] || use_release "$version" "http://127.0.0.1:${port:-5000}" || return 1
-    # The worker first finishes what it has taken from the queue; nobody has to wait for that.
-    manage --no-block restart panzoto-events.service
-    ! transcribes || manage --no-block restart "$TRANSCRIBER"
+    # A worker first finishes what it has taken from its queue; nobody has to wait for that.
+    local worker
+    for worker in "${WORKERS[@]}"; do
+        ! is_wanted "$worker" || manage --no-block restart "$worker.service"
+    done
 }
 
-# Whether this release knows transcripts and the settings name an engine.
-transcribes() { [ -e "$UNIT_DIR/$TRANSCRIBER" ] && [ -n "$(setting TRANSCRIPTION_URL)" ]; }
+# Whether this release has such a worker, and there is something for it to do. The service sends letters by itself, so who
+# wants workers for them enables these by hand.
+is_wanted() {
+    [ -e "$UNIT_DIR/$1.service" ] || return 1
+    case $1 in
+        panzoto-transcriptions) [ -n "$(setting TRANSCRIPTION_URL)" ] ;;
+        panzoto-mail) [ -L "$UNIT_DIR/multi-user.target.wants/$1.service" ] ;;
+    esac
+}
 
 # Until the release before has let go of the socket, either may answer; so one answer alone says little.
 is_ready() {
@@ -404,24 +420,30 @@ change_to() {
     # Whoever waits for little has not chosen to give up what worked before as quickly.
     READY_SECONDS=$((READY_SECONDS > PATIENCE_SECONDS ? READY_SECONDS : PATIENCE_SECONDS))
     serve "$former" || fail "release $former is not ready either: see journalctl -u panzoto -n 50"
+    # The release that failed may have ended those of this one.
+    start_timers
     fail "release $version was not ready, and $former serves again. What was wrong: journalctl -u panzoto -n 100"
 }
 
 # Those of the release that start with the machine.
 enable_units() {
-    local starting=("$SERVICE" panzoto-events.service panzoto-sweep.timer)
-    [ ! -e "$UNIT_DIR/panzoto-watch.timer" ] || starting+=(panzoto-watch.timer)
-    if transcribes; then
-        starting+=("$TRANSCRIBER")
-    elif [ -e "$UNIT_DIR/$TRANSCRIBER" ]; then
-        manage disable --now "$TRANSCRIBER"
-    fi
+    local starting=("$SERVICE") unit
+    for unit in "${WORKERS[@]}"; do
+        if is_wanted "$unit"; then
+            starting+=("$unit.service")
+        elif [ "$unit" = panzoto-transcriptions ] && [ -e "$UNIT_DIR/$unit.service" ]; then
+            manage disable --now "$unit.service"
+        fi
+    done
+    for unit in "${TIMERS[@]}"; do
+        [ ! -e "$UNIT_DIR/$unit" ] || starting+=("$unit")
+    done
     manage enable "${starting[@]}"
 }
 
 start_timers() {
     local timer
-    for timer in panzoto-sweep.timer panzoto-watch.timer; do
+    for timer in "${TIMERS[@]}"; do
         [ ! -e "$UNIT_DIR/$timer" ] || manage start "$timer"
     done
 }

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.packages.running import CannotFetch, alone, make_environment, python_in, run
+from deploy.packages.running import NEEDS_NETWORK, CannotFetch, alone, make_environment, python_in, run
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSOLE = ROOT / "panzoto" / "console"
@@ -186,8 +186,8 @@ def main() -> int:
             console.fetch()
     except (CannotFetch, OSError) as error:
         tell(
-            f"not available, since its libraries cannot be fetched ({error}); all else works, "
-            "`python3 -m deploy.packages.console` tries again, and CONSOLE=0 leaves it out."
+            f"not available, since its libraries cannot be fetched ({error}); {NEEDS_NETWORK}. All else "
+            "works, `python3 -m deploy.packages.console` tries again, and CONSOLE=0 leaves it out."
         )
         return 1
     return 0

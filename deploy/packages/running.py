@@ -25,6 +25,10 @@ SILENT_SECONDS = 60.0
 # Smaller ones are not worth a line.
 TOLD_MEGABYTES = 5.0
 ARRIVING = re.compile(r"^\s*(?:Downloading|Using cached|Processing) (\S+)(?: \(([\d.]+) MB\))?")
+# pip's last word where it reaches nothing is that there is no such library; what it said before tells.
+UNREACHED = re.compile(r"^WARNING: Retrying .* after connection broken by")
+NO_LIBRARY = "No matching distribution found"
+NEEDS_NETWORK = "it needs the network this once, or a proxy in HTTPS_PROXY"
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 PIP_FLAGS = ("--progress-bar", "off", "--only-binary", ":all:", "--require-hashes")
 
@@ -49,10 +53,12 @@ class Pip:
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._wrong = ""
+        self._is_unreached = False
 
     def hear(self, line: str) -> bool:
         if line.startswith(("ERROR: ", "Error: ")):
             self._wrong = line.partition(": ")[2].rstrip(".")
+        self._is_unreached = self._is_unreached or UNREACHED.match(line) is not None
         arrived = ARRIVING.match(line)
         if arrived and (megabytes := float(arrived[2] or 0)) >= TOLD_MEGABYTES:
             name = arrived[1].rpartition("/")[2].partition("-py3")[0].partition("-py2")[0].partition("-cp")[0]
@@ -60,6 +66,8 @@ class Pip:
         return arrived is not None
 
     def wrong(self) -> str:
+        if self._is_unreached and (not self._wrong or self._wrong.startswith(NO_LIBRARY)):
+            return "the index of Python's packages cannot be reached"
         return self._wrong
 
 

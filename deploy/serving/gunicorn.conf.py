@@ -197,6 +197,8 @@ def post_worker_init(worker: Any) -> None:
     services = getattr(worker.wsgi, "extensions", {}).get("panzoto")
     if services is not None:
         take_up_soon(services.deletion)
+        if services.post is not None:
+            services.post.attend()
     descriptor = os.environ.get("PANZOTO_READY_FD")
     if descriptor:
         # A worker that replaces another one finds that nobody reads any longer.

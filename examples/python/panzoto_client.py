@@ -1023,12 +1023,19 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument("output")
 
 
+def _sentence(error: Exception) -> str:
+    """Return what to tell a person; an error of the system names a number first that says nothing to them."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)
+
+
 def main() -> int:
     options = build_parser().parse_args()
     try:
         options.run(options)
     except (RecordingError, TranscriptError, AccountError, ServiceError, UsageError, OSError) as error:
-        print(f"panzoto: {error}", file=sys.stderr)
+        print(f"panzoto: {_sentence(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
 

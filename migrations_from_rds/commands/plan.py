@@ -12,6 +12,7 @@ from migrations_from_rds import report
 from migrations_from_rds.commands.copy import STAGES, check_source, check_target, policy_of, tell_hidden_rows
 from migrations_from_rds.display import Display
 from migrations_from_rds.errors import Status
+from migrations_from_rds.first_sign_ins import Counting
 from migrations_from_rds.missing_objects import missing_objects, open_bucket
 from migrations_from_rds.options import Options
 from migrations_from_rds.rows import AUDIO_FILES, USERS
@@ -56,7 +57,7 @@ def run(options: Options, settings: Settings, display: Display) -> Status:
         source.check_schema()
         check_source(state, source)
         tell_hidden_rows(source, display)
-        plan = _Plan(options, state, tables, display)
+        plan = _Plan(options, settings, state, tables, display)
         plan.read(source)
         if options.check_bucket:
             with display.task("objects in the bucket", source.count(AUDIO_FILES, EVERYTHING)) as advance:
@@ -67,8 +68,11 @@ def run(options: Options, settings: Settings, display: Display) -> Status:
 
 
 class _Plan:
-    def __init__(self, options: Options, state: State, tables: BulkTables, display: Display) -> None:
+    def __init__(
+        self, options: Options, settings: Settings, state: State, tables: BulkTables, display: Display
+    ) -> None:
         self._options = options
+        self._first_sign_ins = Counting(settings)
         self._state = state
         self._tables = tables
         self._display = display
@@ -98,12 +102,14 @@ class _Plan:
     def tell(self, began: Any, source: Snapshot) -> None:
         """Print what was found and leave it in the reports."""
         folder = self._options.state_dir
-        estimate = self._estimate()
+        estimate, first_sign_ins = self._estimate(), self._first_sign_ins.measured()
         would_copy = self._policy is not Policy.FAIL or not self._survey.colliding
         report.print_problems(self._display, self._state, folder)
         report.print_tally(self._display, self._tally)
         report.print_counts(self._display, self._state)
         self._print(estimate, would_copy)
+        if first_sign_ins is not None:
+            self._display.say(first_sign_ins.sentence(_duration))
         report.write_problems(folder, self._state)
         content = {
             "would_copy": would_copy,
@@ -119,6 +125,7 @@ class _Plan:
                 "seconds": round(estimate.seconds, 1),
                 "limited_by": estimate.limited_by,
             },
+            "first_sign_ins": first_sign_ins.report() if first_sign_ins else None,
             "problems": report.problem_counts(self._state),
             "problem_rows": report.some_problems(self._state),
         }
@@ -126,6 +133,7 @@ class _Plan:
 
     def _judge(self, table: str, page: Sequence[Any], pool: ThreadPoolExecutor) -> None:
         wanted, problems = self._survey.judge(table, page)
+        self._first_sign_ins.add(wanted)
         known = self._state.known(table, [row[0] for row in page])
         over = {row_id for row_id, what in known.items() if what.mended and what.settled}
         problems = [problem for problem in problems if problem.row_id not in over]

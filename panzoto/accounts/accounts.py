@@ -16,6 +16,7 @@ from panzoto.accounts.throttle import Throttle, account_subject
 from panzoto.accounts.vaults import Vaults
 from panzoto.auth.caller import Caller, Client
 from panzoto.crypto.keys import Keys
+from panzoto.crypto.permits import asking_for
 from panzoto.errors import InvalidCredentials, InvalidPassword, InvalidRequest, UserExists
 from panzoto.mail.mailbox import Mailbox
 from panzoto.models import Event, User
@@ -55,8 +56,9 @@ class Accounts:
         if User.email_is_taken(email):
             raise UserExists()
         user_id = new_user_id()
-        password_hash = self._vaults.hash(password)
-        vault = self._vaults.fresh(user_id, password)
+        with asking_for(account_subject(email)):
+            password_hash = self._vaults.hash(password)
+            vault = self._vaults.fresh(user_id, password)
         beginning = self._sessions.prepare(user_id, client, "registered")
         user = User.register(
             email=email,

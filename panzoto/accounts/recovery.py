@@ -131,7 +131,7 @@ class Recovery:
     def _rewrapped(
         self, user: User, vault_key: bytes, new_password: str, kept_session_id: str | None
     ) -> NewPassword:
-        new = self._vaults.under_new_password(user, Keys(vault_key, ()), new_password, {})
+        new = self._vaults.under_new_password(user, Keys(vault_key), new_password, {})
         return self._ending(user, new, kept_session_id)
 
     def _ending(self, user: User, new: NewPassword, kept_session_id: str | None) -> NewPassword:

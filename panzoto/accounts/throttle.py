@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from panzoto.auth.mail_address import normal_form
 from panzoto.auth.network_address import counted_as
 from panzoto.config import Rate
-from panzoto.crypto.permits import asking_for
+from panzoto.crypto.permits import asking_for, come_back_with
 from panzoto.errors import Busy, TooManyRequests, Unavailable
 from panzoto.models import windows
-from panzoto.models.attempts import Attempts
+from panzoto.models.attempts import Attempts, Reserved
 from panzoto.models.windows import Allowance
 
 # Subjects share so many turns; a turn lasts for one computation and a few calls.
@@ -63,16 +63,18 @@ class Throttle:
 
         So the right password given twice at once is not held for two guesses:
         the first success resets the count before the second is counted. An
-        attempt that came to no answer (`Busy`, `Unavailable`) is given back. Raises
+        attempt that came to no answer (`Busy`, `Unavailable`) is given back, and who
+        was told to come back has their turn then, at whatever process. Raises
         `Busy` for whom there is no place to wait.
         """
         with self._turn(hash(subject) % TURNS), asking_for(subject):
-            self.reserve(subject)
+            reserved = self.reserve(subject)
             try:
                 yield
-            except (Busy, Unavailable):
+            except (Busy, Unavailable) as error:
+                turn = error.turn if isinstance(error, Busy) else reserved.turn
                 with suppress(Unavailable):
-                    Attempts.give_back(subject)
+                    Attempts.give_back(subject, turn, reserved.until)
                 raise
 
     @contextmanager
@@ -89,16 +91,21 @@ class Throttle:
         finally:
             self._places[number].release()
 
-    def reserve(self, subject: str) -> None:
-        """Count a password attempt at `subject` before the password is looked at."""
-        wait = self._held_back(subject)
-        if wait <= 0:
-            wait = Attempts.reserve(subject, self._free_failures)
-            self._remember(subject, wait)
-        if wait > 0:
-            seconds = math.ceil(wait)
+    def reserve(self, subject: str) -> Reserved:
+        """Count a password attempt at `subject` before the password is looked at.
+
+        Its turn at the hashes is one that a process has told for it, if one has.
+        """
+        reserved = Reserved(self._held_back(subject), "")
+        if reserved.wait <= 0:
+            reserved = Attempts.reserve(subject, self._free_failures)
+            self._remember(subject, reserved.wait)
+            come_back_with(reserved.turn)
+        if reserved.wait > 0:
+            seconds = math.ceil(reserved.wait)
             allowance = Allowance("failures", Rate(self._free_failures, seconds), 0, seconds)
             raise TooManyRequests(retry_after=seconds, allowance=allowance)
+        return reserved
 
     def _held_back(self, subject: str) -> float:
         """Return how long `subject` is held back as far as this process knows; spares asking DynamoDB."""

@@ -14,7 +14,7 @@ from panzoto.auth.passwords import Passwords, opens_to_nobody
 from panzoto.config import Argon2Parameters
 from panzoto.crypto import vault as vaults
 from panzoto.crypto.derivation import direct_keys
-from panzoto.crypto.keys import DirectKeys, Keys
+from panzoto.crypto.keys import DerivedLater, DirectKeys, Keys
 from panzoto.crypto.permits import HashPermits
 from panzoto.crypto.transcripts import Voucher
 from panzoto.crypto.vault import Vault
@@ -98,7 +98,7 @@ class Vaults:
         if stored is not None:
             return _keys(user, password, self._unwrap(stored, user, password))
         self._verify(user, password)
-        return Keys(None, (direct_keys(password, user.salt()),))
+        return Keys(None, _current(user, password))
 
     def under_new_password(
         self, user: User, keys: Keys, new_password: str, outgoing: dict[bytes, DirectKeys]
@@ -188,5 +188,10 @@ def is_broken(user: User) -> bool:
 
 
 def _keys(user: User, password: str, vault_key: bytes) -> Keys:
-    current = direct_keys(password, user.salt())
-    return Keys(vault_key, tuple(dict.fromkeys((current, *user.stored_direct_keys(vault_key)))))
+    return Keys(vault_key, _current(user, password), tuple(user.stored_direct_keys(vault_key)))
+
+
+def _current(user: User, password: str) -> DerivedLater:
+    # A salt that is damaged is told at once, whatever is opened.
+    salt = user.salt()
+    return DerivedLater(lambda: direct_keys(password, salt))

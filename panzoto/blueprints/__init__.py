@@ -8,7 +8,7 @@ for guessing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from threading import Lock
 from typing import Any
 
 import flask
@@ -79,16 +79,30 @@ class DocumentedApi(Api):
     # What a call can answer is written out at each.
     DEFAULT_ERROR_RESPONSE_NAME = None
 
+    def __init__(self, app: Flask, spec_kwargs: dict[str, Any]) -> None:
+        self._untold: list[Callable[[], None]] = []
+        self._guard = Lock()
+        self._document: dict[str, Any] | None = None
+        super().__init__(app, spec_kwargs=spec_kwargs)
+
     def _register_error_handlers(self) -> None:
         return
 
     def _openapi_json(self) -> Response:
         return jsonify(self.document())
 
-    @cache  # noqa: B019 - there is one of these in a process
+    def tell_later(self, describe: Callable[[], None]) -> None:
+        """Let `describe` add to the document once somebody asks for it; of most processes nobody does."""
+        self._untold.append(describe)
+
     def document(self) -> dict[str, Any]:
-        """Return the OpenAPI document."""
-        return finished(self.spec.to_dict())
+        """Return the OpenAPI document, which is made when it is first asked for."""
+        with self._guard:
+            if self._document is None:
+                for describe in self._untold:
+                    describe()
+                self._document = finished(self.spec.to_dict())
+            return self._document
 
 
 def _schema_name(schema: Any) -> str:

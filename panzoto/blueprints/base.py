@@ -59,6 +59,11 @@ class Blueprint(SmorestBlueprint):
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(self._document_guard)
 
+    def register_views_in_doc(self, api: Any, *where: Any, **how: Any) -> None:
+        """Describe the views once somebody asks for the document: doing so was most of what a start cost."""
+        describe = super().register_views_in_doc
+        api.tell_later(lambda: describe(api, *where, **how))
+
     def _document_guard(self, doc: dict[str, Any], info: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Say who may call, and in the one error shape what can go wrong."""
         responses = doc.setdefault("responses", {})

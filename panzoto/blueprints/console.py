@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, request, send_from_directory
+from werkzeug.exceptions import NotFound
 
+from panzoto.blueprints.pages import PAGES
 from panzoto.console.release import File, LibrariesMissing, Release, release
 from panzoto.edge.http import client_host, services
 
@@ -13,6 +15,8 @@ POLICY = (
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types panzoto"
 )
+# What a person finds who comes before the libraries, and the seconds after which it looks again, as it says.
+COMING, COMING_SECONDS = "console-coming.html", "5"
 FOR_EVER = "public, max-age=31536000, immutable"
 
 # A plain blueprint: the console is for people, and OpenAPI is for programs.
@@ -21,7 +25,13 @@ blueprint = Blueprint("console", __name__)
 
 @blueprint.get("/")
 def page() -> Response:
-    return _current(_release().index)
+    try:
+        return _current(_release().index)
+    except NotFound:
+        # A program is told so as of anything else; a person has come too early.
+        if services().settings.console and _is_browser():
+            return _coming()
+        raise
 
 
 @blueprint.get("/console-worker.js")
@@ -37,6 +47,20 @@ def file(digest: str, name: str) -> Response:
     response = _answer(found.files[name])
     response.headers["Cache-Control"] = FOR_EVER
     return response
+
+
+def _is_browser() -> bool:
+    accepted = request.accept_mimetypes
+    return accepted["text/html"] > accepted["application/json"]
+
+
+def _coming() -> Response:
+    """Answer that the console is not there yet; its page looks again by itself."""
+    response = send_from_directory(PAGES, COMING, conditional=False, etag=False)
+    response.status_code = 503
+    response.headers["Retry-After"] = COMING_SECONDS
+    response.headers["Cache-Control"] = "no-store"
+    return _guarded(response)
 
 
 def _release() -> Release:
@@ -63,6 +87,10 @@ def _answer(content: File) -> Response:
     if packed:
         response.headers["Content-Encoding"] = "gzip"
     response.vary.add("Accept-Encoding")
+    return _guarded(response)
+
+
+def _guarded(response: Response) -> Response:
     bucket = services().presigner.origin(client_host())
     response.headers["Content-Security-Policy"] = POLICY.format(bucket=bucket)
     return response

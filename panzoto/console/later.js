@@ -5,6 +5,19 @@ import { tell } from "./parts/messages.js";
 import { html, useEffect, useState } from "./ui.js";
 
 const QUIET_MS = 1_500;
+// Who leaves the page, or reloads it, has broken off what was being fetched.
+const LEAVING_MS = 2_000;
+let leftAt = -Infinity;
+
+addEventListener("beforeunload", () => {
+  leftAt = performance.now();
+});
+
+/** @param {unknown} error */
+function tellUnlessLeaving(error) {
+  if (performance.now() - leftAt > LEAVING_MS) tell(error);
+}
+
 /** @type {(() => Promise<void>)[]} */
 const parts = [];
 let begun = false;
@@ -45,7 +58,7 @@ export function later(load, { patient = false } = {}) {
     useEffect(() => {
       if (Part !== null) return;
       const ready = patient ? quiet : Promise.resolve();
-      ready.then(fetched).then(() => redraw(1), tell);
+      ready.then(fetched).then(() => redraw(1), tellUnlessLeaving);
     }, []);
     return Part && html`<${Part} ...${props} />`;
   };

@@ -3,8 +3,8 @@
 // First of all, since it listens first.
 import "./playing/navigating.js";
 import { fetchTheRest } from "./later.js";
-import { NewRelease } from "./parts/banner.js";
-import { dismiss, Messages } from "./parts/messages.js";
+import { NewRelease, useBannersKnown } from "./parts/banner.js";
+import { dismiss, hush, Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
 import { goInstead, route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
@@ -37,6 +37,7 @@ const Insecure = () => html`
 function Console() {
   const { view, id } = useStore(route, (value) => value);
   const state = useStore(session, (value) => value.state);
+  const known = useBannersKnown(state === "open", view);
   useEffect(() => {
     const main = document.getElementById("main");
     const first = /** @type {HTMLElement | null} */ (main?.querySelector("[autofocus]") ?? main);
@@ -44,7 +45,7 @@ function Console() {
     if (!main?.contains(document.activeElement) || document.activeElement === main) first?.focus({ preventScroll: true });
     // The list of recordings is found again where it was left; every other view begins at its top.
     if (view !== "recordings") scrollTo(0, 0);
-  }, [view, id, state]);
+  }, [view, id, state, known]);
   useEffect(() => {
     // Behind the lock too: uploads go on there.
     if (state === "open" || state === "locked") fetchTheRest();
@@ -56,7 +57,7 @@ function Console() {
     return html`<${Doorway}><${Entrance} id=${id} /><//>`;
   }
   const View = OPEN_VIEWS[view] ?? OPEN_VIEWS.recordings;
-  return html`<${Shell}><${View} key=${`${view}/${id}`} id=${id} /><//>`;
+  return html`<${Shell}>${known && html`<${View} key=${`${view}/${id}`} id=${id} />`}<//>`;
 }
 
 /** What somebody looked at before they left is no place to begin for whoever comes next. */
@@ -64,6 +65,7 @@ function leaveViewsWithTheirOwner() {
   let before = session.get().state;
   session.subscribe(() => {
     const { state } = session.get();
+    if (state !== "open") hush();
     if (state === "out" && before !== "starting" && before !== "out") {
       dismiss();
       goInstead("sign-in");

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from panzoto.errors import DamagedRecord
@@ -24,15 +26,38 @@ class DirectKeys:
         return cls(data[:KEY_BYTES], data[KEY_BYTES:])
 
 
+class DerivedLater:
+    """Direct keys that are derived when they are first needed, and once, however many threads need them."""
+
+    def __init__(self, derive: Callable[[], DirectKeys]) -> None:
+        self._derive = derive
+        self._guard = threading.Lock()
+        self._derived: DirectKeys | None = None
+
+    def get(self) -> DirectKeys:
+        with self._guard:
+            if self._derived is None:
+                self._derived = self._derive()
+            return self._derived
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a password opens: the vault key, and the direct keys of every password so far, newest first.
+    """What a password opens: the vault key, and the direct keys of every password so far.
 
-    There is no vault key while an account that has no vault is only looked at.
+    There is no vault key while an account that has no vault is only looked at, and no `current` where no
+    password was given. Nothing but single-shot recordings needs those, which are dear to derive.
     """
 
     vault_key: bytes | None = field(repr=False)
-    generations: tuple[DirectKeys, ...] = field(repr=False)
+    current: DerivedLater | None = field(default=None, repr=False, compare=False)
+    earlier: tuple[DirectKeys, ...] = field(default=(), repr=False)
+
+    @property
+    def generations(self) -> tuple[DirectKeys, ...]:
+        """The direct keys of every password, each once and newest first. Two PBKDF2 when first asked for."""
+        current = () if self.current is None else (self.current.get(),)
+        return tuple(dict.fromkeys((*current, *self.earlier)))
 
     def the_vault_key(self) -> bytes:
         """Return the vault key where there must be one. Raises `DamagedRecord`."""

@@ -17,7 +17,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from panzoto.auth.caller import Client
 from panzoto.auth.network_address import counted_as, parse_address
 from panzoto.config import Settings
-from panzoto.crypto.permits import begin_asking
+from panzoto.crypto.permits import begin_asking, end_asking
 from panzoto.edge import answer_json
 from panzoto.edge.bodies import MAX_BODY_BYTES
 from panzoto.errors import DamagedRecord, PanzotoError, PayloadTooLarge, RangeNotSatisfiable, TooManyRequests
@@ -139,6 +139,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(_finish)
+    app.teardown_request(lambda _: end_asking())
     app.register_error_handler(PanzotoError, _answer_error)
     app.register_error_handler(HTTPException, _answer_refusal)
     app.register_error_handler(Exception, _answer_unexpected)

@@ -16,11 +16,14 @@ import time
 from typing import Any
 
 import botocore
+import botocore.session
 from botocore.credentials import Credentials, create_credential_resolver
 from botocore.exceptions import BotoCoreError, CredentialRetrievalError, NoCredentialsError
 
 # So long nobody asks again: each who waits for a source that hangs would else wait for a turn of their own.
 PAUSE_SECONDS = 1.0
+# Whoever asks each second would fill the log with one and the same line.
+TOLD_EVERY_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,14 @@ def may_come_later() -> None:
     if not _patience.is_set():
         _patience.set()
         botocore.register_initializer(_be_patient)
+
+
+def are_there() -> bool:
+    """Whether any source gives credentials now; some of them take seconds to say that they have none."""
+    try:
+        return create_credential_resolver(botocore.session.get_session()).load_credentials() is not None
+    except (BotoCoreError, OSError, ValueError, KeyError):
+        return False
 
 
 _patience = threading.Event()
@@ -60,7 +71,7 @@ class LateCredentials(Credentials):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._found: Credentials | None = None
         self._failed_with = ""
-        self._ask_again_at = 0.0
+        self._ask_again_at = self._tell_again_at = 0.0
 
     def get_frozen_credentials(self) -> Any:
         found = self._found or self._asked()
@@ -94,12 +105,8 @@ class LateCredentials(Credentials):  # type: ignore[misc]
 
     @property
     def method(self) -> str:
-        """Where they come from, by botocore's name."""
-        try:
-            found = self._found or self._asked()
-        except BotoCoreError:
-            return "none yet"
-        return str(found.method)
+        """Where they came from, by botocore's name; read for each client before any call needs them."""
+        return "none yet" if self._found is None else str(self._found.method)
 
     def _asked(self) -> Credentials:
         """Return what the sources give now, or the failure of a moment ago."""
@@ -117,9 +124,14 @@ class LateCredentials(Credentials):  # type: ignore[misc]
                 raise NoCredentialsError()
         except (BotoCoreError, OSError, ValueError, KeyError) as error:
             self._failed_with, self._ask_again_at = type(error).__name__, time.monotonic() + PAUSE_SECONDS
-            log.warning("credentials_missing", extra={"error": self._failed_with})
+            self._tell()
             raise _missing(self._failed_with) from None
         return found
+
+    def _tell(self) -> None:
+        if time.monotonic() >= self._tell_again_at:
+            self._tell_again_at = time.monotonic() + TOLD_EVERY_SECONDS
+            log.warning("credentials_missing", extra={"error": self._failed_with})
 
     def _resolver(self) -> Any:
         # As botocore's own factory does, which is not public: a role is assumed in the client's own region.

@@ -1,8 +1,9 @@
 """Where the running stand-in of `make run` is, for the commands that are started beside it.
 
-The variables by which it is found lie in a file of the data folder, which only
-its owner reads.  They are believed as long as the folder's lock is held, which
-the kernel drops when the last process of `make run` has ended, however it ended.
+The variables by which it is found, and the speech engine beside it, lie in a
+file of the data folder, which only its owner reads.  They are believed as long
+as the folder's lock is held, which the kernel drops when the last process of
+`make run` has ended, however it ended.
 """
 
 from __future__ import annotations

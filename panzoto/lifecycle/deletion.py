@@ -3,7 +3,8 @@
 The account is marked first and its row goes last, so whatever interrupts the
 work, the mark tells the next run that there is more to do, and every step
 removes what is still there. The next run is that of the next worker to start
-(`unfinished_deletions.py`), or at the latest `flask panzoto accounts sweep`.
+(`unfinished_deletions.py`), of the chores (`account_look.py`), or at the latest
+`flask panzoto accounts sweep`.
 """
 
 from __future__ import annotations

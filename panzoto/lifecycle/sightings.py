@@ -134,10 +134,16 @@ class Sightings:
         query = "DELETE FROM unknown WHERE owner = ? AND NOT upload"
         return self._database.execute(query, (owner,)).rowcount
 
-    def never_seen(self) -> Iterator[str]:
-        """Yield the marks of what no sweep has seen before."""
-        query = "SELECT mark FROM unknown WHERE mark NOT IN (SELECT mark FROM remembered) ORDER BY mark"
-        return (mark for (mark,) in self._database.execute(query))
+    def unknown_marks(self) -> Iterator[str]:
+        """Yield the marks of what is unknown."""
+        return (mark for (mark,) in self._database.execute("SELECT mark FROM unknown ORDER BY mark"))
+
+    def never_seen(self) -> Iterator[tuple[str, str]]:
+        """Yield the marks of what no sweep has seen before, and the keys."""
+        query = (
+            "SELECT mark, s3_key FROM unknown WHERE mark NOT IN (SELECT mark FROM remembered) ORDER BY mark"
+        )
+        yield from self._database.execute(query)
 
     def seen_no_more(self) -> Iterator[str]:
         """Yield the marks of what was unknown before, and is known or gone."""

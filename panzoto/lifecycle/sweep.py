@@ -9,33 +9,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from panzoto import object_keys
-from panzoto.errors import (
-    AudioFileNotFound,
-    ChecksumMismatch,
-    DamagedRecord,
-    ObjectChanged,
-    ObjectNotFound,
-    PanzotoError,
-    SizeMismatch,
-    UploadComplete,
-    UploadIncomplete,
-)
+from panzoto.errors import DamagedRecord, ObjectChanged, PanzotoError
+from panzoto.lifecycle.row_chores import YOUNG, RowChores
+from panzoto.lifecycle.scopes import WHOLE, Scope
 from panzoto.lifecycle.sightings import LiesAside, Sightings, sightings
 from panzoto.models import AudioFile, Claim, SweepMemory, Transcript, User
 from panzoto.models.attributes import now
-from panzoto.models.audio_file import PENDING
-from panzoto.models.connection import storage_failures
-from panzoto.recordings.trash import Trash
-from panzoto.recordings.uploads import Uploads
 from panzoto.removal import AT_MOST, Outcome, Removal, Rule, reasons_to_hold, target_of
 from panzoto.storage import ListedEntry, Storage
 
-YOUNG = timedelta(days=1)
 # So many of each kind are named in the report; the rest is counted.
 NAMED = 20
 FIRST_SEEN = "of nobody: seen for the first time"
@@ -83,16 +70,15 @@ class Parts:
 
     storage: Storage
     removal: Removal
-    uploads: Uploads
-    trash: Trash
+    rows: RowChores
 
 
 class Sweep:
     """One sweep over one table and one bucket. At most `at_most` are moved or removed in a night."""
 
-    def __init__(self, parts: Parts, trash_days: int, apply: bool, at_most: int = AT_MOST) -> None:
+    def __init__(self, parts: Parts, apply: bool, at_most: int = AT_MOST, scope: Scope = WHOLE) -> None:
         self._parts = parts
-        self._kept_in_trash = timedelta(days=trash_days)
+        self._scope = scope
         self._apply = apply
         self._at_most = at_most
         self._left_tonight = 0
@@ -107,9 +93,9 @@ class Sweep:
         self._rule = Rule(now(), SweepMemory.last_held())
         self._left_tonight = max(0, self._at_most - SweepMemory.removed_tonight())
         with sightings() as found:
-            found.add_remembered(SweepMemory.all_seen())
             self._look_at_everything(found, progress)
             self._leave_what_is_known(found)
+            found.add_remembered(self._scope.remembered(found))
             self._remember(found)
             self._look_aside(found)
             self._look_at_unknown(found)
@@ -120,63 +106,48 @@ class Sweep:
         return self.findings
 
     def _tell(self) -> None:
-        """Write the line that the alarms over the sweep read."""
+        """Write the line that the alarms over the sweep read.
+
+        Chores sweep in many pieces, and those that have met nothing would bury the others.
+        """
+        findings = self.findings
+        if not (self._scope.is_whole or findings.counts.total() or findings.failures or findings.held):
+            return
         numbers = {
-            "found": self.findings.counts.total(),
-            "without_object": len(self.findings.without_object),
-            "failed": self.findings.failures.total(),
-            "first_seen": self.findings.counts[FIRST_SEEN],
-            "waiting": self.findings.counts[WAITING],
-            "removed": self.findings.removed,
-            "held": len(self.findings.held),
+            "found": findings.counts.total(),
+            "without_object": len(findings.without_object),
+            "failed": findings.failures.total(),
+            "first_seen": findings.counts[FIRST_SEEN],
+            "waiting": findings.counts[WAITING],
+            "removed": findings.removed,
+            "held": len(findings.held),
         }
         log.info("sweep_finished", extra={"applied": self._apply, **numbers})
 
     def _look_at_everything(self, found: Sightings, progress: Progress) -> None:
         seen = 0
-        for row in _all_rows():
+        for row in self._scope.rows():
             seen += 1
             found.add_row(row)
             self._look_at_row(row)
             progress(seen)
-        for look, folders in (
-            (self._look_at_object, (*object_keys.RECORDINGS, object_keys.TRANSCRIPTS)),
-            (self._look_at_plan, (object_keys.PLANS,)),
-            (self._look_at_aside, (object_keys.ASIDE,)),
-        ):
-            for folder in folders:
-                for entry in self._parts.storage.entries(folder):
-                    seen += 1
-                    look(entry, found)
-                    progress(seen)
+        for entry in self._scope.entries(self._parts.storage):
+            seen += 1
+            self._look_at_entry(entry, found)
+            progress(seen)
+
+    def _look_at_entry(self, entry: ListedEntry, found: Sightings) -> None:
+        if entry.s3_key.startswith(object_keys.PLANS):
+            self._look_at_plan(entry, found)
+        elif entry.s3_key.startswith(object_keys.ASIDE):
+            self._look_at_aside(entry, found)
+        else:
+            self._look_at_object(entry, found)
 
     def _look_at_row(self, row: AudioFile) -> None:
-        moment = now()
-        deleted_at, announced_at = row.value("deleted_at"), row.value("announced_at")
-        trash = self._parts.trash
-        if row.may_be_erased:
-            self._act("unfinished erasures", lambda: trash.finish_erasure(row))
-        elif row.status == PENDING and announced_at is not None and moment - announced_at > YOUNG:
-            self._act("stale pending uploads", lambda: self._settle_upload(row))
-        elif deleted_at is not None and moment - deleted_at > self._kept_in_trash:
-            self._act("recordings past their days in the trash", lambda: trash.erase(row))
-
-    def _settle_upload(self, row: AudioFile) -> None:
-        """What did arrive whole is a recording; what did not, or arrived wrong, is given up."""
-        try:
-            self._parts.uploads.complete(row)
-        except (UploadIncomplete, SizeMismatch, ChecksumMismatch):
-            self._give_up(row)
-        except AudioFileNotFound:
-            # Its phone gave it up meanwhile.
-            return
-
-    def _give_up(self, row: AudioFile) -> None:
-        try:
-            self._parts.uploads.abort(row)
-        except (AudioFileNotFound, UploadComplete):
-            # Its phone was faster, one way or the other.
-            return
+        chore = self._parts.rows.due(row, now())
+        if chore is not None:
+            self._act(chore.kind, chore.act)
 
     def _look_at_object(self, entry: ListedEntry, found: Sightings) -> None:
         if entry.is_object:
@@ -204,6 +175,8 @@ class Sweep:
             found.add_unknown(entry)
         elif s3_key is not None and not entry.is_marker:
             found.add_aside(entry, s3_key)
+            if not self._scope.is_whole and self._parts.storage.has(s3_key):
+                found.add_object(s3_key)
 
     def _leave_what_is_known(self, found: Sightings) -> None:
         """Leave what a claim names, and objects in the folder of an account as long as there is one."""
@@ -217,11 +190,12 @@ class Sweep:
     def _remember(self, found: Sightings) -> None:
         if self._apply and not self.findings.held:
             SweepMemory.remember(found.never_seen(), self._rule.moment)
-            SweepMemory.forget(found.seen_no_more())
+            if self._scope.is_whole:
+                SweepMemory.forget(found.seen_no_more())
 
     def _look_aside(self, found: Sightings) -> None:
         for one in found.aside():
-            if not one.is_replaced and _is_known(one.s3_key):
+            if not one.is_replaced and is_known(one.s3_key):
                 self._bring_back(one)
             elif self._rule.may_go(one.entry.modified_at):
                 is_unknown = _unknown_object(one.s3_key, replaced=one.is_replaced)
@@ -298,11 +272,7 @@ class Sweep:
         row = AudioFile.row(file_id)
         if row is None or not row.is_listed:
             return False
-        try:
-            self._parts.storage.look(row.s3_key)
-        except ObjectNotFound:
-            return True
-        return False
+        return not self._parts.storage.has(row.s3_key)
 
     def _act(self, kind: str, act: Callable[[], object]) -> None:
         self.findings.add(kind)
@@ -322,11 +292,6 @@ class Sweep:
             self.findings.failures[f"{kind}: {error.code}"] += 1
 
 
-def _all_rows() -> Iterator[AudioFile]:
-    with storage_failures():
-        yield from AudioFile.scan(consistent_read=True)
-
-
 def _has_account(user_id: str) -> bool:
     """Whether there is such an account; of a UUID the case of its letters does not matter."""
     try:
@@ -344,7 +309,7 @@ def _is_named(s3_key: str) -> bool:
     return Claim.on_s3_key(s3_key) is not None or AudioFile.is_named_by_another(s3_key, "")
 
 
-def _is_known(s3_key: str) -> bool:
+def is_known(s3_key: str) -> bool:
     """Whether a table names the key, or an account that exists has it in its folder."""
     owner = object_keys.owner_of(s3_key)
     return _is_named(s3_key) or (owner is not None and _has_account(owner))
@@ -355,7 +320,7 @@ def _unknown_object(s3_key: str, *, replaced: bool = False) -> Callable[[], bool
 
     What lies aside while another object is under its key may: that one is what the table means.
     """
-    return lambda: replaced or not _is_known(s3_key)
+    return lambda: replaced or not is_known(s3_key)
 
 
 def _unknown_upload(s3_key: str, upload_id: str) -> bool:

@@ -44,23 +44,23 @@ class MailCodes:
         self._resetting = Sealer(secret, fallbacks, "reset")
         self._undoing = Sealer(secret, fallbacks, "undo-email")
 
-    def for_address(self, user: User) -> str:
+    def for_address(self, user_id: str, email: str) -> str:
         """Return the code that shows that mail to the account's address reaches its owner."""
-        return _sealed(self._verifying, user, _mark(user.email), _in_seconds(VERIFICATION_HOURS * 3600))
+        return _sealed(self._verifying, user_id, _mark(email), _in_seconds(VERIFICATION_HOURS * 3600))
 
-    def for_pending(self, user: User, session_id: str | None) -> str:
+    def for_pending(self, user_id: str, email: str, session_id: str | None) -> str:
         """Return the code that moves the account to the address it asks for in this session."""
-        mark, until = _mark(user.pending_email), _in_seconds(VERIFICATION_HOURS * 3600)
-        return _sealed(self._verifying, user, mark, until, session=session_id)
+        until = _in_seconds(VERIFICATION_HOURS * 3600)
+        return _sealed(self._verifying, user_id, _mark(email), until, session=session_id)
 
     def for_reset(self, user: User) -> str:
         """Return the code that gives the account a new password."""
         mark = _mark(user.email, user.key_salt)
-        return _sealed(self._resetting, user, mark, _in_seconds(RESET_MINUTES * 60))
+        return _sealed(self._resetting, user.user_id, mark, _in_seconds(RESET_MINUTES * 60))
 
-    def for_return(self, user: User, kept: Kept) -> str:
+    def for_return(self, user_id: str, kept: Kept) -> str:
         """Return the code that gives the account an address back that it has left, as long as it is kept."""
-        return _sealed(self._undoing, user, _kept_mark(kept), kept[1])
+        return _sealed(self._undoing, user_id, _kept_mark(kept), kept[1])
 
     def address_of(self, code: str) -> ShownAddress:
         """Return the address that `code` confirms. Raises `InvalidCode`."""
@@ -91,8 +91,8 @@ def _in_seconds(seconds: int) -> int:
     return int(time.time()) + seconds
 
 
-def _sealed(sealer: Sealer, user: User, mark: str, until: int, **more: Any) -> str:
-    return sealer.seal({"user": user.user_id, "mark": mark, **more}, until)
+def _sealed(sealer: Sealer, user_id: str, mark: str, until: int, **more: Any) -> str:
+    return sealer.seal({"user": user_id, "mark": mark, **more}, until)
 
 
 def _opened(sealer: Sealer, code: str) -> tuple[User, dict[str, Any]]:

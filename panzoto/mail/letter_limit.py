@@ -43,6 +43,14 @@ class LetterLimit:
             log.warning("letter_not_counted")
             return True
 
+    def take_back(self, kind: Kind, address: str) -> None:
+        """Count a letter less: one that was allowed has not left. Raises `Unavailable`."""
+        windows.uncount(_subject(kind, address), self._rate)
+
     def _count(self, kind: Kind, address: str) -> windows.Allowance:
-        mailbox = hashlib.sha256(normal_form(address).encode()).hexdigest()[:32]
-        return windows.count(NAME, f"{NAME}#{kind}#{mailbox}", self._rate)
+        return windows.count(NAME, _subject(kind, address), self._rate)
+
+
+def _subject(kind: Kind, address: str) -> str:
+    mailbox = hashlib.sha256(normal_form(address).encode()).hexdigest()[:32]
+    return f"{NAME}#{kind}#{mailbox}"

@@ -1,31 +1,31 @@
 """What an account's owner is told by mail, and the codes that come back.
 
 Every verb that tells something is called after that is stored, returns at
-once, never fails, and does nothing while mail is off. How many letters a
-mailbox gets is limited; see `limit`.
+once, never fails, and does nothing while mail is off: it makes an errand, which
+is done elsewhere and later. How many letters a mailbox gets is limited; see
+`letter_limit`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from panzoto.auth.caller import Client
+from panzoto.mail import errands
 from panzoto.mail.codes import MailCodes, ShownAddress
-from panzoto.mail.letter_limit import Kind, LetterLimit
-from panzoto.mail.letters import Letter, Letters
+from panzoto.mail.errands import Errand
+from panzoto.mail.letter_limit import LetterLimit
 from panzoto.mail.post import Post
 from panzoto.models import User
 from panzoto.models.address import kept_addresses
-from panzoto.models.attributes import now
 
 
 class Mailbox:
     """The letters of one service; `post` is None while mail is off."""
 
-    def __init__(self, post: Post | None, codes: MailCodes, letters: Letters, limit: LetterLimit) -> None:
+    def __init__(self, post: Post | None, codes: MailCodes, limit: LetterLimit) -> None:
         self._post = post
         self._codes = codes
-        self._letters = letters
         self._limit = limit
 
     @property
@@ -40,60 +40,55 @@ class Mailbox:
 
     def registered(self, user: User) -> None:
         """Send the code that confirms the new account's address."""
-        self._later("asked", user.email, lambda: self._verification(user))
+        self._send(Errand.of(errands.VERIFICATION, {"user_id": user.user_id, "to": user.email}))
 
     def verification_requested(self, user: User) -> None:
         """Send the code that confirms the address, unless it is confirmed. Raises `TooManyRequests`."""
         if user.email and not user.has_verified_email:
             self.require_room(user.email)
-            self._send(lambda: self._verification(user))
-
-    def _verification(self, user: User) -> Letter:
-        return self._letters.verification(user.email, self._codes.for_address(user))
+            values = {"user_id": user.user_id, "to": user.email}
+            self._send(Errand.of(errands.VERIFICATION, values, is_counted=True))
 
     def signed_in(self, user: User, client: Client) -> None:
         """Tell of a device that was not seen before, and know it from now on."""
         if not user.knows_device(client.device_name):
-            self._know_device(user, client)
-            self._tell(user, lambda to: self._letters.new_device(to, client, now()))
+            self._tell(errands.NEW_DEVICE, user, client)
 
     def password_changed(self, user: User, client: Client) -> None:
-        self._tell(user, lambda to: self._letters.password_changed(to, client, now()))
+        self._tell(errands.PASSWORD_CHANGED, user, client, of_new_device=False)
 
     def recovered(self, user: User, client: Client) -> None:
         """The account was opened with its recovery key."""
-        self._know_device(user, client)
-        self._tell(user, lambda to: self._letters.recovered(to, client, now()))
+        self._tell(errands.RECOVERED, user, client)
 
     def password_reset(self, user: User, client: Client, started_over: bool, keeps_salt: bool) -> None:
         """The password was reset by mail; `started_over` when that was without the recovery key.
 
         `keeps_salt` when the password that the account had goes on opening its recordings.
         """
-        self._know_device(user, client)
-        self._tell(user, lambda to: self._letters.password_reset(to, client, now(), started_over, keeps_salt))
+        self._tell(errands.PASSWORD_RESET, user, client, started_over=started_over, keeps_salt=keeps_salt)
 
     def recovery_key_made(self, user: User, client: Client) -> None:
-        self._tell(user, lambda to: self._letters.recovery_key_made(to, client, now()))
+        self._tell(errands.RECOVERY_KEY_MADE, user, client, of_new_device=False)
 
     def move_requested(self, user: User, session_id: str | None) -> None:
         """Send the code that moves the account to the address it has asked for; see `require_room`."""
-        to, code = user.pending_email, self._codes.for_pending(user, session_id)
-        self._send(lambda: self._letters.move_requested(to, code))
+        values = {"user_id": user.user_id, "to": user.pending_email, "session_id": session_id}
+        self._send(Errand.of(errands.MOVE_REQUESTED, values, is_counted=True))
 
     def moved(self, user: User, former: str, client: Client) -> None:
         """Tell the address that the account has left, with the code that brings it back."""
         kept = next((one for one in kept_addresses(user) if one[0] == former), None)
         if kept is not None:
-            code = self._codes.for_return(user, kept)
-            self._later("left", former, lambda: self._letters.email_left(former, client, now(), code))
+            values = {"user_id": user.user_id, "to": former, **_seen_of(client)}
+            self._send(Errand.of(errands.EMAIL_LEFT, values, until=kept[1]))
 
     def reset_requested(self, email: str) -> None:
         """Send a code to `email` if there is such an account and its mailbox may have one more letter.
 
-        Only the background looks, so the answer takes the same time for every address.
+        Only who writes the letter looks, so the answer takes the same time for every address.
         """
-        self._send(lambda: self._reset_letter(email))
+        self._send(Errand.of(errands.RESET, {"to": email}))
 
     def shown_address(self, code: str) -> ShownAddress:
         """Return the address that `code` shows its owner to read. Raises `InvalidCode`."""
@@ -107,28 +102,27 @@ class Mailbox:
         """Return the account and the former address that `code` gives it back. Raises `InvalidCode`."""
         return self._codes.address_to_return(code)
 
-    def _reset_letter(self, email: str) -> Letter | None:
-        user = User.find_by_email(email)
-        if user is None or user.being_deleted or user.is_locked or not user.has_password:
-            return None
-        if not self._limit.allows("asked", email):
-            return None
-        return self._letters.reset(email, self._codes.for_reset(user), user.recovery_wrap() is not None)
+    def _tell(
+        self, kind: str, user: User, client: Client, *, of_new_device: bool = True, **more: bool
+    ) -> None:
+        """Send a notice of what the client has done, to the address that the account has now, if any.
 
-    def _know_device(self, user: User, client: Client) -> None:
-        if self._post is not None and not user.knows_device(client.device_name):
-            user_id, name = user.user_id, client.device_name
-            self._post.later(lambda: User.know_device(user_id, name))
+        Whoever does the errand knows the client's device from then on, where that is `of_new_device`.
+        """
+        values: dict[str, Any] = {
+            "user_id": user.user_id,
+            "to": user.mail_address,
+            "is_confirmed": user.has_verified_email,
+            "is_new_device": of_new_device and not user.knows_device(client.device_name),
+            **_seen_of(client),
+            **more,
+        }
+        self._send(Errand.of(kind, values))
 
-    def _tell(self, user: User, letter: Callable[[str], Letter]) -> None:
-        to = user.mail_address
-        if to:
-            self._later("told" if user.has_verified_email else "asked", to, lambda: letter(to))
-
-    def _later(self, kind: Kind, to: str, letter: Callable[[], Letter]) -> None:
-        """Send a letter that nobody waits for, unless its mailbox has had enough of its kind."""
-        self._send(lambda: letter() if self._limit.allows(kind, to) else None)
-
-    def _send(self, letter: Callable[[], Letter | None]) -> None:
+    def _send(self, errand: Errand) -> None:
         if self._post is not None:
-            self._post.later(letter)
+            self._post.later(errand)
+
+
+def _seen_of(client: Client) -> dict[str, str]:
+    return {"client_address": client.address, "device_name": client.device_name}

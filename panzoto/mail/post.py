@@ -1,218 +1,156 @@
-"""How mail leaves: as files or through Amazon SES, behind the back of the request that caused it.
+"""How letters leave a process that answers requests: through the queue of SQS, so that they outlive it.
 
-This is the only module that speaks SES; its SDK's errors do not leave it. A
-message that cannot be sent is logged, without any address, and given up: what
-it tells has happened all the same, and a code can be asked for again.
+Every such process also works on that queue now and then, a message at a time, so letters leave where nobody
+runs a worker of its own for them; such workers only add hands. What the queue does not take, because it is
+missing, away or forbidden, the process carries by itself.
 """
 
 from __future__ import annotations
 
 import atexit
-import email.policy
 import logging
-import os
-import queue
-import re
-import secrets
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
-from email.errors import MessageError
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.utils import make_msgid, parseaddr
-from pathlib import Path
-from typing import Any, Protocol
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
-
-from panzoto.auth.mail_address import normal_form
 from panzoto.config import Settings
-from panzoto.mail.letters import Letter
+from panzoto.crypto.sealed import Sealer
+from panzoto.mail.background import DRAIN_SECONDS, Background
+from panzoto.mail.carrying import AtIt, Carrier
+from panzoto.mail.codes import MailCodes
+from panzoto.mail.errands import Envelopes, Errand
+from panzoto.mail.letter_limit import LetterLimit
+from panzoto.mail.letters import Letters
+from panzoto.mail.transports import transport_for
+from panzoto.mail.worker import HOLD_SECONDS, MailWorker, pause_before
+from panzoto.mail.writing import Writer
+from panzoto.queues.consumer import Consumer, Rules
+from panzoto.queues.outbox import Outbox
+from panzoto.queues.queue import Queue, QueueUnavailable
+from panzoto.queues.trouble import Trouble
 
-CONNECT_TIMEOUT_SECONDS = 2
-READ_TIMEOUT_SECONDS = 5
-ATTEMPTS = 4
-# A process keeps so many messages waiting and throws away what comes beyond.
-WAITING_LETTERS = 1000
-# gunicorn ends a worker by force after 10 seconds or more.
-DRAIN_SECONDS = 5.0
-# A code is copied more easily from one long line, which RFC 5322 allows up to here (section 2.1.1); without
-# 8-bit characters, which SES does not take.
-POLICY = email.policy.SMTP.clone(max_line_length=998, cte_type="7bit")
-DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-
-Job = Callable[[], Letter | None]
+# A poll of a second asks all of SQS's servers and lets a process end soon; with the rest, three in a minute.
+ATTENDING = Rules(
+    at_once=1,
+    hold_seconds=HOLD_SECONDS,
+    finish_seconds=DRAIN_SECONDS - 1,
+    poll_seconds=1,
+    rest_seconds=19.0,
+    pause_seconds=60.0,
+)
 
 log = logging.getLogger(__name__)
 
 
-class NotSent(Exception):
-    """A message could not be handed over; `reason` is a name without any address in it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Transport(Protocol):
-    """Something that takes finished messages."""
-
-    def send(self, kind: str, message: EmailMessage) -> None:
-        """Hand over one message. Raises `NotSent`."""
-
-
-class Files:
-    """Writes each message into a folder, for development."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def send(self, kind: str, message: EmailMessage) -> None:
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{kind}-{secrets.token_hex(3)}.eml"
-        draft = self._folder / f".{name}"
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                # With the line ends of files, so that scripts find a code by its line.
-                file.write(message.as_bytes(policy=POLICY.clone(linesep="\n")))
-            # Who waits for a message sees it whole or not at all.
-            draft.rename(self._folder / name)
-        except OSError as error:
-            raise NotSent(type(error).__name__) from error
-
-
-class Ses:
-    """Sends through Amazon SES, version 2 of its interface."""
-
-    def __init__(self, region: str, attempts: int = ATTEMPTS) -> None:
-        self._client: Any = boto3.client(
-            "sesv2",
-            region_name=region,
-            config=Config(
-                connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                read_timeout=READ_TIMEOUT_SECONDS,
-                # SES refuses what is beyond its rate a second; the SDK waits and tries again.
-                retries={"total_max_attempts": attempts, "mode": "standard"},
-            ),
-        )
-
-    def send(self, kind: str, message: EmailMessage) -> None:  # noqa: ARG002 - for transports that name it
-        try:
-            self._client.send_email(
-                FromEmailAddress=message["From"].addresses[0].addr_spec,
-                Destination={"ToAddresses": [address.addr_spec for address in message["To"].addresses]},
-                Content={"Raw": {"Data": message.as_bytes()}},
-            )
-        except ClientError as error:
-            # The text of SES's refusals holds addresses; their code does not.
-            raise NotSent(error.response.get("Error", {}).get("Code", "ClientError")) from error
-        except (BotoCoreError, ResponseParserError) as error:
-            raise NotSent(type(error).__name__) from error
-
-
 class Post:
-    """A bounded queue of letters and one thread that sends them, drained when the process ends."""
+    """Takes errands from requests; `attend` lets the process work on the queue, too.
+
+    `worker` does what the queue's messages say, for whoever works on it alone.
+    """
 
     def __init__(
         self,
-        transport: Transport,
-        sender: str,
-        *,
-        waiting: int = WAITING_LETTERS,
-        drain_seconds: float = DRAIN_SECONDS,
+        queue: Callable[[], Queue],
+        outbox: Outbox,
+        envelopes: Envelopes,
+        carrier: Carrier,
+        worker: MailWorker,
     ) -> None:
-        self._transport = transport
-        self._sender = sender
-        self._drain_seconds = drain_seconds
-        self._waiting: queue.Queue[Job | None] = queue.Queue(waiting)
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._queue = queue
+        self._outbox = outbox
+        self._envelopes = envelopes
+        self._carrier = carrier
+        self.worker = worker
+        self._background = Background(self._carry)
+        self._consumer: Consumer | None = None
+        self._attending: threading.Thread | None = None
+        self._ending = threading.Event()
+        self._beginning = threading.Lock()
+        self._drains_at_exit = False
 
-    def later(self, job: Job) -> None:
-        """Let `job` make a letter, or none, in the background and send it. Never waits, never raises."""
-        self._start()
+    def later(self, errand: Errand) -> None:
+        """Let the errand be done. Waits as long as the outbox does, seconds at the worst; never raises."""
+        if not self._is_queued(errand):
+            self._drain_at_exit()
+            self._background.later(errand)
+        elif self._consumer is not None:
+            self._consumer.wake()
+
+    def attend(self) -> None:
+        """Work on the queue in the background from now on, until the process ends; not before a fork."""
+        self._consumer = self._new_consumer()
+        self._attending = threading.Thread(target=self._attend, name="mail-queue", daemon=True)
+        self._attending.start()
+        self._drain_at_exit()
+
+    def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Take nothing more from the queue, and end what is in hand within so many seconds."""
+        deadline = time.monotonic() + seconds
+        self._ending.set()
+        if self._consumer is not None:
+            self._consumer.stop()
+        self._background.drain(seconds)
+        if self._attending is not None:
+            self._attending.join(max(0.0, deadline - time.monotonic()))
+
+    def _is_queued(self, errand: Errand) -> bool:
+        """Whether the queue has taken the errand, whatever happened; told where it has not."""
+        told = {"mail": errand.kind}
         try:
-            self._waiting.put_nowait(job)
-        except queue.Full:
-            log.error("mail_dropped")
+            self._outbox.send(self._envelopes.seal(errand))
+        except QueueUnavailable as error:
+            log.warning("mail_not_queued", extra={**told, "code": error.code})
+            return False
+        except Exception:
+            # What tells the letter is stored by now, so whoever caused it must not hear of a failure.
+            log.exception("mail_not_queued", extra=told)
+            return False
+        return True
 
-    def drain(self) -> None:
-        """Send what waits, for a few seconds at most, and then nothing more."""
-        if self._thread is None:
-            return
-        deadline = time.monotonic() + self._drain_seconds
-        with suppress(queue.Full):
-            self._waiting.put(None, timeout=self._drain_seconds)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        if self._thread.is_alive():
-            log.error("mail_left_unsent", extra={"letters": self._waiting.qsize()})
+    def _new_consumer(self) -> Consumer:
+        return Consumer(self._queue(), self.worker.handle, ATTENDING)
 
-    def _start(self) -> None:
-        # Not before the first letter: a thread that is started before a fork is not there after it.
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="mail", daemon=True)
-                self._thread.start()
+    def _attend(self) -> None:
+        trouble = Trouble(lambda sentence: log.warning("mail_queue_unreachable", extra={"hint": sentence}))
+        while self._consumer is not None and not self._ending.is_set():
+            try:
+                self._consumer.run(trouble)
+            except Exception:
+                # Such as an answer of SQS that is none; nobody would begin anew but with the next process.
+                log.exception("mail_queue_failed")
+                self._ending.wait(ATTENDING.pause_seconds)
+                self._consumer = self._new_consumer()
+
+    def _drain_at_exit(self) -> None:
+        with self._beginning:
+            if not self._drains_at_exit:
+                self._drains_at_exit = True
                 atexit.register(self.drain)
 
-    def _run(self) -> None:
-        while (job := self._waiting.get()) is not None:
-            self._do(job)
-
-    def _do(self, job: Job) -> None:
-        kind = "unknown"
+    def _carry(self, errand: Errand) -> None:
         try:
-            letter = job()
-            if letter is None:
-                return
-            kind = letter.kind
-            self._transport.send(kind, message_of(letter, self._sender))
-        except NotSent as error:
-            log.warning("mail_failed", extra={"mail": kind, "reason": error.reason})
-        except Exception:
-            # One letter that cannot be made must not keep the others from leaving.
-            log.exception("mail_failed", extra={"mail": kind})
-        else:
-            log.info("mail_sent", extra={"mail": kind})
+            again = self._carrier.carry(errand)
+        except AtIt:
+            # It is in the queue after all, and comes again from there should this attempt fail.
+            return
+        if again is None:
+            return
+        try:
+            self._outbox.send(
+                self._envelopes.seal(again.errand), delay_seconds=pause_before(again.errand.attempt)
+            )
+        except QueueUnavailable:
+            log.error("mail_given_up", extra={"mail": errand.kind, "attempts": errand.attempt})
 
 
-def message_of(letter: Letter, sender: str) -> EmailMessage:
-    """Return `letter` as a message (RFC 5322). Raises `NotSent` for an address no mail can be sent to."""
-    name, address = parseaddr(sender)
-    message = EmailMessage(POLICY)
-    message["From"] = _address(address, name)
-    message["To"] = _address(letter.to)
-    message["Subject"] = letter.subject
-    message["Date"] = datetime.now(UTC)
-    # The domain is said, since the default would ask the network for this machine's name.
-    message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
-    # RFC 3834: no holiday notice shall answer this.
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(letter.text)
-    return message
-
-
-def _address(address: str, name: str = "") -> Address:
-    """Return `address` with its domain in ASCII and its local part quoted where it must be."""
-    try:
-        local, _, domain = normal_form(address).rpartition("@")
-        if not (local and local.isascii() and DOMAIN.fullmatch(domain)):
-            raise NotSent("unsendable_address")
-        return Address(name, local, domain)
-    except (ValueError, MessageError) as error:
-        raise NotSent("unsendable_address") from error
-
-
-def post_for(settings: Settings) -> Post | None:
-    """Return how this service sends mail, or None when mail is off."""
-    if settings.mail == "files":
-        return Post(Files(settings.data_dir / "mail"), settings.mail_from)
-    if settings.mail == "ses":
-        return Post(Ses(settings.region), settings.mail_from)
-    return None
+def post_for(settings: Settings, codes: MailCodes, limit: LetterLimit) -> Post | None:
+    """Return how letters leave this service, or None when mail is off."""
+    transport = transport_for(settings)
+    if transport is None:
+        return None
+    writer = Writer(codes, Letters(settings.public_url))
+    carrier = Carrier(writer, limit, transport, settings.mail_from)
+    envelopes = Envelopes(Sealer(settings.secret_key, settings.secret_key_fallbacks, "letter"))
+    outbox = Outbox(settings.mail_queue, settings.region)
+    worker = MailWorker(envelopes, writer, carrier, outbox)
+    return Post(lambda: Queue(settings.mail_queue, settings.region), outbox, envelopes, carrier, worker)

@@ -75,8 +75,11 @@ def empty_tables() -> list[str]:
     """Return the names of those tables that tell whose an object is and hold nothing at all."""
     empty = []
     for model in (User, AudioFile, Claim):
+        # Its key alone, since a row that is damaged is there as well.
+        key = [one.attr_name for one in model.get_attributes().values() if one.is_hash_key]
         with connection.storage_failures():
-            if next(iter(model.scan(limit=1, consistent_read=True)), None) is None:
+            found = model.scan(limit=1, consistent_read=True, attributes_to_get=key)
+            if next(iter(found), None) is None:
                 empty.append(model.Meta.table_name)
     return empty
 

@@ -55,6 +55,13 @@ class AccountRow(StoredModel):
     change_number = NumberAttribute(null=True)
     # Of an account that is being taken up: no recording that is listed before it is without a number.
     settled_to = EpochAttribute(null=True)
+    # Since when chores are due, or when they will be, and in which shard of `user-due-index` that stands.
+    due_at = EpochAttribute(null=True)
+    due_shard = UnicodeAttribute(null=True)
+    # Up to which change the chores have looked at all that may fall due.
+    swept_to = NumberAttribute(null=True)
+    # Since when a plan of a sitting may lie in the bucket.
+    plans_at = EpochAttribute(null=True)
     email_verified = BooleanAttribute(null=True)
     # Where the account moves when a code comes back, and the addresses it had of late; see `address`.
     pending_email = UnicodeAttribute(null=True)

@@ -359,6 +359,22 @@ class AudioFile(StoredModel):
         return (row for row in cls.everything_of(user_id) if row.status != ERASING)
 
     @classmethod
+    def changed_between(cls, user_id: str, after: int, upto: int) -> Iterator[AudioFile]:
+        """Yield the rows of `user_id` whose latest change is after `after`, and not after `upto`."""
+        while entries := Change.after(user_id, after, BATCH):
+            within = [entry for entry in entries if entry.number <= upto]
+            yield from cls.rows(entry.file_id for entry in within).values()
+            after = int(entries[-1].number)
+            if len(within) < len(entries) or len(entries) < BATCH:
+                return
+
+    @classmethod
+    def binned_longest_ago(cls, user_id: str, page_size: int = BATCH) -> Iterator[AudioFile]:
+        """Yield what is in the trash, the longest there first; the index follows a moment later."""
+        with storage_failures():
+            yield from cls.user_trash_index.query(user_id, page_size=page_size)
+
+    @classmethod
     def any_not_of_format(cls, user_id: str, name: str) -> bool:
         """Whether any recording of `user_id`, but for those being erased, is not known to be of it."""
         return any(row.format != name for row in cls.everything_there_of(user_id))

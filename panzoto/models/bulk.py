@@ -17,10 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -103,6 +104,25 @@ class AwsRefused(PanzotoError):
 
 class TableMissing(PanzotoError):
     """A table that is to be written does not exist; the sentence names it."""
+
+
+class ScanPage(NamedTuple):
+    """A page of a scan: its items, how many were looked at for them, and the key behind which it goes on."""
+
+    items: list[Item]
+    seen: int
+    last: Item | None
+
+
+class Described(NamedTuple):
+    """A table: what tells it from all others, the attributes of its key, and about how many items it has.
+
+    DynamoDB counts them every six hours or so.
+    """
+
+    identity: str
+    keys: tuple[str, ...]
+    items: int
 
 
 class MigratedUser(NamedTuple):
@@ -396,21 +416,27 @@ class BulkTables:
 
     def fetch(self, model: type[StoredModel], keys: Iterable[str]) -> dict[str, Item]:
         """Return the items under `keys`, strongly consistent, by key; what is not there is left out."""
-        key, table = key_name(model), model.Meta.table_name
-        waiting = [{key: {"S": value}} for value in dict.fromkeys(keys)]
+        waiting = list(dict.fromkeys(keys))
         found: dict[str, Item] = {}
         attempt = 0
         while waiting:
-            request = {table: {"Keys": waiting[:MOST_KEYS], "ConsistentRead": True}}
-            answer = self._call(partial(self._client.batch_get_item, RequestItems=request))
-            for item in answer.get("Responses", {}).get(table, []):
-                found[item[key]["S"]] = item
-            left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+            some, left = self.fetch_some(model, waiting[:MOST_KEYS])
+            found |= some
             waiting = left + waiting[MOST_KEYS:]
             attempt = attempt + 1 if left else 0
             if left:
                 time.sleep(pause(attempt))
         return found
+
+    def fetch_some(self, model: type[StoredModel], keys: Sequence[str]) -> tuple[dict[str, Item], list[str]]:
+        """Do as `fetch` does for at most `MOST_KEYS`, once; also return those left over by a busy table."""
+        key, table = key_name(model), model.Meta.table_name
+        wanted = [{key: {"S": value}} for value in keys]
+        request = {table: {"Keys": wanted, "ConsistentRead": True}}
+        answer = self._call(lambda: self._client.batch_get_item(RequestItems=request))
+        items = answer.get("Responses", {}).get(table, [])
+        left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        return {item[key]["S"]: item for item in items}, [one[key]["S"] for one in left]
 
     def count_again(self, user_id: str) -> None:
         """Let the service number and count an account's recordings anew, if it has done so before."""
@@ -467,6 +493,34 @@ class BulkTables:
                 time.sleep(pause(attempt))
         return self._call(lambda: self._client.scan(**request))
 
+    def page(self, table: str, segment: int, of: int, after: Item | None, **more: Any) -> ScanPage:
+        """Return a page of what lies behind the key `after` in one of `of` segments of a table.
+
+        `more` are parameters of Scan. Any key of the segment may be `after`, not only the last of a page.
+        """
+        where = {"TableName": table, "Segment": segment, "TotalSegments": of, **more}
+        if after is not None:
+            where["ExclusiveStartKey"] = after
+        answer = self._call(lambda: self._client.scan(**where))
+        items = answer.get("Items", [])
+        return ScanPage(items, answer.get("ScannedCount", len(items)), answer.get("LastEvaluatedKey"))
+
+    def described(self, table: str) -> Described:
+        """Return what tells `table` from others, and about how large it is. Raises `TableMissing`."""
+        found = self._described(table)
+        identity = json.dumps(
+            [found.get("TableArn"), found.get("TableId"), str(found.get("CreationDateTime"))]
+        )
+        keys = tuple(key["AttributeName"] for key in found.get("KeySchema", []))
+        return Described(identity, keys, int(found.get("ItemCount") or 0))
+
+    @contextmanager
+    def telling_throttling(self, told: Callable[[], None]) -> Iterator[None]:
+        """Call `told` at each answer that asks for patience, to these calls and to those of the models."""
+        ours, theirs = self._client, wire.connection_of(User).client
+        with wire.telling_throttling(ours, told), wire.telling_throttling(theirs, told):
+            yield
+
     def has_rows(self, model: type[StoredModel]) -> bool:
         """Whether the table holds anything at all; one read."""
         answer = self._call(lambda: self._client.scan(TableName=model.Meta.table_name, Limit=1))
@@ -489,7 +543,9 @@ class BulkTables:
         return int(provisioned or warm or ON_DEMAND_UNITS)
 
     def _describe(self, model: type[StoredModel]) -> dict[str, Any]:
-        name = model.Meta.table_name
+        return self._described(model.Meta.table_name)
+
+    def _described(self, name: str) -> dict[str, Any]:
         try:
             answer = self._call(lambda: self._client.describe_table(TableName=name))
         except AwsRefused as error:
@@ -507,11 +563,12 @@ class BulkTables:
         except ClientError as error:
             raise _translated(error) from error
         except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
-            raise AwsRefused("There are no AWS credentials, or not all of them") from error
+            raise AwsRefused(NO_CREDENTIALS) from error
         except (BotoCoreError, ResponseParserError) as error:
             raise Unavailable(f"DynamoDB cannot be reached: {type(error).__name__}") from error
 
 
+NO_CREDENTIALS = "There are no AWS credentials, or not all of them"
 # What AWS promises for a new on-demand table, before it has grown.
 ON_DEMAND_UNITS = 4000
 REMEDIES = {
@@ -520,7 +577,7 @@ REMEDIES = {
         "ExpiredToken",
         "RequestExpired",
     ): "the AWS credentials have expired, so renew them",
-    ("AccessDeniedException",): "the AWS credentials lack a right that docs/migration.md names",
+    ("AccessDeniedException",): "the AWS credentials lack the right to it",
     (
         "UnrecognizedClientException",
         "InvalidSignatureException",
@@ -547,6 +604,16 @@ def _translated(error: ClientError) -> Exception:
         return Unavailable(f"DynamoDB failed with {code or status}")
     why = next((f"; {remedy}" for names, remedy in REMEDIES.items() if code in names), "")
     return AwsRefused(f"DynamoDB refused {error.operation_name}: {code}{why}")
+
+
+def told_apart(error: Unavailable) -> PanzotoError:
+    """Return what the models' `Unavailable` was: `Throttled`, `AwsRefused`, or itself, which may pass."""
+    cause = error.__cause__
+    original = getattr(cause, "cause", cause)
+    if isinstance(original, (NoCredentialsError, PartialCredentialsError, NoRegionError)):
+        return AwsRefused(NO_CREDENTIALS)
+    told = _translated(original) if isinstance(original, ClientError) else error
+    return told if isinstance(told, PanzotoError) else error
 
 
 def _cancelled(error: ClientError) -> Exception:

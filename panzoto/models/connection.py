@@ -87,6 +87,16 @@ def check(model: type[Model]) -> None:
         _impatient(BaseMeta.region).describe_table(model.Meta.table_name)
 
 
+def estimated_items(model: type[Model]) -> int:
+    """Return how many items DynamoDB says there are in `model`'s table, some hours behind.
+
+    Raises `Unavailable`.
+    """
+    with storage_failures():
+        described = wire.connection_of(model).describe_table(model.Meta.table_name) or {}
+    return int(described.get("ItemCount", 0))
+
+
 @cache
 def _impatient(region: str) -> Connection:
     """Return the connection of `check`; to make a client takes far longer than to ask."""

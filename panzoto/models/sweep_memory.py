@@ -6,6 +6,7 @@
 | `hold` | its name | a hold, since `at`, and why; while there is one, nothing is removed |
 | `state` | `held` | when sweeps were last held back |
 | `state` | `night` | how much was removed since `at`, when the first removal of the night was made |
+| `place` | a part of the daily pass | how far it came, as `s3_key` or whatever it goes by; begun last `at` |
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ HOLD = "hold"
 STATE = "state"
 HELD = "held"
 NIGHT = "night"
+PLACE = "place"
 # What is removed within so long of a night's first removal counts for that night. The timer runs every
 # 24 hours, give or take some minutes.
 NIGHT_LASTS = timedelta(hours=20)
 ATTEMPTS = 8
-# So many items are one BatchWriteItem.
+# So many items are one BatchWriteItem, and one BatchGetItem.
 BATCH = 25
+READ_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,10 @@ class SweepMemory(StoredModel):
     at = EpochAttribute()
     reason = UnicodeAttribute(null=True)
     removed = NumberAttribute(null=True)
+    # Of something seen, and of a place.
+    s3_key = UnicodeAttribute(null=True)
+    # Of what one process at a time does: which one.
+    holder = UnicodeAttribute(null=True)
 
     @classmethod
     def _of_mark(cls, mark: str, **more: Any) -> SweepMemory:
@@ -121,9 +128,73 @@ class SweepMemory(StoredModel):
                     yield one.name, one.at
 
     @classmethod
-    def remember(cls, marks: Iterable[str], moment: datetime) -> None:
-        """Remember what was first seen at `moment`."""
-        cls._write(marks, lambda batch, mark: batch.save(cls._of_mark(mark, at=moment)))
+    def seen_of(cls, marks: Iterable[str]) -> Iterator[tuple[str, datetime]]:
+        """Yield those of `marks` that are remembered, and when each was first seen."""
+        waiting = iter(marks)
+        while some := list(itertools.islice(waiting, READ_AT_ONCE)):
+            with storage_failures():
+                keys = [(f"{SEEN}{mark[:2]}", mark) for mark in some]
+                for one in cls.batch_get(keys, consistent_read=True):
+                    yield one.name, one.at
+
+    @classmethod
+    def some_keys(cls, limit: int, after: str | None) -> tuple[list[tuple[str, str]], str | None]:
+        """Return up to `limit` marks and the keys of what they stand for, and where the next are found.
+
+        That is None at the end, and of no meaning but for the next call.
+        """
+        kind, _, name = (after or "").partition(" ")
+        start = {"kind": {"S": kind}, "name": {"S": name}} if after else None
+        with storage_failures():
+            found = cls.scan(cls.s3_key.exists(), limit=limit, last_evaluated_key=start, consistent_read=True)
+            keys = [(one.name, one.s3_key) for one in found if one.kind.startswith(SEEN)]
+        last = found.last_evaluated_key
+        return keys, None if last is None else f"{last['kind']['S']} {last['name']['S']}"
+
+    @classmethod
+    def remember(cls, seen: Iterable[tuple[str, str]], moment: datetime) -> None:
+        """Remember what was first seen at `moment`: marks and keys."""
+        cls._write(seen, lambda batch, one: batch.save(cls._of_mark(one[0], at=moment, s3_key=one[1])))
+
+    @classmethod
+    def place(cls, name: str) -> tuple[datetime, str | None] | None:
+        """Return when a part of the daily pass was begun last, and how far it came; None before the first."""
+        with storage_failures():
+            try:
+                found = cls.get(PLACE, name, consistent_read=True)
+            except cls.DoesNotExist:
+                return None
+        return found.at, found.value("s3_key")
+
+    @classmethod
+    def begin_at_place(cls, name: str, before: datetime | None) -> bool:
+        """Begin a part of the daily pass that was begun last at `before`; False when somebody else does."""
+        same = cls.at.does_not_exist() if before is None else cls.at == before
+        try:
+            with storage_failures():
+                cls(PLACE, name).update(actions=[cls.at.set(now())], condition=same)
+        except ConditionFailed:
+            return False
+        return True
+
+    @classmethod
+    def lease(cls, name: str, holder: str, length: timedelta) -> bool:
+        """Take or keep what one process at a time does, for so long; False while another has it."""
+        free = cls.at.does_not_exist() | (cls.at < now()) | (cls.holder == holder)
+        actions: list[Action] = [cls.at.set(now() + length), cls.holder.set(holder)]
+        try:
+            with storage_failures():
+                cls(PLACE, name).update(actions=actions, condition=free)
+        except ConditionFailed:
+            return False
+        return True
+
+    @classmethod
+    def move_place(cls, name: str, reached: str | None) -> None:
+        """Note how far a part of the daily pass came; None when it is through and begins anew."""
+        with storage_failures():
+            action = cls.s3_key.remove() if reached is None else cls.s3_key.set(reached)
+            cls(PLACE, name).update(actions=[action])
 
     @classmethod
     def forget(cls, marks: Iterable[str]) -> None:
@@ -131,15 +202,15 @@ class SweepMemory(StoredModel):
         cls._write(marks, lambda batch, mark: batch.delete(cls._of_mark(mark)))
 
     @classmethod
-    def _write(cls, marks: Iterable[str], add: Callable[[Any, str], None]) -> None:
+    def _write(cls, things: Iterable[Any], add: Callable[[Any, Any], None]) -> None:
         """Write in batches, each again after a pause when DynamoDB takes no more at the moment."""
-        waiting = iter(marks)
+        waiting = iter(things)
         while some := list(itertools.islice(waiting, BATCH)):
             for attempt in range(ATTEMPTS):
                 try:
                     with storage_failures(), cls.batch_write() as batch:
-                        for mark in some:
-                            add(batch, mark)
+                        for one in some:
+                            add(batch, one)
                     break
                 except Unavailable:
                     if attempt == ATTEMPTS - 1:

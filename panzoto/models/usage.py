@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Self
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from panzoto.models.account_row import AccountRow
 from panzoto.models.connection import ConditionFailed, Transaction
+from panzoto.models.due import Due
 
 RESERVATIONS = 16
 
 # (end in epoch seconds, recordings, bytes)
 Reservation = tuple[int, int, int]
+# The same, as it is asked for.
+Reserved = tuple[datetime, int, int]
 
 
-class Usage(AccountRow):
+class Usage(Due):
     """The verbs of an account's counters; part of `User`."""
 
     @property
@@ -34,32 +39,45 @@ class Usage(AccountRow):
         recordings: int,
         size: int,
         *,
-        reserved: Sequence[tuple[datetime, int, int]] = (),
+        reserved: Sequence[Reserved] = (),
         settled_to: datetime | None = None,
     ) -> None:
         """Take `count` change numbers and count `recordings` and `size` bytes more, as part of `transaction`.
 
         What is `reserved`, until when and how much, goes on counting against the quota. Up to
-        `settled_to` no recording is without a number. It fails when another change was faster, and for an
-        account that is being deleted.
+        `settled_to` no recording is without a number. Chores are due from now on. It fails when another
+        change was faster, and for an account that is being deleted.
         """
+        due, condition = self.becoming_due(self._at_this_change() & self._counted_as_read())
         actions: list[Action] = [
             AccountRow.change_number.add(count),
             AccountRow.used_recordings.add(recordings),
             AccountRow.used_bytes.add(size),
+            *due,
         ]
         if reserved:
-            held = self._reservations()
-            for one in reserved:
-                held = reserving(held, *one)
-            actions.append(AccountRow.reservations.set(held))
+            actions.append(AccountRow.reservations.set(self._reserving_also(reserved)))
         if settled_to is not None:
             actions.append(AccountRow.settled_to.set(settled_to))
-        transaction.update(
-            type(self)(self.user_id),
-            actions=actions,
-            condition=self._at_this_change() & self._counted_as_read(),
-        )
+        transaction.update(type(self)(self.user_id), actions=actions, condition=condition)
+
+    def after_changes(self, count: int, recordings: int, size: int, reserved: Sequence[Reserved]) -> Self:
+        """Return the account as `add_changes_to` would leave it, for who plans on that."""
+        later = copy.copy(self)
+        used_recordings, used_bytes = self.counted_usage()
+        later.attribute_values = self.attribute_values | {
+            "change_number": self.next_change_number - 1 + count,
+            "used_recordings": used_recordings + recordings,
+            "used_bytes": used_bytes + size,
+            "reservations": self._reserving_also(reserved),
+        }
+        return later
+
+    def _reserving_also(self, reserved: Sequence[Reserved]) -> list[Reservation]:
+        held = self._reservations()
+        for one in reserved:
+            held = reserving(held, *one)
+        return held
 
     def _counted_as_read(self) -> Condition:
         """The condition that there still are counters, or still none: a move may take them away."""

@@ -7,24 +7,27 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pynamodb.attributes import (
-    UnicodeAttribute,
-)
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.condition import size as size_of
-from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
+from pynamodb.expressions.update import Action
+from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, KeysOnlyProjection
 
 from panzoto.auth.mail_address import spellings
 from panzoto.crypto.vault import Vault
 from panzoto.errors import InvalidCode, UserExists
 from panzoto.models.attempts import Attempts
-from panzoto.models.attributes import now, rfc3339
+from panzoto.models.attributes import EpochAttribute, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
 from panzoto.models.credentials import Credentials, encoded, vault_attributes
+from panzoto.models.due import shard_of
 from panzoto.models.usage import Usage
+from panzoto.models.wire import DAMAGE
 
 # Beyond so many names nobody recognises a device any more, and each new one is told of.
 KNOWN_DEVICES = 200
@@ -38,6 +41,25 @@ class EmailIndex(GlobalSecondaryIndex["User"]):
         projection = AllProjection()
 
     email = UnicodeAttribute(hash_key=True)
+
+
+class UserDueIndex(GlobalSecondaryIndex["User"]):
+    """The accounts at which chores are due, or will be."""
+
+    class Meta:
+        index_name = "user-due-index"
+        projection = KeysOnlyProjection()
+
+    due_shard = UnicodeAttribute(hash_key=True)
+    due_at = EpochAttribute(range_key=True)
+
+
+@dataclass(frozen=True, slots=True)
+class DueAccount:
+    """An account at which chores are due since `due_at`, as the index tells."""
+
+    user_id: str
+    due_at: datetime
 
 
 class User(Credentials, Usage):
@@ -56,6 +78,7 @@ class User(Credentials, Usage):
         table_name = "panzoto-users"
 
     email_index = EmailIndex()
+    due_index = UserDueIndex()
 
     @classmethod
     def find_and_claim_email(cls, email: str) -> User | None:
@@ -198,9 +221,79 @@ class User(Credentials, Usage):
         except ConditionFailed:
             return
 
+    @classmethod
+    def due(cls, shard: str, until: datetime, limit: int) -> list[DueAccount]:
+        """Return up to `limit` accounts of a shard that are due by `until`, the longest due first.
+
+        The index follows a moment later. Raises `IndexMissing`.
+        """
+        with storage_failures():
+            found = cls.due_index.query(shard, cls.due_at <= until, limit=limit, page_size=limit)
+            return [DueAccount(row.user_id, row.due_at) for row in found]
+
+    @classmethod
+    def ids_there(cls, user_ids: set[str]) -> set[str]:
+        """Return those of up to 100 ids that are accounts', strongly consistent."""
+        with storage_failures():
+            found = cls.batch_get(sorted(user_ids), consistent_read=True, attributes_to_get=["user_id"])
+            return {row.user_id for row in found}
+
+    @classmethod
+    def some_ids(cls, limit: int, after: str | None) -> tuple[list[str], str | None]:
+        """Return the ids of up to `limit` accounts, in no order, and where the next are; None at the end."""
+        start = None if after is None else {"user_id": {"S": after}}
+        with storage_failures():
+            found = cls.scan(limit=limit, last_evaluated_key=start, attributes_to_get=["user_id"])
+            ids = [row.user_id for row in found]
+        last = found.last_evaluated_key
+        return ids, None if last is None else last["user_id"]["S"]
+
+    @classmethod
+    def take_due(cls, due: DueAccount, again_at: datetime) -> bool:
+        """Take a due account for oneself until `again_at`, when it is due again unless its chores are done.
+
+        False when somebody else took it, or it has changed or is gone.
+        """
+        try:
+            with storage_failures():
+                cls(due.user_id).update(
+                    actions=[cls.due_at.set(again_at)],
+                    condition=cls.user_id.exists() & (cls.due_at == due.due_at),
+                )
+        except ConditionFailed:
+            return False
+        except DAMAGE:
+            # It is written, and whoever does the chores will meet what is wrong with the row.
+            return True
+        return True
+
+    @classmethod
+    def note_plan(cls, user_id: str, due_at: datetime) -> None:
+        """Note that a plan of a sitting is about to lie in the bucket, to be looked for at `due_at`.
+
+        What falls due before that stays; what falls due later, as days in the trash, gives way.
+        """
+        also: list[Action] = [cls.plans_at.set(now())]
+        sooner: list[Action] = [*also, cls.due_at.set(due_at), cls.due_shard.set(shard_of(user_id))]
+        is_due_later: Condition = cls.due_at.does_not_exist() | (cls.due_at > due_at)
+        # The second is for whoever is due by then, the third for whom a look has just ended in between.
+        for actions, condition in (
+            (sooner, is_due_later),
+            (also, cls.due_at <= due_at),
+            (sooner, is_due_later),
+        ):
+            with suppress(ConditionFailed), storage_failures():
+                cls(user_id).update(actions=actions, condition=cls.user_id.exists() & condition)
+                return
+
     def begin_deletion(self, also: Callable[[Transaction], None]) -> datetime:
         """Mark the account as being deleted and do what `also` adds, at once; return since when."""
-        actions = [User.deletion_started_at.set(now()), User.token_epoch.set(int(time.time()) + 1)]
+        actions = [
+            User.deletion_started_at.set(now()),
+            User.token_epoch.set(int(time.time()) + 1),
+            User.due_at.set(now()),
+            User.due_shard.set(shard_of(self.user_id)),
+        ]
         with suppress(ConditionFailed):
             self._change_with(actions, User.deletion_started_at.does_not_exist(), also)
         self.reload()
@@ -257,7 +350,7 @@ class User(Credentials, Usage):
 
     @classmethod
     def all_being_deleted(cls) -> Iterator[User]:
-        """Yield the accounts whose deletion has begun; reads the whole table, for a daily sweep."""
+        """Yield the accounts whose deletion has begun; reads the whole table, for operators."""
         with storage_failures():
             yield from cls.scan(cls.deletion_started_at.exists())
 

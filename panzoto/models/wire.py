@@ -14,7 +14,8 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -35,6 +36,10 @@ CONFLICT_ATTEMPTS = 6
 # A busy second of a table is waited out in growing pauses, about two seconds together.
 THROTTLED_ATTEMPTS = 5
 THROTTLED_PAUSE_SECONDS = 0.065
+# The types of DynamoDB's sets.
+SETS = frozenset({"SS", "NS", "BS"})
+# What botocore emits for every answer of DynamoDB, before it decides whether to send the call again.
+RECEIVED = "response-received.dynamodb"
 # As errors of a call, and as reasons why a transaction was canceled.
 THROTTLED = frozenset(
     {
@@ -92,6 +97,8 @@ def connection_of(model: type[Model]) -> Connection:
     return connection
 
 
+# What reading an attribute raises whose stored value is none of its type.
+DAMAGE = (LookupError, TypeError, ValueError, ArithmeticError)
 # How an attribute is read: its name in Python, its type in DynamoDB, and what makes a value of the stored.
 Reader = tuple[str, str, Callable[[Any], Any]]
 
@@ -117,7 +124,7 @@ class ReadPlainly(Model):
                 if stored_name in readers and "NULL" not in stored:
                     name, kind, read = readers[stored_name]
                     values[name] = read(stored[kind])
-        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        except DAMAGE as error:
             raise DamagedRecord(cls._row_name(attribute_values)) from error
         instance.attribute_values = values
         return instance
@@ -210,12 +217,45 @@ def wait_out(response: Any, attempts: int, **_: Any) -> float | None:
     if code == "TransactionConflictException" and attempts < CONFLICT_ATTEMPTS:
         pause: float = random.uniform(0.01, 0.05) * 2**attempts  # noqa: S311 - a pause needs no secrecy
         return pause
-    reasons = {reason.get("Code") for reason in answer.get("CancellationReasons", [])} - {None, "None"}
-    throttled = code in THROTTLED or (bool(reasons) and reasons <= THROTTLED)
-    if throttled and attempts < THROTTLED_ATTEMPTS:
+    if _is_throttled(answer) and attempts < THROTTLED_ATTEMPTS:
         longer: float = THROTTLED_PAUSE_SECONDS * 2**attempts * random.uniform(0.75, 1.25)  # noqa: S311
         return longer
     return None
+
+
+def _is_throttled(answer: dict[str, Any]) -> bool:
+    """Whether DynamoDB answers that a table, or an item of a transaction, is busy for the moment."""
+    reasons = {reason.get("Code") for reason in answer.get("CancellationReasons", [])} - {None, "None"}
+    return answer.get("Error", {}).get("Code") in THROTTLED or (bool(reasons) and reasons <= THROTTLED)
+
+
+@contextmanager
+def telling_throttling(client: Any, told: Callable[[], None]) -> Iterator[None]:
+    """Call `told` at each answer to `client` that a table is busy, also at those that are then waited out.
+
+    Who sends from many threads has to know at once; a call that is sent again by itself fails seconds later.
+    """
+
+    def look(parsed_response: dict[str, Any] | None = None, **_: Any) -> None:
+        if _is_throttled(parsed_response or {}):
+            told()
+
+    client.meta.events.register(RECEIVED, look)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister(RECEIVED, look)
+
+
+def canonical(item: Mapping[str, Any]) -> bytes:
+    """Return an item as bytes that are the same whatever the order of its attributes and of its sets."""
+    # The members of a set come in any order.
+    ordered = {
+        name: {kind: sorted(value) if kind in SETS else value}
+        for name, typed in item.items()
+        for kind, value in typed.items()
+    }
+    return orjson.dumps(ordered, option=orjson.OPT_SORT_KEYS)
 
 
 class PromptSession:

@@ -15,7 +15,7 @@ from panzoto.operations.application import services
 from panzoto.operations.command_group import Commands
 from panzoto.operations.helpdesk import Found, Helpdesk
 
-accounts = Commands("accounts", help="Accounts: find, lock and unlock one; finish what was interrupted.")
+accounts = Commands("accounts", help="Accounts: find, lock, unlock one; finish deletions.")
 log = logging.getLogger(__name__)
 WHO = click.argument("who", metavar="ADDRESS")
 
@@ -58,7 +58,7 @@ def end_sessions(who: str) -> None:
 
 @accounts.command()
 def sweep() -> None:
-    """Finish the deletion of accounts that was interrupted. Run it daily; safe to repeat."""
+    """Finish interrupted deletions of which neither a worker nor the chores know; safe to repeat."""
     deletion = services().deletion
     ended: list[bool] = []
     try:

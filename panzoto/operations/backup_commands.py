@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,9 +13,12 @@ from rich.table import Table
 from panzoto.errors import PanzotoError
 from panzoto.models import SweepMemory
 from panzoto.operations.application import services
-from panzoto.operations.backup import SETTLE_SECONDS, Backup, Verdict
+from panzoto.operations.asking import PASSWORD_FILE, password_of
+from panzoto.operations.backup import Backup
+from panzoto.operations.backup_verification import SETTLE_SECONDS, BackupVerification, Verdict
 from panzoto.operations.command_group import Commands
-from panzoto.operations.command_output import show
+from panzoto.operations.command_output import show, table_of
+from panzoto.operations.going_through import AT_ONCE, going_through
 from panzoto.operations.resources import Resources
 from panzoto.operations.restoring import RESTORED, Outcome, Restoring
 from panzoto.operations.verification import verify_recordings
@@ -22,7 +26,7 @@ from panzoto.services import Services
 
 HOLD = "restore"
 
-backup = Commands("backup", help="Backups: verify that they bring everything back.")
+backup = Commands("backup", help="Backups: verify them, restore from them, drill that.")
 
 
 def _moment(_context: click.Context, _parameter: click.Parameter, text: str) -> datetime:
@@ -55,11 +59,6 @@ SAMPLE = click.option(
     required=True,
     help="Open every recording of this account from what was restored: one that you keep for that.",
 )
-PASSWORD_FILE = click.option(
-    "--password-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Where the sample's password is, in its first line; without it, it is asked for.",
-)
 
 
 @backup.command("verify")
@@ -71,11 +70,19 @@ PASSWORD_FILE = click.option(
     show_default=True,
     help="Seconds to wait until the backups have reached what was looked at.",
 )
-def verify_backup(tables: tuple[str, ...], settle: float) -> None:
+@click.option(
+    "--anew",
+    is_flag=True,
+    help="Forget an interrupted run and delete its copies, instead of going on with it.",
+)
+@AT_ONCE
+def verify_backup(tables: tuple[str, ...], settle: float, anew: bool, at_once: int) -> None:
     """Restore a copy of each table from its backup, compare it row by row, and delete the copy.
 
     It is paid for as a restore and three scans of each table. The exit status
-    is 1 when a row of the copy is missing or not as it was.
+    is 1 when a row of the copy is missing or not as it was. Stopped or killed,
+    it leaves the copies, and the same command goes on with them. How many rows
+    there are is DynamoDB's own estimate, hours old.
     """
     settings = services().settings
     known = Resources(settings).table_names
@@ -83,8 +90,11 @@ def verify_backup(tables: tuple[str, ...], settle: float) -> None:
         raise click.UsageError(
             f"There is no table {', '.join(sorted(unknown))}; there are {', '.join(known)}"
         )
-    checker = Backup(settings.region, lambda line: click.echo(line, err=True), settle)
-    verdicts = [checker.verify(table) for table in tables or known]
+    checked = list(dict.fromkeys(tables)) or known
+    report = partial(click.echo, err=True)
+    with going_through(settings, at_once, report) as run:
+        verification = BackupVerification(run, Backup(settings.region, report), settings.data_dir, settle)
+        verdicts = verification.verify(checked, anew=anew)
     show(_table_of(verdicts))
     for verdict in verdicts:
         for key in verdict.named:
@@ -106,7 +116,7 @@ def restore(
     password_file: Path | None,
 ) -> None:
     """Bring tables and folders back to a moment, beside what is there; prints the settings to change to."""
-    password = _password(password_file)
+    password = password_of(password_file, "Password of the sample's account")
     _hold_sweeps()
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
@@ -131,7 +141,7 @@ def drill(
     password_file: Path | None,
 ) -> None:
     """Do what `restore` does, and delete the copies again: a restore that was never tried is a hope."""
-    password = _password(password_file)
+    password = password_of(password_file, "Password of the sample's account")
     _hold_sweeps()
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
@@ -146,29 +156,13 @@ def drill(
 
 
 def _table_of(verdicts: Sequence[Verdict]) -> Table:
-    table = Table(
-        "Table",
-        "Restored to (UTC)",
-        "Same",
-        "Changed meanwhile",
-        "Missing",
-        "Different",
-        box=None,
-        pad_edge=False,
-    )
+    counted = ("Same", "Changed meanwhile", "Missing", "Different")
+    table = table_of("Table", "Restored to (UTC)", *counted, whole=("Table",))
     for verdict in verdicts:
-        moment = f"{verdict.restored_to:%Y-%m-%d %H:%M:%S}"
         same = verdict.compared - verdict.missing - verdict.different
         counts = (same, verdict.changed, verdict.missing, verdict.different)
-        table.add_row(verdict.table, moment, *map(str, counts))
+        table.add_row(verdict.table, verdict.restored_to, *map(str, counts))
     return table
-
-
-def _password(file: Path | None) -> str:
-    if file is not None:
-        return file.read_text("utf-8").split("\n", 1)[0]
-    password: str = click.prompt("Password of the sample's account", hide_input=True, err=True)
-    return password
 
 
 def _hold_sweeps() -> None:

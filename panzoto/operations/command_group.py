@@ -52,9 +52,14 @@ class Commands(AppGroup):
 
 def told(error: PanzotoError) -> str:
     """Return what to tell an operator, who may have forgotten to say where AWS is."""
+    return NO_CREDENTIALS if lacks_credentials(error) else error.sentence
+
+
+def lacks_credentials(error: PanzotoError) -> bool:
+    """Whether it came to this since nobody has said which keys of AWS are to be used."""
     cause: BaseException | None = error
     while cause is not None:
         if type(cause).__name__ in MISSING or str(cause).endswith(MISSING):
-            return NO_CREDENTIALS
+            return True
         cause = cause.__cause__ or cause.__context__
-    return error.sentence
+    return False

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 UNCUT_COLUMNS = 250
+# Longer than any key of S3 and all else in its line.
+MOST_COLUMNS = 4096
 
 
 @contextmanager
@@ -23,8 +26,21 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda done: progress.update(task, completed=done)
 
 
+def table_of(*headers: str, whole: Collection[str] = ()) -> Table:
+    """Return a table of these columns, none of which is cut; those in `whole` stay in one line each.
+
+    An id or a key is of use only as a whole.
+    """
+    columns = (Column(header, overflow="fold", no_wrap=header in whole) for header in headers)
+    return Table(*columns, box=None, pad_edge=False)
+
+
 def show(table: Table) -> None:
     """Print a table as wide as it is where there is no terminal that would set the width."""
     width = None if sys.stdout.isatty() else UNCUT_COLUMNS
     # What stands in brackets or between colons is somebody's key, not a wish for bold letters.
-    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    # A terminal breaks a line that is longer by itself, and what somebody copies out of it is whole.
+    needed = Measurement.get(console, console.options.update_width(MOST_COLUMNS), table).minimum
+    console.width = max(console.width, needed)
+    console.print(table)

@@ -47,8 +47,13 @@ def compare(address: str) -> None:
     found = _release()
     try:
         different = list(differences(found, address))
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise click.ClickException(f"{address}: {error}") from error
+    except OSError as error:
+        # The system's own words, such as "Connection refused".
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or type(reason).__name__
+        raise click.ClickException(f"{address} does not answer: {why}") from error
     for line in different:
         click.echo(line)
     if different:

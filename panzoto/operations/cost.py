@@ -1,8 +1,8 @@
 """What a month costs at Amazon, item by item, each with its formula.
 
-Units per call are those of docs/costs.md; prices are in `prices.json`, which
-has a date; what the CloudFormation stacks make stand there is counted from
-their templates, into `standing.json`, by `make templates`.
+What each action asks of AWS is in `calls.json`, recorded from the service itself by
+`python -m bench.size --record`; prices are in `prices.json`, which has a date; what the CloudFormation
+stacks make stand there is counted from their templates, into `standing.json`, by `make templates`.
 """
 
 from __future__ import annotations
@@ -13,34 +13,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from panzoto.operations.call_costs import (
+    ACTIONS,
+    CHECK,
+    LOOK,
+    PLAY,
+    TRANSCRIPT,
+    Action,
+    formula,
+    recorded,
+    sessions_asked,
+)
+
 PRICES = Path(__file__).with_name("prices.json")
 STANDING = Path(__file__).with_name("standing.json")
 DAYS_PER_MONTH = 30.4
 GB = 1e9
 MILLION = 1e6
 
-# Write and read units: an upload with its commit, a first playback, a visit (session and list).
-UPLOAD_WRITES, UPLOAD_READS = 22, 6
-PLAY_WRITES, PLAY_READS = 15, 5
-VISIT_WRITES, VISIT_READS = 1, 3
-# A recording's row with its copies in four indexes, its claim and its entry in the list of changes.
+# A recording's row with its copies in three indexes, its claims and its entry in the list of changes.
 ROW_BYTES = 2500
 USER_BYTES = 6000
-PLAY_GETS = 4
-# The nightly sweeps read every account (as an eventually consistent read) and every recording's row in its
-# table alone, and list every version of every object and every unfinished upload of five folders.
-NIGHTS_PER_MONTH = DAYS_PER_MONTH
+# The chores' slow pass reads every account (as an eventually consistent read) and every recording's row, and
+# lists every version of every object and every unfinished upload of five folders, a share of it each day.
+PASS_DAYS = 28
 USER_ROW_BYTES, FILE_ROW_BYTES = 2000, 350
 READ_UNIT_BYTES = 4096
 LISTED_AT_ONCE = 1000
 LEAST_LISTS = 10
 LOG_BYTES_PER_REQUEST = 400
-REQUESTS_PER_UPLOAD, REQUESTS_PER_PLAY, REQUESTS_PER_VISIT = 2, 3, 2
+REQUESTS_PER_UPLOAD, REQUESTS_PER_PLAY, REQUESTS_PER_VISIT = 2, 2, 3
 # Three requests to the queue for each event: it is sent, received and deleted.
 QUEUE_REQUESTS_PER_UPLOAD = 3
-# Of one recording: 16 to ask with those of indexes, 5 for the job's own row, 18 for the recording
-# with both lists and an event; besides those, the transcript itself, twice for its transaction.
-TRANSCRIBE_WRITES, TRANSCRIBE_READS = 39, 20
+# A look is handed out together with nine others.
+QUEUE_REQUESTS_PER_LOOK = 2.1
 # What was said in a second, sealed with its times; a row has some 300 bytes besides. A job is kept 90 days.
 WORDS_BYTES_PER_SECOND, TRANSCRIPT_ROW_BYTES = 35, 300
 JOB_BYTES, JOB_MONTHS = 700, 3
@@ -51,6 +57,8 @@ TIMES_AS_FAST = 20
 # One Argon2 computation of the default cost takes so much of a core, at a play or a login.
 HASH_CORE_SECONDS = 0.35
 PEAK_OVER_MEAN = 5
+# What a worker on events gets done with a quarter of a core; see docs/operations.md, "How many workers".
+EVENTS_PER_SECOND = 15
 MACHINE_CORES = 2
 BUSY_AT_MOST = 0.5
 DISK_GB = 20
@@ -71,6 +79,17 @@ class Usage:
     # The share of recordings that is transcribed, and USD that the engine takes for an hour of sound.
     transcribed: float = 0
     engine_hour: float = 0
+    # Of each user and day.
+    reads: float = 0
+    deletions: float = 0
+    erasures: float = 0
+    sign_ins: float = 0
+    registrations: float = 0
+    departures: float = 0
+    # How often chores look at an account on a day; as often as it changes in another visit unless given.
+    looks: float | None = None
+    # Of the service, each of which remembers for itself which sessions go on.
+    processes: int = 1
 
     @property
     def recordings_per_month(self) -> float:
@@ -83,6 +102,63 @@ class Usage:
     @property
     def visits_per_month(self) -> float:
         return self.users * self.visits * DAYS_PER_MONTH
+
+    @property
+    def reads_per_month(self) -> float:
+        return self.users * self.reads * DAYS_PER_MONTH
+
+    @property
+    def deletions_per_month(self) -> float:
+        return self.users * self.deletions * DAYS_PER_MONTH
+
+    @property
+    def erasures_per_month(self) -> float:
+        return self.users * self.erasures * DAYS_PER_MONTH
+
+    @property
+    def sign_ins_per_month(self) -> float:
+        return self.users * self.sign_ins * DAYS_PER_MONTH
+
+    @property
+    def registrations_per_month(self) -> float:
+        return self.users * self.registrations * DAYS_PER_MONTH
+
+    @property
+    def departures_per_month(self) -> float:
+        return self.users * self.departures * DAYS_PER_MONTH
+
+    @property
+    def looks_per_month(self) -> float:
+        looks = self.visits_that_change if self.looks is None else self.looks
+        return self.users * looks * DAYS_PER_MONTH
+
+    @property
+    def visits_that_change(self) -> float:
+        """How many visits of a user and day change something, where changes come by chance."""
+        changes = self.recordings + self.plays + self.deletions + self.erasures
+        visits = max(self.visits, 1.0)
+        return visits * (1 - math.exp(-changes / visits))
+
+    def number(self, action: Action) -> float:
+        """Return how often something is done in a month."""
+        count: float = getattr(self, action.number)
+        return count
+
+    def total(self, what: str) -> float:
+        """Return the units or requests of a month, but for what transcripts and sweeps take."""
+        done = sum(self.number(action) * action.each(what) for action in ACTIONS)
+        return done + self.sessions_asked * recorded()[CHECK].get(what, 0)
+
+    @property
+    def done(self) -> list[Action]:
+        """What people do at all."""
+        return [action for action in ACTIONS if self.number(action)]
+
+    @property
+    def sessions_asked(self) -> float:
+        """How often a month it is asked whether a session goes on."""
+        calls = sum(self.number(action) * action.with_token for action in (*ACTIONS, TRANSCRIPT))
+        return sessions_asked(self.visits_per_month, calls, self.processes)
 
     @property
     def stored_recordings(self) -> float:
@@ -116,14 +192,14 @@ class Usage:
 
     @property
     def sweep_reads(self) -> float:
-        """Read units of a night's sweeps."""
+        """Read units of a pass over everything."""
         accounts = self.users * USER_ROW_BYTES / READ_UNIT_BYTES / 2
         return accounts + self.stored_recordings * FILE_ROW_BYTES / READ_UNIT_BYTES
 
     @property
     def sweep_lists(self) -> float:
-        """LIST requests of a night's sweep."""
-        return max(LEAST_LISTS, self.stored_recordings / LISTED_AT_ONCE)
+        """LIST requests of a day's share of the pass."""
+        return max(LEAST_LISTS, self.stored_recordings / LISTED_AT_ONCE / PASS_DAYS)
 
     @property
     def cores(self) -> float:
@@ -189,33 +265,30 @@ def rds(listed: dict[str, Any]) -> Item:
 
 
 def _tables(usage: Usage, listed: dict[str, Any]) -> list[Item]:
-    uploads, plays, visits = usage.recordings_per_month, usage.plays_per_month, usage.visits_per_month
-    writes = uploads * UPLOAD_WRITES + plays * PLAY_WRITES + visits * VISIT_WRITES
-    reads = uploads * UPLOAD_READS + plays * PLAY_READS + visits * VISIT_READS
-    swept = usage.sweep_reads * NIGHTS_PER_MONTH
+    swept = usage.sweep_reads / PASS_DAYS * DAYS_PER_MONTH
     size = (usage.stored_recordings * ROW_BYTES + usage.users * USER_BYTES) / GB
     stored = f"{usage.stored_recordings:.0f} rows x {ROW_BYTES} B + {usage.users} users x {USER_BYTES} B"
     return [
         Item(
             "DynamoDB writes",
-            writes / MILLION,
+            usage.total("writes") / MILLION,
             "M units",
             listed["dynamodb_write_units_million"],
-            f"{UPLOAD_WRITES} an upload + {PLAY_WRITES} a play + {VISIT_WRITES} a visit",
+            formula(usage.done, "writes"),
         ),
         Item(
             "DynamoDB reads",
-            reads / MILLION,
+            usage.total("reads") / MILLION,
             "M units",
             listed["dynamodb_read_units_million"],
-            f"{UPLOAD_READS} an upload + {PLAY_READS} a play + {VISIT_READS} a visit",
+            f"{formula(usage.done, 'reads')} + 1 for each session that a process is asked about",
         ),
         Item(
             "DynamoDB sweep reads",
             swept / MILLION,
             "M units",
             listed["dynamodb_read_units_million"],
-            f"every night {usage.users} users x {USER_ROW_BYTES} B / 8 KiB"
+            f"in {PASS_DAYS} days {usage.users} users x {USER_ROW_BYTES} B / 8 KiB"
             f" + {usage.stored_recordings:.0f} rows x {FILE_ROW_BYTES} B / 4 KiB",
         ),
         Item("DynamoDB storage", size, "GB", listed["dynamodb_storage_gb"], stored),
@@ -239,20 +312,26 @@ def _bucket(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             listed["s3_storage_gb"],
             f"{usage.stored_recordings:.0f} recordings x {usage.clip_bytes:.0f} B",
         ),
-        Item("S3 PUT", uploads / 1000, "thousand", listed["s3_puts_thousand"], "1 an upload"),
         Item(
-            "S3 sweep LIST",
-            usage.sweep_lists * NIGHTS_PER_MONTH / 1000,
+            "S3 PUT and LIST",
+            (usage.total("puts") + usage.total("lists")) / 1000,
             "thousand",
             listed["s3_puts_thousand"],
-            f"every night 1 for {LISTED_AT_ONCE} objects, {LEAST_LISTS} at least",
+            " + ".join(words for what in ("puts", "lists") if (words := formula(usage.done, what))),
+        ),
+        Item(
+            "S3 sweep LIST",
+            usage.sweep_lists * DAYS_PER_MONTH / 1000,
+            "thousand",
+            listed["s3_puts_thousand"],
+            f"in {PASS_DAYS} days 1 for {LISTED_AT_ONCE} objects, {LEAST_LISTS} a day at least",
         ),
         Item(
             "S3 GET and HEAD",
-            (uploads + plays * PLAY_GETS) / 1000,
+            usage.total("gets") / 1000,
             "thousand",
             listed["s3_gets_thousand"],
-            f"1 an upload + {PLAY_GETS} a play",
+            formula(usage.done, "gets"),
         ),
         Item(
             "transfer to the internet",
@@ -263,17 +342,18 @@ def _bucket(usage: Usage, listed: dict[str, Any]) -> list[Item]:
         ),
         Item(
             "SQS",
-            uploads * QUEUE_REQUESTS_PER_UPLOAD / MILLION,
+            (uploads * QUEUE_REQUESTS_PER_UPLOAD + usage.looks_per_month * QUEUE_REQUESTS_PER_LOOK) / MILLION,
             "M requests",
             listed["sqs_requests_million"],
-            f"{QUEUE_REQUESTS_PER_UPLOAD} an upload",
+            f"{QUEUE_REQUESTS_PER_UPLOAD} an upload + {QUEUE_REQUESTS_PER_LOOK} {LOOK.name}",
         ),
     ]
 
 
 def _transcripts(usage: Usage, listed: dict[str, Any], fargate: bool) -> list[Item]:
     made, each = usage.transcripts_per_month, usage.transcript_bytes
-    writes = TRANSCRIBE_WRITES + 2 * math.ceil(each / 1024)
+    writes = TRANSCRIPT.each("writes") + 2 * math.ceil(each / 1024)
+    reads, gets = TRANSCRIPT.each("reads"), TRANSCRIPT.each("gets")
     size = (made * usage.months * each + made * JOB_MONTHS * JOB_BYTES) / GB
     hours = listed["hours_per_month"]
     workers = max(1, math.ceil(usage.transcribed_hours / hours * PEAK_OVER_MEAN / TIMES_AS_FAST))
@@ -291,14 +371,21 @@ def _transcripts(usage: Usage, listed: dict[str, Any], fargate: bool) -> list[It
             made * writes / MILLION,
             "M units",
             listed["dynamodb_write_units_million"],
-            f"{writes} a transcript, twice its size among them",
+            f"{writes:g} a transcript, twice its size among them",
         ),
         Item(
             "DynamoDB reads of transcripts",
-            made * TRANSCRIBE_READS / MILLION,
+            made * reads / MILLION,
             "M units",
             listed["dynamodb_read_units_million"],
-            f"{TRANSCRIBE_READS} a transcript",
+            f"{reads:g} a transcript",
+        ),
+        Item(
+            "S3 GET of transcripts",
+            made * gets / 1000,
+            "thousand",
+            listed["s3_gets_thousand"],
+            f"{gets:g} a transcript",
         ),
         Item(
             "DynamoDB storage of transcripts",
@@ -346,7 +433,7 @@ def _machines(usage: Usage, listed: dict[str, Any]) -> list[Item]:
 def _fargate(usage: Usage, listed: dict[str, Any]) -> list[Item]:
     counted = stands()
     cpu, memory = counted["task_vcpus"], counted["task_gb"]
-    worker_cpu, worker_memory = counted["worker_vcpus"], counted["worker_gb"]
+    workers, worker_cpu, worker_memory = _workers(usage)
     tasks = int(max(counted["fewest_tasks"], math.ceil(usage.cores / cpu)))
     hours = listed["hours_per_month"]
     return [
@@ -355,21 +442,21 @@ def _fargate(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             (tasks * cpu + worker_cpu) * hours,
             "hours",
             listed["fargate_vcpu_hour"],
-            f"{tasks} tasks of {cpu:g}, the events worker {worker_cpu:g}",
+            f"{tasks} tasks of {cpu:g}, {workers} workers {worker_cpu:g}",
         ),
         Item(
             "Fargate memory",
             (tasks * memory + worker_memory) * hours,
             "GB hours",
             listed["fargate_gb_hour"],
-            f"{tasks} tasks of {memory:g} GB, the events worker {worker_memory:g} GB",
+            f"{tasks} tasks of {memory:g} GB, {workers} workers {worker_memory:g} GB",
         ),
         Item(
             "public addresses",
-            (tasks + 1) * hours,
+            (tasks + workers) * hours,
             "hours",
             listed["public_address_hour"],
-            "1 a task, the events worker's too",
+            "1 a task, the workers' too",
         ),
         _standing("key", counted["keys"], "key", listed["key"]),
         Item("load balancer", counted["load_balancers"] * hours, "hours", listed["load_balancer_hour"], "1"),
@@ -393,13 +480,26 @@ def _fargate(usage: Usage, listed: dict[str, Any]) -> list[Item]:
     ]
 
 
+def _workers(usage: Usage) -> tuple[int, float, float]:
+    """Return how many workers on events, chores and letters there are, and their vCPUs and GB together.
+
+    There is one of each, and as many on events as the busiest hour wants.
+    """
+    counted = stands()
+    per_second = usage.recordings_per_month / (DAYS_PER_MONTH * 86400) * PEAK_OVER_MEAN
+    more = max(1, math.ceil(per_second / EVENTS_PER_SECOND)) - 1
+    number = int(counted["workers"]) + 1 + more
+    cpu = counted["workers_vcpus"] + counted["mailer_vcpus"] + more * counted["worker_vcpus"]
+    return number, cpu, counted["workers_gb"] + counted["mailer_gb"] + more * counted["worker_gb"]
+
+
 def _standing(name: str, count: float, unit: str, price: float) -> Item:
     return Item(name, count, unit, price, f"{count:g}, as the templates make them")
 
 
 def _watching(usage: Usage, listed: dict[str, Any]) -> list[Item]:
     counted = stands()
-    data_events = usage.recordings_per_month * 2 + usage.plays_per_month * PLAY_GETS
+    data_events = usage.recordings_per_month * 2 + usage.plays_per_month * PLAY.each("gets")
     return [
         Item(
             "CloudWatch logs",
@@ -416,7 +516,7 @@ def _watching(usage: Usage, listed: dict[str, Any]) -> list[Item]:
             data_events / 1e5,
             "100 000",
             listed["trail_data_events_hundred_thousand"],
-            f"2 an upload + {PLAY_GETS} a play",
+            f"2 an upload + {PLAY.each('gets'):g} a play",
         ),
         _standing("secret", counted["secrets"], "secret", listed["secret"]),
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from flask.cli import with_appcontext
-from rich.table import Table
 
 from panzoto.operations import cost as bills
-from panzoto.operations.command_output import show
+from panzoto.operations.command_output import show, table_of
 
 
 @click.command()
@@ -43,6 +44,23 @@ from panzoto.operations.command_output import show
     show_default="0.36, a list price of whisper-1",
     help="What the speech engine takes for an hour of sound, in USD; 0 for one of your own.",
 )
+@click.option("--reads-per-day", type=click.FloatRange(0), default=0, help="Transcripts that a user opens.")
+@click.option(
+    "--deletions-per-day", type=click.FloatRange(0), default=0, help="Into the trash, of each user."
+)
+@click.option("--erasures-per-day", type=click.FloatRange(0), default=0, help="For good, of each user.")
+@click.option("--sign-ins-per-day", type=click.FloatRange(0), default=0, help="Of each user.")
+@click.option("--registrations-per-day", type=click.FloatRange(0), default=0, help="For each user there is.")
+@click.option(
+    "--departures-per-day", type=click.FloatRange(0), default=0, help="The share of users that leaves."
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Of the service: each asks for itself whether a session goes on.",
+)
 @click.option("--fargate", is_flag=True, help="On Fargate behind a load balancer, not on one machine.")
 def cost(
     users: int,
@@ -50,14 +68,15 @@ def cost(
     plays_per_day: float | None,
     visits_per_day: float,
     fargate: bool,
-    **clip: float,
+    **more: Any,
 ) -> None:
     """Print what a month costs at Amazon, item by item, with each item's formula."""
     plays = recordings_per_day / 10 if plays_per_day is None else plays_per_day
-    usage = bills.Usage(users, recordings_per_day, plays, visits_per_day, **clip)
+    named = {name.removesuffix("_per_day"): value for name, value in more.items()}
+    usage = bills.Usage(users, recordings_per_day, plays, visits_per_day, **named)
     listed = bills.prices()
     items = bills.monthly_cost(usage, listed, fargate)
-    table = Table("Item", "Quantity", "Unit", "Price", "USD a month", "How", box=None, pad_edge=False)
+    table = table_of("Item", "Quantity", "Unit", "Price", "USD a month", "How")
     for column in table.columns:
         column.justify = "right" if column.header in ("Quantity", "Price", "USD a month") else "left"
     for item in items:

@@ -5,50 +5,56 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from panzoto import object_keys
 from panzoto.errors import ObjectChanged
-from panzoto.lifecycle.sweep import Findings, Parts, Sweep
-from panzoto.models import AudioFile, User
+from panzoto.lifecycle.sweep import Findings, Sweep
+from panzoto.models import AudioFile
 from panzoto.operations.application import services
+from panzoto.operations.asking import PASSWORD_FILE, password_of
+from panzoto.operations.chores import parts_of
 from panzoto.operations.command_group import Commands
-from panzoto.operations.command_output import counting, show
+from panzoto.operations.command_output import counting, show, table_of
+from panzoto.operations.going_through import AT_ONCE, going_through
+from panzoto.operations.recounting import Recounting
 from panzoto.operations.verification import Finding, verify_recordings
-from panzoto.recordings import ledger
 from panzoto.removal import AT_MOST
 
-recordings = Commands("recordings", help="Recordings: verify that they open.")
+recordings = Commands("recordings", help="Recordings: verify, sweep, recount; what lies aside.")
 aside = Commands("aside", help="What was moved aside since no table knew of it: list it, bring it back.")
 recordings.add_command(aside)
 
 
 @recordings.command()
-def recount() -> None:
-    """Count every account's recordings anew, and repair counters that have drifted."""
-    drifted = 0
-    with counting("counting accounts") as progress:
-        for number, user in enumerate(User.all_counted(), 1):
-            counted, real = ledger.recount(user)
-            if counted != real:
-                drifted += 1
-                click.echo(f"{user.user_id}: counted {counted}, are {real}")
-            progress(number)
-    click.echo(f"{drifted} accounts had drifted")
+@AT_ONCE
+def recount(at_once: int) -> None:
+    """Count every account's recordings anew, and repair counters that have drifted.
+
+    Stopped or killed, it goes on where it was. How many rows there are is
+    DynamoDB's own estimate, hours old.
+    """
+    settings = services().settings
+    with going_through(settings, at_once) as run:
+        recounted = Recounting(run).recount(settings.data_dir)
+    click.echo(f"{recounted.drifted} accounts had drifted, of {recounted.counted} that were counted")
+    if recounted.left:
+        raise click.ClickException(f"{recounted.left} accounts were left, as told above")
 
 
 @recordings.command()
 @click.argument("email")
-def verify(email: str) -> None:
+@PASSWORD_FILE
+def verify(email: str, password_file: Path | None) -> None:
     """Open every recording of EMAIL's account end to end; nothing is changed.
 
-    The password is asked for. The exit status is 1 when a recording does not open.
+    The password is asked for, or read from a file. The exit status is 1 when a recording does not open.
     """
-    password = click.prompt("Password", hide_input=True, err=True)
+    password = password_of(password_file, "Password")
     findings = verify_recordings(services(), email.strip().lower(), password, _progress)
     _print_findings(findings)
     if any(finding.problem for finding in findings):
@@ -66,9 +72,7 @@ def verify(email: str) -> None:
 )
 def sweep_recordings(apply: bool, at_most: int) -> None:
     """Find what interrupted uploads and erasures left, and what no table knows of."""
-    built = services()
-    parts = Parts(built.storage, built.removal, built.uploads, built.trash)
-    sweep = Sweep(parts, built.settings.trash_days, apply, at_most)
+    sweep = Sweep(parts_of(services()), apply, at_most)
     with counting("looking at rows and objects") as progress:
         findings = sweep.run(progress)
     _print(findings, apply)
@@ -79,7 +83,7 @@ def sweep_recordings(apply: bool, at_most: int) -> None:
 @aside.command("list")
 def list_() -> None:
     """Show what lies aside: its key, when it was put, since when it lies there, and its bytes."""
-    table = Table("Key", "Put", "Aside since", "Bytes", box=None, pad_edge=False)
+    table = table_of("Key", "Put", "Aside since", "Bytes", whole=("Key",))
     for entry in services().storage.entries(object_keys.ASIDE):
         s3_key = object_keys.original_key(entry.s3_key)
         if s3_key is not None and entry.upload_id is None and not entry.is_marker:
@@ -120,7 +124,7 @@ def _progress(rows: list[AudioFile]) -> Iterator[AudioFile]:
 
 
 def _print_findings(findings: list[Finding]) -> None:
-    table = Table("Recording", "Format", "Plain bytes", "Result", box=None, pad_edge=False)
+    table = table_of("Recording", "Format", "Plain bytes", "Result", whole=("Recording",))
     for finding in findings:
         table.add_row(
             finding.file_id, finding.format or "-", str(finding.plain_bytes), finding.problem or "opens"
@@ -131,7 +135,7 @@ def _print_findings(findings: list[Finding]) -> None:
 
 
 def _print(findings: Findings, apply: bool) -> None:
-    table = Table("Found", "How many", box=None, pad_edge=False)
+    table = table_of("Found", "How many")
     for kind, count in sorted(findings.counts.items()):
         table.add_row(kind, str(count))
     show(table)

@@ -1,32 +1,32 @@
-"""`flask panzoto resources …`: tables, bucket and queue."""
+"""`flask panzoto resources …`: tables, bucket and queues."""
 
 from __future__ import annotations
 
 import sys
 
 import click
-from rich.table import Table
 
 from panzoto.operations.application import services
 from panzoto.operations.command_group import Commands
-from panzoto.operations.command_output import show
-from panzoto.operations.missing_claims import Tally, write_missing_claims
+from panzoto.operations.command_output import show, table_of
+from panzoto.operations.going_through import AT_ONCE, going_through
+from panzoto.operations.missing_claims import MissingClaims
 from panzoto.operations.resources import Resources
 
 DELETE_WORDS = "DELETE ALL TABLES"
 
-resources = Commands("resources", help="Tables and bucket: create, list, optimize, delete.")
+resources = Commands("resources", help="Tables, bucket, queues: create, list, optimize, delete.")
 
 
 @resources.command()
 def create() -> None:
-    """Make the tables and the bucket where they are missing."""
+    """Make tables, bucket and queues where they are missing."""
     _resources().create()
 
 
 @resources.command()
 def prepare() -> None:
-    """Make tables and queue that are missing, before a release that needs them; name rights that lack."""
+    """Make tables and queues that are missing, before a release that needs them; name rights that lack."""
     outcome = _resources().prepare()
     for index in outcome.without_index:
         click.echo(f"index {index} is missing: flask panzoto resources optimize adds it")
@@ -44,8 +44,8 @@ def prepare() -> None:
 
 @resources.command("list")
 def list_() -> None:
-    """Show each table, index and the bucket as they are."""
-    table = Table("Name", "Kind", "Status", "Facts", "Indexes", box=None, pad_edge=False)
+    """Show tables, indexes, bucket and queues as they are, queues of failures too."""
+    table = table_of("Name", "Kind", "Status", "Facts", "Indexes", whole=("Name",))
     for state in _resources().states():
         facts = ", ".join(f"{name}: {value}" for name, value in state.facts.items())
         indexes = ", ".join(f"{name}: {value}" for name, value in state.indexes.items())
@@ -54,18 +54,31 @@ def list_() -> None:
 
 
 @resources.command()
-def optimize() -> None:
-    """Bring existing tables and bucket up to date, and write missing claims. Safe to repeat."""
+@AT_ONCE
+def optimize(at_once: int) -> None:
+    """Bring tables, bucket and queues up to date, and write missing claims. Safe to repeat.
+
+    Stopped or killed, it goes on where it was. How many rows there are is
+    DynamoDB's own estimate, hours old.
+    """
     _resources().optimize()
-    checkpoint = services().settings.data_dir / "missing-claims.json"
-    tally = write_missing_claims(checkpoint, _print_progress)
-    click.echo(f"claims: {tally.rows} rows seen, {tally.written} written, {tally.conflicts} conflicts")
+    settings = services().settings
+    with going_through(settings, at_once) as run:
+        tally = MissingClaims(run).write(settings.data_dir)
+    click.echo(
+        f"claims: {tally.rows} rows seen, {tally.written} written, {tally.conflicts} conflicts;"
+        f" {tally.settled} accounts numbered and counted"
+    )
+    if tally.is_nothing:
+        click.echo("There was nothing to do: all rows have their claims, and all accounts are counted.")
+    if tally.left:
+        raise click.ClickException(f"{tally.left} rows or accounts were left, as told above")
 
 
 @resources.command()
 @click.option("--confirm", metavar="WORDS", help=f'Give "{DELETE_WORDS}" where there is no terminal.')
 def delete(confirm: str | None) -> None:
-    """Delete all tables, and the bucket if it is empty. Asks first."""
+    """Delete all tables and queues, and the bucket if it is empty. Asks first."""
     if confirm is None:
         if not sys.stdin.isatty():
             raise click.ClickException(
@@ -79,9 +92,3 @@ def delete(confirm: str | None) -> None:
 
 def _resources() -> Resources:
     return Resources(services().settings, report=click.echo)
-
-
-def _print_progress(tally: Tally) -> None:
-    """Show the state in one line that overwrites itself; silent where nobody is watching."""
-    if sys.stderr.isatty():
-        click.echo(f"\rclaims: {tally.rows} rows seen, {tally.written} written", nl=False, err=True)

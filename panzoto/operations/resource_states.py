@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from panzoto.errors import PanzotoError, Unavailable
 from panzoto.queues.queue import QueueUnavailable
 
 # These are commands: somebody waits for them, and there is time.
 CONFIG = Config(connect_timeout=2, read_timeout=15, retries={"total_max_attempts": 3})
+
+# What an AWS without SQS, or with a stand-in's half of it, may answer.
+NO_QUEUE = (QueueUnavailable, BotoCoreError, ClientError, ResponseParserError)
 
 Report = Callable[[str], None]
 
@@ -28,7 +32,7 @@ class ResourceError(PanzotoError):
 
 @dataclass(slots=True)
 class State:
-    """One table or the bucket as it is now, for `list`."""
+    """One table, the bucket or one queue as it is now, for `list`."""
 
     name: str
     kind: str

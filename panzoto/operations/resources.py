@@ -1,4 +1,4 @@
-"""Tables, bucket and queue as they must be: create, prepare, list, optimize, delete.
+"""Tables, bucket and queues as they must be: create, prepare, list, optimize, delete.
 
 `create` makes what is missing and hardens what it made; `optimize` brings
 existing resources up to date without touching data. Both may be run any
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import ClientError
 
 from panzoto.config import Settings
 from panzoto.operations.bucket import Bucket
 from panzoto.operations.resource_states import (
+    NO_QUEUE,
     Prepared,
     Report,
     State,
@@ -24,15 +24,13 @@ from panzoto.operations.resource_states import (
     silent,
 )
 from panzoto.operations.tables import Tables
+from panzoto.operations.worked_queues import WorkedQueue, state_of
 from panzoto.queues.queue import Queue, QueueUnavailable
 from panzoto.queues.queue_definition import dead_letter_name
 
-# What an AWS without SQS, or with a stand-in's half of it, may answer.
-NO_QUEUE = (QueueUnavailable, BotoCoreError, ClientError, ResponseParserError)
-
 
 class Resources:
-    """The tables, the bucket and the queue of one set of settings. `report` gets a line for each step."""
+    """The tables, the bucket and the queues of one set of settings. `report` gets a line for each step."""
 
     def __init__(self, settings: Settings, report: Report = silent) -> None:
         self._settings = settings
@@ -40,7 +38,14 @@ class Resources:
         self._tables = Tables(settings.region, report)
         self._bucket = Bucket(settings, report)
         self._queue = Queue(settings.events_queue, settings.region)
-        self._transcriptions = self._queue.sibling(settings.transcription.queue)
+        self._worked = tuple(
+            WorkedQueue(self._queue.sibling(name), without)
+            for name, without in (
+                (settings.transcription.queue, "nothing is transcribed"),
+                (settings.mail_queue, "letters wait in the memory of the process that writes them"),
+                (settings.chores_queue, "chores are done one after the other"),
+            )
+        )
 
     @property
     def table_names(self) -> list[str]:
@@ -52,10 +57,10 @@ class Resources:
             self._tables.create()
             self._bucket.create()
             self._bucket.harden()
-        self._create_queue()
+        self._create_queues(self._report)
 
     def prepare(self) -> Prepared:
-        """Make the tables and the queue that a release needs and that are not there; touch nothing else.
+        """Make the tables and the queues that a release needs and that are not there; touch nothing else.
 
         What the rights do not allow is returned and stops nothing else. Raises
         `ResourceError` and `Unavailable`.
@@ -65,7 +70,8 @@ class Resources:
             for definition in self._tables.definitions:
                 self._tables.prepare(definition, outcome)
             self._prepare_queue(outcome)
-            self._prepare_transcriptions(outcome)
+            for worked in self._worked:
+                worked.prepare(outcome, self._report)
         return outcome
 
     def optimize(self) -> None:
@@ -73,7 +79,7 @@ class Resources:
         with aws_failures():
             self._tables.optimize()
             self._bucket.harden()
-        self._create_queue()
+        self._create_queues(silent)
 
     def harden_tables(self, names: Collection[str]) -> None:
         """Turn on what these tables must have and lack: restored ones have neither backups nor TTL."""
@@ -83,19 +89,21 @@ class Resources:
                     self._tables.harden(definition)
 
     def states(self) -> Iterator[State]:
-        """Yield each table's and the bucket's state."""
+        """Yield the state of each table, of the bucket, and of each queue and that of its failures."""
         with aws_failures():
             yield from self._tables.states()
             yield self._bucket.state()
         yield self._queue_state()
-        yield self._transcriptions_state()
+        yield state_of(self._queue.sibling(dead_letter_name(self._queue.name)))
+        for worked in self._worked:
+            yield from worked.states()
 
     def delete(self) -> None:
         """Delete every table, and the bucket only if it is empty. The caller has asked for confirmation."""
         with aws_failures():
             self._tables.delete()
             self._bucket.delete()
-        self._delete_queue()
+        self._delete_queues()
 
     def _prepare_queue(self, outcome: Prepared) -> None:
         queue = self._queue.name
@@ -106,61 +114,38 @@ class Resources:
                 self._make_queue()
                 outcome.made.append(f"queue {queue}")
 
-    def _prepare_transcriptions(self, outcome: Prepared) -> None:
-        name = self._transcriptions.name
-        with noting_refusals(outcome.unseen, f"queue {name}"):
-            if self._transcriptions.is_there() and self._dead_transcriptions.is_there():
-                return
-            with noting_refusals(outcome.refused, f"queue {name}"):
-                self._make_transcriptions_queue()
-                outcome.made.append(f"queue {name}")
+    def _create_queues(self, report_known: Report) -> None:
+        """Make the queue of the bucket's events, to which the bucket may write, and those of the workers.
 
-    def _create_queue(self) -> None:
-        """Make the queue of the bucket's events and let the bucket write to it.
-
-        The service works without it, only phones must then say `complete`
+        The service works without them, only phones must then say `complete`
         themselves; so an AWS that has no SQS is told of and does not stop the rest.
         """
         try:
-            self._make_queue()
+            self._make_queue(report_known)
         except NO_QUEUE as error:
-            self._report(
-                f"queue {self._queue.name}: cannot be made ({_reason(error)});"
-                " uploads are committed by phones only"
-            )
-        try:
-            self._make_transcriptions_queue()
-        except NO_QUEUE as error:
-            name = self._transcriptions.name
-            self._report(f"queue {name}: cannot be made ({_reason(error)}); nothing is transcribed")
+            self._report_lack(self._queue.name, error, "uploads are committed by phones only")
+        for worked in self._worked:
+            try:
+                worked.create(self._report, report_known)
+            except NO_QUEUE as error:
+                self._report_lack(worked.name, error, worked.without)
 
-    def _make_queue(self) -> None:
-        queue = self._queue.name
+    def _report_lack(self, name: str, error: Exception, without: str) -> None:
+        self._report(f"queue {name}: cannot be made ({_reason(error)}); {without}")
+
+    def _make_queue(self, report_known: Report = silent) -> None:
+        queue, dead = self._queue.name, dead_letter_name(self._queue.name)
         if self._queue.create():
             self._report(f"queue {queue}: created")
+        else:
+            report_known(f"queue {queue}: is there")
         if self._queue.create_dead_letters():
-            self._report(f"queue {queue}: what fails for a day goes to {dead_letter_name(queue)}")
+            self._report(f"queue {queue}: what fails for a day goes to {dead}")
+        else:
+            report_known(f"queue {dead}: is there")
         if not self._bucket.notifies(queue):
             self._bucket.notify(self._queue.accept_from(self._settings.bucket))
             self._report(f"queue {queue}: gets the bucket's events")
-
-    def _make_transcriptions_queue(self) -> None:
-        """Make the queue of transcriptions and that of the failed ones, into which the worker moves them."""
-        for queue in (self._transcriptions, self._dead_transcriptions):
-            if queue.create():
-                self._report(f"queue {queue.name}: created")
-
-    @property
-    def _dead_transcriptions(self) -> Queue:
-        return self._transcriptions.sibling(dead_letter_name(self._transcriptions.name))
-
-    def _transcriptions_state(self) -> State:
-        queue = self._transcriptions
-        try:
-            there = queue.is_there() and self._dead_transcriptions.is_there()
-        except NO_QUEUE:
-            return State(queue.name, "queue", "unreachable")
-        return State(queue.name, "queue", "active" if there else "missing", {})
 
     def _queue_state(self) -> State:
         queue = self._queue.name
@@ -171,8 +156,8 @@ class Resources:
             return State(queue, "queue", "unreachable")
         return State(queue, "queue", "active" if there else "missing", facts)
 
-    def _delete_queue(self) -> None:
-        for queue in (self._queue, self._transcriptions):
+    def _delete_queues(self) -> None:
+        for queue in (self._queue, *(worked.queue for worked in self._worked)):
             try:
                 for name in queue.delete():
                     self._report(f"queue {name}: deleted")

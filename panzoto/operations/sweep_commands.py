@@ -10,7 +10,7 @@ from panzoto.removal import AT_MOST, reasons_to_hold
 
 BY_HAND = "by-hand"
 
-sweeps = Commands("sweeps", help="Hold the sweeps back, let them go, and see what they remember.")
+sweeps = Commands("sweeps", help="Hold the sweeps back, let them go, see how they stand.")
 
 
 @sweeps.command()

@@ -6,14 +6,14 @@ from itertools import islice
 
 import click
 from flask.cli import with_appcontext
-from rich.table import Table
 
 from panzoto.errors import Finished, TranscriptionNotFound
 from panzoto.models import Transcription
 from panzoto.models.transcription import STATUSES
 from panzoto.operations.application import services
 from panzoto.operations.command_group import Commands
-from panzoto.operations.command_output import show
+from panzoto.operations.command_output import show, table_of
+from panzoto.operations.working import work_until_signalled
 from panzoto.queues.consumer import Consumer, Rules
 from panzoto.queues.queue import Queue
 from panzoto.transcripts.engine import Engine, EngineSettings
@@ -38,7 +38,7 @@ def work() -> None:
     rules = Rules(at_once=settings.at_once, hold_seconds=int(HOLD_SECONDS), tries=NEVER)
     consumer = Consumer(_queue(), worker.handle, rules)
     worker.stopping = consumer.stopping
-    consumer.run_until_signalled(lambda sentence: click.echo(sentence, err=True))
+    work_until_signalled(consumer)
 
 
 @transcriptions.command("list")
@@ -47,7 +47,8 @@ def work() -> None:
 @with_appcontext
 def list_jobs(status: str | None, limit: int) -> None:
     """List jobs, the newest first. What was said stands in none of them."""
-    table = Table("Transcription", "Account", "Status", "Progress", "Begun", "Recordings", "Asked", "Error")
+    told_of = ("Status", "Progress", "Begun", "Recordings", "Asked", "Error")
+    table = table_of("Transcription", "Account", *told_of, whole=("Transcription", "Account"))
     jobs = sorted(Transcription.all_of_status(status), key=lambda job: job.transcription_id, reverse=True)
     for job in islice(jobs, limit):
         told = job.to_public()
@@ -69,9 +70,7 @@ def list_jobs(status: str | None, limit: int) -> None:
 @with_appcontext
 def cancel(transcription_id: str) -> None:
     """Cancel a job that is not over."""
-    job = next(
-        (one for one in Transcription.all_of_status(None) if one.transcription_id == transcription_id), None
-    )
+    job = Transcription.of_anybody(transcription_id)
     if job is None:
         raise TranscriptionNotFound()
     try:

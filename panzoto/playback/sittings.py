@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from typing import Protocol
 
 from panzoto import object_keys
@@ -31,12 +32,15 @@ from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import ADTS_TYPE, MP4_TYPES, sniffed
 from panzoto.media.parts import Parts
 from panzoto.media.remux import Remux
-from panzoto.models import AudioFile
+from panzoto.models import AudioFile, User
+from panzoto.models.attributes import now
 from panzoto.playback.opening import SITTING, OpenedRecording, Playback, Ticket
 from panzoto.playback.sitting_plan import Plan
 from panzoto.playback.tickets import Clip
 from panzoto.storage import Storage
 
+# After so long a plan goes, whoever still plays it; within it all tickets have ended.
+PLANS_LIVE = timedelta(days=1)
 AMR_TYPE, AMR_WIDE_TYPE = "audio/amr", "audio/amr-wb"
 # Of a whole sitting; they are in its plan.
 MOST_MARKS = 1024
@@ -88,6 +92,7 @@ class Sittings:
         once = os.urandom(32)
         sealed = b"".join(segments.encrypt(once, s3_key, plan.pieces()))
         key = header.open_file_key(sealed[: header.HEADER_BYTES], once)
+        User.note_plan(identity.user_id, now() + PLANS_LIVE)
         version = self._storage.put(s3_key, sealed)
         seconds = plan.parts.seconds
         clip = Clip(version, SITTING, key, sealed[: segments.PREAMBLE])

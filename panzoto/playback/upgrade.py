@@ -3,10 +3,12 @@
 1. The copy is written beside the old object, under a key of its own.
 2. It is read back whole and compared with what the old object plays.
 3. One transaction switches the row to the copy.
-4. The old object is removed, unless another record still names it.
+4. What is behind the copy is removed, and the old object, unless another record
+   still names it.
 
-The copy's key follows from the recording's id, so the next run overwrites or
-removes what an interrupted one left.
+The copy's key follows from the recording's id, so the next run overwrites what
+an interrupted one left. It removes nothing first: two may be at it at once, as
+when a phone asks again, and the row may name what lies there by now.
 """
 
 from __future__ import annotations
@@ -46,16 +48,21 @@ class Upgrade:
 
         Raises what opening raises, and `Conflict` when the row was changed meanwhile.
         """
-        opened = self._playback.open(audio_file.s3_key, keys, audio_file.format)
+        before = audio_file.s3_key
+        opened = self._playback.open(before, keys, audio_file.format)
         if opened.format != V2:
             audio_file = note_opened(audio_file, opened.format)
+            if audio_file.s3_key != before:
+                # Somebody else has upgraded it since: its own copy would be what is superseded.
+                raise Conflict()
             copy = self._write_copy(audio_file, opened, keys)
-            return self._remove_superseded(self._switch(audio_file, copy))
-        return self._remove_superseded(note_opened(audio_file, V2))
+            audio_file = self._switch(audio_file, copy)
+            self._removal.of_what_is_behind(copy)
+            return self.remove_superseded(audio_file)
+        return self.remove_superseded(note_opened(audio_file, V2))
 
     def _write_copy(self, audio_file: AudioFile, opened: OpenedRecording, keys: Keys) -> ObjectVersion:
         s3_key = object_keys.upgraded_key(audio_file.user_id, audio_file.file_id)
-        self._removal.of_a_copy(s3_key)
         digest = hashlib.sha256()
         plain = _digested(opened.recording.plain(0, opened.recording.length), digest)
         self._storage.write(s3_key, segments.encrypt(keys.the_vault_key(), s3_key, plain))
@@ -95,7 +102,8 @@ class Upgrade:
             self._removal.of_a_copy(copy.s3_key)
             raise
 
-    def _remove_superseded(self, audio_file: AudioFile) -> AudioFile:
+    def remove_superseded(self, audio_file: AudioFile) -> AudioFile:
+        """Remove what an upgrade replaced, where it was interrupted before that; safe to repeat."""
         superseded = audio_file.superseded_key
         if not superseded:
             return audio_file

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from panzoto.errors import PanzotoError, Unavailable
-from panzoto.queues.queue import Inbox, Message, Queue
+from panzoto.queues.queue import POLL_SECONDS, Inbox, Message, Queue
 from panzoto.queues.queue_definition import TRIES_OF_A_DAY, VISIBILITY_SECONDS
+from panzoto.queues.trouble import Trouble
 
 PAUSE_SECONDS = 5.0
 # How soon a loop whose hands are all full sees that it shall stop.
@@ -28,7 +29,8 @@ RENEWALS_IN_A_HOLD = 3
 
 log = logging.getLogger(__name__)
 Handle = Callable[[Message], object]
-Tell = Callable[[str], None]
+# By this name its own trouble is known.
+ON_QUEUE = "queue"
 
 
 class Later(Exception):
@@ -49,12 +51,18 @@ class Rules:
 
     While it is worked on it is held on, however long that takes. After `tries` the loop itself puts it aside.
     What is in work at the stop has `finish_seconds` to come to its end; the rest is given back.
+
+    A poll waits `poll_seconds` for a message. After one that brought none the loop rests for `rest_seconds`,
+    or until it is woken; it asks for a queue that cannot be reached again after `pause_seconds`.
     """
 
     at_once: int = 4
     hold_seconds: int = VISIBILITY_SECONDS
     tries: int = TRIES_OF_A_DAY
     finish_seconds: float = 20.0
+    poll_seconds: int = POLL_SECONDS
+    rest_seconds: float = 0.0
+    pause_seconds: float = PAUSE_SECONDS
 
 
 class Consumer:
@@ -68,31 +76,41 @@ class Consumer:
         self._held = _Held(self._rules.hold_seconds)
         # Set once the loop shall stop: what takes long looks at it.
         self.stopping = threading.Event()
+        self._woken = threading.Event()
+
+    @property
+    def queue_name(self) -> str:
+        return self._queue.name
 
     def stop(self) -> None:
         """Let `run` come to its end; may be called from any thread."""
         self.stopping.set()
+        self.wake()
 
-    def run(self, tell: Tell) -> None:
+    def wake(self) -> None:
+        """Let a loop that rests ask for messages at once; may be called from any thread."""
+        self._woken.set()
+
+    def run(self, trouble: Trouble) -> None:
         """Work until `stop`, within a poll of which and `finish_seconds` it ends.
 
-        A queue that cannot be reached, for want of credentials too, is asked again every
-        `PAUSE_SECONDS`; `tell` gets a sentence for each time.
+        A queue that cannot be reached, for want of credentials too, is asked again after
+        a pause; `trouble` is told when that begins and when it is over.
         """
         renewing = threading.Thread(target=self._held.renew_until_closed, name="renewals", daemon=True)
         renewing.start()
         try:
             while not self.stopping.is_set():
                 try:
-                    self._work(self._queue.inbox())
+                    self._work(self._queue.inbox(), trouble)
                 except PanzotoError as error:
-                    tell(f"{error.sentence}; trying again")
-                    self.stopping.wait(PAUSE_SECONDS)
+                    trouble.met(ON_QUEUE, error)
+                    self.stopping.wait(self._rules.pause_seconds)
         finally:
             self._held.close(self._rules.finish_seconds)
             renewing.join()
 
-    def run_until_signalled(self, tell: Tell) -> None:
+    def run_until_signalled(self, trouble: Trouble) -> None:
         """Work until SIGTERM or SIGINT; a second one ends the process without waiting.
 
         Only for a process's main thread.
@@ -101,7 +119,7 @@ class Consumer:
 
         def work() -> None:
             try:
-                self.run(tell)
+                self.run(trouble)
             except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
                 failure.append(error)
 
@@ -119,16 +137,25 @@ class Consumer:
         if failure:
             raise failure[0]
 
-    def _work(self, inbox: Inbox) -> None:
+    def _work(self, inbox: Inbox, trouble: Trouble) -> None:
         while room := self._wait_for_room():
             messages: list[Message] = []
             try:
-                messages = inbox.receive(room, self._rules.hold_seconds)
+                messages = inbox.receive(room, self._rules.hold_seconds, self._rules.poll_seconds)
             finally:
                 for _ in range(room - len(messages)):
                     self._room.release()
+            trouble.over(ON_QUEUE)
             for message in messages:
                 self._take(inbox, message)
+            if not messages:
+                self._rest()
+
+    def _rest(self) -> None:
+        if self._rules.rest_seconds:
+            self._woken.wait(self._rules.rest_seconds)
+            # Before the next poll, so that who wakes the loop during it is not overlooked.
+            self._woken.clear()
 
     def _wait_for_room(self) -> int:
         """Take all the room there is, at least one; 0 when it is time to stop."""
@@ -156,7 +183,7 @@ class Consumer:
         except Unavailable as error:
             log.warning("message_postponed", extra={"message_id": message.message_id, "code": error.code})
         finally:
-            self._held.let_go(message)
+            self._held.finish(message)
             self._room.release()
 
     def _handle_or_put_aside(self, inbox: Inbox, message: Message) -> None:
@@ -202,16 +229,26 @@ class _Held:
     def __init__(self, hold_seconds: int) -> None:
         self._hold_seconds = hold_seconds
         self._messages: dict[str, tuple[Inbox, Message]] = {}
+        # Those that somebody is at, be it to delete what is let go.
+        self._begun: set[str] = set()
         self._changed = threading.Condition()
         self._is_closed = threading.Event()
 
     def add(self, inbox: Inbox, message: Message) -> None:
         with self._changed:
             self._messages[message.receipt] = (inbox, message)
+            self._begun.add(message.receipt)
 
     def let_go(self, message: Message) -> None:
+        """Renew it no more, nor give it back."""
         with self._changed:
             self._messages.pop(message.receipt, None)
+
+    def finish(self, message: Message) -> None:
+        """Nobody is at it any more."""
+        with self._changed:
+            self._messages.pop(message.receipt, None)
+            self._begun.discard(message.receipt)
             self._changed.notify_all()
 
     def renew_until_closed(self) -> None:
@@ -221,10 +258,10 @@ class _Held:
                     _hold(inbox, message, self._hold_seconds)
 
     def close(self, seconds: float) -> None:
-        """Wait so long until all is let go, renewing meanwhile; then give back what is not."""
+        """Wait so long until all is finished, renewing meanwhile; then give back what is not let go."""
         deadline = time.monotonic() + seconds
         with self._changed:
-            while self._messages and (left := deadline - time.monotonic()) > 0:
+            while self._begun and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
         self._is_closed.set()
         for inbox, message in self._now():

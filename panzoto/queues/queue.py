@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +29,10 @@ from panzoto.queues.queue_definition import (
 MOST_AT_ONCE = 10
 # Whoever is told to stop while asking waits for the answer, so that no message is given out to nobody.
 POLL_SECONDS = 5
+
+# Whoever works on a queue, or runs a command, has time; a request that sends something has little.
+PATIENT = Config(connect_timeout=2, read_timeout=POLL_SECONDS + 10, retries={"total_max_attempts": 2})
+HASTY = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +66,11 @@ class Message:
 class Queue:
     """A queue by its name, whether or not it is there."""
 
-    def __init__(self, name: str, region: str) -> None:
-        config = Config(connect_timeout=2, read_timeout=POLL_SECONDS + 10, retries={"total_max_attempts": 2})
+    def __init__(self, name: str, region: str, patience: Config = PATIENT) -> None:
         self.name = name
-        self._sqs = boto3.client("sqs", region_name=region, config=config)
+        self._sqs = boto3.client("sqs", region_name=region, config=patience)
+        # By name, since siblings have it together.
+        self._known_urls: dict[str, str] = {}
 
     def sibling(self, name: str) -> Queue:
         """Return another queue of the same region, reached by the same client."""
@@ -79,27 +84,49 @@ class Queue:
 
     def inbox(self) -> Inbox:
         """Return the queue for who works on its messages. Raises `QueueUnavailable`."""
-        url = self._url_of(self.name)
-        if url is None:
-            raise QueueUnavailable(f"There is no queue {self.name}")
+        url = self._url()
         return Inbox(self._sqs, url, self.name, self._redrives_as_far_as_known(url))
 
-    def send(self, body: str, group: str) -> None:
-        """Send a message; SQS lets none of the groups wait for the many messages of another (fair queues).
+    def send(self, body: str, group: str | None = None, *, delay_seconds: int = 0) -> None:
+        """Send a message, which comes to nobody before `delay_seconds` (900 at most).
 
+        SQS lets none of the groups wait for the many messages of another (fair queues).
         Raises `QueueUnavailable`.
         """
-        with _failures():
-            url = self._url_of(self.name)
-            if url is None:
-                raise QueueUnavailable(f"There is no queue {self.name}")
+        with _failures(), self._known_url() as url:
+            message: dict[str, Any] = {"QueueUrl": url, "MessageBody": body, "DelaySeconds": delay_seconds}
             try:
-                self._sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId=group)
+                self._sqs.send_message(**message if group is None else {**message, "MessageGroupId": group})
             except ClientError as error:
                 # A stand-in may know groups of FIFO queues only.
-                if _code(error) != "InvalidParameterValue":
+                if group is None or _code(error) != "InvalidParameterValue":
                     raise
-                self._sqs.send_message(QueueUrl=url, MessageBody=body)
+                self._sqs.send_message(**message)
+
+    def send_all(self, messages: Sequence[tuple[str, str]]) -> None:
+        """Send up to `MOST_AT_ONCE` messages of (body, group) in one request; in any case all or a failure.
+
+        Some may have been sent when it fails. Raises `QueueUnavailable`.
+        """
+        with _failures(), self._known_url() as url:
+            entries: list[dict[str, Any]] = [
+                {"Id": str(number), "MessageBody": body, "MessageGroupId": group}
+                for number, (body, group) in enumerate(messages)
+            ]
+            answer = self._sqs.send_message_batch(QueueUrl=url, Entries=entries)
+            if any(one.get("Code") == "InvalidParameterValue" for one in answer.get("Failed", [])):
+                # A stand-in may know groups of FIFO queues only.
+                without = [{key: entry[key] for key in ("Id", "MessageBody")} for entry in entries]
+                answer = self._sqs.send_message_batch(QueueUrl=url, Entries=without)
+            if answer.get("Failed"):
+                raise QueueUnavailable(operation="SendMessageBatch", code=answer["Failed"][0].get("Code", ""))
+
+    def waiting(self) -> int:
+        """Return about how many messages wait to be given out. Raises `QueueUnavailable`."""
+        name = "ApproximateNumberOfMessages"
+        with _failures():
+            answer = self._sqs.get_queue_attributes(QueueUrl=self._url(), AttributeNames=[name])
+        return int(answer["Attributes"][name])
 
     def create(self) -> bool:
         """Make the queue, and the one of its failures, where they are missing; whether it was this one.
@@ -148,6 +175,23 @@ class Queue:
                 self._sqs.delete_queue(QueueUrl=url)
             return list(there)
 
+    @contextmanager
+    def _known_url(self) -> Iterator[str]:
+        """Give the queue's URL, which is looked up once, and again after SQS did not know the queue."""
+        url = self._known_urls[self.name] = self._known_urls.get(self.name) or self._url()
+        try:
+            yield url
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                self._known_urls.pop(self.name, None)
+            raise
+
+    def _url(self) -> str:
+        url = self._url_of(self.name)
+        if url is None:
+            raise QueueUnavailable(f"There is no queue {self.name}", code="missing")
+        return url
+
     def _url_of(self, name: str) -> str | None:
         with _failures():
             try:
@@ -179,20 +223,22 @@ class Queue:
         return bool(answer.get("Attributes", {}).get("RedrivePolicy"))
 
 
+# botocore cannot make clients in several threads at once.
+_making = threading.Lock()
+
+
 class LazyQueue:
     """A queue for who only sends to it, now and then; its client is made when the first message is."""
 
-    def __init__(self, name: str, region: str) -> None:
-        self._which = (name, region)
-        self._guard = threading.Lock()
+    def __init__(self, name: str, region: str, patience: Config = PATIENT) -> None:
+        self._which = (name, region, patience)
         self._queue: Queue | None = None
 
-    def send(self, body: str, group: str) -> None:
+    def send(self, body: str, group: str | None = None, *, delay_seconds: int = 0) -> None:
         """Send a message as `Queue.send` does. Raises `QueueUnavailable`."""
-        # botocore cannot make clients in several threads at once.
-        with self._guard:
+        with _making:
             self._queue = self._queue or Queue(*self._which)
-        self._queue.send(body, group)
+        self._queue.send(body, group, delay_seconds=delay_seconds)
 
 
 class Inbox:
@@ -207,17 +253,17 @@ class Inbox:
         self._name = name
         self.redrives = redrives
 
-    def receive(self, most: int, hidden_seconds: int) -> list[Message]:
+    def receive(self, most: int, hidden_seconds: int, poll_seconds: int = POLL_SECONDS) -> list[Message]:
         """Return up to `most` messages, which nobody else gets for `hidden_seconds`.
 
-        Waits up to `POLL_SECONDS` for the first one. Raises `QueueUnavailable`.
+        Waits up to `poll_seconds` for the first one, `POLL_SECONDS` at most. Raises `QueueUnavailable`.
         """
         with _failures():
             answer = self._sqs.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=min(most, MOST_AT_ONCE),
                 VisibilityTimeout=hidden_seconds,
-                WaitTimeSeconds=POLL_SECONDS,
+                WaitTimeSeconds=min(poll_seconds, POLL_SECONDS),
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
         return [_message(entry) for entry in answer.get("Messages", [])]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from panzoto.config import DEAD_LETTERS
+
 VISIBILITY_SECONDS = 120
 # Messages live for two weeks, since an object that arrived must not be forgotten over a long outage.
 RETENTION = {"MessageRetentionPeriod": "1209600"}
@@ -15,7 +17,7 @@ TRIES_OF_A_DAY = 86_400 // VISIBILITY_SECONDS
 
 def dead_letter_name(queue: str) -> str:
     """Return the name of the queue into which the failed messages of `queue` go."""
-    return f"{queue}-dead"
+    return queue + DEAD_LETTERS
 
 
 def redrive_policy(dead_letter_arn: str) -> str:

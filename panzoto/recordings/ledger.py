@@ -1,24 +1,37 @@
-"""Recording, and changing what is recorded: the verbs over `edits`, which other rooms call."""
+"""Recording, and changing what is recorded: the verbs over `edits`, which other rooms call.
+
+Writes of one account wait for each other in a process, and those that wait go into one transaction. Other
+processes write as well: whoever was slower reads again and plans on the new state.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from panzoto.errors import AudioFileNotFound, KeyTaken, QuotaExceeded, TokenInvalid, Unavailable
 from panzoto.models import pauses
 from panzoto.models.audio_file import AudioFile
-from panzoto.models.change import Change
 from panzoto.models.claim import Claim
-from panzoto.models.connection import ConditionFailed, Transaction, transact
 from panzoto.models.user import User
 from panzoto.object_keys import lies_in_folder_of
 from panzoto.recordings import settling
-from panzoto.recordings.edits import Also, Edit, apply
+from panzoto.recordings.edits import Adding, Also, Changing, Edit, Part, write
+from panzoto.recordings.turns import Turns, Waiting
 
-ATTEMPTS = 12
+RECOUNTS = 12
+# How long writers try that others of the same account are faster than again and again.
+PATIENCE_SECONDS = 12.0
+# A transaction takes a hundred items and 4 MB. With all that goes along a row needs up to seven items, as
+# when it is erased with its transcript, and 300 KB for a transcript that is as long as fits into an item.
+ROWS_AT_ONCE = 12
 # Far below what a transaction takes: a stand-in needs long for many items, and other writes wait less.
 CHANGED_PER_TRANSACTION = 10
+# So often those who wait together are refused before each is asked whether it is the reason.
+REFUSED_TOGETHER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,40 +81,7 @@ def add(
     is the account if it was just read and some of it was taken up. Raises
     `QuotaExceeded`, `KeyTaken`, `TokenInvalid`.
     """
-    user = known
-    for attempt in range(ATTEMPTS):
-        if user is None:
-            user = present(row.user_id)
-            if attempt == 0:
-                settling.take_up(user)
-        if quota is not None:
-            quota.check(user, 1, row.size_in_bytes)
-        try:
-            transact(_adding(row, user, also, claimed or row.claim().add_to), AudioFile)
-        except ConditionFailed:
-            if _is_written(row):
-                return
-            if Claim.on_s3_key(row.s3_key) is not None or (taken is not None and taken()):
-                raise KeyTaken() from None
-            pauses.wait(attempt)
-            user = None
-        else:
-            return
-    raise Unavailable()
-
-
-def _adding(row: AudioFile, user: User, also: Also | None, claim: Also) -> Also:
-    row.change_number = user.next_change_number
-
-    def fill(transaction: Transaction) -> None:
-        user.add_changes_to(transaction, 1, 1, row.size_in_bytes)
-        claim(transaction)
-        Change(user.user_id, user.next_change_number, file_id=row.file_id).add_to(transaction, None)
-        row.save_new_in(transaction)
-        if also is not None:
-            also(transaction)
-
-    return fill
+    _turns.take(row.user_id, _Adding(Adding(row, claimed or row.claim().add_to, also), quota, taken, known))
 
 
 def record(row: AudioFile) -> AudioFile:
@@ -148,48 +128,210 @@ def edit(file_id: str, user_id: str, plan: Plan, *, even_erasing: bool = False) 
     return found[file_id]
 
 
-def edit_all(user_id: str, file_ids: list[str], plan: PlanAll) -> dict[str, AudioFile]:
+def edit_all(user_id: str, file_ids: list[str], plan: PlanAll, *, rests_on: str = "") -> dict[str, AudioFile]:
     """Apply what `plan` says to many recordings of `user_id`, and return the rows after it.
 
-    Some go in one transaction. A recording that is gone meanwhile is left out. Raises `TokenInvalid`.
+    Some go in one transaction. Plans that rest on the same thing besides rows and account, which has a name
+    then, never go together: each sees what the one before it has written. A recording that is gone meanwhile
+    is left out. Raises `TokenInvalid`.
     """
     found: dict[str, AudioFile] = {}
     for start in range(0, len(file_ids), CHANGED_PER_TRANSACTION):
-        found |= _edit_some(user_id, file_ids[start : start + CHANGED_PER_TRANSACTION], plan)
+        found |= _edit_some(user_id, file_ids[start : start + CHANGED_PER_TRANSACTION], plan, rests_on)
     return found
 
 
-def _edit_some(user_id: str, file_ids: list[str], plan: PlanAll) -> dict[str, AudioFile]:
-    for attempt in range(ATTEMPTS):
-        rows = _rows_of(user_id, file_ids)
-        if not rows:
-            return {}
-        user = present(user_id)
-        rows = _numbered(user, rows)
-        edits = plan(list(rows.values()), user)
-        if not edits:
-            return rows
-        if apply(user, rows, edits):
-            return rows | AudioFile.rows(file_id for file_id, planned in edits.items() if not planned.remove)
-        pauses.wait(attempt)
-    raise Unavailable()
+def _edit_some(user_id: str, file_ids: list[str], plan: PlanAll, rests_on: str = "") -> dict[str, AudioFile]:
+    editing = _Editing(file_ids, plan, rests_on)
+    _turns.take(user_id, editing)
+    changed = editing.changed
+    return editing.found | AudioFile.rows(changed) if changed else editing.found
+
+
+class _Write(Waiting):
+    """What one caller wants to be written, for which it reads `file_ids`."""
+
+    file_ids: Sequence[str] = ()
+    # The account, where it was read just now.
+    known: User | None = None
+
+    @abstractmethod
+    def planned(self, rows: dict[str, AudioFile], user: User) -> Part | None:
+        """Return what is to be written on the state that was read, or None. Raises what forbids it."""
+
+    @abstractmethod
+    def touches(self, rows: dict[str, AudioFile]) -> set[str]:
+        """Return the names of what it writes: a transaction takes no more than one write of each."""
+
+    def find_reason(self) -> None:
+        """Look, after a refusal, whether this write is the reason for it; raises `KeyTaken` then."""
+
+
+class _Adding(_Write):
+    rows = 1
+
+    def __init__(
+        self, part: Adding, quota: Quota | None, taken: Callable[[], bool] | None, known: User | None
+    ) -> None:
+        super().__init__()
+        self.known = known
+        self._part = part
+        self._row = part.row
+        self._quota = quota
+        self._taken = taken
+
+    def planned(self, rows: dict[str, AudioFile], user: User) -> Part:  # noqa: ARG002 - it rests on no row
+        if self._quota is not None:
+            self._quota.check(user, 1, self._row.size_in_bytes)
+        return self._part
+
+    def touches(self, rows: dict[str, AudioFile]) -> set[str]:  # noqa: ARG002 - it rests on no row
+        return _names_of(self._row)
+
+    def find_reason(self) -> None:
+        claim = Claim.on_s3_key(self._row.s3_key)
+        if claim is not None and claim.file_id == self._row.file_id:
+            # A transaction that was sent twice has succeeded the first time.
+            self.over()
+        elif claim is not None or (self._taken is not None and self._taken()):
+            raise KeyTaken()
+
+
+class _Editing(_Write):
+    def __init__(self, file_ids: list[str], plan: PlanAll, rests_on: str) -> None:
+        super().__init__()
+        self._rests_on = {rests_on} if rests_on else set()
+        self.file_ids = file_ids
+        self.found: dict[str, AudioFile] = {}
+        # The rows that are there after it and differ from `found`.
+        self.changed: list[str] = []
+        self._plan = plan
+
+    @property
+    def rows(self) -> int:
+        return len(self.file_ids)
+
+    def planned(self, rows: dict[str, AudioFile], user: User) -> Part | None:
+        self.found = {file_id: rows[file_id] for file_id in self.file_ids if file_id in rows}
+        if not self.found:
+            return None
+        edits = self._plan(list(self.found.values()), user)
+        self.changed = [file_id for file_id, planned in edits.items() if not planned.remove]
+        return Changing(self.found, edits) if edits else None
+
+    def touches(self, rows: dict[str, AudioFile]) -> set[str]:
+        found = (rows[file_id] for file_id in self.file_ids if file_id in rows)
+        return self._rests_on.union(*map(_names_of, found))
+
+
+def _names_of(row: AudioFile) -> set[str]:
+    """Return what a row and its claims are called."""
+    names = {row.file_id, *row.named_keys()}
+    return names | {f"client {row.client_id}"} if row.client_id else names
+
+
+def _write_together(user_id: str, writes: Sequence[_Write], attempts: float = math.inf) -> None:
+    """Write all of `writes`, each of which is over then, unless all `attempts` were refused.
+
+    Raises what concerns them all.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    user = writes[0].known if len(writes) == 1 else None
+    refused, refused_at = 0, None
+    while waiting := [one for one in writes if not one.is_over]:
+        # Before the account: a row that is newer than that would have a number that is still to be given.
+        rows = _rows_of(user_id, (file_id for one in waiting for file_id in one.file_ids))
+        user = user or _account(user_id, waiting, takes_up=not refused)
+        if refused_at == user.next_change_number and len(waiting) > 1:
+            # Nobody else was faster, so one of these is the reason, which need not be that of the others.
+            _write_apart(user_id, waiting)
+            return
+        if without := [row for row in rows.values() if row.value("change_number") is None]:
+            # The earlier service wrote them.
+            settling.number(user, without)
+            if time.monotonic() > deadline:
+                raise Unavailable()
+            user = None
+            continue
+        parts = _planned(user, rows, waiting)
+        if not parts or write(user, list(parts.values())):
+            for one in parts:
+                one.over()
+        else:
+            refused, refused_at = refused + 1, user.next_change_number
+            _end_what_is_refused(parts, refused, deadline)
+            if refused >= attempts:
+                return
+            pauses.wait(refused - 1, first=0.01, longest=0.15)
+        user = None
+
+
+def _write_apart(user_id: str, writes: Sequence[_Write]) -> None:
+    """Write each of `writes` by itself; none waits for one that has to try again."""
+    for attempts in (1, math.inf):
+        for one in writes:
+            _write_together(user_id, [one], attempts)
+
+
+def _end_what_is_refused(writes: Iterable[_Write], refused: int, deadline: float) -> None:
+    """End those of `writes` that are the reason of their refusal, or all when it has gone on for long."""
+    some = list(writes)
+    if len(some) == 1 or refused > REFUSED_TOGETHER:
+        _find_reasons(some)
+    if time.monotonic() > deadline:
+        for one in some:
+            one.over(Unavailable())
+
+
+def _account(user_id: str, writes: Sequence[_Write], *, takes_up: bool) -> User:
+    user = present(user_id)
+    if takes_up and any(isinstance(one, _Adding) for one in writes):
+        settling.take_up(user)
+    return user
+
+
+def _planned(user: User, rows: dict[str, AudioFile], writes: Sequence[_Write]) -> dict[_Write, Part]:
+    """Return the parts of those who have something to write; those who have not are over then.
+
+    Each plans on the account as those before it will leave it. Of several who write the same the first
+    has a part, and the others have their turn after it.
+    """
+    later, touched = user, set[str]()
+    parts: dict[_Write, Part] = {}
+    for one in writes:
+        if touched & one.touches(rows):
+            continue
+        try:
+            part = one.planned(rows, later)
+        except Exception as error:  # noqa: BLE001 - whoever waits for it is told
+            one.over(error)
+            continue
+        if part is None:
+            one.over()
+            continue
+        parts[one] = part
+        touched |= one.touches(rows)
+        later = later.after_changes(part.count, part.recordings, part.size, part.reserved)
+    return parts
+
+
+def _find_reasons(writes: Iterable[_Write]) -> None:
+    for one in writes:
+        try:
+            one.find_reason()
+        except KeyTaken as error:
+            one.over(error)
+
+
+_turns: Turns[_Write] = Turns(ROWS_AT_ONCE, _write_together)
 
 
 def _rows_of(user_id: str, file_ids: Iterable[str]) -> dict[str, AudioFile]:
     """Return the rows that are there, in the order that was asked for, which a batch does not keep."""
     wanted = list(file_ids)
-    found = AudioFile.rows(wanted)
+    found = AudioFile.rows(wanted) if wanted else {}
     rows = [found[file_id] for file_id in wanted if file_id in found]
     return {row.file_id: row for row in rows if row.user_id == user_id}
-
-
-def _numbered(user: User, rows: dict[str, AudioFile]) -> dict[str, AudioFile]:
-    """Number those of `rows` that the earlier service wrote, and return all of them as they are then."""
-    without = [row for row in rows.values() if row.value("change_number") is None]
-    if not without:
-        return rows
-    settling.number(user, without)
-    return _rows_of(user.user_id, rows)
 
 
 def recount(user: User) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -197,7 +339,7 @@ def recount(user: User) -> tuple[tuple[int, int], tuple[int, int]]:
 
     Raises `Unavailable` when the account does not stand still for as long as counting takes.
     """
-    for attempt in range(ATTEMPTS):
+    for attempt in range(RECOUNTS):
         counted, real = user.counted_usage(), AudioFile.usage(user.user_id)
         if counted == real or user.set_usage(*real):
             return counted, real
@@ -215,9 +357,3 @@ def _existing(row: AudioFile) -> AudioFile | None:
         if claim is not None and claim.user_id != row.user_id:
             raise KeyTaken()
     return found
-
-
-def _is_written(row: AudioFile) -> bool:
-    """Whether a transaction that was sent twice has succeeded the first time."""
-    claim = Claim.on_s3_key(row.s3_key)
-    return claim is not None and claim.file_id == row.file_id

@@ -49,10 +49,13 @@ def take_up(user: User) -> bool:
 
 
 def number(user: User, rows: list[AudioFile]) -> None:
-    """Claim, number and count `rows`, and read `user` anew. Raises `Unavailable` and `UserNotFound`."""
+    """Claim, number and count `rows`, and read `user` anew.
+
+    Some or all are left where others write to the account all the time: who has patience looks which are,
+    and calls again. Raises `Unavailable` and `UserNotFound`.
+    """
     _count_what_is_numbered(user)
-    if not _number(user, rows, None):
-        raise Unavailable()
+    _number(user, rows, None)
 
 
 def _number(user: User, rows: list[AudioFile], settled_to: datetime | None) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from panzoto.auth.caller import Caller
 from panzoto.crypto.header import V2
 from panzoto.errors import AudioFileNotFound
-from panzoto.models import AudioFile, Erasure, Event, User
+from panzoto.models import AudioFile, Claim, Erasure, Event, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING
+from panzoto.object_keys import upgraded_key
 from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, edit
@@ -18,6 +21,10 @@ from panzoto.recordings.ownership import erasable_keys
 from panzoto.recordings.presigning import Presigner
 from panzoto.recordings.transcript_state import gone_with, known_of, together
 from panzoto.removal import Removal
+
+
+def _always(_: AudioFile) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +114,37 @@ class Trash:
         any, the row stays, shown to nobody. So it does while an address under
         which it was uploaded is good, for what may be put there once more.
         """
+        return self._erase(audio_file, _always)
+
+    def erase_binned_before(self, audio_file: AudioFile, moment: datetime) -> int:
+        """Erase a recording as `erase` does if it has been in the trash since before `moment`."""
+
+        def is_due(row: AudioFile) -> bool:
+            deleted_at = row.value("deleted_at")
+            return deleted_at is not None and deleted_at < moment
+
+        return self._erase(audio_file, is_due)
+
+    def _erase(self, audio_file: AudioFile, is_due: Callable[[AudioFile], bool]) -> int:
         erasure = Erasure.of(audio_file.user_id, audio_file.file_id)
-        waiting = self.finish_erasure(self.begin_erasure(audio_file, erasure))
+        row = self.begin_erasure(audio_file, erasure, is_due)
+        if row.status != ERASING:
+            return 0
+        waiting = self.finish_erasure(row)
         if audio_file.format != V2:
             self.earlier_keys.forget_if_unneeded(audio_file.user_id)
         return waiting
 
-    def begin_erasure(self, audio_file: AudioFile, erasure: Erasure) -> AudioFile:
-        """Let the row say that it is being erased, and note the erasure; nobody sees the row from then on."""
+    def begin_erasure(
+        self, audio_file: AudioFile, erasure: Erasure, is_due: Callable[[AudioFile], bool] = _always
+    ) -> AudioFile:
+        """Let the row say that it is being erased, if that `is_due` as the row is now, and note the erasure.
+
+        Nobody sees the row from then on.
+        """
 
         def plan(row: AudioFile, user: User) -> Edit | None:
-            if row.status == ERASING:
+            if row.status == ERASING or not is_due(row):
                 return None
             until, size = self.presigner.still_good_until(row), row.size_in_bytes
             actions = [
@@ -149,7 +176,17 @@ class Trash:
             removed, waiting = removed + done, waiting + refused
         if not waiting:
             self.removal.of_transcripts(row.user_id, row.file_id, known_of(row).get("object"))
+            self._remove_copy_of(row)
             (row.remove if row.may_be_erased else row.release_claims)()
         if row.erasure_id is not None:
             Erasure.note(row.user_id, row.erasure_id, removed, waiting)
         return waiting
+
+    def _remove_copy_of(self, row: AudioFile) -> None:
+        """Remove the copy that an upgrade of the recording left which was interrupted before its end."""
+        if row.format in (None, V2):
+            # An upgrade notes first that it has opened what is not version 2.
+            return
+        s3_key = upgraded_key(row.user_id, row.file_id)
+        if Claim.on_s3_key(s3_key) is None and not AudioFile.is_named_by_another(s3_key, ""):
+            self.removal.of_a_copy(s3_key)

@@ -193,10 +193,10 @@ class Uploads:
 
     def _verify(self, row: AudioFile, version: ObjectVersion) -> None:
         if version.size != row.size_in_bytes:
-            self.removal.of_an_upload(row.s3_key)
+            self.removal.of_a_wrong_upload(version)
             raise SizeMismatch()
         if row.sha256 and self._sha256(version) != row.sha256:
-            self.removal.of_an_upload(row.s3_key)
+            self.removal.of_a_wrong_upload(version)
             raise ChecksumMismatch()
 
     def _sha256(self, version: ObjectVersion) -> str:

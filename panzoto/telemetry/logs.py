@@ -1,4 +1,4 @@
-"""Log lines on standard output, with nothing in them that is secret: as JSON, or for a person at a terminal.
+"""Log lines with nothing in them that is secret: as JSON, or for a person at a terminal.
 
 Only what is passed by name is written.  An exception is written as its types
 and the places it passed, never as its message, since a message may quote what
@@ -13,6 +13,7 @@ import time
 import traceback
 from typing import Any
 
+import click
 import structlog
 from structlog.typing import EventDict
 
@@ -22,11 +23,13 @@ QUIET = ("botocore", "boto3", "urllib3", "pynamodb", "s3transfer")
 def init(level: str, production: bool = False) -> None:
     """Send every logger of the process to standard output, a line for each event.
 
-    Programs get JSON, and so does everybody in production; a person who watches
-    at a terminal gets words.
+    A command's standard output is for what it prints, so its lines go to standard
+    error. Programs get JSON, and so does everybody in production; a person who
+    watches at a terminal gets words.
     """
-    words = sys.stdout.isatty() and not production
-    handler = logging.StreamHandler(sys.stdout)
+    stream = sys.stdout if click.get_current_context(silent=True) is None else sys.stderr
+    words = stream.isatty() and not production
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[

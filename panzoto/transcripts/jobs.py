@@ -206,7 +206,9 @@ class Jobs:
                 for row in rows
             }
 
-        if not edit_all(user.user_id, wish.file_ids[:CHANGED_PER_TRANSACTION], plan):
+        # Two wishes may share what is beyond the first rows, so that the second must see the first one's job.
+        first = wish.file_ids[:CHANGED_PER_TRANSACTION]
+        if not edit_all(user.user_id, first, plan, rests_on="jobs"):
             raise AudioFileNotFound()
         return job
 

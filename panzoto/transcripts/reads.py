@@ -11,6 +11,7 @@ from panzoto.models import AudioFile, User
 OF_ACCOUNTS = (
     "change_number",
     "deletion_started_at",
+    "due_at",
     "transcripts_key_mark",
     "transcripts_public_key",
     "used_recordings",

@@ -28,6 +28,8 @@ def retry(queue: Queue, transcription_id: str) -> Transcription:
     dead = queue.sibling(dead_letter_name(queue.name)).inbox()
     message = _take(dead, transcription_id)
     if message is None:
+        if Transcription.of_anybody(transcription_id) is None:
+            raise TranscriptionNotFound()
         raise CannotRetry(
             "Its message is not in the queue of failures (any more), and with it the keys of the recordings: "
             "its owner can ask for the transcript again"

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import re
+import threading
 import time
 import unicodedata
 import uuid
@@ -21,10 +22,13 @@ from argon2.low_level import hash_secret_raw
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from flask import Flask
 
 from panzoto import create_app
 from panzoto.auth.mail_address import normal_form
 from panzoto.config import Settings
+from panzoto.crypto.permits import HashPermits
+from panzoto.errors import Busy
 from tests.support import rows
 from tests.support.aws import aws_environment
 from tests.support.service import PASSWORD, Service
@@ -34,6 +38,8 @@ BOTH = ("/api/register", "/api/login")
 REQUIRED = "Email and password are required"
 TOO_SHORT = "Password must be at least 8 characters"
 KEY_SALT = bytes(range(32))
+# The settings of a hash, in the order in which it tells them.
+COSTS = ("ARGON2_MEMORY_KIB", "ARGON2_TIME_COST", "ARGON2_PARALLELISM")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 WAIT_SECONDS = 60.0
 
@@ -156,13 +162,14 @@ class TestWhatTheyReturn:
         assert abs(claims["iat"] - time.time()) < 120
         assert service.call("GET", "/api/user/audio-files", account["token"]).status_code == 200
 
-    def test_the_shape_of_the_vault(self, account: dict[str, Any]) -> None:
+    def test_the_shape_of_the_vault(self, service: Service, account: dict[str, Any]) -> None:
         vault = account["vault"]
         assert vault["version"] == 1
         assert re.fullmatch("[0-9a-f]{32}", vault["key_id"])
         kdf = vault["kdf"]
         assert (kdf["algorithm"], kdf["version"]) == ("argon2id", 19)
-        assert (kdf["time_cost"], kdf["memory_cost_kib"], kdf["parallelism"]) == (5, 7168, 1)
+        told = [kdf["memory_cost_kib"], kdf["time_cost"], kdf["parallelism"]]
+        assert told == [int(service.environment[name]) for name in COSTS]
         assert re.fullmatch("[0-9a-f]{64}", kdf["salt"])
         assert len(base64.b64decode(vault["wrapped_key"], validate=True)) == 12 + 32 + 16
 
@@ -413,15 +420,39 @@ class TestSigningIn:
         assert wrong.headers["WWW-Authenticate"] == unknown.headers["WWW-Authenticate"]
         assert len(wrong.content) == len(unknown.content)
 
-    def test_both_cost_one_hash(
-        self, service: Service, account: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Equal time cannot be measured on a busy machine; equal work can be counted."""
+    @pytest.fixture
+    def app(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> Flask:
+        """The application of `service`, in this process."""
         for name, value in aws_environment(service.aws_url).items():
             monkeypatch.setenv(name, value)
-        # The application takes the process's log over, for as long as this test runs.
+        # The application takes the process's log over, for as long as a test runs.
         monkeypatch.setattr(logging.getLogger(), "handlers", [])
-        app = create_app(Settings.from_environment(service.environment))
+        return create_app(Settings.from_environment(service.environment))
+
+    def test_what_a_request_has_begun_ends_with_it(self, app: Flask) -> None:
+        """A thread serves many: who comes next must not go on, before all others, as who was there before."""
+        client, permits = app.test_client(), HashPermits(1, 0.0)
+        refused = client.post("/api/login", json={"email": fresh_email(), "password": "not the password"})
+        assert refused.status_code == 401
+        taken, over = threading.Event(), threading.Event()
+
+        def compute() -> None:
+            with permits.one():
+                taken.set()
+                eventually(lambda: over.is_set() or permits.waiting, "nobody asked")
+
+        computing = threading.Thread(target=compute)
+        computing.start()
+        try:
+            assert taken.wait(WAIT_SECONDS)
+            with pytest.raises(Busy), permits.one():
+                pass
+        finally:
+            over.set()
+            computing.join()
+
+    def test_both_cost_one_hash(self, app: Flask, account: dict[str, Any]) -> None:
+        """Equal time cannot be measured on a busy machine; equal work can be counted."""
         permits, client = app.extensions["panzoto"].permits, app.test_client()
         costs = []
         for email in (account["user"]["email"], fresh_email()):
@@ -471,12 +502,13 @@ class TestRowsOfTheEarlierService:
     def test_the_first_login_rehashes_and_the_password_goes_on_working(self, service: Service) -> None:
         email, user_id = legacy(service)
         before = rows.user_row(service, user_id)
-        assert "m=8192,t=1,p=1" in before["password_hash"]["S"]
+        assert "m=8,t=1,p=1" in before["password_hash"]["S"]
         assert login(service, email).status_code == 200
         # The device is remembered a moment after the answer.
         eventually(lambda: "known_devices" in rows.user_row(service, user_id), "no device was remembered")
         after = rows.user_row(service, user_id)
-        assert after["password_hash"]["S"].startswith("$argon2id$v=19$m=7168,t=5,p=1$")
+        memory, passes, lanes = (service.environment[name] for name in COSTS)
+        assert after["password_hash"]["S"].startswith(f"$argon2id$v=19$m={memory},t={passes},p={lanes}$")
         assert login(service, email).status_code == 200
         assert rows.user_row(service, user_id) == after
         assert login(service, email, "not the password").status_code == 401

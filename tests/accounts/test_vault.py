@@ -241,7 +241,8 @@ def test_what_an_interrupted_upgrade_left_is_cleaned(service: Service, account: 
     assert upgrade(service, account["token"], file_id).status_code == 200
     assert hear(service, account["token"], file_id, PASSWORD) == plain
     assert keys_in_bucket(service, f"users/{user_id}/") == [copy]
-    assert "Uploads" not in service.s3().list_multipart_uploads(Bucket=BUCKET, Prefix=copy)
+    # Another upgrade may be writing it, so what lies for long is left to the sweep.
+    assert "Uploads" in service.s3().list_multipart_uploads(Bucket=BUCKET, Prefix=copy)
 
 
 def test_a_damaged_vault_is_refused_not_obeyed(service: Service, account: dict[str, Any]) -> None:

@@ -42,3 +42,8 @@ def test_a_network_of_one_customer_is_counted_together() -> None:
     )
     assert counted_as("2001:db8:1:3::1") != counted_as("2001:db8:1:2::1")
     assert counted_as("203.0.113.8") == "203.0.113.8"
+
+
+@pytest.mark.parametrize("written", ["2002:cb00:7108::1", "2002:cb00:7108:ffff::9", "64:ff9b::cb00:7108"])
+def test_an_address_that_carries_one_of_ipv4_is_counted_as_that(written: str) -> None:
+    assert counted_as(written) == "203.0.113.8"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,11 @@ import requests
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from panzoto import create_app
+from panzoto.config import Settings
 from tests.support.service import ROOT, Service
 
+AT_ONCE = 8
 METHODS = {"get", "put", "post", "delete", "patch"}
 # The calls of the contract: what each answers, and whether it wants a token.
 CONTRACT: dict[tuple[str, str], tuple[set[str], bool]] = {
@@ -92,6 +98,24 @@ def response(document: dict[str, Any], operation: dict[str, Any], status: str) -
     if "$ref" in answer:
         answer = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
     return answer
+
+
+def test_who_asks_first_and_at_once_is_told_the_same(service: Service, document: dict[str, Any]) -> None:
+    """It is put together when it is first asked for."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in service.environment.items():
+            patch.setenv(name, value)
+        # The application takes the process's log over, for as long as this test runs.
+        patch.setattr(logging.getLogger(), "handlers", [])
+        app = create_app(Settings.from_environment())
+    together = threading.Barrier(AT_ONCE)
+
+    def told(_: int) -> Any:
+        together.wait()
+        return app.test_client().get("/api/openapi.json").get_json()
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        assert list(threads.map(told, range(AT_ONCE))) == [document] * AT_ONCE
 
 
 class TestDocument:

@@ -9,6 +9,8 @@
   `viewport={"width": 360, "height": 740}`. Another tab of the same profile is `page.context.new_page()`.
   A test fails in the end when one of its pages has raised an error or broken its policy; `complaints(page)`
   is the list of that, from which a test takes what it expected.
+- `line`: the proxy through which all browsers speak. A test fails in the end when a request has carried a
+  key, a password (but calls that ask for it), a title, a note, a transcript or what else was typed.
 - `person`: a fresh account at `console`, as `register` answered it; the address is `person["user"]["email"]`,
   the password `PASSWORD` of `tests.support.service`.
 - `axe`: `axe.check(page)` fails where axe-core finds anything at three widths, in light and dark.
@@ -33,14 +35,22 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 from tests.clients.conftest import build
 from tests.conftest import UNLIMITED
 from tests.suites import need
-from tests.support import browser
+from tests.support import browser, overheard
 from tests.support.browser import WAIT_MILLISECONDS, Axe, Complaints
+from tests.support.recording_proxy import RecordingProxy, recording_proxy
 from tests.support.service import ITSELF, Service, run_service
 from tests.support.stand_in import RunningStandIn
 
 HERE = Path(__file__).parent
 SETTINGS = UNLIMITED | {"PUBLIC_URL": ITSELF}
 ENGLISH: dict[str, Any] = {"locale": "en-GB", "viewport": {"width": 1280, "height": 800}}
+
+# Of the names of files, too, of which titles are made.
+TELL_WHAT_IS_TYPED = """addEventListener("input", ({target}) => {
+    const {files, type, value} = target;
+    for (const {name} of files ?? []) wasTyped(name.replace(/[.][^.]*$/, ""), type);
+    if (!files && typeof value === "string" && target.tagName !== "SELECT") wasTyped(value, type);
+}, {capture: true})"""
 
 _serial = itertools.count()
 _complaints: dict[Page, Complaints] = {}
@@ -55,15 +65,31 @@ def playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="package")
-def chromium(playwright: Playwright) -> Iterator[Browser]:
-    with browser.chromium(playwright) as running:
+def line() -> Iterator[RecordingProxy]:
+    """What all browsers speak through, to this machine too: it keeps each request of a test."""
+    with recording_proxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="package")
+def chromium(playwright: Playwright, line: RecordingProxy) -> Iterator[Browser]:
+    with browser.chromium(playwright, *browser.chromium_through(line.url)) as running:
         yield running
 
 
 @pytest.fixture(scope="package")
-def firefox(playwright: Playwright) -> Iterator[Browser]:
-    with browser.firefox(playwright) as running:
+def firefox(playwright: Playwright, line: RecordingProxy) -> Iterator[Browser]:
+    with browser.firefox(playwright, **browser.firefox_through(line.url)) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_told(line: RecordingProxy) -> Iterator[None]:
+    """After every test: no request has carried what only somebody's owner may know."""
+    line.sent.clear()
+    overheard.listen()
+    yield
+    assert overheard.judge(line.sent) == []
 
 
 @pytest.fixture(params=["chromium", "firefox"])
@@ -96,6 +122,8 @@ def new_page() -> Iterator[Callable[..., Page]]:
             context = opened.enter_context(of.new_context(**ENGLISH | options))
             context.set_default_timeout(WAIT_MILLISECONDS)
             context.on("page", watch)
+            context.expose_binding("wasTyped", lambda _, value, kind: overheard.typed(value, kind))
+            context.add_init_script(TELL_WHAT_IS_TYPED)
             return context.new_page()
 
         def watch(page: Page) -> None:

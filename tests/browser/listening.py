@@ -11,6 +11,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.support.browser import WAIT_MILLISECONDS
 from tests.support.recordings import single_shot, store, version_2
 from tests.support.service import PASSWORD, Service
 
@@ -95,14 +96,25 @@ def loaded(page: Page) -> str:
 
 
 def reach(page: Page, seconds: float) -> None:
-    """Wait until the element has come to this second."""
-    page.locator("[data-player]").evaluate(
-        """(audio, seconds) => new Promise((resolve) => {
-            const look = () => audio.currentTime >= seconds ? resolve() : setTimeout(look, 20);
+    """Wait until the element has come to this second. Raises `AssertionError` saying how it stands."""
+    stands = page.locator("[data-player]").evaluate(
+        """(audio, [seconds, patience]) => new Promise((resolve) => {
+            const until = performance.now() + patience;
+            const stands = () => {
+                const {currentTime, paused, seeking, ended, readyState, networkState} = audio;
+                const told = {currentTime, paused, seeking, ended, readyState, networkState};
+                return {...told, error: audio.error?.message, buffered: audio.buffered.length};
+            };
+            const look = () => {
+                if (audio.currentTime >= seconds) resolve(null);
+                else if (performance.now() > until) resolve(stands());
+                else setTimeout(look, 20);
+            };
             look();
         })""",
-        seconds,
+        [seconds, WAIT_MILLISECONDS],
     )
+    assert stands is None, stands
 
 
 def put_anew(service: Service, person: dict[str, Any], file_id: str, plain: bytes) -> None:

@@ -28,6 +28,7 @@ from tests.support.entrance import (
     signed_in,
     textbox,
     unlock,
+    until_it_is_locked,
 )
 from tests.support.recordings import hear, single_shot, store, version_2
 from tests.support.service import PASSWORD, Service
@@ -404,8 +405,7 @@ class TestDrafts:
     ) -> None:
         self.title(page, console, person)
         console.call("POST", "/api/logout-others", person["token"])
-        button(page, "Save").click()
-        expect(page.get_by_text("This session was ended.")).to_be_visible()
+        until_it_is_locked(page, button(page, "Save").click)
         unlock(page)
         expect(textbox(page, "Title")).to_have_value("A title in the making")
         button(page, "Save").click()

@@ -343,10 +343,12 @@ def test_a_refresh_whose_answer_hangs_ends_no_session(
 ) -> None:
     sign_in(page, console, person)
     answers: list[int] = []
+    hanging: list[Route] = []
 
     def hang(route: Route) -> None:
-        """The service has rotated the token, and the page never hears of it."""
+        """The service has rotated the token, and the page does not hear of it."""
         answers.append(route.fetch().status)
+        hanging.append(route)
 
     page.route("**/api/token/refresh", hang, times=1)
     renewed = page.evaluate(
@@ -360,6 +362,7 @@ def test_a_refresh_whose_answer_hangs_ends_no_session(
     )
     assert answers == [200]
     assert renewed
+    hanging[0].abort()
 
 
 def test_a_database_that_the_browser_has_closed_is_opened_anew(

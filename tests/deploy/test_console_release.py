@@ -106,4 +106,5 @@ class TestCommands:
 
     def test_a_service_that_is_not_there_is_told(self, service: Service) -> None:
         address = f"http://127.0.0.1:{free_port()}"
-        assert "Connection refused" in done(service, "web", "console", "compare", address, status=1)
+        printed = done(service, "web", "console", "compare", address, status=1)
+        assert printed == f"Error: {address} does not answer: Connection refused\n"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -64,12 +64,12 @@ def pager(refusals: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 class TestAlarm:
     def test_a_url_is_called_with_what_failed(self) -> None:
         with pager(refusals=1) as (url, heard):
-            ran = run("deploy.machine.alarm", "panzoto-sweep.service", ALARM_URL=url)
+            ran = run("deploy.machine.alarm", "panzoto-chores.service", ALARM_URL=url)
         assert (ran.returncode, ran.stderr) == (0, "")
         (told,) = heard
         assert told.keys() == {"unit", "host", "at", "text"}
-        assert told["unit"] == "panzoto-sweep.service"
-        assert "journalctl -u panzoto-sweep.service" in told["text"]
+        assert told["unit"] == "panzoto-chores.service"
+        assert "journalctl -u panzoto-chores.service" in told["text"]
 
     def test_a_letter_is_handed_to_sendmail(self, tmp_path: Path) -> None:
         program = tmp_path / "sendmail"
@@ -98,40 +98,85 @@ class TestAlarm:
                 assert "\nOnFailure=panzoto-alarm@%n.service\n" in unit.read_text(), unit.name
 
 
+Watch = Callable[..., subprocess.CompletedProcess[str]]
+STANDING = '{"event": "chores_status", "oldest_due_seconds": %d, "backlog": 3, "held": %d}\n'
+
+
 class TestWatch:
     @pytest.fixture
-    def systemctl(self, tmp_path: Path) -> Path:
-        """A systemctl that says what the file of a unit's name holds."""
-        program = tmp_path / "systemctl"
-        program.write_text(f'#!/bin/sh\ntest "$(cat {tmp_path}/$3 2>/dev/null)" = "$1"\n')
-        program.chmod(0o755)
-        for unit in ("panzoto.service", "panzoto-events.service"):
+    def there(self, tmp_path: Path) -> Path:
+        """A systemctl that says what the file of a unit's name holds, and a journal that is a file."""
+        systemctl, journalctl = tmp_path / "systemctl", tmp_path / "journalctl"
+        systemctl.write_text(f'#!/bin/sh\ntest "$(cat {tmp_path}/$3 2>/dev/null)" = "$1"\n')
+        journalctl.write_text(f'#!/bin/sh\necho "$*" >{tmp_path}/asked; cat {tmp_path}/journal\n')
+        for program in (systemctl, journalctl):
+            program.chmod(0o755)
+        for unit in ("panzoto.service", "panzoto-events.service", "panzoto-chores.service"):
             (tmp_path / unit).write_text("is-active")
-        return program
+        (tmp_path / "journal").write_text(f"of another kind\n{STANDING % (90000, 0)}{STANDING % (60, 0)}")
+        return tmp_path
 
-    def test_a_machine_that_is_well(self, service: Service, systemctl: Path) -> None:
-        ran = run("deploy.machine.watch", PORT=service.url.rpartition(":")[2], SYSTEMCTL=str(systemctl))
+    @pytest.fixture
+    def watch(self, there: Path, service: Service) -> Watch:
+        """Look at a machine whose service is ready, unless another port is said."""
+        how = {"SYSTEMCTL": str(there / "systemctl"), "JOURNALCTL": str(there / "journalctl")}
+        how |= {"UNITS": str(there / "units"), "PORT": service.url.rpartition(":")[2]}
+        return lambda **more: run("deploy.machine.watch", **how | more)
+
+    def test_a_machine_that_is_well(self, watch: Watch) -> None:
+        ran = watch()
         assert "the service" not in ran.stderr
         assert ".service" not in ran.stderr
+        assert "chores" not in ran.stderr
 
-    def test_what_is_wrong_is_named(self, systemctl: Path) -> None:
-        (systemctl.parent / "panzoto-events.service").unlink()
-        (systemctl.parent / "panzoto-sweep.service").write_text("is-failed")
-        ran = run("deploy.machine.watch", PORT=str(free_port()), SYSTEMCTL=str(systemctl))
+    def test_what_is_wrong_is_named(self, there: Path, watch: Watch) -> None:
+        (there / "panzoto-events.service").unlink()
+        (there / "panzoto-chores.service").write_text("is-failed")
+        ran = watch(PORT=str(free_port()))
         assert ran.returncode == 1
         assert "the service is not ready" in ran.stderr
         assert "panzoto-events.service does not run" in ran.stderr
-        assert "panzoto-sweep.service failed the last time" in ran.stderr
+        assert "panzoto-chores.service does not run" in ran.stderr
         assert "panzoto.service does not run" not in ran.stderr
 
-    def test_what_turns_sound_into_words_is_missed_where_there_is_an_engine(self, systemctl: Path) -> None:
-        how = {"PORT": str(free_port()), "SYSTEMCTL": str(systemctl)}
+    def test_what_turns_sound_into_words_is_missed_where_there_is_an_engine(
+        self, there: Path, watch: Watch
+    ) -> None:
         missed = "panzoto-transcriptions.service does not run"
-        assert missed not in run("deploy.machine.watch", **how).stderr
-        how["TRANSCRIPTION_URL"] = "http://127.0.0.1:8000/v1"
-        assert missed in run("deploy.machine.watch", **how).stderr
-        (systemctl.parent / "panzoto-transcriptions.service").write_text("is-active")
-        assert missed not in run("deploy.machine.watch", **how).stderr
+        engine = {"TRANSCRIPTION_URL": "http://127.0.0.1:8000/v1"}
+        assert missed not in watch().stderr
+        assert missed in watch(**engine).stderr
+        (there / "panzoto-transcriptions.service").write_text("is-active")
+        assert missed not in watch(**engine).stderr
+
+    def test_a_worker_for_letters_is_missed_where_it_is_enabled(self, there: Path, watch: Watch) -> None:
+        missed = "panzoto-mail.service does not run"
+        assert missed not in watch().stderr
+        enabled = there / "units/multi-user.target.wants"
+        enabled.mkdir(parents=True)
+        (enabled / "panzoto-mail.service").symlink_to("../panzoto-mail.service")
+        assert missed in watch().stderr
+        (there / "panzoto-mail.service").write_text("is-active")
+        assert missed not in watch().stderr
+
+    def test_more_of_a_kind_are_missed_where_they_are_enabled(self, there: Path, watch: Watch) -> None:
+        enabled = there / "units/panzoto-chores.service.wants"
+        enabled.mkdir(parents=True)
+        (enabled / "panzoto-chores@2.service").symlink_to("../panzoto-chores@.service")
+        assert "panzoto-chores@2.service does not run" in watch().stderr
+        (there / "panzoto-chores@2.service").write_text("is-active")
+        assert "chores@2" not in watch().stderr
+
+    def test_accounts_that_wait_for_their_chores_are_told_of(self, there: Path, watch: Watch) -> None:
+        (there / "journal").write_text(STANDING % (7 * 3600, 1))
+        assert "chores" not in watch().stderr, "somebody holds them back"
+        (there / "journal").write_text(STANDING % (7 * 3600, 0))
+        assert "an account waits for its chores for 7 hours" in watch().stderr
+        asked = (there / "asked").read_text()
+        assert "--unit=panzoto-chores.service --unit=panzoto-chores@*.service" in asked
+        for nothing in ("", STANDING.partition(",")[0], '{"event": "chores_status"}'):
+            (there / "journal").write_text(nothing)
+            assert "no worker has said for 2 hours how its chores stand" in watch().stderr
 
 
 class TestRules:

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
+from deploy.aws.writers import SERVICES
 from tests.support.aws import REGION, aws_environment, start_moto
 from tests.support.service import ROOT
 
@@ -45,29 +46,27 @@ def writers(url: str, what: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def stand_up(url: str, *, transcribes: bool) -> None:
+ALWAYS = ("web", "events", "chores")
+
+
+def stand_up(url: str, *, all_kinds: bool) -> None:
     """Make what the service stack makes, as far as it starts tasks, by the names of its template."""
     ecs, scheduler = client("ecs", url), client("scheduler", url)
     cluster = ecs.create_cluster(clusterName=TEMPLATE["Cluster"]["Properties"]["ClusterName"])["cluster"]
     container = [{"name": "main", "image": "x", "memory": 128}]
-    services = [("WebService", 2), ("EventsService", 1)]
-    services += [("TranscriptionsService", 1)] if transcribes else []
-    for family in ("panzoto-web", "panzoto-events", "panzoto-sweep", "panzoto-transcriptions"):
-        ecs.register_task_definition(family=family, containerDefinitions=container)
-    for name, count in services:
-        service = TEMPLATE[name]["Properties"]["ServiceName"]
-        ecs.create_service(cluster="panzoto", serviceName=service, taskDefinition=service, desiredCount=count)
-    scaled = [("ScalableWeb", "panzoto-web", 2)]
-    scaled += [("ScalableTranscriptions", "panzoto-transcriptions", 1)] if transcribes else []
-    for name, service, least in scaled:
+    for name in (*ALWAYS, *(("mail", "transcriptions") if all_kinds else ())):
+        service = TEMPLATE[f"{name.capitalize()}Service"]["Properties"]["ServiceName"]
+        least = 2 if name == "web" else 1
+        ecs.register_task_definition(family=service, containerDefinitions=container)
+        ecs.create_service(cluster="panzoto", serviceName=service, taskDefinition=service, desiredCount=least)
         client("application-autoscaling", url).register_scalable_target(
             ServiceNamespace="ecs",
             ResourceId=f"service/panzoto/{service}",
-            ScalableDimension=TEMPLATE[name]["Properties"]["ScalableDimension"],
+            ScalableDimension=TEMPLATE[f"Scalable{name.capitalize()}"]["Properties"]["ScalableDimension"],
             MinCapacity=least,
             MaxCapacity=8,
         )
-    for name, target in (("SweepAccounts", cluster["clusterArn"]), ("of-somebody-else", "arn:aws:sqs:::x")):
+    for name, target in (("of-the-cluster", cluster["clusterArn"]), ("of-somebody-else", "arn:aws:sqs:::x")):
         scheduler.create_schedule(
             Name=name,
             Description=f"kept: {name}",
@@ -79,7 +78,7 @@ def stand_up(url: str, *, transcribes: bool) -> None:
 
 def state(url: str) -> dict[str, Any]:
     ecs, scheduler = client("ecs", url), client("scheduler", url)
-    names = ["panzoto-web", "panzoto-events", "panzoto-transcriptions"]
+    names = [f"panzoto-{name}" for name in (*ALWAYS, "mail", "transcriptions")]
     services = ecs.describe_services(cluster="panzoto", services=names)
     targets = client("application-autoscaling", url).describe_scalable_targets(ServiceNamespace="ecs")[
         "ScalableTargets"
@@ -97,34 +96,34 @@ def state(url: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("transcribes", [True, False])
-def test_everything_that_writes_stops_and_starts_again(aws: str, transcribes: bool) -> None:
-    stand_up(aws, transcribes=transcribes)
+@pytest.mark.parametrize("all_kinds", [True, False])
+def test_everything_that_writes_stops_and_starts_again(aws: str, all_kinds: bool) -> None:
+    stand_up(aws, all_kinds=all_kinds)
     before = state(aws)
     for _ in range(2):
         ran = writers(aws, "stop")
         assert (ran.returncode, ran.stdout) == (0, "Nothing writes any more.\n"), ran.stderr
         stopped = state(aws)
         assert stopped["tasks"] == dict.fromkeys(before["tasks"], 0)
-        assert stopped["schedules"] == {"SweepAccounts": "DISABLED", "of-somebody-else": "ENABLED"}
+        assert stopped["schedules"] == {"of-the-cluster": "DISABLED", "of-somebody-else": "ENABLED"}
         assert all(stopped["suspended"])
         assert (stopped["capacity"], stopped["kept"]) == (before["capacity"], before["kept"])
     assert writers(aws, "start").returncode == 0
     again = state(aws)
-    assert len(before["tasks"]) == 2 + transcribes
+    assert len(before["tasks"]) == len(ALWAYS) + 2 * all_kinds
     assert not any(again.pop("suspended"))
     before.pop("suspended")
     assert again == before
 
 
-def test_every_task_of_the_stack_is_of_a_service_or_a_schedule_that_is_stopped() -> None:
-    families = {
-        one["Properties"]["Family"] for one in TEMPLATE.values() if one["Type"] == "AWS::ECS::TaskDefinition"
+def test_every_service_of_the_stack_is_stopped_and_nothing_else_starts_tasks() -> None:
+    kinds = [one["Type"] for one in TEMPLATE.values()]
+    names = {
+        one["Properties"]["ServiceName"] for one in TEMPLATE.values() if one["Type"] == "AWS::ECS::Service"
     }
-    assert families == {"panzoto-web", "panzoto-events", "panzoto-sweep", "panzoto-transcriptions"}
-    for one in TEMPLATE.values():
-        if one["Type"] == "AWS::Scheduler::Schedule":
-            assert one["Properties"]["Target"]["Arn"] == {"Fn::GetAtt": ["Cluster", "Arn"]}
+    assert names == set(SERVICES)
+    assert kinds.count("AWS::ECS::TaskDefinition") == len(names)
+    assert "AWS::Scheduler::Schedule" not in kinds
 
 
 def test_where_there_is_no_stack_it_says_so(aws: str) -> None:

@@ -248,6 +248,14 @@ def test_a_password_that_nobody_can_type_is_asked_for_in_one_sentence(tmp_path: 
     assert "--password-file" in done.stderr
 
 
+def test_a_file_that_is_not_there_is_told_without_a_number_of_the_system(tmp_path: Path) -> None:
+    me = tmp_path / "me.json"
+    me.write_text(json.dumps(ACCOUNT))
+    nope, out = str(tmp_path / "nope"), str(tmp_path / "out")
+    done = PYTHON.run(tmp_path, me, ACCOUNT["password"], "encrypt", "--s3-key", "k", nope, out)
+    assert (done.returncode, done.stderr) == (1, f"panzoto: No such file or directory: {nope}\n")
+
+
 # ---- What goes wrong on the way ---------------------------------------------------------------------
 
 

@@ -127,11 +127,13 @@ def test_the_service_starts_says_503_and_heals(service: Service, kind: str, tmp_
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_worker_starts_and_heals(service: Service, kind: str, tmp_path: Path) -> None:
     queue = f"test-{uuid.uuid4().hex}"
-    environment = service.environment | {"EVENTS_QUEUE": queue}
+    # A bucket tells every queue that was ever made for it.
+    own = {"EVENTS_QUEUE": queue, "S3_BUCKET": queue}
+    environment = service.environment | own
     status, printed = forked().run(environment, "resources", "create")
     assert status == 0, printed
     with away(kind, "events", tmp_path) as found:
-        environment = environment_of(service, found) | {"EVENTS_QUEUE": queue}
+        environment = environment_of(service, found) | own
         with started(environment, "flask", "panzoto", "events") as (process, log):
             eventually(
                 lambda: "trying again" in log.read_text() or process.poll() is not None,

@@ -23,7 +23,7 @@ from panzoto.media.confined import Confined, ProgramFailed
 from panzoto.media.remux import Remux
 from tests.support import crafted, probe
 from tests.support.forked_commands import forked
-from tests.support.sounds import Held, families
+from tests.support.sounds import FAMILIES, Held, families
 
 NOBODY = 65534
 PROBE = Path(probe.__file__)
@@ -325,7 +325,7 @@ def test_the_environment_of_the_service_is_closed_to_others_of_its_user() -> Non
     assert run.stdout.split() == ["True", "False"]
 
 
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", FAMILIES)
 def test_the_answer_is_the_same_with_and_without_it(name: str) -> None:
     sent = b"".join(len(clip).to_bytes(8, "big") + clip for clip in families()[name])
     open_air = "import sys; sys.path.insert(0, sys.argv[1]); import demuxing; demuxing.main()"

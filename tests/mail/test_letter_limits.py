@@ -38,7 +38,7 @@ def ask(service: Service, account: Account, email: str) -> requests.Response:
 
 
 def all_is_sent(service: Service) -> None:
-    """Return when everything has left that was to be sent before: one thread sends it in order."""
+    """Return when all has left that was to be sent before: one hand sends, and the queue keeps the order."""
     email = fresh()
     service.register(email)
     mails.wait_for(service, email, "verification")

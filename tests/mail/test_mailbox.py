@@ -53,7 +53,7 @@ def reset_code(service: Service, email: str, count: int = 1) -> str:
 
 
 def all_is_sent(service: Service) -> None:
-    """Return when everything has left that was to be sent before: one thread sends it in order."""
+    """Return when all has left that was to be sent before: one hand sends, and the queue keeps the order."""
     email = f"sentinel-{uuid.uuid4().hex}@example.com"
     service.register(email)
     verification_code(service, email)
@@ -623,16 +623,6 @@ def test_nothing_breaks_when_mail_cannot_be_sent(moto: str) -> None:
         assert everything(service)["token"]
         assert '"reason": "FileExistsError"' in service.log()
         assert "@example.com" not in service.log()
-
-
-def test_a_service_that_ends_sends_first_what_waits(moto: str) -> None:
-    with run_service(moto, **UNLIMITED) as service:
-        emails = [f"{uuid.uuid4().hex}@example.com" for _ in range(5)]
-        for email in emails:
-            service.register(email)
-        service.process.terminate()
-        service.process.wait(20)
-        assert [mails.kinds(service, email) for email in emails] == [["verification"]] * 5
 
 
 def test_through_ses() -> None:

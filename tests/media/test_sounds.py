@@ -16,7 +16,7 @@ from panzoto.media.media_type import file_name, media_type, sniffed
 from panzoto.media.parts import Parts
 from panzoto.playback.sittings import joiner_for
 from tests.support import clips
-from tests.support.sounds import Held, alac_cookie, families, id3, shapes, strangers
+from tests.support.sounds import FAMILIES, Held, alac_cookie, families, id3, shapes, strangers
 
 # What encoders put before and behind the sound.
 MARGIN_SECONDS = 0.25
@@ -138,6 +138,7 @@ def joined(plain: list[bytes]) -> tuple[Parts, bytes]:
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
 def test_what_differs_around_the_sound_is_joined(backwards: bool) -> None:
+    assert tuple(families()) == FAMILIES
     for name, family in families().items():
         plain = family[::-1] if backwards else family
         try:

@@ -131,6 +131,15 @@ class TestEverything:
             assert f"{entry['id']}  {entry['code']}" in plan.out
             assert entry["code"] in transform.RULES
         assert f"Write units: {planned['estimate']['write_units']:,}" in plan.out
+        sign_ins = planned["first_sign_ins"]
+        users = planned["tables"]["users"]
+        assert sign_ins["accounts"] == users["read"] - users["rejected"]
+        # Their hashes are of other costs than today's: each is verified, made anew, and followed by a vault.
+        assert sign_ins["computations"] == 3 * sign_ins["accounts"]
+        assert sign_ins["seconds"] == pytest.approx(
+            sign_ins["computations"] / sign_ins["computations_per_second"], rel=0.1
+        )
+        assert f"First sign-ins: {sign_ins['accounts']:,} accounts, 3.0 Argon2 computations each." in plan.out
 
         migration.done("copy", "--on-collision=oldest")
         copied = migration.report()

@@ -17,10 +17,12 @@ STOPPED, DONE = 4, 0
 def migrate(
     service: Service, folder: Path, *words: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
+    # The service's hashes may cost less than any process but those of the tests takes.
+    own = {name: value for name, value in service.environment.items() if not name.startswith("ARGON2_")}
     return subprocess.run(
         [sys.executable, "-m", "migrations_from_rds", *words, "--state-dir", str(folder)],
         cwd=ROOT,
-        env=service.environment | environment,
+        env=own | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

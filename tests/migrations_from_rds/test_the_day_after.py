@@ -8,7 +8,8 @@ import pytest
 
 from panzoto.config import Settings
 from panzoto.models import bind_models
-from panzoto.operations.missing_claims import write_missing_claims
+from panzoto.operations.going_through import going_through
+from panzoto.operations.missing_claims import MissingClaims
 from tests.migrations_from_rds.filling import add_file, add_user
 from tests.migrations_from_rds.test_copying import check_books
 from tests.migrations_from_rds.test_moving_in import OLD_HASH
@@ -39,8 +40,10 @@ def test_the_first_look_at_everything_settles_nothing(
 
         for name, value in aws_environment(url).items():
             monkeypatch.setenv(name, value)
-        bind_models(Settings.from_environment())
-        tally = write_missing_claims(tmp_path / "checkpoint", lambda _: None)
+        settings = Settings.from_environment()
+        bind_models(settings)
+        with going_through(settings, 2) as run:
+            tally = MissingClaims(run).write(tmp_path / "checkpoints")
         assert (tally.written, tally.conflicts) == (0, 0)
         assert (migration.users(), migration.recordings(), migration.claims(), migration.changes()) == before
 

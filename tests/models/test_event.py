@@ -8,21 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import panzoto.models.event
-from panzoto.config import Settings
-from panzoto.models import Event, bind_models
+from panzoto.models import Event
 from panzoto.models.event import KEPT
-from tests.support.aws import aws_environment
 from tests.support.service import Service
 
 DAY = 86400
-
-
-@pytest.fixture(autouse=True)
-def _bound(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process use the tables of the running service."""
-    for name, value in aws_environment(service.aws_url).items():
-        monkeypatch.setenv(name, value)
-    bind_models(Settings(custom_aws_endpoint=True))
+pytestmark = pytest.mark.usefixtures("bound_here")
 
 
 @pytest.fixture

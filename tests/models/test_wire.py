@@ -219,6 +219,20 @@ class TestAnswers:
         assert our_client(server.url).update_item(TableName="t", Key={})["Attributes"] == {}
         assert len(server.asked) == 2
 
+    def test_throttling_is_told_at_each_attempt(self, server: OneAfterTheOther) -> None:
+        busy = {"__type": "com.amazon#ProvisionedThroughputExceededException", "message": ""}
+        reasons = [{"Code": "None"}, {"Code": "ThrottlingError"}]
+        canceled = {"__type": "com.amazon#TransactionCanceledException", "CancellationReasons": reasons}
+        refusals = [[answering(json.dumps(one).encode(), "400 Bad Request")] for one in (busy, canceled)]
+        server.answers = [*refusals, [answering(b"{}")], refusals[0], [answering(b"{}")]]
+        told: list[int] = []
+        client = our_client(server.url)
+        with wire.telling_throttling(client, lambda: told.append(len(server.asked))):
+            client.transact_write_items(TransactItems=[], ClientRequestToken="token")
+        assert told == [1, 2]
+        client.transact_write_items(TransactItems=[], ClientRequestToken="token")
+        assert (len(server.asked), told) == (5, [1, 2])
+
 
 class TestRequests:
     REQUESTS = (
@@ -262,6 +276,16 @@ class TestRequests:
         server.answers = [[answering(b"{}")]]
         client.transact_write_items(TransactItems=[])
         assert server.asked[0][1] == b'{"A": 1}'
+
+
+def test_an_item_has_one_form_whatever_its_order() -> None:
+    item = {"b": {"SS": ["x", "y"]}, "a": {"L": [{"S": "2"}, {"S": "1"}]}, "c": {"S": "ü"}}
+    same = {"c": {"S": "ü"}, "a": {"L": [{"S": "2"}, {"S": "1"}]}, "b": {"SS": ["y", "x"]}}
+    assert wire.canonical(item) == wire.canonical(same)
+    other = {**item, "a": {"L": [{"S": "1"}, {"S": "2"}]}}
+    assert wire.canonical(item) != wire.canonical(other)
+    # What a number is must not pass for what a string is.
+    assert wire.canonical({"a": {"N": "1"}}) != wire.canonical({"a": {"S": "1"}})
 
 
 def head_of(reader: IO[bytes]) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import random
 import re
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,10 +20,12 @@ import pytest
 from panzoto.config import Settings
 from panzoto.operations.restoring import RESTORED
 from tests.conftest import UNLIMITED
-from tests.support.aws import start_moto
+from tests.support.aws import acting_as, start_moto
 from tests.support.commands import done
+from tests.support.earlier_rows import EarlierRows
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import Fault, Meanwhile, Request
+from tests.support.faults import Answer, Delay, Fault, LoseReply, Meanwhile, Request
+from tests.support.forked_commands import Command, forked
 from tests.support.recordings import hear, store, version_2
 from tests.support.rows import USERS_TABLE
 from tests.support.service import BUCKET, PASSWORD, Service, run_service
@@ -99,6 +103,99 @@ def test_wrong_usage_is_told(house: Service) -> None:
     printed = done(house, "backup", "backup", "verify", "--table", "panzoto-nothing", status=2)
     assert "There is no table panzoto-nothing" in printed
     assert USERS_TABLE in printed
+
+
+class TestInterrupted:
+    """A run that was killed or stopped goes on with the copies that it has made."""
+
+    VERIFY = ("backup", "verify", "--settle", "0", "--table", USERS_TABLE, "--table", "panzoto-claims")
+
+    @pytest.fixture
+    def many(self, house: Service) -> Iterator[list[dict[str, Any]]]:
+        """Accounts that do not fit into one segment."""
+        items = EarlierRows(150, 0).items[USERS_TABLE]
+        for item in items:
+            house.dynamodb().put_item(TableName=USERS_TABLE, Item=item)
+        yield items
+        for item in items:
+            house.dynamodb().delete_item(TableName=USERS_TABLE, Key={"user_id": item["user_id"]})
+
+    def begun(self, house: Service, way: FaultProxy, folder: Path, *words: str) -> Command:
+        more = {"AWS_ENDPOINT_URL": way.url, "PANZOTO_DATA_DIR": str(folder)}
+        return forked().start(acting_as("backup", house.environment | more), *self.VERIFY, *words)
+
+    def ended(self, command: Command, status: int = 0) -> str:
+        printed, _ = command.communicate()
+        assert command.wait() == status, printed
+        return printed
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_killed_at_random_moments(
+        self, house: Service, many: list[dict[str, Any]], tmp_path: Path, seed: int
+    ) -> None:
+        chance = random.Random(seed)
+        before = tables(house)
+        with FaultProxy(house.aws_url) as way:
+            for _ in range(3):
+                way.forget()
+                command = self.begun(house, way, tmp_path)
+                enough = chance.randrange(3, 220)
+                while len(way.requests) < enough and command.poll() is None:
+                    time.sleep(0.002)
+                command.kill()
+                command.wait()
+            printed = self.ended(self.begun(house, way, tmp_path))
+        count = house.dynamodb().scan(TableName=USERS_TABLE, Select="COUNT")["Count"]
+        assert count > len(many)
+        assert row_of(printed, USERS_TABLE) == [str(count), "0", "0", "0"]
+        eventually(lambda: tables(house) == before, lambda: tables(house))
+        assert list(tmp_path.glob("backup*")) == []
+
+    @pytest.mark.usefixtures("many")
+    def test_stopped_it_keeps_the_copies_and_goes_on_with_them(self, house: Service, tmp_path: Path) -> None:
+        with FaultProxy(house.aws_url) as way:
+            of_copy = lambda request: "restored" in request.json()["TableName"]  # noqa: E731
+            slow = way.add(Fault(Delay(0.1), operation="Scan", where=of_copy))
+            command = self.begun(house, way, tmp_path)
+            eventually(lambda: slow.applied > 0, "no copy was read")
+            command.send_signal(signal.SIGINT)
+            printed = self.ended(command, 128 + signal.SIGINT)
+            assert "run the same command again to go on" in printed
+            copies = [table for table in tables(house) if "restored" in table]
+            assert all(copy in printed for copy in copies)
+            way.clear()
+            way.forget()
+            self.ended(self.begun(house, way, tmp_path))
+            assert "RestoreTableToPointInTime" not in {one.operation for one in way.requests}
+        assert len(copies) == 2
+        assert not [table for table in tables(house) if "restored" in table]
+
+    def test_what_is_no_longer_wanted_is_forgotten_and_its_copies_go(
+        self, house: Service, tmp_path: Path
+    ) -> None:
+        with FaultProxy(house.aws_url) as way:
+            for words in ((), ("--table", "panzoto-sessions")):
+                restored = way.add(Fault(LoseReply(), operation="RestoreTableToPointInTime"))
+                command = self.begun(house, way, tmp_path)
+                eventually(lambda: restored.applied > 0, "nothing was restored")  # noqa: B023
+                command.kill()
+                command.wait()
+                way.clear()
+                way.forget()
+                self.ended(self.begun(house, way, tmp_path, *(words or ("--anew",))))
+                restores = [one for one in way.requests if one.operation == "RestoreTableToPointInTime"]
+                assert len(restores) == 2 + len(words) // 2
+                assert not [table for table in tables(house) if "restored" in table]
+
+    @pytest.mark.usefixtures("many")
+    def test_throttled_it_reads_all_the_same(self, house: Service, tmp_path: Path) -> None:
+        chance = random.Random(2)
+        throttled = Answer.dynamodb("ProvisionedThroughputExceededException")
+        with FaultProxy(house.aws_url) as way:
+            fault = way.add(Fault(throttled, operation="Scan", where=lambda _: chance.random() < 0.3))
+            printed = self.ended(self.begun(house, way, tmp_path))
+        assert fault.applied > 0
+        assert "came back as it was" in printed
 
 
 class TestRestore:

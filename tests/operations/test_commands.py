@@ -114,7 +114,6 @@ def test_the_events_worker(old: Service, way: FaultProxy) -> None:
     send(whole)
     send(parts)
     old.put_object(wrong["s3_key"], b"other words")
-    old.s3().create_multipart_upload(Bucket=BUCKET, Key=wrong["s3_key"])
 
     sqs = aws_client("sqs", old.aws_url)
     url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
@@ -335,9 +334,21 @@ def test_the_resources_commands() -> None:
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
         owner = rows.put_user(service, "earlier@example.com", "unused", b"s" * 32)
         rows.put_file(service, owner, "users/earlier/audio-1.3gp")
+        queues = queue_names(url)
+        for name in ("panzoto-chores", f"{service.environment['MAIL_QUEUE']}-dead"):
+            sqs = aws_client("sqs", url)
+            sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"])
+        assert done(service, "deploy", "resources", "list").count("missing") >= 2
 
         done(service, "deploy", "resources", "optimize")
+        assert queue_names(url) == queues
         listed = done(service, "deploy", "resources", "list")
+        states = [line.split() for line in listed.splitlines()]
+        assert {state[0] for state in states if state[1:2] == ["queue"]} == queues
+        again = done(service, "deploy", "resources", "create").splitlines()
+        assert {f"queue {name}: is there" for name in queues} <= set(again)
+        told = [line for line in again if line.startswith("queue ")]
+        assert [line for line in told if not line.endswith(": is there")] == []
         assert "missing" not in listed
         assert "off" not in listed.split()
         for name, table in described.items():
@@ -347,7 +358,13 @@ def test_the_resources_commands() -> None:
         assert "There is no terminal" in refused
         done(service, "deploy", "resources", "delete", "--confirm", "DELETE ALL TABLES")
         assert dynamodb.list_tables()["TableNames"] == []
+        assert queue_names(url) == set()
         assert requests.get(url, timeout=10).ok
+
+
+def queue_names(url: str) -> set[str]:
+    found = aws_client("sqs", url).list_queues().get("QueueUrls", [])
+    return {address.rpartition("/")[2] for address in found}
 
 
 def test_an_account_whose_counters_a_move_took_away_is_counted_by_optimize(old: Service) -> None:

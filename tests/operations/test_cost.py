@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ from tests.support.service import Service
 USAGE = Usage(1000, 10, 1, 2, 60, 8000, 12)
 RECORDINGS = 1000 * 10 * 30.4
 PLAYS = VISITS = 1000 * 30.4
+# Chores look at an account after each visit that changes something, as nearly all do with eleven changes.
+LOOKS = 2 * (1 - math.exp(-11 / 2)) * 1000 * 30.4
 
 
 def items(usage: Usage = USAGE, fargate: bool = False) -> dict[str, Item]:
@@ -40,19 +44,23 @@ def items(usage: Usage = USAGE, fargate: bool = False) -> dict[str, Item]:
 @pytest.mark.parametrize(
     ("name", "amount"),
     [
-        ("DynamoDB writes", (RECORDINGS * 22 + PLAYS * 15 + VISITS * 2 * 1) / 1e6 * 0.625),
-        ("DynamoDB reads", (RECORDINGS * 6 + PLAYS * 5 + VISITS * 2 * 3) / 1e6 * 0.125),
+        ("DynamoDB writes", (RECORDINGS * 23 + PLAYS * 15 + VISITS * 2 * 1 + LOOKS * 9) / 1e6 * 0.625),
+        # A visit is a token, a list and a look for changes, and asks once about its session.
+        (
+            "DynamoDB reads",
+            (RECORDINGS * 11 + PLAYS * 7 + VISITS * 2 * (6 + 1) + LOOKS * 7.5) / 1e6 * 0.125,
+        ),
         ("DynamoDB storage", (RECORDINGS * 12 * 2500 + 1000 * 6000) / 1e9 * 0.25),
         ("S3 storage", RECORDINGS * 12 * 480_000 / 1e9 * 0.023),
-        ("S3 PUT", RECORDINGS / 1000 * 0.005),
-        ("S3 GET and HEAD", (RECORDINGS + 4 * PLAYS) / 1000 * 0.0004),
+        ("S3 PUT and LIST", RECORDINGS / 1000 * 0.005),
+        ("S3 GET and HEAD", (2 * RECORDINGS + 3 * PLAYS) / 1000 * 0.0004),
         ("transfer to the internet", PLAYS * 480_000 / 1e9 * 0.09),
-        ("SQS", RECORDINGS * 3 / 1e6 * 0.4),
+        ("SQS", (RECORDINGS * 3 + LOOKS * 2.1) / 1e6 * 0.4),
         (
             "DynamoDB sweep reads",
-            30.4 * (1000 * 2000 / 8192 + RECORDINGS * 12 * 350 / 4096) / 1e6 * 0.125,
+            30.4 / 28 * (1000 * 2000 / 8192 + RECORDINGS * 12 * 350 / 4096) / 1e6 * 0.125,
         ),
-        ("S3 sweep LIST", 30.4 * RECORDINGS * 12 / 1000 / 1000 * 0.005),
+        ("S3 sweep LIST", 30.4 / 28 * RECORDINGS * 12 / 1000 / 1000 * 0.005),
         ("EC2 t4g.small", 730 * 0.0168),
     ],
 )
@@ -68,7 +76,7 @@ def test_transcripts_cost_what_is_heard_and_what_is_kept() -> None:
     assert found["speech engine"].quantity == pytest.approx(made / 60)
     assert found["speech engine"].amount == pytest.approx(made / 60 * 0.36)
     # A minute of speech is 2400 bytes, three units of a write, each counted twice in a transaction.
-    assert found["DynamoDB writes of transcripts"].amount == pytest.approx(made * (39 + 6) / 1e6 * 0.625)
+    assert found["DynamoDB writes of transcripts"].amount == pytest.approx(made * (45 + 6) / 1e6 * 0.625)
     stored = made * (12 * 2400 + 3 * 700) / 1e9
     assert found["DynamoDB storage of transcripts"].amount == pytest.approx(stored * (0.25 + 0.20))
     # 2533 hours in a month of 730 hours, five times that at the peak, twenty times as fast as spoken.
@@ -79,13 +87,37 @@ def test_transcripts_cost_what_is_heard_and_what_is_kept() -> None:
     assert database(list(found.values())) > database(list(items(fargate=True).values()))
 
 
+def test_what_else_people_do_is_counted_where_it_is_told() -> None:
+    more = replace(USAGE, erasures=0.5, sign_ins=0.25, looks=LOOKS / 1000 / 30.4)
+    erasures, sign_ins = 1000 * 0.5 * 30.4, 1000 * 0.25 * 30.4
+    writes = items(more)["DynamoDB writes"].quantity - items()["DynamoDB writes"].quantity
+    assert writes == pytest.approx((erasures * 18 + sign_ins * 10) / 1e6)
+    assert items(more)["S3 PUT and LIST"].quantity == pytest.approx((RECORDINGS + 4 * erasures) / 1000)
+    assert "18 an erasure" in items(more)["DynamoDB writes"].formula
+    assert "an erasure" not in items()["DynamoDB writes"].formula
+
+
+def test_each_process_asks_about_a_session_for_itself() -> None:
+    reads = [items(replace(USAGE, processes=count))["DynamoDB reads"].quantity for count in (1, 2, 100_000)]
+    visits, calls = 2 * VISITS, 2 * VISITS * 2 + RECORDINGS * 2 + PLAYS
+    assert reads[1] - reads[0] == pytest.approx(visits * (2 * (1 - 0.5 ** (calls / visits)) - 1) / 1e6)
+    assert reads[2] - reads[0] == pytest.approx((calls - visits) / 1e6, rel=1e-3)
+
+
 def test_machines_and_tasks_grow_with_what_is_played() -> None:
     busy = Usage(1_000_000, 10, 1, 2, 60, 8000, 12)
     # A million plays a day are 11.6 a second; 0.35 s each, five times that at the peak, cores half busy.
     cores = 1e6 / 86400 * 0.35 * 5 / 0.5
     assert items(busy)["EC2 t4g.small"].quantity == 730 * -(-cores // 2)
-    assert items(busy, fargate=True)["Fargate vCPU"].quantity == pytest.approx(730 * (-(-cores // 1) + 0.25))
-    assert items(fargate=True)["Fargate vCPU"].quantity == pytest.approx(730 * 2.25)
+    assert items(fargate=True)["Fargate vCPU"].quantity == pytest.approx(730 * (2 + 3 * 0.25))
+    # Ten million uploads a day are 116 a second, five times that at the peak, of which a worker commits 15;
+    # and there is one worker on chores, and one on letters.
+    workers = -(-1e7 / 86400 * 5 // 15) + 2
+    tasks = -(-cores // 1)
+    on_fargate = items(busy, fargate=True)
+    assert on_fargate["Fargate vCPU"].quantity == pytest.approx(730 * (tasks + workers * 0.25))
+    assert on_fargate["Fargate memory"].quantity == pytest.approx(730 * (tasks * 2 + workers * 0.5 + 0.5))
+    assert on_fargate["public addresses"].quantity == pytest.approx(730 * (tasks + workers))
 
 
 def test_nobody_pays_for_what_stands_there() -> None:
@@ -194,6 +226,7 @@ class TestCommand:
             command.stdout
         )
         assert prices()["as_of"] in lines[-1]
+        assert "panzoto/operations/prices.json" in lines[-1]
 
     @pytest.mark.parametrize("words", [(), ("--users=many", "--recordings-per-day=1"), ("--users=-1",)])
     def test_wrong_usage_is_told(self, words: tuple[str, ...], tmp_path: Path) -> None:

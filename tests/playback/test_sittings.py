@@ -262,6 +262,25 @@ def good(service: Service, owner: Account) -> list[str]:
     return keep_all(service, owner, [clips.amr(seed, 30) for seed in (1, 2)])
 
 
+def aac(rate: int, container: str = "mp4") -> bytes:
+    return clips.encoded(container, "aac", rate, 0.5, 400)
+
+
+# Pairs of clips of which the second does not fit the first.
+UNFIT: dict[str, Callable[[], tuple[bytes, bytes]]] = {
+    "amr-bands": lambda: (clips.amr(1, 20), clips.amr(1, 20, wide=True)),
+    "amr-3gp": lambda: (clips.amr(1, 20), clips.encoded("3gp", "libopencore_amrnb", 8000, 0.5, 400)),
+    "mp4-amr": lambda: (aac(16000), clips.amr(1, 20)),
+    "rates": lambda: (aac(16000), aac(44100)),
+    "cut-mp4": lambda: (aac(16000), aac(16000)[:-400]),
+    "adts-rates": lambda: (aac(16000, "adts"), aac(44100, "adts")),
+    # The beginning of a frame whose sampling frequency is none.
+    "adts-no-rate": lambda: (aac(16000, "adts"), b"\xff\xf9\xff\x7f"),
+    "no-frames": lambda: (clips.amr(1, 20), b"#!AMR\n" + b"\x6c" * 50),
+    "empty": lambda: (clips.amr(1, 20), b""),
+}
+
+
 class TestRefusals:
     def refused(self, answer: requests.Response, status: int, code: str, file_id: str | None) -> None:
         assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
@@ -294,37 +313,9 @@ class TestRefusals:
         missing = rows.put_file(service, owner["user_id"], f"users/{owner['user_id']}/{uuid.uuid4()}")
         self.refused(open_sitting(service, owner, [*good, missing]), 404, "object_not_found", missing)
 
-    @pytest.mark.parametrize(
-        "pair",
-        [
-            (clips.amr(1, 20), clips.amr(1, 20, wide=True)),
-            (clips.amr(1, 20), clips.encoded("3gp", "libopencore_amrnb", 8000, 0.5, 400)),
-            (clips.encoded("mp4", "aac", 16000, 0.5, 400), clips.amr(1, 20)),
-            (clips.encoded("mp4", "aac", 16000, 0.5, 400), clips.encoded("mp4", "aac", 44100, 0.5, 400)),
-            (
-                clips.encoded("mp4", "aac", 16000, 0.5, 400),
-                clips.encoded("mp4", "aac", 16000, 0.5, 400)[:-400],
-            ),
-            (clips.encoded("adts", "aac", 16000, 0.5, 400), clips.encoded("adts", "aac", 44100, 0.5, 400)),
-            # The beginning of a frame whose sampling frequency is none.
-            (clips.encoded("adts", "aac", 16000, 0.5, 400), b"\xff\xf9\xff\x7f"),
-            (clips.amr(1, 20), b"#!AMR\n" + b"\x6c" * 50),
-            (clips.amr(1, 20), b""),
-        ],
-        ids=[
-            "amr-bands",
-            "amr-3gp",
-            "mp4-amr",
-            "rates",
-            "cut-mp4",
-            "adts-rates",
-            "adts-no-rate",
-            "no-frames",
-            "empty",
-        ],
-    )
-    def test_clips_that_do_not_fit(self, service: Service, owner: Account, pair: tuple[bytes, bytes]) -> None:
-        file_ids = keep_all(service, owner, list(pair))
+    @pytest.mark.parametrize("name", UNFIT)
+    def test_clips_that_do_not_fit(self, service: Service, owner: Account, name: str) -> None:
+        file_ids = keep_all(service, owner, list(UNFIT[name]()))
         self.refused(open_sitting(service, owner, file_ids), 422, "clips_not_joinable", file_ids[1])
 
     @pytest.mark.parametrize(

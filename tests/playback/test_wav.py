@@ -7,6 +7,7 @@ import re
 import struct
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import av
@@ -137,6 +138,8 @@ def single(data: bytes) -> tuple[list[bytes], list[bytes], int]:
     )
 
 
+# Made when the first of them is heard: many processes read this file, and one of them plays it.
+@cache
 def everything() -> dict[str, tuple[list[bytes], list[bytes], int]]:
     """By its name the clips, the frames that are heard of them, and the rate."""
     speech = clips.encoded("amr", "libopencore_amrnb", 8000, 45, 400)
@@ -171,12 +174,32 @@ def everything() -> dict[str, tuple[list[bytes], list[bytes], int]]:
     }
 
 
-EVERYTHING = everything()
+EVERYTHING = (
+    "bare, of one length",
+    "bare, of all kinds",
+    "bare, with pauses",
+    "bare, wide",
+    "bare, without a frame",
+    "cut in the last frame",
+    "garbage behind the last frame",
+    "3gp",
+    "3gp, moov first",
+    "3gp, ten frames a sample",
+    "3gp, one fragment",
+    "3gp, many fragments",
+    "3gp, cut in the last frame",
+    "3gp, garbage behind",
+    "sitting of bare clips",
+    "sitting of clips of one length",
+    "sitting, wide",
+    "sitting of 3gp",
+)
 
 
 @pytest.fixture(scope="module", params=EVERYTHING)
 def heard(request: pytest.FixtureRequest, service: Service, owner: Account) -> Heard:
-    data, frames, rate = EVERYTHING[request.param]
+    assert tuple(everything()) == EVERYTHING
+    data, frames, rate = everything()[request.param]
     file_ids = [keep(service, owner, clip, number % 2 == 1) for number, clip in enumerate(data)]
     answer = opened(service, owner, *file_ids)
     return Heard(frames, rate, answer, get(answer["wav_url"]))
@@ -223,7 +246,7 @@ class TestSound:
 
 @pytest.fixture(scope="module")
 def speech(service: Service, owner: Account) -> Heard:
-    data, frames, rate = EVERYTHING["bare, of one length"]
+    data, frames, rate = everything()["bare, of one length"]
     answer = opened(service, owner, keep(service, owner, data[0]))
     return Heard(frames, rate, answer, get(answer["wav_url"]))
 
@@ -265,7 +288,7 @@ class TestHeaders:
         assert set(speech.answer) == {
             "status", "file_info", "message", "download_url", "expires_at", "wav_url",
         }  # fmt: skip
-        assert get(speech.answer["download_url"]).content == EVERYTHING["bare, of one length"][0][0]
+        assert get(speech.answer["download_url"]).content == everything()["bare, of one length"][0][0]
 
 
 class TestRefused:
@@ -330,7 +353,7 @@ class TestRefused:
 
 class TestObjects:
     def test_a_replaced_object_is_409_whatever_is_asked_for(self, service: Service, owner: Account) -> None:
-        data = EVERYTHING["bare, of one length"][0][0]
+        data = everything()["bare, of one length"][0][0]
         answer = opened(service, owner, keep(service, owner, data))
         s3_key = answer["file_info"]["s3_key"]
         service.put_object(s3_key, version_2(owner, PASSWORD, s3_key, data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,8 +16,12 @@ from typing import Any
 import boto3
 import pytest
 
+from panzoto.queues.consumer import Consumer, Rules
+from panzoto.queues.queue import Queue
+from panzoto.queues.trouble import Trouble
 from tests.support.aws import REGION, acting_as, aws_environment
 from tests.support.fault_proxy import Answer, Fault, FaultProxy
+from tests.support.faults import Before
 from tests.support.forked_commands import ROOT, Command, forked
 from tests.support.stand_in import RunningStandIn
 from tests.support.waiting import eventually
@@ -231,6 +236,23 @@ class TestFailures:
         place.send("late")
         worker.wait_for("done late")
 
+    def test_what_keeps_a_worker_from_its_work_is_told_once_and_again_when_it_comes_back(
+        self, place: Place
+    ) -> None:
+        place.make()
+        with FaultProxy(place.environment["AWS_ENDPOINT_URL"]) as proxy:
+            place.environment["AWS_ENDPOINT_URL"] = proxy.url
+            told = "SQS refused ReceiveMessage: AccessDeniedException; trying again"
+            worker = place.worker(pause_seconds=0.2, poll_seconds=1)
+            for number in range(2):
+                fault = proxy.add(Fault(Answer.dynamodb("AccessDeniedException"), operation="ReceiveMessage"))
+                eventually(lambda fault=fault: fault.applied > 3, worker.text)  # type: ignore[misc]
+                assert worker.lines().count(told) == number + 1, worker.text()
+                proxy.clear()
+                place.send(f"after {number}")
+                worker.wait_for(f"done after {number}")
+            assert worker.end() == 0
+
     def test_rights_of_an_earlier_release_are_enough_to_work(self, place: Place) -> None:
         """Nothing is renewed then and nothing put aside, as it was before; what is handled is deleted."""
         place.make()
@@ -265,3 +287,62 @@ def test_the_rights_of_the_events_worker_reach_as_far_as_the_loop_does(moto: str
         worker.wait_for("begun endless")
         assert worker.end() == 0
         assert place.taken() == ["endless"]
+
+
+def test_what_was_done_is_deleted_before_the_loop_has_ended(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process ends with its loop, and whoever is still deleting with it: the message would come again."""
+    place.make()
+    deleting, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        deleting.set()
+        over.wait(LONG)
+
+    with FaultProxy(place.environment["AWS_ENDPOINT_URL"]) as proxy:
+        proxy.add(Fault(Before(hold), operation="DeleteMessage"))
+        for name, value in (place.environment | {"AWS_ENDPOINT_URL": proxy.url}).items():
+            monkeypatch.setenv(name, value)
+        consumer = Consumer(Queue(place.name, REGION), lambda _: None, Rules(at_once=1, poll_seconds=1))
+        running = threading.Thread(target=consumer.run, args=(Trouble(print),), daemon=True)
+        running.start()
+        try:
+            place.send("done")
+            eventually(deleting.is_set, "nothing was deleted")
+            consumer.stop()
+            running.join(3)
+            assert running.is_alive()
+        finally:
+            over.set()
+        running.join(60)
+        assert place.count() == 0
+
+
+class TestResting:
+    def test_a_loop_that_rests_asks_nothing_until_it_is_woken_or_stopped(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place.make()
+        done: list[str] = []
+        with FaultProxy(place.environment["AWS_ENDPOINT_URL"]) as proxy:
+            for name, value in (place.environment | {"AWS_ENDPOINT_URL": proxy.url}).items():
+                monkeypatch.setenv(name, value)
+            rules = Rules(at_once=1, poll_seconds=1, rest_seconds=LONG)
+            consumer = Consumer(Queue(place.name, REGION), lambda message: done.append(message.body), rules)
+            running = threading.Thread(target=consumer.run, args=(Trouble(print),), daemon=True)
+            running.start()
+
+            def polls() -> int:
+                return sum(one.operation == "ReceiveMessage" and one.finished for one in proxy.requests)
+
+            eventually(lambda: polls() == 1, "the queue was not asked")
+            place.send("a letter")
+            consumer.wake()
+            # One that brings it, and the next, which brings nothing and lets the loop rest again.
+            eventually(lambda: polls() == 3, lambda: f"{polls()} polls")
+            assert len(done) == 1
+            consumer.stop()
+            running.join(60)
+            assert not running.is_alive()
+            assert polls() == 3

@@ -17,6 +17,8 @@ import requests
 
 from deploy.local.speech import fetching, weights
 from deploy.local.speech.front import listener_command
+from deploy.local.speech.launch import require_model
+from panzoto.config import Settings
 from tests.suites import need
 from tests.support.make_run import children_of, command_of, started
 from tests.support.speech import Front, ask, front
@@ -120,6 +122,11 @@ def test_the_process_that_hears_has_no_way_into_a_network(engine: Front) -> None
     assert not any(name.startswith("socket:") for name in opened), opened
 
 
+def test_a_model_that_the_engine_opens_may_be_chosen() -> None:
+    model = weights.found(fetching.models_in(fetching.ENVIRONMENT))
+    require_model(Settings(speech_model=model))
+
+
 def test_make_run_starts_it_starts_it_anew_and_stops_it(tmp_path: Path) -> None:
     with started(tmp_path, SPEECH="1") as run:
         assert requests.get(run.url + "/api/health", timeout=30).status_code == 200
@@ -142,11 +149,21 @@ def test_make_run_starts_it_starts_it_anew_and_stops_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"SPEECH": "0"}, {"SPEECH": "1", "TRANSCRIPTION_URL": "http://127.0.0.1:9/v1"}]
+    ("settings", "told"),
+    [
+        ({"SPEECH": "0"}, "off, by SPEECH"),
+        (
+            {"SPEECH": "1", "TRANSCRIPTION_URL": "http://me:secret@127.0.0.1:9/v1"},
+            "the engine at 127.0.0.1, by TRANSCRIPTION_URL",
+        ),
+    ],
 )
-def test_make_run_starts_none_where_none_is_wanted(tmp_path: Path, settings: dict[str, str]) -> None:
+def test_make_run_starts_none_where_none_is_wanted(
+    tmp_path: Path, settings: dict[str, str], told: str
+) -> None:
     with started(tmp_path, **settings) as run:
-        assert "no engine of this machine" in run.text()
+        assert f"  Speech    {told}\n" in run.text()
+        assert "secret" not in run.text()
         assert not any("speech.front" in command_of(child) for child in run.children())
         (web,) = [child for child in run.children() if "gunicorn" in command_of(child)]
         names = dict(

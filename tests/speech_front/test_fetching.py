@@ -44,10 +44,19 @@ def fetch(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
 
 def test_without_a_network_it_says_so_in_one_sentence(tmp_path: Path) -> None:
     closed = f"http://127.0.0.1:{free_port()}/simple"
-    found = fetch(tmp_path / "environment", PIP_INDEX_URL=closed, PIP_RETRIES="0")
+    found = fetch(tmp_path / "environment", PIP_INDEX_URL=closed, PIP_RETRIES="1")
     assert (found.returncode, found.stderr) == (1, "")
-    assert found.stdout.count("not available, since it cannot be installed (No matching distribution") == 1
-    assert "SPEECH=0 leaves it out" in found.stdout.splitlines()[-1]
+    told = found.stdout.splitlines()[-1]
+    # pip's own last word is that there is no such library.
+    assert "since it cannot be installed (the index of Python's packages cannot be reached)" in told
+    assert "it needs the network this once, or a proxy in HTTPS_PROXY" in told
+    assert "SPEECH=0 leaves it out" in told
+
+
+def test_what_an_index_does_not_have_is_told_as_pip_tells_it(tmp_path: Path) -> None:
+    found = fetch(tmp_path / "environment", PIP_NO_INDEX="1")
+    assert found.returncode == 1
+    assert "not available, since it cannot be installed (No matching distribution" in found.stdout
 
 
 def test_whoever_started_it_may_go(tmp_path: Path) -> None:

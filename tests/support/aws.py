@@ -8,19 +8,16 @@ from __future__ import annotations
 import os
 import random
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from tests.support.aws_calls import KEY_PREFIX
+from tests.support.forked_commands import STAND_IN, Command, forked
 from tests.support.server_process import end
 from tests.support.waiting import comes_up
 
-ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 # Where the stand-in tells which of its tables have items, and empties them.
 FILLED = "/tests/filled-tables"
@@ -66,23 +63,31 @@ def start_moto(object_age_days: int = 0) -> Iterator[str]:
     Objects look as if they had been put so many days ago. Raises `RuntimeError`
     with the server's own output when it does not come up.
     """
-    with tempfile.TemporaryFile() as log:
-        process, url = _start(log, object_age_days)
+    with running_moto("tests.support.serial_moto", str(object_age_days)) as url:
+        yield url
+
+
+@contextmanager
+def running_moto(module: str, *words: str) -> Iterator[str]:
+    """Run a module that serves moto at the port that is its first word, and `words`, while the block runs.
+
+    Raises as `start_moto`.
+    """
+    with tempfile.NamedTemporaryFile() as log:
+        process, url = _start(Path(log.name), module, *words)
         try:
             yield url
         finally:
             end(process, 10)
 
 
-def _start(log: IO[bytes], object_age_days: int) -> tuple[subprocess.Popen[bytes], str]:
+def _start(log: Path, module: str, *words: str) -> tuple[Command, str]:
     # Somebody may take the port between our look and moto's bind, so the whole start is tried again.
     for _ in range(3):
         port = free_port()
-        command = [sys.executable, "-m", "tests.support.serial_moto", str(port), str(object_age_days)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        process = forked(STAND_IN).start_module(os.environ, module, str(port), *words, output=log)
         url = f"http://127.0.0.1:{port}"
         if comes_up(process, f"{url}/moto-api/data.json"):
             return process, url
         end(process, 10)
-    log.seek(0)
-    raise RuntimeError("moto's server did not start:\n" + log.read().decode(errors="replace")[-4000:])
+    raise RuntimeError("moto's server did not start:\n" + log.read_text("utf-8", errors="replace")[-4000:])

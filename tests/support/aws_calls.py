@@ -41,7 +41,7 @@ _FAMILIES = {
     "DynamoDB": ("dynamodb", ""),
     "AmazonSQS": ("sqs", ""),
     "secretsmanager": ("secretsmanager", "secret"),
-    "AmazonEC2ContainerServiceV20141113": ("ecs", "web-tasks"),
+    "AmazonEC2ContainerServiceV20141113": ("ecs", "services"),
 }
 _BUCKET_CONFIGURATION = {
     "versioning": "BucketVersioning",
@@ -133,7 +133,8 @@ def permissions(environ: dict[str, Any], body: bytes, status: int) -> Iterator[t
             yield from _of_tables(operation, request)
             yield from _of_attributes(operation, request)
         elif service == "sqs":
-            yield f"sqs:{operation}", _queue(json.loads(body))
+            # IAM knows no other right for several messages at once.
+            yield f"sqs:{operation.removesuffix('Batch')}", _queue(json.loads(body))
         else:
             yield f"{service}:{operation}", resource
     elif "/ses/" in environ.get("HTTP_AUTHORIZATION", ""):
@@ -191,7 +192,8 @@ def _table(name: str, index: str = "") -> str:
 def _queue(request: dict[str, Any]) -> str:
     """Return the kind of a queue, by its name or its address."""
     named = request.get("QueueName") or request["QueueUrl"]
-    whose = "transcriptions-" if named.removesuffix("-dead").endswith("-transcriptions") else ""
+    last = named.removesuffix("-dead").rpartition("-")[2]
+    whose = f"{last}-" if last in ("transcriptions", "chores", "mail") else ""
     return f"{whose}dead-letter-queue" if named.endswith("-dead") else f"{whose}queue"
 
 

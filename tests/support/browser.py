@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright
 
@@ -62,6 +63,23 @@ def firefox(playwright: Playwright, **preferences: str | float | bool) -> Iterat
         firefox_user_prefs=FIREFOX_PREFERENCES | preferences,
     ) as running:
         yield running
+
+
+def chromium_through(proxy: str) -> tuple[str, ...]:
+    """Flags by which Chromium sends everything through a proxy, what goes to this machine too."""
+    return f"--proxy-server={proxy}", "--proxy-bypass-list=<-loopback>"
+
+
+def firefox_through(proxy: str) -> dict[str, str | int | bool]:
+    """The same for Firefox, as its preferences."""
+    where = urlsplit(proxy)
+    return {
+        "network.proxy.type": 1,
+        "network.proxy.http": where.hostname or "",
+        "network.proxy.http_port": where.port or 0,
+        "network.proxy.no_proxies_on": "",
+        "network.proxy.allow_hijacking_localhost": True,
+    }
 
 
 class Complaints:

@@ -11,6 +11,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
+from tests.support import overheard
 from tests.support.example_clients import python_module
 from tests.support.service import PASSWORD, Service
 
@@ -58,6 +59,7 @@ class Recorder:
 
     def describe(self, file_id: str, **texts: str) -> None:
         """Write a title, a note or both, as all clients of the account write them."""
+        overheard.texts(texts.values())
         seal = python_module().seal_name
         sealed = {what: seal(self.vault, what, file_id, text) for what, text in texts.items()}
         self.call("PATCH", f"/api/audio-file/{file_id}", json=sealed)
@@ -69,6 +71,7 @@ class Recorder:
             {"start_ms": start, "end_ms": start + 1900, "text": text}
             for start, text in zip(starts, texts, strict=True)
         ]
+        overheard.texts(texts)
         told = {"file_id": file_id, "language": "en", "source": "client"}
         packed = json.dumps({"version": 1, **told, "segments": segments}).encode()
         sealed = python_module().seal_transcript(self.vault, self.user_id, file_id, packed)

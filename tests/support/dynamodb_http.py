@@ -19,10 +19,14 @@ Reply = Callable[[str, bytes], bytes | None]
 
 
 class _Protocol(asyncio.Protocol):
-    """Content-Length bodies, keep-alive and pipelining; an answer to HEAD is only its head."""
+    """Content-Length bodies, keep-alive and pipelining; an answer to HEAD is only its head.
 
-    def __init__(self, reply: Reply) -> None:
+    Each answer comes so many seconds later than it could.
+    """
+
+    def __init__(self, reply: Reply, later_seconds: float) -> None:
         self._reply = reply
+        self._later_seconds = later_seconds
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -44,9 +48,16 @@ class _Protocol(asyncio.Protocol):
                 self._transport.abort()
                 return
             head = buffer.startswith(b"HEAD ")
-            self._transport.write(answer.partition(_END)[0] + _END if head else answer)
+            self._write(answer.partition(_END)[0] + _END if head else answer)
             buffer = buffer[stop:]
         self._buffer = buffer
+
+    def _write(self, answer: bytes) -> None:
+        assert self._transport is not None
+        if self._later_seconds:
+            asyncio.get_running_loop().call_later(self._later_seconds, self._transport.write, answer)
+        else:
+            self._transport.write(answer)
 
 
 def rendered(status: int, body: dict[str, Any]) -> bytes:
@@ -60,13 +71,13 @@ def rendered(status: int, body: dict[str, Any]) -> bytes:
     return head.encode() + content
 
 
-def serve(ready: Connection, make: Callable[[], Reply]) -> None:
-    """Serve what `make()` replies, for `server_process.serving`."""
+def serve(ready: Connection, make: Callable[[], Reply], later_seconds: float = 0) -> None:
+    """Serve what `make()` replies, so many seconds later, for `server_process.serving`."""
 
     async def run() -> None:
         reply = make()
         server = await asyncio.get_running_loop().create_server(
-            lambda: _Protocol(reply), "127.0.0.1", 0, backlog=512
+            lambda: _Protocol(reply, later_seconds), "127.0.0.1", 0, backlog=512
         )
         ready.send(server.sockets[0].getsockname()[1])
         async with server:

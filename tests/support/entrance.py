@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 from tests.support.service import PASSWORD, Service
 
@@ -63,6 +65,13 @@ def unlock(page: Page, password: str = PASSWORD) -> None:
     expect(heading(page, "Locked")).to_be_visible()
     textbox(page, "Password").fill(password)
     button(page, "Unlock").click()
+
+
+def until_it_is_locked(page: Page, click: Callable[..., None]) -> None:
+    """Click something that asks the service, unless the page has asked by itself before and is locked."""
+    with suppress(Error):
+        click(timeout=5_000)
+    expect(page.get_by_text("This session was ended.")).to_be_visible()
 
 
 def go(page: Page, view: str) -> None:

@@ -266,6 +266,17 @@ class Meanwhile(Action):
         self.callback(request)
 
 
+@dataclass(frozen=True)
+class Before(Action):
+    """Call the test back right before the storage hears of a call."""
+
+    callback: Callable[[], object]
+
+    def before_forwarding(self, request: Request, control: Control) -> Answer | None:
+        self.callback()
+        return None
+
+
 class Fault:
     """An action, the requests it is for, and how many of those it hits.
 

@@ -1,16 +1,15 @@
 """Commands of the service in processes that are forked from one that has loaded the code already.
 
 Each runs in a process of its own, as one that `python -m` starts anew does, but for the second that importing
-takes: `flask panzoto …`, gunicorn with the service, or a module of the tests. `python -m
-tests.support.forked_commands SOCKET` is the process that they are forked from, for as long as its standard
-input is open. Whoever connects to its socket sends a line of JSON, a `_Start`, and is told the number of the
-process, and in the end its exit status.
+takes: `flask panzoto …`, gunicorn with the service, AWS's stand-in, or another module of the tests.
+`python -m tests.support.forked_commands SOCKET MODULE…` is the process that they are forked from, with these
+modules loaded, for as long as its standard input is open. Whoever connects to its socket sends a line of
+JSON, a `_Start`, and is told the number of the process, and in the end its exit status.
 """
 
 from __future__ import annotations
 
 import atexit
-import functools
 import gc
 import importlib
 import json
@@ -33,8 +32,6 @@ from typing import BinaryIO, NoReturn
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-# The environment variable that names the socket of the one that is shared.
-SHARED = "PANZOTO_TEST_FORKED_COMMANDS"
 # No command takes longer.
 PATIENCE_SECONDS = 240
 # glibc reads its tunables when a process is started, so gunicorn's configuration starts itself anew unless it
@@ -42,15 +39,31 @@ PATIENCE_SECONDS = 240
 ALLOCATION = {"GLIBC_TUNABLES": "glibc.malloc.arena_max=4"}
 # prometheus-client counts in files, as it does under gunicorn, if it finds this when it is imported.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-LOADED = (
-    "flask.cli",
-    "gunicorn.app.wsgiapp",
-    "gunicorn.arbiter",
-    "prometheus_client.multiprocess",
-    "panzoto.operations.cli",
-    "panzoto.lifecycle.unfinished_deletions",
-    "deploy.serving.worker",
+
+
+@dataclass(frozen=True)
+class Code:
+    """What is loaded before anything is forked, and the environment variable that names who shares it."""
+
+    modules: tuple[str, ...]
+    shared: str
+
+
+SERVICE = Code(
+    (
+        "flask.cli",
+        "gunicorn.app.wsgiapp",
+        "gunicorn.arbiter",
+        "prometheus_client.multiprocess",
+        "panzoto.operations.cli",
+        "panzoto.lifecycle.unfinished_deletions",
+        "deploy.serving.worker",
+        "tests.support.descriptions_read_once",
+        "tests.support.least_hashes",
+    ),
+    "PANZOTO_TEST_FORKED_COMMANDS",
 )
+STAND_IN = Code(("tests.support.moto_loaded",), "PANZOTO_TEST_FORKED_STAND_INS")
 
 
 @dataclass(frozen=True)
@@ -124,18 +137,21 @@ Process = Command | subprocess.Popen[bytes]
 class ForkedCommands:
     """Starts commands; several threads may do so at once."""
 
-    def __init__(self, more: Mapping[str, str] | None = None, at: str | None = None) -> None:
+    def __init__(
+        self, more: Mapping[str, str] | None = None, at: str | None = None, code: Code = SERVICE
+    ) -> None:
         """Start the process that has the code, or use the one whose socket is `at`.
 
         `more` is added to the environment of the one that is started.
         """
+        self._code = code
         self._folder = tempfile.TemporaryDirectory(prefix="panzoto-commands-")
         self.socket = Path(at or Path(self._folder.name) / "socket")
         self._process = None if at else self._started(dict(more or {}))
 
     def _started(self, more: dict[str, str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forked_commands", str(self.socket)],
+            [sys.executable, "-m", "tests.support.forked_commands", str(self.socket), *self._code.modules],
             cwd=ROOT,
             env=os.environ | ALLOCATION | more,
             stdin=subprocess.PIPE,
@@ -205,39 +221,47 @@ class ForkedCommands:
         self._folder.cleanup()
 
 
-@functools.cache
-def forked() -> ForkedCommands:
+_forked: dict[Code, ForkedCommands] = {}
+
+
+def forked(code: Code = SERVICE) -> ForkedCommands:
     """Return what starts them for this process, which is shared with its parent if that has said so."""
-    return ForkedCommands(at=os.environ.get(SHARED))
+    if code not in _forked:
+        _forked[code] = ForkedCommands(at=os.environ.get(code.shared), code=code)
+    return _forked[code]
 
 
 def share_forked() -> None:
-    """Let all processes that this one starts from now on use the same, once it is ready."""
-    os.environ[SHARED] = str(forked().socket)
+    """Let all processes that this one starts from now on use the same, once they are ready."""
+    for code in (SERVICE, STAND_IN):
+        os.environ[code.shared] = str(forked(code).socket)
 
 
 def end_forked() -> None:
     """End what this process has started of them."""
-    if forked.cache_info().currsize:
-        forked().end()
-        forked.cache_clear()
+    while _forked:
+        _, commands = _forked.popitem()
+        commands.end()
 
 
 def main() -> None:
     """Fork a process for each command, and one more that waits for it."""
-    _load()
+    _load(sys.argv[2:])
     connection = _next_command(sys.argv[1])
     if connection is None:
         return
     start = _Start(**json.loads(connection.makefile().readline()))
     child = os.fork()
     if child:
-        connection.sendall(f"{child}\n".encode())
         _, ended = os.waitpid(child, 0)
         # Whoever started it may have ended without waiting for it.
         with suppress(BrokenPipeError):
             connection.sendall(f"{os.waitstatus_to_exitcode(ended)}\n".encode())
         os._exit(0)
+    if start.leads_a_session:
+        os.setsid()
+    # Who is told a number may kill the whole session that it leads at once.
+    connection.sendall(f"{os.getpid()}\n".encode())
     connection.close()
     _become(start)
     _end(_run(start.words[0]))
@@ -267,26 +291,12 @@ def _end(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _load() -> None:
-    """Import what commands and the service need."""
+def _load(modules: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ[METRICS_FOLDER] = folder
-        for module in LOADED:
+        for module in modules:
             importlib.import_module(module)
         del os.environ[METRICS_FOLDER]
-    _read_descriptions_once()
-
-
-def _read_descriptions_once() -> None:
-    """Let every session of botocore share what this process has read of the services' descriptions."""
-    from botocore import loaders, session  # noqa: PLC0415
-
-    loader = loaders.create_loader()
-    session.create_loader = lambda *_: loader
-    for name in ("s3", "dynamodb", "sqs"):
-        session.Session().create_client(
-            name, "us-east-1", aws_access_key_id="nobody", aws_secret_access_key="nobody"
-        )
 
 
 def _next_command(path: str) -> socket.socket | None:
@@ -326,8 +336,6 @@ def _added(path: str) -> BinaryIO:
 
 def _become(start: _Start) -> None:
     """Be what a process is that was started so."""
-    if start.leads_a_session:
-        os.setsid()
     with (
         Path(os.devnull).open("rb") as nothing,
         _added(start.output) as output,

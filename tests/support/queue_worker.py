@@ -15,6 +15,7 @@ from pathlib import Path
 
 from panzoto.queues.consumer import Consumer, Rules
 from panzoto.queues.queue import Message, Queue
+from panzoto.queues.trouble import Trouble
 from panzoto.telemetry import logs
 from tests.support.waiting import eventually
 
@@ -28,7 +29,7 @@ def main() -> None:
     def handle(message: Message) -> None:
         told = json.loads(message.body)
         name = told["name"]
-        print(f"begun {name}", flush=True)
+        _say(f"begun {name}")
         if told.get("dies"):
             os._exit(9)
         if failed[name] < told.get("failures", 0):
@@ -36,10 +37,16 @@ def main() -> None:
             raise LookupError(message.body)
         if "until" in told:
             eventually(Path(told["until"]).exists, "never allowed to end")
-        print(f"done {name}", flush=True)
+        _say(f"done {name}")
 
     consumer = Consumer(Queue(queue, region), handle, Rules(**json.loads(rules)))
-    consumer.run_until_signalled(lambda sentence: print(sentence, flush=True))
+    consumer.run_until_signalled(Trouble(_say))
+
+
+def _say(line: str) -> None:
+    # `print` writes the end of the line by itself, and another thread's line may come before it.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -66,23 +66,28 @@ def recording_proxy() -> Iterator[RecordingProxy]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def handle(self) -> None:
+        # What ends a connection on either side ends it on the other, and is nobody's fault here.
+        with suppress(OSError, http.client.HTTPException):
+            super().handle()
+
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.proxy.sent.append(  # type: ignore[attr-defined]
             Sent(self.command, self.path, tuple(self.headers.items()), body)
         )
         target = urlsplit(self.path)
-        upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=TIMEOUT_SECONDS)
         where = target.path + (f"?{target.query}" if target.query else "")
-        upstream.putrequest(self.command, where, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
-            if name.lower() not in HOP_BY_HOP:
-                upstream.putheader(name, value)
-        upstream.endheaders(body or None)
-        try:
-            self._answer(upstream.getresponse())
-        finally:
-            upstream.close()
+        with closing(
+            http.client.HTTPConnection(target.hostname or "", target.port, timeout=TIMEOUT_SECONDS)
+        ) as upstream:
+            upstream.putrequest(self.command, where, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() not in HOP_BY_HOP:
+                    upstream.putheader(name, value)
+            upstream.endheaders(body or None)
+            with closing(upstream.getresponse()) as answer:
+                self._answer(answer)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _pass_on  # noqa: N815 - the names are the library's
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from typing import Any
@@ -19,9 +20,15 @@ def single_shot(
 ) -> bytes:
     """Return a recording as a phone in the field encrypts it; `key_salt` is the 64 hex digits."""
     salt = key_salt.encode() if hex_salt else bytes.fromhex(key_salt)
-    key = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 100_000, 32)
+    key = direct_key(password, salt)
     iv = os.urandom(iv_length)
     return iv + AESGCM(key).encrypt(iv, plain, None)
+
+
+@functools.cache
+def direct_key(password: str, salt: bytes) -> bytes:
+    """Return the key of an account's recordings; who makes many of them derives it once, as a phone does."""
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 100_000, 32)
 
 
 def version_2(account: dict[str, Any], password: str, s3_key: str, plain: bytes) -> bytes:

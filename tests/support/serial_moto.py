@@ -8,13 +8,12 @@ serializable, so a stand-in for tests of races must be as well.
 With DAYS, objects look as if they had been put so many days ago: what is
 young is left alone by the sweep, and no test can wait for a day.
 
-At `FILLED`, GET tells as JSON which tables have items, and DELETE empties them all, and the buckets.
+At `FILLED`, GET tells as JSON which tables have items, and DELETE empties them, the buckets and the queues.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import io
 import json
 import os
@@ -26,18 +25,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from moto import backends
-from moto.core import responses
 from moto.core.utils import utcnow
 from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3 import models as s3
+from moto.sqs.models import sqs_backends
 
+from tests.support import moto_shortcuts
 from tests.support.aws import FILLED
 from tests.support.aws_calls import RECORD, Recorder
+from tests.support.moto_loaded import APPLICATION
 from tests.support.wsgi_server import listen, serve
 
 
@@ -69,6 +68,12 @@ def filled_tables(method: str, start_response: Callable[..., Any]) -> Iterable[b
             bucket.keys.clear()
             for upload in list(bucket.multiparts):
                 del bucket.multiparts[upload]
+        for queues in sqs_backends.values():
+            for backend in queues.values():
+                # To purge a queue is allowed once a minute.
+                for queue in backend.queues.values():
+                    queue._messages.clear()
+                    queue.pending_messages.clear()
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps([table.name for table in filled]).encode()]
 
@@ -133,13 +138,6 @@ def _put_back(table: Table, first: DynamoType, second: DynamoType | None, was: I
         items[key] = was
 
 
-def look_up_once() -> None:
-    """Let moto look into itself once, and not again for each request."""
-    responses.method_names_from_class = functools.cache(responses.method_names_from_class)
-    modules = tuple(backends.list_of_moto_modules())
-    backends.list_of_moto_modules = lambda: modules
-
-
 def list_without_contents() -> None:
     """Let a list of versions copy what it tells of each, and not what each holds.
 
@@ -156,6 +154,20 @@ def list_without_contents() -> None:
     s3.FakeKey.__deepcopy__ = copied
 
 
+def scan_in_order() -> None:
+    """Let a scan go on behind the key that it is given.
+
+    moto reads items in the order in which they came, and looks for the first whose key is greater: what was
+    read comes again, for ever.
+    """
+    all_items = Table.all_items
+
+    def place(item: Item) -> tuple[Any, ...]:
+        return item.hash_key.cast_value, item.range_key.cast_value if item.range_key is not None else 0
+
+    Table.all_items = lambda table: iter(sorted(all_items(table), key=place))
+
+
 def age_objects(days: int) -> None:
     """Let S3's clock, and nobody else's, stand so many days back."""
 
@@ -168,9 +180,10 @@ def age_objects(days: int) -> None:
 if __name__ == "__main__":
     age_objects(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
     undo_item_by_item()
-    look_up_once()
+    moto_shortcuts.take_all()
     list_without_contents()
-    application: Callable[..., Iterable[bytes]] = OneAtATime(DomainDispatcherApplication(create_backend_app))
+    scan_in_order()
+    application: Callable[..., Iterable[bytes]] = OneAtATime(moto_shortcuts.StraightToDynamoDB(APPLICATION))
     if RECORD in os.environ:
         application = Recorder(application, Path(os.environ[RECORD]) / f"{os.getpid()}.jsonl")
     with listen(int(sys.argv[1])) as listener:

@@ -19,7 +19,7 @@ import boto3
 import requests
 from botocore.config import Config
 
-from tests.support import canaries
+from tests.support import canaries, least_hashes, overheard
 from tests.support.aws import FILLED, REGION, acting_as, aws_environment, free_port
 from tests.support.forked_commands import Process, forked
 from tests.support.waiting import comes_up
@@ -28,6 +28,12 @@ ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "panzoto-audio-dev"
 # The quickest of OWASP's minima, so that a test's login costs a fraction of a user's.
 CHEAP_HASHES = {"ARGON2_TIME_COST": "5", "ARGON2_MEMORY_KIB": "7168", "ARGON2_PARALLELISM": "1"}
+# The settings of hashes that cost hardly anything.
+LEAST_HASHES = {
+    "ARGON2_TIME_COST": str(least_hashes.TIME_COST),
+    "ARGON2_MEMORY_KIB": str(least_hashes.MEMORY_KIB),
+    "ARGON2_PARALLELISM": "1",
+}
 PASSWORD = "a quiet Tuesday walk"
 # As `PUBLIC_URL`: the address on which the service then runs.
 ITSELF = "itself"
@@ -70,7 +76,10 @@ class Service:
         if token is not None:
             headers = {"Authorization": f"Bearer {token}", **headers}
         url = path if path.startswith("http") else self.url + path
-        answer = requests.request(method, url, headers=headers, timeout=60, **how)
+        with requests.Session() as session:
+            # Nothing of this machine decides about it: no proxy, and no .netrc, to be read each time.
+            session.trust_env = False
+            answer = session.request(method, url, headers=headers, timeout=60, **how)
         if answer.ok and method != "HEAD" and answer.headers.get("Content-Type") == "application/json":
             canaries.note(how.get("json"), answer.json())
         return answer
@@ -79,13 +88,21 @@ class Service:
         answer = self.call("POST", "/api/register", json={"email": email, "password": password})
         assert answer.status_code == 201, answer.text
         account: dict[str, Any] = answer.json()
+        overheard.account(account, password)
         return account
 
 
 # What tables, bucket and queue depend on, beside the names of the tables.
 MADE_BY = ("AWS_REGION", "S3_BUCKET", "CORS_ORIGINS", "PUBLIC_URL", "EVENTS_QUEUE")
+_hashes = CHEAP_HASHES
 # For each stand-in, what was last made there: by which settings, and the tables that it had then.
 _made: dict[str, tuple[dict[str, str], set[str]]] = {}
+
+
+def let_hashes_cost_least() -> None:
+    """Give services that are started from now on `LEAST_HASHES`, unless they are told otherwise."""
+    global _hashes  # noqa: PLW0603 - as `_made`, it is about all services of this process
+    _hashes = LEAST_HASHES
 
 
 @functools.cache
@@ -147,17 +164,23 @@ def run_service(
             "PATH": os.environ["PATH"],
             "HOME": folder,
             **aws_environment(aws_url),
-            **CHEAP_HASHES,
+            **(CHEAP_HASHES if anew else _hashes),
             "FLASK_ENV": "development",
             "PANZOTO_DATA_DIR": folder + "/data",
             "PORT": str(port),
             "METRICS_PORT": "0",
             "PYTHONPATH": str(ROOT),
+            # Each its own: services of different secrets would throw away each other's letters.
+            "MAIL_QUEUE": f"{port}-mail",
             **settings,
         }
         if settings.get("PUBLIC_URL") == ITSELF:
             environment["PUBLIC_URL"] = f"http://127.0.0.1:{port}"
-        _make_resources(environment | {"AWS_ENDPOINT_URL": create_at or aws_url})
+        # What stands in for S3 alone may be a server that only reads.
+        making = {name: value for name, value in environment.items() if name != "AWS_ENDPOINT_URL_S3"}
+        _make_resources(making | {"AWS_ENDPOINT_URL": create_at or aws_url})
+        if "MAIL_QUEUE" not in settings:
+            make_mail_queue(create_at or aws_url, environment["MAIL_QUEUE"])
         log_path = Path(folder) / "service.log"
         # A stand-in that judges signatures knows one key, which then is given.
         signing = environment if "AWS_ACCESS_KEY_ID" in settings else acting_as("web", environment)
@@ -207,6 +230,12 @@ def _make_resources(environment: dict[str, str]) -> None:
     status, printed = forked().run(acting_as("deploy", environment), "resources", "create")
     assert status == 0, printed
     _made[url] = settings, set(dynamodb.list_tables()["TableNames"])
+
+
+def make_mail_queue(aws_url: str, name: str) -> None:
+    """Make a queue of letters and that of the letters that came to nothing."""
+    for queue in (name, f"{name}-dead"):
+        aws_client("sqs", aws_url).create_queue(QueueName=queue)
 
 
 def wait_until_healthy(service: Service) -> None:

@@ -275,6 +275,26 @@ def alac_cookie(m4a: bytes) -> int:
     return m4a.index(b"alac", entry + 4) + 8
 
 
+# To name them makes none of them.
+FAMILIES = (
+    "a cover",
+    "setups of 2 and 5 bytes",
+    "timescales",
+    "brands",
+    "no ftyp",
+    "ftyp behind free",
+    "a header alone",
+    "fragments",
+    "frames of AMR in a sample",
+    "cookies of ALAC",
+    "heads of Opus",
+    "streaminfo of FLAC",
+    "around ADTS",
+    "MPEG-2 and MPEG-4 ADTS",
+    "AMR",
+)
+
+
 @cache
 def families() -> dict[str, list[bytes]]:
     """Clips of one codec, rate and channels each, which differ in what is around the sound."""

@@ -136,3 +136,98 @@ def test_emptied_it_has_its_tables_without_items(moto: str, table: Table) -> Non
     assert table.items() == {}
     table.put("another", "is kept")
     assert table.items() == {"another": "is kept"}
+
+
+# Of every kind, and within each other.
+VALUES: dict[str, Any] = {
+    "text": {"S": "as it was"},
+    "number": {"N": "12.5"},
+    "bytes": {"B": b"\x00\xff"},
+    "truth": {"BOOL": False},
+    "nothing": {"NULL": True},
+    "texts": {"SS": ["one", "two"]},
+    "numbers": {"NS": ["1", "2"]},
+    "many bytes": {"BS": [b"\xfe", b"\xff"]},
+    "list": {"L": [{"S": "first"}, {"M": {"deep": {"B": b"\x01"}}}, {"L": []}]},
+    "map": {"M": {"list": {"L": [{"N": "1"}, {"BOOL": True}]}, "bytes": {"B": b"\x02"}, "empty": {"M": {}}}},
+}
+
+
+def test_values_of_every_kind_come_back_as_they_were(dynamodb: Any, table: Table) -> None:
+    item = table.key("of every kind") | VALUES
+    dynamodb.put_item(TableName=table.name, Item=item)
+    where = {"TableName": table.name, "Key": table.key("of every kind")}
+    assert dynamodb.get_item(**where)["Item"] == item
+    asked = {"KeyConditionExpression": "a = :a", "ExpressionAttributeValues": {":a": item["a"]}}
+    assert dynamodb.query(TableName=table.name, **asked)["Items"] == [item]
+    assert item in dynamodb.scan(TableName=table.name)["Items"]
+    values = {"ExpressionAttributeValues": {":new": {"M": {"new": {"B": b"\x03"}}}}}
+    update = {"UpdateExpression": "SET says = :new", **values, "ReturnValues": "ALL_NEW"}
+    assert dynamodb.update_item(**where, **update)["Attributes"] == item | {
+        "says": values["ExpressionAttributeValues"][":new"]
+    }
+
+
+def test_a_failed_transaction_leaves_what_is_in_lists_maps_and_sets(dynamodb: Any, table: Table) -> None:
+    item = table.key("of every kind") | VALUES
+    dynamodb.put_item(TableName=table.name, Item=item)
+    update = {
+        "TableName": table.name,
+        "Key": table.key("of every kind"),
+        "UpdateExpression": "SET #list[0] = :text, #map.#empty = :text, #number = #number + :one "
+        "ADD #texts :set",
+        "ExpressionAttributeNames": {
+            f"#{name}": name for name in ("list", "map", "empty", "number", "texts")
+        },
+        "ExpressionAttributeValues": {":text": {"S": "new"}, ":one": {"N": "1"}, ":set": {"SS": ["three"]}},
+    }
+    never = {
+        "TableName": table.name,
+        "Key": table.key("nobody"),
+        "ConditionExpression": "attribute_exists(a)",
+    }
+    with pytest.raises(ClientError, match="TransactionCanceledException"):
+        dynamodb.transact_write_items(TransactItems=[{"Update": update}, {"ConditionCheck": never}])
+    where = {"TableName": table.name, "Key": update["Key"]}
+    assert dynamodb.get_item(**where)["Item"] == item
+    dynamodb.transact_write_items(TransactItems=[{"Update": update}])
+    changed = dynamodb.get_item(**where)["Item"]
+    assert changed["list"]["L"][0] == changed["map"]["M"]["empty"] == {"S": "new"}
+    assert changed["number"] == {"N": "13.5"}
+    assert set(changed["texts"]["SS"]) == {"one", "two", "three"}
+
+
+def test_a_table_is_read_in_the_order_of_its_keys(dynamodb: Any) -> None:
+    name = f"table-{uuid.uuid4()}"
+    keys = [("a", "S", "HASH"), ("b", "N", "RANGE")]
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind, _ in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": role} for key, _, role in keys],
+    )
+    for number in (10, 9, -1, 100):
+        dynamodb.put_item(TableName=name, Item={"a": {"S": "x"}, "b": {"N": str(number)}})
+    asked = {"KeyConditionExpression": "a = :a", "ExpressionAttributeValues": {":a": {"S": "x"}}}
+    for items in (dynamodb.scan(TableName=name)["Items"], dynamodb.query(TableName=name, **asked)["Items"]):
+        assert [item["b"]["N"] for item in items] == ["-1", "9", "10", "100"]
+    dynamodb.delete_table(TableName=name)
+
+
+def test_emptied_it_has_its_queues_without_messages(moto: str) -> None:
+    sqs = aws_client("sqs", moto)
+    url = sqs.create_queue(QueueName=f"queue-{uuid.uuid4()}")["QueueUrl"]
+
+    def waiting() -> str:
+        counted = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        return str(counted["Attributes"]["ApproximateNumberOfMessages"])
+
+    for _ in range(2):
+        for _ in range(3):
+            sqs.send_message(QueueUrl=url, MessageBody="of one module")
+        assert waiting() == "3"
+        empty_tables(moto)
+        assert waiting() == "0"
+    sqs.send_message(QueueUrl=url, MessageBody="of the next")
+    assert [one["Body"] for one in sqs.receive_message(QueueUrl=url)["Messages"]] == ["of the next"]
+    sqs.delete_queue(QueueUrl=url)

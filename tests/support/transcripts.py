@@ -10,6 +10,7 @@ import requests
 
 from panzoto.crypto import transcripts
 from panzoto.transcripts.document import packed, read
+from tests.support import overheard
 from tests.support.phone import Keys
 from tests.support.recordings import store
 from tests.support.service import BUCKET, PASSWORD, Service
@@ -49,6 +50,7 @@ class Owner:
         return self.seal_bytes(file_id, packed(document))
 
     def seal_bytes(self, file_id: str, plain: bytes) -> str:
+        overheard.transcript(plain)
         return base64.b64encode(transcripts.seal(plain, self.public_key, self.user_id, file_id)).decode()
 
     def put(self, file_id: str, sealed: str, **more: Any) -> requests.Response:

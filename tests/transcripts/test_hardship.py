@@ -287,7 +287,7 @@ class TestStorage:
 
 def test_reading_takes_two_calls_and_searching_one_for_many(running: Transcribing) -> None:
     url = running.service.aws_url
-    with FaultProxy(url) as proxy, run_service(proxy.url, create_at=url, **UNLIMITED) as behind:
+    with FaultProxy(url) as proxy, run_service(proxy.url, create_at=url, MAIL="off", **UNLIMITED) as behind:
         service = PatientService.over(dataclasses.replace(behind, aws_url=url))
         owner = Owner(service, service.register(f"{uuid.uuid4().hex}@example.com"))
         write_many(owner, 60)

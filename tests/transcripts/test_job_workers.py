@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from panzoto.crypto import header
+from tests.support import rows
+from tests.support.commands import done
 from tests.support.engines import Handler
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, LoseReply
@@ -68,6 +70,20 @@ def test_a_recording_is_transcribed_and_sealed(idle: Transcribing, owner: Owner)
     assert told["transcription_started"]["detail"] == {"file_ids": [file_id], "engine": "127.0.0.1"}
     assert (told["transcript_written"]["session_id"], told["transcript_written"]["address"]) == (None, None)
     assert owner.find("garden")["hits"][0]["file_id"] == file_id
+    idle.end_workers()
+
+
+def test_an_account_whose_recording_is_transcribed_is_due_for_its_chores(
+    idle: Transcribing, owner: Owner
+) -> None:
+    file_id, key = recorded(owner)
+    job = asked(owner, file_id=file_id, file_key=key)
+    done(idle.service, "chores", "chores", "run")
+    due = ("due_at", "due_shard")
+    assert not [name for name in due if name in rows.user_row(idle.service, owner.user_id)]
+    idle.start_worker()
+    assert when_over(owner, job["transcription_id"])["status"] == "succeeded"
+    assert [name for name in due if name in rows.user_row(idle.service, owner.user_id)] == [*due]
     idle.end_workers()
 
 

@@ -174,6 +174,11 @@ class TestOperators:
         assert job_of(owner, job["transcription_id"])["status"] == "canceled"
         assert [owner.state(file_id) for file_id in keys] == [None, None]
 
+    @pytest.mark.parametrize("verb", ["cancel", "retry"])
+    def test_a_job_that_never_was_is_told_to_be_none(self, owner: Owner, verb: str) -> None:
+        printed = done(owner.service, "support", "transcriptions", verb, "abc", status=1)
+        assert "There is no such transcription" in printed
+
 
 class TestLists:
     @pytest.mark.usefixtures("idle")

@@ -16,8 +16,6 @@ from tests.support.service import BUCKET, PASSWORD
 from tests.support.transcribing import Transcribing, transcribing, when_over
 from tests.support.transcripts import Owner
 
-SOUND = wav(bursts(16000, 2.0, (200, 900)))
-
 
 @pytest.fixture
 def working() -> Iterator[Transcribing]:
@@ -34,7 +32,7 @@ def much(seed: bytes) -> tuple[str, Manner]:
 
 def test_it_lies_in_the_bucket_and_goes_with_what_replaces_it(working: Transcribing) -> None:
     owner = working.owner("large@example.com")
-    data = single_shot(PASSWORD, owner.account["key_salt"], SOUND)
+    data = single_shot(PASSWORD, owner.account["key_salt"], wav(bursts(16000, 2.0, (200, 900))))
     s3_key = f"audio_upload/{owner.user_id}/audio_1.wav_encrypted"
     file_id = store(owner.service, owner.account, s3_key, data)
     lying: list[set[str]] = []

@@ -6,17 +6,15 @@ within it follows from the roles of `policy`, and from what AWS's own services d
 
 from __future__ import annotations
 
-from typing import Any
-
-from deploy.aws.cloudformation.policy import TABLES, actions, listing, objects
+from deploy.aws.cloudformation import inventory
+from deploy.aws.cloudformation.policy import TABLES, actions, listing, objects, queue_names
 from deploy.aws.cloudformation.template import Json, allow, document, resource, sub
 from panzoto.config import Settings
-from panzoto.queues.queue_definition import dead_letter_name
 
 NAME = "panzoto-boundary"
 BOUNDARY = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/" + NAME)
 # The roles of the service stack; what only a person or the pipeline runs has none there.
-RUNNING = ("web", "events", "sweep", "transcriptions", "rotation")
+RUNNING = ("web", "events", "chores", "mail", "transcriptions", "rotation")
 # CloudFormation names a role that has no name of its own after its stack.
 BOUNDED = "panzoto-service-*"
 
@@ -54,16 +52,19 @@ def _stores(settings: Settings) -> list[Json]:
     names = [getattr(settings, f"{name}_table") for name in TABLES]
     tables = [_arn("dynamodb", f"table/{name}{index}") for name in names for index in ("", "/index/*")]
     bucket = sub("arn:${AWS::Partition}:s3:::${BucketName}")
-    queue, transcriptions = settings.events_queue, settings.transcription.queue
     return [
         allow(_union(*TABLES), tables),
         allow(_union("bucket"), bucket),
         *listing(_union("folders"), bucket),
         allow(_union("object"), objects(bucket)),
-        allow(_union("queue"), _arn("sqs", queue)),
-        allow(_union("dead-letter-queue"), _arn("sqs", dead_letter_name(queue))),
-        allow(_union("transcriptions-queue"), _arn("sqs", transcriptions)),
-        allow(_union("transcriptions-dead-letter-queue"), _arn("sqs", dead_letter_name(transcriptions))),
+        inventory.where_there_is_one(
+            allow(["s3:GetObject", "s3:ListBucket"], [inventory.bucket(), inventory.objects()])
+        ),
+        *(
+            allow(names, _arn("sqs", name))
+            for kind, name in queue_names(settings).items()
+            if (names := _union(kind))
+        ),
     ]
 
 
@@ -72,16 +73,14 @@ def _tools() -> list[Json]:
     return [
         allow(_union("mail-identity"), _arn("ses", "identity/*")),
         allow(_union("secret"), _arn("secretsmanager", "secret:panzoto/secret-key-*")),
-        allow(_union("web-tasks"), _arn("ecs", "service/panzoto/panzoto-web")),
+        allow(_union("services"), _arn("ecs", "service/panzoto/panzoto-*")),
         allow(["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "*"),
     ]
 
 
 def _for_tasks() -> list[Json]:
-    """What AWS's own services do: fetch the image and the engine's key, write logs, start the sweeps."""
+    """What AWS's own services do: fetch the image and the engine's key, and write logs."""
     pulls = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    to_tasks: dict[str, Any] = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
-    bounded = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:role/" + BOUNDED)
     return [
         allow(["ecr:GetAuthorizationToken"], "*"),
         allow(pulls, _arn("ecr", "repository/panzoto")),
@@ -89,6 +88,4 @@ def _for_tasks() -> list[Json]:
             ["secretsmanager:GetSecretValue"], _arn("secretsmanager", "secret:panzoto/transcription-key-*")
         ),
         allow(["logs:CreateLogStream", "logs:PutLogEvents"], _arn("logs", "log-group:/panzoto/*")),
-        allow(["ecs:RunTask"], _arn("ecs", "task-definition/panzoto-sweep:*")),
-        allow(["iam:PassRole"], bounded, Condition=to_tasks),
     ]

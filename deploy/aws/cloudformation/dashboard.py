@@ -7,6 +7,7 @@ from typing import Any
 
 from deploy.aws.cloudformation.template import Json, att, resource, sub
 from deploy.aws.cloudformation.watching import FIVE_MINUTES, LOG_METRICS, NAMESPACE
+from deploy.aws.cloudformation.workers import WORKERS
 from panzoto.config import Settings
 from panzoto.queues.queue_definition import dead_letter_name
 
@@ -23,7 +24,10 @@ def dashboard(tables: list[str], settings: Settings) -> Json:
         _of_tables("Throttled by DynamoDB", "{}ThrottleEvents", tables),
         _of_tables("Capacity used", "Consumed{}CapacityUnits", tables),
         _of_queue("The bucket's events", settings.events_queue),
+        _of_queue("Chores", settings.chores_queue),
+        _of_queue("Letters", settings.mail_queue),
         _of_queue("Transcriptions", settings.transcription.queue),
+        _workers(),
         _of_log(),
     ]
     for place, widget in enumerate(widgets):
@@ -69,6 +73,13 @@ def _of_queue(title: str, queue: str) -> Json:
             ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", dead_letter_name(queue)],
         ],
     )
+
+
+def _workers() -> Json:
+    """How many of each kind run."""
+    named = [f"panzoto-{worker.name}" for worker in WORKERS]
+    running = ["ECS/ContainerInsights", "RunningTaskCount", "ClusterName", "${Cluster}", "ServiceName"]
+    return _widget("Workers", [[*running, name, {"stat": "Average"}] for name in named])
 
 
 def _of_log() -> Json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from deploy.aws.cloudformation import watching
+from deploy.aws.cloudformation.policy import QUEUES, WORKED_QUEUES, queue_names
 from deploy.aws.cloudformation.template import (
     DELETE,
     FORMAT,
@@ -52,6 +53,16 @@ def logical_name(table: str) -> str:
     return "".join(word.capitalize() for word in table.removeprefix("panzoto-").split("-")) + "Table"
 
 
+def logical_queue(kind: str) -> str:
+    """Return the name of a queue's resource in the template: dead-letter-queue is DeadLetterQueue."""
+    return "".join(word.capitalize() for word in kind.split("-"))
+
+
+def exported_queue(kind: str) -> str:
+    """Return the name under which the ARN of such a queue is exported."""
+    return f"{logical_queue(kind)}Arn"
+
+
 def data_template(settings: Settings, definitions: list[TableDefinition]) -> Json:
     """Return the data stack's template."""
     tables = {logical_name(definition.name): _table(definition) for definition in definitions}
@@ -72,7 +83,7 @@ def data_template(settings: Settings, definitions: list[TableDefinition]) -> Jso
             "Queue": _queue(settings),
             "DeadLetterQueue": _dead_letter_queue(settings),
             "QueuePolicy": _queue_policy(),
-            **_transcriptions(settings),
+            **_worked_queues(settings),
             "Key": _key(),
             "KeyAlias": resource("KMS::Alias", {"AliasName": "alias/panzoto", "TargetKeyId": ref("Key")}),
             "TrailBucket": _trail_bucket(),
@@ -84,10 +95,7 @@ def data_template(settings: Settings, definitions: list[TableDefinition]) -> Jso
         "Outputs": _exports(
             BucketName=ref("Bucket"),
             BucketArn=att("Bucket"),
-            QueueArn=att("Queue"),
-            DeadLetterQueueArn=att("DeadLetterQueue"),
-            TranscriptionsQueueArn=att("TranscriptionsQueue"),
-            TranscriptionsDeadLetterQueueArn=att("TranscriptionsDeadLetterQueue"),
+            **{exported_queue(kind): att(logical_queue(kind)) for kind in QUEUES},
             KeyArn=att("Key"),
             AlarmTopic=ref("AlarmTopic"),
         ),
@@ -276,22 +284,21 @@ def _dead_letter_queue(settings: Settings) -> Json:
     return resource("SQS::Queue", properties, **DELETE)
 
 
-def _transcriptions(settings: Settings) -> Json:
-    """The queue of transcriptions and that of the failed ones, into which the worker itself moves them."""
-    queue = settings.transcription.queue
-    names = {"TranscriptionsQueue": queue, "TranscriptionsDeadLetterQueue": dead_letter_name(queue)}
+def _worked_queues(settings: Settings) -> Json:
+    """The queues on which workers work, and those of what failed, into which the worker itself moves it."""
+    names = queue_names(settings)
     return {
-        logical: resource(
+        logical_queue(kind): resource(
             "SQS::Queue",
             {
-                "QueueName": name,
+                "QueueName": names[kind],
                 **{attribute: int(value) for attribute, value in QUEUE_ATTRIBUTES.items()},
                 "SqsManagedSseEnabled": True,
                 "Tags": TAGS,
             },
             **DELETE,
         )
-        for logical, name in names.items()
+        for kind in WORKED_QUEUES
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy.aws.cloudformation import inventory
 from deploy.aws.cloudformation.policy import TABLES, objects
 from deploy.aws.cloudformation.template import TAGS, Json, allow, document, ref, resource, sub
 from panzoto.config import Settings
@@ -98,9 +99,10 @@ def endpoints(settings: Settings, bucket_arn: Any, queue_arns: list[Any]) -> Jso
     tables = [sub(f"{table}{name}{index}") for name in names for index in ("", "/index/*")]
     # The layers of images lie in a bucket of AWS's own.
     layers = sub("arn:${AWS::Partition}:s3:::prod-${AWS::Region}-starport-layer-bucket/*")
+    inventories = [inventory.where_there_is_one(one) for one in (inventory.bucket(), inventory.objects())]
     return {
         "DynamoEndpoint": _gateway("dynamodb", ["dynamodb:*"], tables),
-        "S3Endpoint": _gateway("s3", ["s3:*"], [bucket_arn, *objects(bucket_arn), layers]),
+        "S3Endpoint": _gateway("s3", ["s3:*"], [bucket_arn, *objects(bucket_arn), layers, *inventories]),
         "QueueEndpoint": _interface("sqs", ["sqs:*"], queue_arns),
     }
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy.aws.cloudformation import inventory
 from deploy.aws.cloudformation.boundary import BOUNDARY, BOUNDED, boundary
-from deploy.aws.cloudformation.policy import statements
+from deploy.aws.cloudformation.policy import queue_names, statements
 from deploy.aws.cloudformation.template import (
     FORMAT,
     RETAIN,
@@ -26,7 +27,6 @@ from deploy.aws.cloudformation.template import (
 )
 from panzoto.config import Settings
 from panzoto.operations.bucket import PUBLIC_ACCESS_BLOCK
-from panzoto.queues.queue_definition import dead_letter_name
 
 ISSUER = "token.actions.githubusercontent.com"
 IMAGES_KEPT = 20
@@ -77,6 +77,7 @@ def pipeline_template(settings: Settings) -> Json:
         "AWSTemplateFormatVersion": FORMAT,
         "Description": "Panzoto: what its pipeline may do. Made once, by a person.",
         "Parameters": _parameters(),
+        "Conditions": inventory.condition(),
         "Resources": {
             "Provider": resource(
                 "IAM::OIDCProvider",
@@ -105,6 +106,7 @@ def _parameters() -> Json:
             AllowedPattern="repo:.+:environment:.+",
         ),
         "BucketName": parameter("The bucket of the recordings, as in the data stack."),
+        **inventory.bucket_parameter(),
     }
 
 
@@ -155,10 +157,7 @@ def _arns(settings: Settings) -> dict[str, Any]:
     return {
         "table": lambda name: sub("arn:${AWS::Partition}:dynamodb:" + HERE + ":table/" + name),
         "bucket": sub("arn:${AWS::Partition}:s3:::${BucketName}"),
-        "queue": sub(queue + settings.events_queue),
-        "dead-letter-queue": sub(queue + dead_letter_name(settings.events_queue)),
-        "transcriptions-queue": sub(queue + settings.transcription.queue),
-        "transcriptions-dead-letter-queue": sub(queue + dead_letter_name(settings.transcription.queue)),
+        **{kind: sub(queue + name) for kind, name in queue_names(settings).items()},
     }
 
 

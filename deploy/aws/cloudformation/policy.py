@@ -1,6 +1,6 @@
 """Who may do what in AWS: the one place that says it, for the templates and for a machine's own role.
 
-    python -m deploy.aws.cloudformation.policy web events sweep
+    python -m deploy.aws.cloudformation.policy web events chores
 
 prints the policy of a machine that does all three; `deploy` is for whoever
 runs `flask panzoto resources …`.  What is listed here is what the code does,
@@ -35,6 +35,35 @@ TABLES = (
     "transcripts",
     "transcriptions",
 )
+# Queues on which workers work, each with that of its failures; those of the bucket's events have no prefix.
+WORKED_QUEUES = tuple(
+    f"{whose}-{kind}"
+    for whose in ("transcriptions", "chores", "mail")
+    for kind in ("queue", "dead-letter-queue")
+)
+QUEUES = ("queue", "dead-letter-queue", *WORKED_QUEUES)
+# What the one loop of all workers does to the queue that it works on.
+WORKED_ON = "ChangeMessageVisibility DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage"
+# What finishing deletions, emptying the trash and clearing up takes.
+SWEEPING = {
+    "users": "DeleteItem GetItem Scan UpdateItem",
+    "audio_files": "BatchGetItem DeleteItem GetItem Scan UpdateItem",
+    "audio_files/index/s3-key-index": "Query",
+    "audio_files/index/user-files-index": "Query",
+    "claims": "BatchGetItem DeleteItem GetItem PutItem Scan UpdateItem",
+    "sessions": "DeleteItem Query",
+    "throttle": "DeleteItem PutItem",
+    "events": "DeleteItem Query",
+    "changes": "DeleteItem GetItem PutItem Query",
+    "erasures": "DeleteItem PutItem Query UpdateItem",
+    "sweeps": "BatchWriteItem DeleteItem GetItem PutItem Query Scan UpdateItem",
+    "transcripts": "DeleteItem GetItem Query",
+    "transcriptions": "DeleteItem Query",
+    "bucket": "ListBucket ListBucketMultipartUploads",
+    "folders": "ListBucketVersions",
+    "object": "AbortMultipartUpload DeleteObjectVersion GetObject GetObjectVersion"
+    " ListMultipartUploadParts PutObject",
+}
 # Resources by kind: a table by its setting, an index by its own name, and the words explained in `arns`.
 # `object` and `folders` stand for the folders that the role does not name alone, as in `object/transcripts`.
 ROLES: dict[str, dict[str, str]] = {
@@ -62,6 +91,19 @@ ROLES: dict[str, dict[str, str]] = {
         " ListMultipartUploadParts PutObject",
         "object/transcripts": "DeleteObjectVersion GetObject PutObject",
         "transcriptions-queue": "GetQueueUrl SendMessage",
+        # Letters leave from here, too.
+        "mail-queue": f"{WORKED_ON} SendMessage",
+        "mail-dead-letter-queue": "GetQueueUrl SendMessage",
+        "mail-identity": "SendRawEmail",
+    },
+    # `flask panzoto mail work`: opens what was sealed into its queue, looks for whom it is, and sends it.
+    "mail": {
+        "users": "GetItem UpdateItem",
+        "users/index/email-index": "Query",
+        "claims": "GetItem",
+        "throttle": "UpdateItem",
+        "mail-queue": f"{WORKED_ON} SendMessage",
+        "mail-dead-letter-queue": "GetQueueUrl SendMessage",
         "mail-identity": "SendRawEmail",
     },
     # `flask panzoto transcriptions work`: reads recordings, seals what was said in them, and writes that.
@@ -78,41 +120,33 @@ ROLES: dict[str, dict[str, str]] = {
         "object/audio_upload": "GetObject",
         "object/transcripts": "DeleteObjectVersion PutObject",
         "folders/transcripts": "ListBucketVersions",
-        "transcriptions-queue": "ChangeMessageVisibility DeleteMessage GetQueueAttributes GetQueueUrl"
-        " ReceiveMessage",
+        "transcriptions-queue": WORKED_ON,
         "transcriptions-dead-letter-queue": "GetQueueUrl SendMessage",
     },
     # `flask panzoto events`: commits the uploads that the bucket tells of, and removes what does not match.
     "events": {
         "users": "GetItem UpdateItem",
-        "audio_files": "GetItem UpdateItem",
+        "audio_files": "BatchGetItem GetItem UpdateItem",
         "claims": "GetItem",
         "changes": "DeleteItem GetItem PutItem",
         "bucket": "ListBucket ListBucketMultipartUploads",
         "folders": "ListBucketVersions",
-        "object": "AbortMultipartUpload DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
-        "queue": "ChangeMessageVisibility DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage",
+        "object": "DeleteObjectVersion GetObject ListMultipartUploadParts PutObject",
+        "queue": WORKED_ON,
         "dead-letter-queue": "GetQueueUrl SendMessage",
     },
-    # The daily `accounts sweep` and `recordings sweep --apply`.
-    "sweep": {
-        "users": "DeleteItem GetItem Scan UpdateItem",
-        "audio_files": "BatchGetItem DeleteItem GetItem Scan UpdateItem",
-        "audio_files/index/s3-key-index": "Query",
-        "audio_files/index/user-files-index": "Query",
-        "claims": "BatchGetItem DeleteItem GetItem PutItem Scan UpdateItem",
-        "sessions": "DeleteItem Query",
-        "throttle": "DeleteItem PutItem",
-        "events": "DeleteItem Query",
-        "changes": "DeleteItem GetItem PutItem Query",
-        "erasures": "DeleteItem PutItem Query UpdateItem",
-        "sweeps": "BatchWriteItem DeleteItem GetItem PutItem Query Scan UpdateItem",
-        "transcripts": "DeleteItem GetItem Query",
-        "transcriptions": "DeleteItem Query",
-        "bucket": "ListBucket ListBucketMultipartUploads",
-        "folders": "ListBucketVersions",
-        "object": "AbortMultipartUpload DeleteObjectVersion GetObject GetObjectVersion"
-        " ListMultipartUploadParts PutObject",
+    # `flask panzoto accounts sweep`, `recordings sweep --apply` and `recordings recount`, by hand.
+    "sweep": {**SWEEPING, "users": "DeleteItem DescribeTable GetItem Scan UpdateItem"},
+    # `flask panzoto chores work`, `run` and `status`: the same by account, handed out through a queue.
+    "chores": {
+        **SWEEPING,
+        "users": "BatchGetItem DeleteItem DescribeTable GetItem Scan UpdateItem",
+        "users/index/user-due-index": "Query",
+        "audio_files/index/user-trash-index": "Query",
+        "sweeps": "BatchGetItem BatchWriteItem DeleteItem GetItem PutItem Query Scan UpdateItem",
+        "audio_files": "BatchGetItem DeleteItem DescribeTable GetItem Scan UpdateItem",
+        # What fails too often SQS itself puts aside, by a rule that this queue has had from its first day.
+        "chores-queue": f"{WORKED_ON} SendMessage",
     },
     # `flask panzoto accounts find`, `lock`, `unlock` and `end-sessions`; and `flask panzoto transcriptions
     # list`, `cancel` and `retry`.
@@ -137,12 +171,12 @@ ROLES: dict[str, dict[str, str]] = {
             f" UpdateTable{more}"
             for table, more in {
                 "users": " GetItem Scan UpdateItem",
-                "audio_files": " BatchGetItem Scan UpdateItem",
+                "audio_files": " BatchGetItem GetItem Scan UpdateItem",
                 "claims": " BatchGetItem PutItem",
                 "sessions": " DescribeTimeToLive UpdateTimeToLive",
                 "throttle": " DescribeTimeToLive UpdateTimeToLive",
                 "events": " DescribeTimeToLive UpdateTimeToLive",
-                "changes": " PutItem Query",
+                "changes": " GetItem PutItem Query",
                 "erasures": "",
                 "sweeps": "",
                 "transcripts": "",
@@ -156,13 +190,12 @@ ROLES: dict[str, dict[str, str]] = {
         " PutLifecycleConfiguration",
         "queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl SetQueueAttributes",
         "dead-letter-queue": "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl",
-        "transcriptions-queue": "CreateQueue DeleteQueue GetQueueUrl",
-        "transcriptions-dead-letter-queue": "CreateQueue DeleteQueue GetQueueUrl",
+        **dict.fromkeys(WORKED_QUEUES, "CreateQueue DeleteQueue GetQueueUrl"),
     },
     # `flask panzoto resources prepare`, with which an upgrade looks whether the new release finds its tables.
     "upgrade": {
         **dict.fromkeys(TABLES, "DescribeTable"),
-        **dict.fromkeys(("queue", "transcriptions-queue", "transcriptions-dead-letter-queue"), "GetQueueUrl"),
+        **dict.fromkeys(("queue", *WORKED_QUEUES), "GetQueueUrl"),
     },
     # `flask panzoto backup verify`, `restore` and `drill`; DynamoDB fills the copies with the rights of who
     # restores them. The sweeps are held meanwhile.
@@ -180,7 +213,7 @@ ROLES: dict[str, dict[str, str]] = {
     # The function that renews SECRET_KEY.
     "rotation": {
         "secret": "DescribeSecret GetSecretValue PutSecretValue UpdateSecretVersionStage",
-        "web-tasks": "UpdateService",
+        "services": "UpdateService",
     },
 }
 # Of rows that hold more than a role needs: which attributes it reads, and which it writes or rests writes on.
@@ -189,7 +222,15 @@ WRITES = ("UpdateItem",)
 ATTRIBUTES: dict[tuple[str, str], dict[tuple[str, ...], tuple[str, ...]]] = {
     ("transcriptions", "users"): {
         READS: OF_ACCOUNTS,
-        WRITES: ("change_number", "deletion_started_at", "used_bytes", "used_recordings", "user_id"),
+        WRITES: (
+            "change_number",
+            "deletion_started_at",
+            "due_at",
+            "due_shard",
+            "used_bytes",
+            "used_recordings",
+            "user_id",
+        ),
     },
     ("transcriptions", "audio_files"): {
         READS: OF_RECORDINGS,
@@ -200,13 +241,10 @@ SERVICES = {
     "bucket": "s3",
     "folders": "s3",
     "object": "s3",
-    "queue": "sqs",
-    "dead-letter-queue": "sqs",
-    "transcriptions-queue": "sqs",
-    "transcriptions-dead-letter-queue": "sqs",
+    **dict.fromkeys(QUEUES, "sqs"),
     "mail-identity": "ses",
     "secret": "secretsmanager",
-    "web-tasks": "ecs",
+    "services": "ecs",
 }
 
 
@@ -222,6 +260,13 @@ def table_name(kind: str, settings: Settings) -> str:
     """Return the name, for ARNs, of a table or an index of `ROLES`."""
     table, _, index = kind.partition("/")
     return f"{getattr(settings, f'{table}_table')}{'/' + index if index else ''}"
+
+
+def queue_names(settings: Settings) -> dict[str, str]:
+    """Return the name of each of `QUEUES`."""
+    works = (settings.events_queue, settings.transcription.queue, settings.chores_queue, settings.mail_queue)
+    names = [name for queue in works for name in (queue, dead_letter_name(queue))]
+    return dict(zip(QUEUES, names, strict=True))
 
 
 def statements(role: str, arns: dict[str, Any], settings: Settings) -> list[Json]:
@@ -303,19 +348,15 @@ def objects(bucket_arn: Any, folders: Iterable[str] = FOLDERS) -> list[Any]:
 
 def machine_policy(roles: Iterable[str], settings: Settings) -> Json:
     """Return one policy for a machine that is all of `roles`, in whatever account it stands."""
-    bucket, transcriptions = f"arn:aws:s3:::{settings.bucket}", settings.transcription.queue
-    where = f"{settings.region}:*"
+    bucket, where = f"arn:aws:s3:::{settings.bucket}", f"{settings.region}:*"
     arns: dict[str, Any] = {
         "table": lambda name: f"arn:aws:dynamodb:{where}:table/{name}",
         "copies": f"arn:aws:dynamodb:{where}:table/*-restored-*",
         "bucket": bucket,
-        "queue": f"arn:aws:sqs:{where}:{settings.events_queue}",
-        "dead-letter-queue": f"arn:aws:sqs:{where}:{dead_letter_name(settings.events_queue)}",
-        "transcriptions-queue": f"arn:aws:sqs:{where}:{transcriptions}",
-        "transcriptions-dead-letter-queue": f"arn:aws:sqs:{where}:{dead_letter_name(transcriptions)}",
+        **{kind: f"arn:aws:sqs:{where}:{name}" for kind, name in queue_names(settings).items()},
         "mail-identity": f"arn:aws:ses:{where}:identity/*",
         "secret": f"arn:aws:secretsmanager:{where}:secret:panzoto/secret-key-*",
-        "web-tasks": f"arn:aws:ecs:{where}:service/panzoto/panzoto-web",
+        "services": f"arn:aws:ecs:{where}:service/panzoto/panzoto-*",
     }
     return document([statement for role in roles for statement in statements(role, arns, settings)])
 

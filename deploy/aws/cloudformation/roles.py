@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy.aws.cloudformation import inventory
 from deploy.aws.cloudformation.boundary import BOUNDARY
-from deploy.aws.cloudformation.policy import statements
+from deploy.aws.cloudformation.data import exported_queue
+from deploy.aws.cloudformation.policy import QUEUES, statements
 from deploy.aws.cloudformation.template import Json, allow, att, document, imported, ref, resource, role, sub
+from deploy.aws.cloudformation.workers import WORKERS, Worker
 from panzoto.config import Settings
 
 HERE = "${AWS::Region}:${AWS::AccountId}"
@@ -21,15 +24,13 @@ def roles(settings: Settings) -> Json:
         "WebRole": _bounded(TASKS, statements("web", arns, settings)),
         "WebMail": _web_mail(arns, settings),
         "WebTraces": _web_traces(),
-        "EventsRole": _bounded(TASKS, statements("events", arns, settings)),
-        "SweepRole": _bounded(TASKS, statements("sweep", arns, settings)),
-        "TranscriptionsRole": _where_transcribed(
-            _bounded(TASKS, statements("transcriptions", arns, settings))
+        **{f"{worker.title}Role": _of_worker(worker, arns, settings) for worker in WORKERS},
+        "ChoresInventory": _added(
+            "panzoto-inventory", inventory.reading(), inventory.CONDITION, "ChoresRole"
         ),
         "ExecutionRole": _execution_role(),
         "ExecutionKey": _execution_key(),
         "RotationRole": _rotation_role(arns, settings),
-        "SchedulerRole": _scheduler_role(),
     }
 
 
@@ -42,21 +43,21 @@ def _arns() -> dict[str, Any]:
     return {
         "table": lambda name: sub("arn:${AWS::Partition}:dynamodb:" + HERE + ":table/" + name),
         "bucket": imported("BucketArn"),
-        "queue": imported("QueueArn"),
-        "dead-letter-queue": imported("DeadLetterQueueArn"),
-        "transcriptions-queue": imported("TranscriptionsQueueArn"),
-        "transcriptions-dead-letter-queue": imported("TranscriptionsDeadLetterQueueArn"),
+        **{kind: imported(exported_queue(kind)) for kind in QUEUES},
         "secret": ref("SecretKey"),
-        "web-tasks": sub("arn:${AWS::Partition}:ecs:" + HERE + ":service/${Cluster}/panzoto-web"),
+        "services": sub("arn:${AWS::Partition}:ecs:" + HERE + ":service/${Cluster}/panzoto-*"),
     }
 
 
 def _web_mail(arns: dict[str, Any], settings: Settings) -> Json:
     """What the web tasks may do besides where there is mail."""
-    identities = {"mail-identity": sub("arn:${AWS::Partition}:ses:" + HERE + ":identity/*")}
     without = statements("web", arns, settings)
-    more = [one for one in statements("web", arns | identities, settings) if one not in without]
+    more = [one for one in statements("web", arns | _identities(), settings) if one not in without]
     return _added("panzoto-mail", more, "SendsMail")
+
+
+def _identities() -> dict[str, Any]:
+    return {"mail-identity": sub("arn:${AWS::Partition}:ses:" + HERE + ":identity/*")}
 
 
 def _web_traces() -> Json:
@@ -71,8 +72,9 @@ def _execution_key() -> Json:
     return _added("panzoto-transcription-key", more, "HasTranscriptionKey", "ExecutionRole")
 
 
-def _where_transcribed(one: Json) -> Json:
-    return {**one, "Condition": "Transcribes"}
+def _of_worker(worker: Worker, arns: dict[str, Any], settings: Settings) -> Json:
+    made = _bounded(TASKS, statements(worker.name, arns | _identities(), settings))
+    return {**made, "Condition": worker.condition} if worker.condition else made
 
 
 def _added(name: str, more: list[Json], condition: str, to: str = "WebRole") -> Json:
@@ -84,7 +86,7 @@ def _execution_role() -> Json:
     """Fargate's own, before the program starts: fetch the image, read the secret, write the log."""
     fetch = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     images = sub("arn:${AWS::Partition}:ecr:" + HERE + ":repository/panzoto")
-    logs = [att(f"{name.capitalize()}Logs") for name in ("web", "events", "sweep", "transcriptions")]
+    logs = [att(f"{name.capitalize()}Logs") for name in ("web", *(one.name for one in WORKERS))]
     return _bounded(
         TASKS,
         [
@@ -100,16 +102,3 @@ def _rotation_role(arns: dict[str, Any], settings: Settings) -> Json:
     # Lambda's own, for what the function prints.
     logs = allow(WRITE_LOGS, att("RotationLogs"))
     return _bounded("lambda.amazonaws.com", [*statements("rotation", arns, settings), logs])
-
-
-def _scheduler_role() -> Json:
-    sweeps = sub("arn:${AWS::Partition}:ecs:" + HERE + ":task-definition/panzoto-sweep:*")
-    on_cluster = {"ArnEquals": {"ecs:cluster": att("Cluster")}}
-    to_tasks = {"StringEquals": {"iam:PassedToService": TASKS}}
-    return _bounded(
-        "scheduler.amazonaws.com",
-        [
-            allow(["ecs:RunTask"], sweeps, Condition=on_cluster),
-            allow(["iam:PassRole"], [att("SweepRole"), att("ExecutionRole")], Condition=to_tasks),
-        ],
-    )

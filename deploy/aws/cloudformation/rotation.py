@@ -71,7 +71,7 @@ def check(vault: Any, where: str, token: str) -> None:
 
 
 def finish(vault: Any, where: str, token: str) -> None:
-    """Make the next content the current one, and let new tasks read it."""
+    """Make the next content the current one, and let new tasks of every service read it."""
     stages = vault.describe_secret(SecretId=where)["VersionIdsToStages"]
     before = next((version for version, names in stages.items() if "AWSCURRENT" in names), None)
     if before != token:
@@ -82,17 +82,17 @@ def finish(vault: Any, where: str, token: str) -> None:
             RemoveFromVersionId=before,
         )
     tasks = boto3.client("ecs")
-    try:
-        tasks.update_service(
-            cluster=os.environ["CLUSTER"], service=os.environ["SERVICE"], forceNewDeployment=True
-        )
-    except (
-        tasks.exceptions.ClusterNotFoundException,
-        tasks.exceptions.ServiceNotFoundException,
-        tasks.exceptions.ServiceNotActiveException,
-    ):
-        # The stack is being made: its tasks will read the new content when they start.
-        print("there is no service yet")
+    for service in os.environ["SERVICES"].split():
+        try:
+            tasks.update_service(cluster=os.environ["CLUSTER"], service=service, forceNewDeployment=True)
+        except (
+            tasks.exceptions.ClusterNotFoundException,
+            tasks.exceptions.ServiceNotFoundException,
+            tasks.exceptions.ServiceNotActiveException,
+        ):
+            # The stack is being made, and its tasks will read the new content when they start; or there is no
+            # mail, or no speech engine.
+            print(f"there is no service {service}")
 
 
 def _has_value(vault: Any, where: str, token: str) -> bool:

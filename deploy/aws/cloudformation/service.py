@@ -6,19 +6,19 @@ Everything in it can be made anew from the image and the data stack.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from deploy.aws.cloudformation import network, watching
+from deploy.aws.cloudformation import inventory, network, watching
 from deploy.aws.cloudformation.dashboard import dashboard
+from deploy.aws.cloudformation.data import exported_queue
 from deploy.aws.cloudformation.firewall import firewall
-from deploy.aws.cloudformation.policy import TABLES
+from deploy.aws.cloudformation.policy import QUEUES
 from deploy.aws.cloudformation.roles import roles
+from deploy.aws.cloudformation.scaling import following, scalable
+from deploy.aws.cloudformation.tasks import ROLLING, environment, log, placement, service, task
 from deploy.aws.cloudformation.template import (
     DELETE,
     FORMAT,
-    NOTHING,
     TAGS,
     Json,
     att,
@@ -29,27 +29,15 @@ from deploy.aws.cloudformation.template import (
     sub,
     when,
 )
+from deploy.aws.cloudformation.workers import WORKERS, parameters, workers
 from panzoto.config import Settings
 
 ROTATION = Path(__file__).with_name("rotation.py")
-LOG_GROUPS = ("web", "events", "sweep", "transcriptions", "rotation")
-# What the data stack exports of them.
-QUEUES = ("QueueArn", "DeadLetterQueueArn", "TranscriptionsQueueArn", "TranscriptionsDeadLetterQueueArn")
+# Who starts anew once it is renewed: what seals, or opens what others have sealed into a queue.
+KNOWING_THE_SECRET = ("panzoto-web", *(f"panzoto-{worker.name}" for worker in WORKERS))
+LOG_GROUPS = ("web", *(worker.name for worker in WORKERS), "rotation")
 PORT = 5000
-# The image's own user, who owns nothing; see the Dockerfile.
-USER = "10001:10001"
-# A download may go on for so long after its task was told to stop; Fargate waits two minutes at most.
-STOP_SECONDS = 120
-SECRETS = [
-    {"Name": "SECRET_KEY", "ValueFrom": sub("${SecretKey}:current::")},
-    {"Name": "SECRET_KEY_FALLBACKS", "ValueFrom": sub("${SecretKey}:fallbacks::")},
-]
 ROTATION_DAYS = 120
-ROLLING = {
-    "MinimumHealthyPercent": 100,
-    "MaximumPercent": 200,
-    "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
-}
 HEALTH = "import urllib.request as r; r.urlopen('http://127.0.0.1:5000/api/health', timeout=4)"
 
 
@@ -62,6 +50,7 @@ def service_template(settings: Settings) -> Json:
         "Conditions": {
             "SendsMail": {"Fn::Not": [{"Fn::Equals": [ref("MailFrom"), ""]}]},
             "SendsTraces": {"Fn::Not": [{"Fn::Equals": [ref("CollectorImage"), ""]}]},
+            **inventory.condition(),
             "Transcribes": {"Fn::Not": [{"Fn::Equals": [ref("TranscriptionUrl"), ""]}]},
             "HasTranscriptionKey": {
                 "Fn::And": [
@@ -72,7 +61,7 @@ def service_template(settings: Settings) -> Json:
         },
         "Resources": {
             **network.network(),
-            **network.endpoints(settings, imported("BucketArn"), [imported(name) for name in QUEUES]),
+            **network.endpoints(settings, imported("BucketArn"), _queues()),
             **network.load_balancer(PORT),
             **firewall(),
             **_logs(),
@@ -81,8 +70,7 @@ def service_template(settings: Settings) -> Json:
             **_tasks(settings),
             **_services(),
             **_scaling(),
-            **_transcribing(settings),
-            **_schedules(),
+            **workers(settings),
             **watching.log_metrics(),
             **watching.service_alarms(imported("AlarmTopic")),
             **watching.no_transcriber(imported("AlarmTopic")),
@@ -97,6 +85,11 @@ def service_template(settings: Settings) -> Json:
             "WebService": {"Value": att("WebService", "Name")},
         },
     }
+
+
+def _queues() -> list[Json]:
+    """Return what the data stack exports of them."""
+    return [imported(exported_queue(kind)) for kind in QUEUES]
 
 
 def _parameters() -> Json:
@@ -132,14 +125,9 @@ def _parameters() -> Json:
             Default="",
             AllowedPattern="(arn:.+:secret:panzoto/transcription-key-.+)?",
         ),
-        "MostTranscribers": parameter(
-            "Tasks that transcribe, at most; there is always one.", "Number", Default=4, MinValue=1
-        ),
-        "TranscriptionWait": parameter(
-            "Seconds that a recording may wait for its words before another such task is added.",
-            "Number",
-            Default=300,
-        ),
+        **parameters(),
+        **inventory.bucket_parameter(),
+        **inventory.prefix_parameter(),
         "LatencySeconds": parameter("p99 at which an alarm goes off.", "Number", Default=5),
         "FailedSignInsAlarm": parameter(
             "Failed sign-ins in five minutes at which an alarm goes off.", "Number", Default=100
@@ -201,7 +189,7 @@ def _rotation_function() -> Json:
         "Code": {"ZipFile": ROTATION.read_text("utf-8")},
         "Role": att("RotationRole"),
         "Timeout": 60,
-        "Environment": {"Variables": {"CLUSTER": ref("Cluster"), "SERVICE": "panzoto-web"}},
+        "Environment": {"Variables": {"CLUSTER": ref("Cluster"), "SERVICES": " ".join(KNOWING_THE_SECRET)}},
         "LoggingConfig": {"LogGroup": ref("RotationLogs")},
         "Tags": TAGS,
     }
@@ -228,31 +216,6 @@ def _rotation() -> Json:
     return resource("SecretsManager::RotationSchedule", properties, DependsOn="RotationPermission")
 
 
-def _environment(settings: Settings) -> list[Json]:
-    values: dict[str, Any] = {
-        "FLASK_ENV": "production",
-        "AWS_REGION": ref("AWS::Region"),
-        "S3_BUCKET": imported("BucketName"),
-        "EVENTS_QUEUE": settings.events_queue,
-        "PUBLIC_URL": ref("PublicUrl"),
-        # The load balancer, which appends whom it heard.
-        "TRUSTED_PROXIES": "1",
-        "PANZOTO_DATA_DIR": "/tmp/panzoto",  # noqa: S108 - the container's own, and nothing is kept there
-        "CORS_ORIGINS": ref("CorsOrigins"),
-        "MAIL": when("SendsMail", "ses", "off"),
-        "MAIL_FROM": ref("MailFrom"),
-        "TRANSCRIPTION_URL": ref("TranscriptionUrl"),
-        "TRANSCRIPTION_MODEL": ref("TranscriptionModel"),
-        "TRANSCRIPTIONS_QUEUE": settings.transcription.queue,
-        **_table_names(settings),
-    }
-    return [{"Name": name, "Value": value} for name, value in values.items()]
-
-
-def _table_names(settings: Settings) -> dict[str, str]:
-    return {f"{name.upper()}_TABLE": getattr(settings, f"{name}_table") for name in TABLES}
-
-
 def _collector() -> Json:
     """The ADOT collector with the configuration that its image has for ECS: OTLP in, X-Ray out."""
     return {
@@ -262,7 +225,7 @@ def _collector() -> Json:
         "Essential": False,
         "ReadonlyRootFilesystem": True,
         "Command": ["--config=/etc/ecs/ecs-default-config.yaml"],
-        "LogConfiguration": _log("web", "collector"),
+        "LogConfiguration": log("web", "collector"),
     }
 
 
@@ -276,64 +239,15 @@ def _traces() -> list[Json]:
     return [{"Name": name, "Value": value} for name, value in values.items()]
 
 
-def _log(group: str, prefix: str) -> Json:
-    return {
-        "LogDriver": "awslogs",
-        "Options": {
-            "awslogs-group": ref(f"{group.capitalize()}Logs"),
-            "awslogs-region": ref("AWS::Region"),
-            "awslogs-stream-prefix": prefix,
-        },
-    }
-
-
-def _task(
-    settings: Settings, name: str, cpu: int, memory: int, beside: Sequence[Json] = (), **more: Any
-) -> Json:
-    container = {
-        "Name": name,
-        "Image": ref("Image"),
-        "Essential": True,
-        "User": USER,
-        "ReadonlyRootFilesystem": True,
-        "LinuxParameters": {"InitProcessEnabled": True, "Capabilities": {"Drop": ["ALL"]}},
-        # Counters of the workers, names that a sweep compares, and nothing that matters after the end.
-        "MountPoints": [{"SourceVolume": "scratch", "ContainerPath": "/tmp"}],  # noqa: S108
-        "Environment": _environment(settings),
-        "Secrets": SECRETS,
-        "StopTimeout": STOP_SECONDS,
-        "LogConfiguration": _log(name, name),
-        **more,
-    }
-    return resource(
-        "ECS::TaskDefinition",
-        {
-            "Family": f"panzoto-{name}",
-            "Cpu": str(cpu),
-            "Memory": str(memory),
-            "NetworkMode": "awsvpc",
-            "RequiresCompatibilities": ["FARGATE"],
-            "RuntimePlatform": {"CpuArchitecture": "X86_64", "OperatingSystemFamily": "LINUX"},
-            "ExecutionRoleArn": att("ExecutionRole"),
-            "TaskRoleArn": att(f"{name.capitalize()}Role"),
-            "Volumes": [{"Name": "scratch"}],
-            "ContainerDefinitions": [container, *beside],
-            "Tags": TAGS,
-        },
-        # A task that starts finds a secret with all of its parts.
-        DependsOn="Rotation",
-    )
-
-
 def _tasks(settings: Settings) -> Json:
     return {
-        "WebTask": _task(
+        "WebTask": task(
             settings,
             "web",
             1024,
             2048,
             beside=[when("SendsTraces", _collector(), ref("AWS::NoValue"))],
-            Environment=[*_environment(settings), *_traces()],
+            Environment=[*environment(settings), *_traces()],
             PortMappings=[{"ContainerPort": PORT, "Protocol": "tcp"}],
             HealthCheck={
                 "Command": ["CMD", "python", "-c", HEALTH],
@@ -343,21 +257,6 @@ def _tasks(settings: Settings) -> Json:
                 "StartPeriod": 60,
             },
         ),
-        "EventsTask": _task(settings, "events", 256, 512, Command=["flask", "panzoto", "events"]),
-        "SweepTask": _task(
-            settings, "sweep", 256, 1024, Command=["flask", "panzoto", "recordings", "sweep", "--apply"]
-        ),
-    }
-
-
-def _placement(group: str = "WorkerGroup") -> Json:
-    """Where tasks live: in public subnets, so that no NAT has to be paid for, and reached by nobody else."""
-    return {
-        "AwsvpcConfiguration": {
-            "AssignPublicIp": "ENABLED",
-            "SecurityGroups": [ref(group)],
-            "Subnets": [ref("FirstSubnet"), ref("SecondSubnet")],
-        }
     }
 
 
@@ -365,8 +264,6 @@ def _services() -> Json:
     return {
         "Cluster": _cluster(),
         "WebService": _web_service(),
-        # Two at once for a moment do no harm: looking at an upload twice changes nothing.
-        "EventsService": _service("events", ["Route"], DesiredCount=1, DeploymentConfiguration=ROLLING),
     }
 
 
@@ -381,29 +278,15 @@ def _cluster() -> Json:
 
 def _web_service() -> Json:
     balanced = {"ContainerName": "web", "ContainerPort": PORT, "TargetGroupArn": ref("TargetGroup")}
-    return _service(
+    return service(
         "web",
         ["Listener", "Route"],
         DesiredCount=ref("LeastTasks"),
         DeploymentConfiguration=ROLLING,
         HealthCheckGracePeriodSeconds=90,
-        NetworkConfiguration=_placement("TaskGroup"),
+        NetworkConfiguration=placement("TaskGroup"),
         LoadBalancers=[balanced],
     )
-
-
-def _service(name: str, after: list[str], **more: Any) -> Json:
-    properties = {
-        "ServiceName": f"panzoto-{name}",
-        "Cluster": ref("Cluster"),
-        "TaskDefinition": ref(f"{name.capitalize()}Task"),
-        "LaunchType": "FARGATE",
-        "NetworkConfiguration": _placement(),
-        "PropagateTags": "SERVICE",
-        "Tags": TAGS,
-        **more,
-    }
-    return resource("ECS::Service", properties, DependsOn=after)
 
 
 def _scaling() -> Json:
@@ -415,99 +298,9 @@ def _scaling() -> Json:
     by_cpu = {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}
     by_requests = {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label}
     return {
-        "ScalableWeb": _scalable("WebService", ref("LeastTasks"), ref("MostTasks")),
-        "ScaleOnCpu": _following("cpu", 60, {"PredefinedMetricSpecification": by_cpu}),
-        "ScaleOnRequests": _following(
-            "requests", ref("RequestsPerTask"), {"PredefinedMetricSpecification": by_requests}
+        "ScalableWeb": scalable("WebService", ref("LeastTasks"), ref("MostTasks")),
+        "ScaleOnCpu": following("cpu", 60, {"PredefinedMetricSpecification": by_cpu}, "ScalableWeb"),
+        "ScaleOnRequests": following(
+            "requests", ref("RequestsPerTask"), {"PredefinedMetricSpecification": by_requests}, "ScalableWeb"
         ),
     }
-
-
-def _scalable(service: str, least: Any, most: Any) -> Json:
-    properties = {
-        "ServiceNamespace": "ecs",
-        "ScalableDimension": "ecs:service:DesiredCount",
-        "ResourceId": sub("service/${Cluster}/${" + service + ".Name}"),
-        "MinCapacity": least,
-        "MaxCapacity": most,
-    }
-    return resource("ApplicationAutoScaling::ScalableTarget", properties)
-
-
-def _following(name: str, value: Any, specification: Json, what: str = "ScalableWeb") -> Json:
-    tracking = {
-        "TargetValue": value,
-        **specification,
-        "ScaleOutCooldown": 60,
-        # Tasks that stream or listen for minutes are not taken away in a hurry.
-        "ScaleInCooldown": 600,
-    }
-    properties = {
-        "PolicyName": f"panzoto-{name}",
-        "PolicyType": "TargetTrackingScaling",
-        "ScalingTargetId": ref(what),
-        "TargetTrackingScalingPolicyConfiguration": tracking,
-    }
-    return resource("ApplicationAutoScaling::ScalingPolicy", properties)
-
-
-def _transcribing(settings: Settings) -> Json:
-    """What turns sound into words, and more of it while recordings wait; nothing without an engine."""
-    key = {"Name": "TRANSCRIPTION_API_KEY", "ValueFrom": ref("TranscriptionKey")}
-    made = {
-        "TranscriptionsTask": _task(
-            settings,
-            "transcriptions",
-            512,
-            1024,
-            Command=["flask", "panzoto", "transcriptions", "work"],
-            Secrets=[*SECRETS, when("HasTranscriptionKey", key, NOTHING)],
-        ),
-        # One that ends gives its message back, and another one goes on with it.
-        "TranscriptionsService": _service(
-            "transcriptions", ["Route"], DesiredCount=1, DeploymentConfiguration=ROLLING
-        ),
-        "ScalableTranscriptions": _scalable("TranscriptionsService", 1, ref("MostTranscribers")),
-        "ScaleOnWaiting": _scaling_on_waiting(settings),
-    }
-    return {name: {**one, "Condition": "Transcribes"} for name, one in made.items()}
-
-
-def _scaling_on_waiting(settings: Settings) -> Json:
-    age = {
-        "Namespace": "AWS/SQS",
-        "MetricName": "ApproximateAgeOfOldestMessage",
-        "Dimensions": [{"Name": "QueueName", "Value": settings.transcription.queue}],
-        "Statistic": "Maximum",
-    }
-    what = {"CustomizedMetricSpecification": age}
-    return _following("waiting", ref("TranscriptionWait"), what, "ScalableTranscriptions")
-
-
-def _schedules() -> Json:
-    recordings = ["flask", "panzoto", "recordings", "sweep", "--apply"]
-    return {
-        "SweepAccounts": _nightly("cron(10 3 * * ? *)", ["flask", "panzoto", "accounts", "sweep"]),
-        "SweepRecordings": _nightly("cron(30 3 * * ? *)", recordings),
-    }
-
-
-def _nightly(at: str, command: list[str]) -> Json:
-    target = {
-        "Arn": att("Cluster"),
-        "RoleArn": att("SchedulerRole"),
-        "EcsParameters": {
-            "TaskDefinitionArn": ref("SweepTask"),
-            "LaunchType": "FARGATE",
-            "NetworkConfiguration": _placement(),
-        },
-        "Input": json.dumps({"containerOverrides": [{"name": "sweep", "command": command}]}),
-        "RetryPolicy": {"MaximumRetryAttempts": 3},
-    }
-    properties = {
-        "Description": " ".join(command),
-        "ScheduleExpression": at,
-        "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15},
-        "Target": target,
-    }
-    return resource("Scheduler::Schedule", properties)

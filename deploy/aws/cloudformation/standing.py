@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deploy.aws.cloudformation.template import Json
+from deploy.aws.cloudformation.workers import EVENTS, MAIL, TRANSCRIPTIONS, WORKERS
 
 
 def standing(templates: dict[str, Json]) -> dict[str, float]:
@@ -20,6 +21,7 @@ def standing(templates: dict[str, Json]) -> dict[str, float]:
 
     tasks = {one["Family"]: one for one in properties("ECS::TaskDefinition")}
     (firewall,) = properties("WAFv2::WebACL")
+    always = [worker for worker in WORKERS if worker.condition is None]
     least = templates["service.json"]["Parameters"]["LeastTasks"]["Default"]
     endpoints = properties("EC2::VPCEndpoint")
     return {
@@ -37,10 +39,16 @@ def standing(templates: dict[str, Json]) -> dict[str, float]:
         "fewest_tasks": least,
         "task_vcpus": int(tasks["panzoto-web"]["Cpu"]) / 1024,
         "task_gb": int(tasks["panzoto-web"]["Memory"]) / 1024,
-        "worker_vcpus": int(tasks["panzoto-events"]["Cpu"]) / 1024,
-        "worker_gb": int(tasks["panzoto-events"]["Memory"]) / 1024,
-        "transcriber_vcpus": int(tasks["panzoto-transcriptions"]["Cpu"]) / 1024,
-        "transcriber_gb": int(tasks["panzoto-transcriptions"]["Memory"]) / 1024,
+        # Of what is always there, one of each kind.
+        "workers": len(always),
+        "workers_vcpus": sum(worker.cpu for worker in always) / 1024,
+        "workers_gb": sum(worker.memory for worker in always) / 1024,
+        "worker_vcpus": EVENTS.cpu / 1024,
+        "worker_gb": EVENTS.memory / 1024,
+        "mailer_vcpus": MAIL.cpu / 1024,
+        "mailer_gb": MAIL.memory / 1024,
+        "transcriber_vcpus": TRANSCRIPTIONS.cpu / 1024,
+        "transcriber_gb": TRANSCRIPTIONS.memory / 1024,
     }
 
 

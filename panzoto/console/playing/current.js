@@ -13,6 +13,13 @@ import { session } from "../session/session.js";
 /** @type {import("../store.js").Store<Current>} */
 export const current = createStore(/** @type {Current} */ ({ fileId: null, seconds: 0, playing: false, duration: null }));
 
+/**
+ * The last jump to a place, until whoever shows the words has it in sight.
+ *
+ * @type {import("../store.js").Store<{ to: { fileId: string, seconds: number } | null }>}
+ */
+export const jumps = createStore({ to: /** @type {{ fileId: string, seconds: number } | null} */ (null) });
+
 /** Where each recording was left in this session, in seconds. @type {Map<string, number>} */
 const left = new Map();
 
@@ -29,6 +36,7 @@ let wanted = null;
  * @param {number} seconds
  */
 export function playAt(fileId, seconds) {
+  jumps.set({ to: { fileId, seconds } });
   if (player?.has(fileId)) player.playAt(fileId, seconds);
   else wanted = { fileId, seconds };
 }
@@ -60,5 +68,6 @@ session.subscribe(() => {
   if (session.get().state !== "out") return;
   left.clear();
   wanted = null;
+  jumps.set({ to: null });
   current.set({ fileId: null, seconds: 0, playing: false, duration: null });
 });

@@ -16,8 +16,13 @@ import { opened } from "./sounds-worker.js";
 /** @type {Map<string, Waiting>} */
 const waiting = new Map();
 
+/** How to stop each download that goes on. @type {Set<() => void>} */
+const goingOn = new Set();
+
+/** Forget what waits, and stop what goes on: nothing is decrypted behind the lock. */
 export function forgetDownloads() {
   waiting.clear();
+  for (const stop of goingOn) stop();
 }
 
 /**
@@ -93,21 +98,36 @@ async function serviceFile({ name, path, token, kind }) {
  */
 function watched(body, ended) {
   const reader = body.getReader();
+  let stop = () => {};
+  const over = (/** @type {import("./addresses.js").Problem | null} */ problem) => {
+    goingOn.delete(stop);
+    ended(problem);
+  };
   return new ReadableStream(
     {
+      start(controller) {
+        stop = () => {
+          over(null);
+          controller.error(new Error("the vault is locked"));
+          reader.cancel().catch(() => {});
+        };
+        goingOn.add(stop);
+      },
       async pull(controller) {
         try {
           const { done, value } = await reader.read();
+          if (!goingOn.has(stop)) return;
           if (!done) return controller.enqueue(value);
           controller.close();
-          ended(null);
+          over(null);
         } catch (error) {
-          ended(problemOf(error));
+          if (!goingOn.has(stop)) return;
+          over(problemOf(error));
           controller.error(error);
         }
       },
       cancel(reason) {
-        ended(null);
+        over(null);
         return reader.cancel(reason);
       },
     },

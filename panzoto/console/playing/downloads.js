@@ -4,6 +4,7 @@
 import { announce, tell } from "../parts/messages.js";
 import { ServiceError } from "../library/errors.js";
 import { momentOf } from "../recordings/known.js";
+import { somebodyIsHere } from "../session/idle.js";
 import { session } from "../session/session.js";
 import { freshToken } from "../session/tokens.js";
 import { t } from "../texts/index.js";
@@ -75,7 +76,11 @@ export async function downloadExport() {
 async function throughWorker(worker, wish) {
   const id = crypto.randomUUID();
   wishes.set(id, wish);
-  const staying = setInterval(() => tellWorker({ type: "stay" }), STAY_MS);
+  const staying = setInterval(() => {
+    tellWorker({ type: "stay" });
+    // Whoever waits for a long recording to be saved is there.
+    if (session.get().state === "open") somebodyIsHere();
+  }, STAY_MS);
   const over = () => {
     clearInterval(staying);
     wishes.delete(id);

@@ -1,6 +1,6 @@
 // Playing a recording, or a sitting clip after clip, through one `<audio>`: what is drawn of it is in player.js.
 
-import { announce, tell } from "../parts/messages.js";
+import { announce, tellBeside } from "../parts/messages.js";
 import { somebodyIsHere } from "../session/idle.js";
 import { createStore } from "../store.js";
 import { t } from "../texts/index.js";
@@ -446,7 +446,8 @@ export class Playback {
     const turn = this.#turn;
     const fresh = await freshRow(clip.file_id).catch(() => null);
     if (turn !== this.#turn) return;
-    if (fresh === null || (code === "decryption_failed" && fresh.s3_key === clip.s3_key)) {
+    // Another object may lie under the same key; one that is not there, or does not open, has not moved then.
+    if (fresh === null || (code !== "object_changed" && fresh.s3_key === clip.s3_key)) {
       return this.#giveUp(wordsFor(error));
     }
     announce(t("player.replaced"));
@@ -468,7 +469,7 @@ export class Playback {
     this.#silence();
     if (!this.state.get().playing) {
       this.#rest();
-      return tell(wordsFor("unreachable"));
+      return tellBeside(wordsFor("unreachable"));
     }
     this.#lost = true;
     this.#tellLoss();
@@ -485,8 +486,9 @@ export class Playback {
   /** @param {unknown} words */
   #giveUp(words) {
     this.#silence();
+    this.#found();
     this.#rest();
-    tell(words);
+    tellBeside(words);
   }
 
   // ---- Lengths that nobody has told -------------------------------------------------------------------------

@@ -32,6 +32,13 @@ export async function describe(recording, { title, note }) {
   refreshSoon();
 }
 
+/** The recording as the service has it by now. @param {AudioFile} recording @returns {Promise<AudioFile>} */
+export async function asItIsNow(recording) {
+  const { audio_file } = await call("GET", pathOf(recording));
+  took(audio_file);
+  return audio_file;
+}
+
 /** @param {AudioFile} recording */
 export async function moveToTrash(recording) {
   took((await call("DELETE", pathOf(recording))).audio_file);

@@ -15,15 +15,21 @@ import { call, noteEmail, session } from "./session.js";
 /** `now` is null until the service has answered. */
 export const profile = createStore({ now: /** @type {Profile | null} */ (null) });
 
-/** @type {Promise<Profile | null> | null} */
+/** Who is asked for, and the answer that is to come. @type {{ of: string | undefined, answer: Promise<Profile | null> } | null} */
 let asking = null;
 
 /** Ask the service anew; rejects as calls do. Several who ask at once share one answer. @returns {Promise<Profile | null>} */
 export function refreshProfile() {
-  asking ??= ask().finally(() => {
-    asking = null;
-  });
-  return asking;
+  const of = session.get().account?.user_id;
+  if (asking !== null && asking.of === of) return asking.answer;
+  const mine = { of, answer: ask() };
+  asking = mine;
+  const over = () => {
+    // Somebody else may have come meanwhile, and ask for themselves.
+    if (asking === mine) asking = null;
+  };
+  mine.answer.then(over, over);
+  return mine.answer;
 }
 
 async function ask() {

@@ -123,6 +123,8 @@ export async function register(
   try {
     await enter("/api/register", { email, password, device_name: deviceName() }, password, stay);
   } catch (taken) {
+    // Everywhere else the field of this name is a password that somebody has.
+    if (isPasswordRefused(taken)) throw retold(taken, { fields: { new_password: taken.fields?.password } });
     if (!(taken instanceof ServiceError) || taken.code !== "user_exists") throw taken;
     await signIn(email, password, stay).catch((refused) => {
       throw refused.code === "invalid_credentials" ? taken : refused;
@@ -130,8 +132,26 @@ export async function register(
   }
 }
 
-export const signIn = (/** @type {string} */ email, /** @type {string} */ password, /** @type {boolean} */ stay) =>
-  enter("/api/login", { email, password, device_name: deviceName() }, password, stay);
+/** Sign in. One that is too short to be anybody's password is as wrong as any other. Rejects as calls do. */
+export async function signIn(
+  /** @type {string} */ email,
+  /** @type {string} */ password,
+  /** @type {boolean} */ stay,
+) {
+  try {
+    await enter("/api/login", { email, password, device_name: deviceName() }, password, stay);
+  } catch (refused) {
+    throw isPasswordRefused(refused) ? retold(refused, { code: "invalid_credentials" }) : refused;
+  }
+}
+
+/** Whether the service does not take the field `password`. @param {any} error @returns {error is ServiceError} */
+const isPasswordRefused = (error) =>
+  error instanceof ServiceError && error.code === "invalid_request" && "password" in (error.fields ?? {});
+
+/** The same answer in other words. @param {ServiceError} error @param {Partial<ServiceError>} other */
+const retold = (error, { code = error.code, fields = error.fields }) =>
+  new ServiceError(error.status, code, error.message, { ...error, fields });
 
 /** Get in with the recovery key and set a new password. */
 export const recover = (

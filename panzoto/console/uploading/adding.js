@@ -1,7 +1,7 @@
 // Files that a person drops or chooses become uploads.
 
-import { tell } from "../parts/messages.js";
-import { account, vault } from "../session/session.js";
+import { tell, tellOwner } from "../parts/messages.js";
+import { account, session, vault } from "../session/session.js";
 import { t } from "../texts/index.js";
 import { TYPES } from "./accepted.js";
 import "./busy.js";
@@ -36,7 +36,8 @@ export async function addFiles(files) {
     else if (file.size === 0) refused.push(t("upload.emptyFile", { name: file.name }));
     else await addFile(file).catch(tell);
   }
-  if (refused.length > 0) tell(refused.join(" "));
+  // Whoever has locked the page meanwhile is told nothing that others may read.
+  if (refused.length > 0 && session.get().state === "open") tellOwner(refused.join(" "));
 }
 
 /** @param {File} file */

@@ -8,6 +8,9 @@ import { refreshSoon } from "../recordings/store.js";
 import { isPassing } from "../library/service.js";
 import { call, session, vault } from "../session/session.js";
 import { concat } from "../library/bytes.js";
+import { announce as say } from "../parts/messages.js";
+import { day } from "../texts/formats.js";
+import { t } from "../texts/index.js";
 import { consentKnown, hasAgreed, wish } from "../words/consent.js";
 import { DiskError, hasRoom, objectFile, removeAll, removePieces, writeObject } from "./disk.js";
 import { proven } from "./fingerprint.js";
@@ -37,6 +40,8 @@ export class NeedsFile extends Error {
 /** The browser has cleared what was spoken before it had arrived. */
 export class Lost extends Error {}
 
+// What was recorded so long ago stands further down in the list than anybody looks.
+const OUT_OF_SIGHT_MS = 24 * 3_600_000;
 // So often it begins anew without a byte more having arrived.
 const FRUITLESS = 5;
 const MISMATCHES = 2;
@@ -293,6 +298,7 @@ async function finish(row, how) {
   if (row.state !== "arrived") await saveRow(Object.assign(row, { state: "arrived" }));
   await removeAll(row);
   refreshSoon();
+  sayWhere(row);
   how.report({ doing: "finishing" });
   try {
     if (row.sealedTitle !== null) {
@@ -306,6 +312,13 @@ async function finish(row, how) {
   }
   await wishForTranscript(row, how);
   await vanish(row);
+}
+
+/** Say where the list has it, where that is out of sight. @param {Row} row */
+function sayWhere({ recordedAt, spoken }) {
+  const isFar = Date.now() - Date.parse(recordedAt) > OUT_OF_SIGHT_MS;
+  if (spoken || !isFar || session.get().state !== "open") return;
+  say(t("upload.listedAt", { day: day(new Date(recordedAt)) }));
 }
 
 /** Ask for the transcript, where somebody has agreed to that once. @param {Row} row @param {How} how */

@@ -11,7 +11,8 @@ const FLOOR_DB = -60;
  * Watch a microphone.
  *
  * @param {MediaStream} stream
- * @param {(heard: { level: number, silent: boolean }) => void} tell `level` from 0 to 1; `silent` after three seconds
+ * @param {(heard: { level: number | null, silent: boolean }) => void} tell `level` from 0 to 1, or null
+ *   where the browser lets no sound be looked at, as Firefox does where nothing can be heard; `silent` after three seconds
  *   without any sound
  * @returns {{ pause: () => void, resume: () => void, close: () => void }}
  */
@@ -31,7 +32,8 @@ export function watchLevel(stream, tell) {
     // A suspended context hears nothing, which says nothing about the microphone.
     if (peak > SILENCE || context.state !== "running") heardAt = now;
     const decibels = peak > 0 ? 20 * Math.log10(peak) : FLOOR_DB;
-    tell({ level: Math.min(1, Math.max(0, 1 - decibels / FLOOR_DB)), silent: now - heardAt >= SILENT_AFTER_MS });
+    const level = context.state === "running" ? Math.min(1, Math.max(0, 1 - decibels / FLOOR_DB)) : null;
+    tell({ level, silent: now - heardAt >= SILENT_AFTER_MS });
   }, LOOK_MS);
   return {
     pause() {

@@ -16,7 +16,7 @@ import { hide, removeRow, saveRow } from "./rows.js";
 /**
  * @typedef {"idle" | "starting" | "recording" | "paused" | "saving"} Phase
  * @typedef {{
- *   phase: Phase, level: number, silent: boolean, muted: boolean, kept: boolean, problem: string,
+ *   phase: Phase, level: number | null, silent: boolean, muted: boolean, kept: boolean, problem: string,
  * }} Recorder `kept`: what was said is, or will be, on the disk. `problem`: what is wrong with the microphone
  */
 

@@ -33,7 +33,13 @@ export function Recorder({ close }) {
     <${Dialog} title=${t("recorder.record")} close=${leave}>
       <div class="recorder">
         <p class="recorder-time" role="timer" aria-label=${t("recorder.time")}>${length(elapsed())}</p>
-        <label class="recorder-level">${t("recorder.level")} <meter min="0" max="1" value=${level}></meter></label>
+        ${level === null
+          ? html`<p><small>${t("recorder.noLevel")}</small></p>`
+          : html`
+            <label class="recorder-level">
+              ${t("recorder.level")} <meter min="0" max="1" value=${level} style=${{ "--level": level }}></meter>
+            </label>
+          `}
         <p role="status">${!problem && statusOf({ phase, silent, muted })}</p>
         ${problem && html`<p role="alert" class="fault">${problem}</p>`}
         ${going && !kept && html`<${Unkept} />`}

@@ -1,6 +1,7 @@
 // Finding words in everything that was said, and in titles, without telling anybody which.
 
 import { explain } from "../parts/messages.js";
+import { useTabTitle } from "../parts/tab-title.js";
 import { playAt } from "../playing/current.js";
 import { momentOf } from "../recordings/known.js";
 import { recordingOf } from "../recordings/store.js";
@@ -20,6 +21,7 @@ import { forgetSearch, look, more, search } from "../words/searching.js";
 /** @import { Passage } from "../words/passages.js" */
 
 export function Search() {
+  useTabTitle(t("search.title"));
   const { text, hits, isOver, isInvalid } = useStore(search, (value) => value);
   const isForeign = vault().transcripts.foreign;
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
@@ -110,7 +112,7 @@ function Line({ fileId, seconds, head, about, passage, first = false }) {
       <a href=${addressOf("recording", fileId)} onClick=${() => playAt(fileId, seconds)}>
         <span class="result-head"><bdi dir="auto">${head}</bdi> <small>${about}</small></span>
         <span class="result-words" dir="auto">
-          ${isCut(before) && "…"}${before}<mark>${text}</mark>${after}${isCut(after) && "…"}
+          ${isCut(before) && "…"}${wholeWordsBefore(before)}<mark>${text}</mark>${wholeWordsAfter(after)}${isCut(after) && "…"}
         </span>
       </a>
     </li>
@@ -119,6 +121,10 @@ function Line({ fileId, seconds, head, about, passage, first = false }) {
 
 /** Whether there is more of a text than stands around the words that were found. @param {string} context */
 const isCut = (context) => context.length >= CONTEXT;
+
+// Where words stand apart, none is shown in part.
+const wholeWordsBefore = (/** @type {string} */ text) => (isCut(text) ? text.replace(/^\S+(?=\s)/u, "") : text);
+const wholeWordsAfter = (/** @type {string} */ text) => (isCut(text) ? text.replace(/(?<=\s)\S+$/u, "") : text);
 
 // Whoever comes back to the view finds their search again; whoever locks the page leaves none behind.
 session.subscribe(() => {

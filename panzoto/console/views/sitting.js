@@ -1,5 +1,6 @@
 // A conversation that was recorded in several clips, heard and read as one.
 
+import { useTabTitle } from "../parts/tab-title.js";
 import { Player } from "../playing/player.js";
 import { momentOf } from "../recordings/known.js";
 import { spokenLength } from "../recordings/lengths.js";
@@ -31,6 +32,7 @@ export function SittingView({ id }) {
 /** @param {{ sitting: Sitting }} props */
 function Page({ sitting }) {
   const span = t("sitting.span", { from: time(sitting.startedAt), to: time(sitting.endedAt) });
+  useTabTitle(`${t("sitting.title")}, ${day(sitting.startedAt)}, ${span}`);
   return html`
     <article class="recording">
       <header>
@@ -39,6 +41,7 @@ function Page({ sitting }) {
         <p class="facts"><span>${day(sitting.startedAt)}</span>
           <span>${t("sitting.clips", { clips: sitting.clips.length })}</span>
           <span>${spokenLength(sitting.durationMs)}</span></p>
+        <p class="quiet">${t("sitting.why")}</p>
       </header>
       <div class="hearing"><${Player} recordings=${sitting.clips} /></div>
       <div class="reading"><${Transcript} recordings=${sitting.clips} /></div>

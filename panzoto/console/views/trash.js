@@ -1,5 +1,6 @@
 // What was thrown away and can be had back.
 
+import { useTabTitle } from "../parts/tab-title.js";
 import { explain } from "../parts/messages.js";
 import { momentOf } from "../recordings/known.js";
 import { titleOf, useNames } from "../recordings/titles.js";
@@ -15,6 +16,7 @@ import { RestoreButton } from "./recording/fate.js";
 /** @import { Recording } from "../recordings/known.js" */
 
 export function Trash() {
+  useTabTitle(t("trash.title"));
   const { rows, cursor, state, failure } = useStore(trash, (value) => value);
   useNames();
   useEffect(() => {

@@ -112,7 +112,7 @@ function Said({ recording, transcript, changed }) {
 
   if (isOpen) {
     return html`
-      <${Editor} transcript=${transcript} corrections=${corrections} busy=${isBusy} save=${save}
+      <${Editor} fileId=${file_id} transcript=${transcript} corrections=${corrections} busy=${isBusy} save=${save}
         discard=${end} />
     `;
   }

@@ -6,6 +6,7 @@ import { useDraft } from "../session/drafts.js";
 import { length } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { Component, html } from "../ui.js";
+import { Lines } from "./blocks.js";
 import { trimmed } from "./document.js";
 
 /** @import { Correction } from "./correcting.js" */
@@ -31,8 +32,13 @@ import { trimmed } from "./document.js";
 /** @param {string} draft @returns {Typed} */
 const typedIn = (draft) => (draft === "" ? {} : JSON.parse(draft));
 
+/** Of each list of segments, how drafts call them. @type {WeakMap<Segment[], Map<string, Segment>>} */
+const nameLists = new WeakMap();
+
 /** How drafts call each segment. @param {Segment[]} segments in order of `start_ms` @returns {Map<string, Segment>} */
 function named(segments) {
+  const known = nameLists.get(segments);
+  if (known !== undefined) return known;
   /** @type {Map<string, Segment>} */
   const names = new Map();
   let among = 0;
@@ -40,6 +46,7 @@ function named(segments) {
     among = segments[number - 1]?.start_ms === segment.start_ms ? among + 1 : 0;
     names.set(among === 0 ? String(segment.start_ms) : `${segment.start_ms}/${among}`, segment);
   });
+  nameLists.set(segments, names);
   return names;
 }
 
@@ -50,9 +57,10 @@ function named(segments) {
  * @param {Typed} typed
  */
 function placed(segments, typed) {
-  const names = named(segments);
   /** @type {Map<Segment, string>} */
   const texts = new Map();
+  if (Object.keys(typed).length === 0) return texts;
+  const names = named(segments);
   for (const [name, text] of Object.entries(typed)) {
     const place = names.get(name) ?? nearest(segments, parseFloat(name));
     if (place !== null) texts.set(place, text);
@@ -98,26 +106,26 @@ export function useCorrections(fileId, { segments }) {
 
 /**
  * @param {{
- *   transcript: Transcript, corrections: Corrections, busy: boolean, save: () => void, discard: () => void,
+ *   fileId: string, transcript: Transcript, corrections: Corrections, busy: boolean, save: () => void, discard: () => void,
  * }} props
  */
-export function Editor({ transcript, corrections, busy, save, discard }) {
+export function Editor({ fileId, transcript, corrections, busy, save, discard }) {
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     save();
   };
+  const hint = `edit-hint-${fileId}`;
   return html`
     <form class="editor" onSubmit=${submit}>
-      <ol class="segments" lang=${transcript.language ?? undefined}>
-        ${transcript.segments.map((segment, number) => html`
-          <${SegmentField} key=${segment.place} segment=${segment} first=${number === 0}
-            text=${corrections.textOf(segment)} change=${corrections.change} />
-        `)}
-      </ol>
-      <p class="quiet">${t("words.editHint")}</p>
+      <${Lines} segments=${transcript.segments} language=${transcript.language} textOf=${corrections.textOf}
+        line=${(/** @type {Segment} */ segment, /** @type {number} */ number) => html`
+          <${SegmentField} key=${segment.place} segment=${segment} number=${number}
+            of=${transcript.segments.length} text=${corrections.textOf(segment)} change=${corrections.change} />
+        `} />
+      <p class="quiet" id=${hint}>${t("words.editHint")}</p>
       <div class="actions editor-actions">
         <button type="button" onClick=${discard}>${t("words.discard")}</button>
-        <${Button} type="submit" class="primary" busy=${busy}>${t("words.save")}<//>
+        <${Button} type="submit" class="primary" busy=${busy} aria-describedby=${hint}>${t("words.save")}<//>
       </div>
     </form>
   `;
@@ -132,16 +140,18 @@ class SegmentField extends Component {
     return next.segment !== segment || next.text !== text;
   }
 
-  /** @param {{ segment: Segment, text: string, first: boolean, change: Corrections["change"] }} props */
-  render({ segment, text, first, change }) {
+  /**
+   * @param {{ segment: Segment, text: string, number: number, of: number, change: Corrections["change"] }} props
+   */
+  render({ segment, text, number, of, change }) {
     /** @type {any} */ (this).latest ??= change;
     const at = length(segment.start_ms);
     const type = (/** @type {any} */ event) => /** @type {any} */ (this).latest(segment, event.target.value);
     return html`
-      <li>
+      <li role="listitem" aria-posinset=${number + 1} aria-setsize=${of}>
         <span class="segment-at" aria-hidden="true">${at}</span>
         <textarea rows="1" dir="auto" aria-label=${t("words.segmentAt", { at })} value=${text}
-          autofocus=${first} onInput=${type}></textarea>
+          autofocus=${number === 0} onInput=${type}></textarea>
       </li>
     `;
   }

@@ -12,6 +12,7 @@ import { unpackedError } from "./errors.js";
 /** @import { Recording } from "../recordings/known.js" */
 /** @import { Found, Position } from "./collection.js" */
 /** @import { Correction } from "./correcting.js" */
+/** @import { Segment } from "./document.js" */
 /** @import { Transcript } from "./words-worker.js" */
 
 /**
@@ -35,7 +36,11 @@ let worker = null;
 /** @type {string | null} */
 let userId = null;
 let number = 0;
-/** @type {Map<number, { resolve: (result: any) => void, reject: (error: unknown) => void }>} */
+/**
+ * What was asked, and those segments of the answer that have come already.
+ *
+ * @type {Map<number, { resolve: (result: any) => void, reject: (error: unknown) => void, segments: Segment[] }>}
+ */
 const waiting = new Map();
 /** What the Worker knows of the list. @type {Map<string, Recording>} */
 let listed = new Map();
@@ -55,7 +60,7 @@ function ask(call, argument) {
   const to = worker;
   if (to === null) return Promise.reject(new Error("The vault is locked"));
   return new Promise((resolve, reject) => {
-    waiting.set(++number, { resolve, reject });
+    waiting.set(++number, { resolve, reject, segments: [] });
     to.postMessage({ number, call, argument });
   });
 }
@@ -119,11 +124,14 @@ async function hear({ data }) {
   } else if (data.told === "changed") {
     progress.set(({ changes, ...rest }) => ({ ...rest, changes: changes + 1 }));
     for (const listener of listeners) listener(data.fileIds);
+  } else if (data.part) {
+    waiting.get(data.number)?.segments.push(...data.part);
+    worker?.postMessage({ taken: data.number });
   } else {
-    const { resolve, reject } = waiting.get(data.number) ?? {};
+    const { resolve, reject, segments } = waiting.get(data.number) ?? {};
     waiting.delete(data.number);
     if (data.error) reject?.(unpackedError(data.error));
-    else resolve?.(data.result);
+    else resolve?.(data.result?.segments ? { ...data.result, segments } : data.result);
   }
 }
 

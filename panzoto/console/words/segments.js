@@ -1,10 +1,11 @@
 // What was said, segment by segment: the one that sounds is marked and kept in sight, and a click plays from
 // there.
 
-import { current, playAt } from "../playing/current.js";
+import { current, jumps, playAt } from "../playing/current.js";
 import { useStore } from "../store.js";
 import { length } from "../texts/formats.js";
-import { Component, html, useEffect, useRef } from "../ui.js";
+import { Component, html, useCallback, useEffect, useRef } from "../ui.js";
+import { Lines } from "./blocks.js";
 import { lastAtMost } from "./divided-text.js";
 import { WordTimes } from "./word-times.js";
 
@@ -14,6 +15,7 @@ import { WordTimes } from "./word-times.js";
 // Whoever scrolls by themselves is not taken away from where they read, for so long.
 const LET_BE_MS = 6_000;
 const WORD = "sounding-word";
+const ARRIVING_FRAMES = 4;
 
 /**
  * The segment that sounds at this moment, by its number; -1 for none.
@@ -30,21 +32,26 @@ const useSounding = (starts, fileId) =>
 /** @param {{ fileId: string, transcript: Transcript }} props */
 export function Segments({ fileId, transcript }) {
   const { segments, language } = transcript;
-  const list = useRef(/** @type {HTMLOListElement | null} */ (null));
+  const list = useRef(/** @type {HTMLElement | null} */ (null));
   const starts = useRef({ of: segments, numbers: segments.map(({ start_ms }) => start_ms) });
   if (starts.current.of !== segments) {
     starts.current = { of: segments, numbers: segments.map(({ start_ms }) => start_ms) };
   }
   const sounding = useSounding(starts.current.numbers, fileId);
-  useFollowing(list, sounding);
-  useWordMark(list, fileId, segments[sounding], sounding);
+  const jumped = useJump(starts.current.numbers, fileId);
+  useFollowing(list, segments[sounding]);
+  useArrival(list, segments[jumped], jumped);
+  useWordMark(list, fileId, segments[sounding]);
+  const line = useCallback(
+    (/** @type {Segment} */ segment, /** @type {number} */ number) => html`
+      <${SegmentLine} key=${segment.place} segment=${segment} fileId=${fileId} sounds=${number === sounding}
+        speaks=${segment.speaker !== (segments[number - 1]?.speaker ?? null)} number=${number} of=${segments.length} />
+    `,
+    [segments, fileId, sounding],
+  );
   return html`
-    <ol class="segments" ref=${list} lang=${language ?? undefined}>
-      ${segments.map((segment, number) => html`
-        <${SegmentLine} key=${segment.place} segment=${segment} fileId=${fileId} sounds=${number === sounding}
-          speaks=${segment.speaker !== (segments[number - 1]?.speaker ?? null)} />
-      `)}
-    </ol>
+    <${Lines} list=${list} segments=${segments} line=${line} language=${language}
+      wanted=${jumped >= 0 ? jumped : sounding} />
   `;
 }
 
@@ -56,8 +63,11 @@ class SegmentLine extends Component {
     return next.segment !== segment || next.sounds !== sounds || next.speaks !== speaks;
   }
 
-  /** @param {{ segment: Segment, fileId: string, sounds: boolean, speaks: boolean }} props */
-  render({ segment, fileId, sounds, speaks }) {
+  /**
+   * @param {{ segment: Segment, fileId: string, sounds: boolean, speaks: boolean, number: number, of: number }}
+   *   props
+   */
+  render({ segment, fileId, sounds, speaks, number, of }) {
     const { speaker, text } = segment;
     const play = (/** @type {number} */ ms) => playAt(fileId, ms / 1000);
     const click = (/** @type {any} */ event) => {
@@ -72,7 +82,7 @@ class SegmentLine extends Component {
       play(segment.start_ms);
     };
     return html`
-      <li>
+      <li role="listitem" aria-posinset=${number + 1} aria-setsize=${of} data-place=${segment.place}>
         <span class="segment-at" aria-hidden="true">${length(segment.start_ms)}</span>
         <div>
           ${speaks && speaker !== null && html`<span class="speaker" dir="auto">${speaker}</span>`}
@@ -111,15 +121,15 @@ function offsetAt({ clientX, clientY, detail }) {
   return page.caretRangeFromPoint?.(clientX, clientY)?.startOffset ?? null;
 }
 
-/** @param {{ current: HTMLElement | null }} list @param {number} number @returns {HTMLElement | null} */
-const segmentOf = ({ current: element }, number) =>
-  element?.children[number]?.querySelector(".segment") ?? null;
+/** @param {{ current: HTMLElement | null }} list @param {Segment | undefined} segment @returns {HTMLElement | null} */
+const drawn = ({ current: element }, segment) =>
+  (segment && element?.querySelector(`[data-place="${segment.place}"] .segment`)) ?? null;
 
 /**
  * Keep the segment that sounds in sight while it plays.
  *
  * @param {{ current: HTMLElement | null }} list
- * @param {number} sounding
+ * @param {Segment | undefined} sounding
  */
 function useFollowing(list, sounding) {
   const scrolledAt = useRef(0);
@@ -135,9 +145,45 @@ function useFollowing(list, sounding) {
   }, []);
   useEffect(() => {
     if (!current.get().playing || Date.now() - scrolledAt.current < LET_BE_MS) return;
-    const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    segmentOf(list, sounding)?.scrollIntoView({ block: "nearest", behavior: isCalm ? "auto" : "smooth" });
+    const line = drawn(list, sounding);
+    if (line === null) return;
+    const { top, bottom } = line.getBoundingClientRect();
+    const isFar = top > 2 * innerHeight || bottom < -innerHeight;
+    const isCalm = isFar || matchMedia("(prefers-reduced-motion: reduce)").matches;
+    line.scrollIntoView({ block: "nearest", behavior: isCalm ? "auto" : "smooth" });
   }, [sounding]);
+}
+
+/**
+ * The segment to which somebody has just jumped, by its number; -1 once they are there.
+ *
+ * @param {number[]} starts
+ * @param {string} fileId
+ */
+const useJump = (starts, fileId) =>
+  useStore(jumps, ({ to }) => (to?.fileId === fileId ? Math.max(0, lastAtMost(starts, Math.round(to.seconds * 1000))) : -1));
+
+/**
+ * Bring the segment to which somebody has jumped into sight, whether it sounds already or not at all.
+ *
+ * @param {{ current: HTMLElement | null }} list
+ * @param {Segment | undefined} segment
+ * @param {number} number
+ */
+function useArrival(list, segment, number) {
+  useEffect(() => {
+    if (number < 0) return;
+    let frames = 0;
+    let frame = 0;
+    const arrive = () => {
+      drawn(list, segment)?.scrollIntoView({ block: "nearest" });
+      // What is drawn around it is higher, or lower, than was thought.
+      if (++frames < ARRIVING_FRAMES) frame = requestAnimationFrame(arrive);
+      else jumps.set({ to: null });
+    };
+    arrive();
+    return () => cancelAnimationFrame(frame);
+  }, [segment, number]);
 }
 
 /**
@@ -147,12 +193,11 @@ function useFollowing(list, sounding) {
  * @param {{ current: HTMLElement | null }} list
  * @param {string} fileId
  * @param {Segment | undefined} segment
- * @param {number} number
  */
-function useWordMark(list, fileId, segment, number) {
+function useWordMark(list, fileId, segment) {
   useEffect(() => {
     const marks = /** @type {any} */ (CSS).highlights;
-    const text = segmentOf(list, number)?.firstChild;
+    const text = drawn(list, segment)?.firstChild;
     if (!marks || !segment || !text || segment.words.length === 0) return;
     const words = new WordTimes(segment).inText();
     const mark = () => {
@@ -172,5 +217,5 @@ function useWordMark(list, fileId, segment, number) {
       stop();
       marks.delete(WORD);
     };
-  }, [fileId, segment, number]);
+  }, [fileId, segment]);
 }

@@ -5,7 +5,7 @@ import { stemOf } from "../playing/names.js";
 import { momentOf } from "../recordings/known.js";
 import { headingOf } from "../recordings/titles.js";
 import { t } from "../texts/index.js";
-import { html, useEffect, useState } from "../ui.js";
+import { html, useEffect, useRef } from "../ui.js";
 import { FORMATS } from "./rendering.js";
 
 /** @import { Recording } from "../recordings/known.js" */
@@ -16,25 +16,32 @@ const NAMES = /** @type {const} */ (["text", "srt", "vtt", "json"]);
 /** @param {Recording} recording @param {string} ending */
 const fileNameOf = (recording, ending) => `${stemOf(headingOf(recording), momentOf(recording))}.${ending}`;
 
-/** Addresses of the transcript in each format, while it is shown. @param {Transcript} transcript */
+/**
+ * Give links the address of the transcript in a format as soon as somebody wants it: a long one takes its time
+ * to be written.
+ *
+ * @param {Transcript} transcript
+ */
 function useAddresses(transcript) {
-  const [addresses, setAddresses] = useState(/** @type {Record<string, string>} */ ({}));
-  useEffect(() => {
-    const made = NAMES.map((name) => {
-      const { type, write } = FORMATS[name];
-      return [name, URL.createObjectURL(new Blob([write(transcript)], { type }))];
-    });
-    setAddresses(Object.fromEntries(made));
-    return () => {
-      for (const [, address] of made) URL.revokeObjectURL(address);
-    };
-  }, [transcript]);
-  return addresses;
+  const made = useRef(/** @type {Map<string, string>} */ (new Map()));
+  useEffect(
+    () => () => {
+      for (const address of made.current.values()) URL.revokeObjectURL(address);
+      made.current = new Map();
+    },
+    [transcript],
+  );
+  return (/** @type {keyof typeof FORMATS} */ name) => (/** @type {any} */ { currentTarget }) => {
+    const { type, write } = FORMATS[name];
+    const address = made.current.get(name) ?? URL.createObjectURL(new Blob([write(transcript)], { type }));
+    made.current.set(name, address);
+    currentTarget.href = address;
+  };
 }
 
 /** @param {{ recording: Recording, transcript: Transcript, edit: () => void }} props */
 export function Tools({ recording, transcript, edit }) {
-  const addresses = useAddresses(transcript);
+  const addressed = useAddresses(transcript);
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(new TextDecoder().decode(FORMATS.text.write(transcript)));
@@ -52,7 +59,7 @@ export function Tools({ recording, transcript, edit }) {
       <span class="download-as">
         <span aria-hidden="true">${t("words.downloadAs")}</span>
         ${NAMES.map((name) => html`
-          <a key=${name} href=${addresses[name]} download=${fileNameOf(recording, FORMATS[name].ending)}
+          <a key=${name} href=${location.hash} onClick=${addressed(name)} onContextMenu=${addressed(name)} download=${fileNameOf(recording, FORMATS[name].ending)}
             aria-label=${t(`words.download.${name}`)}>${t(`words.format.${name}`)}</a>
         `)}
       </span>

@@ -31,6 +31,8 @@ import { SealedRows } from "./sealed-rows.js";
  */
 
 const TELL_MS = 200;
+// A long transcript is told in parts, none of which keeps the page from drawing; a word counts as a segment does.
+const PART = 2_000;
 
 /** @type {{ userId: string, vault: Vault, rows: SealedRows, collection: Collection } | null} */
 let mine = null;
@@ -44,6 +46,8 @@ let lastTold = 0;
 let asked = 0;
 /** @type {Map<number, (token: string | null) => void>} */
 const waiting = new Map();
+/** Answers of which the page is yet to take a part. @type {Map<number, (value: unknown) => void>} */
+const taken = new Map();
 
 const service = new Service(location.origin, { token: () => tokenOf(null), refused: tokenOf });
 
@@ -185,10 +189,26 @@ async function shown(fileId, { sealed, revision, language, source }) {
   return { revision, language, source, ...(await opened(fileId, sealed)) };
 }
 
+/** @param {Segment[]} segments @returns {Generator<Segment[]>} */
+function* partsOf(segments) {
+  let [first, weight] = [0, 0];
+  for (let at = 0; at < segments.length; at++) {
+    weight += 1 + segments[at].words.length;
+    if (weight < PART && at + 1 < segments.length) continue;
+    yield segments.slice(first, at + 1);
+    [first, weight] = [at + 1, 0];
+  }
+}
+
 addEventListener("message", async ({ data }) => {
   if (data.wanted === "token") {
     waiting.get(data.number)?.(data.token);
     waiting.delete(data.number);
+    return;
+  }
+  if (data.taken !== undefined) {
+    taken.get(data.taken)?.(undefined);
+    taken.delete(data.taken);
     return;
   }
   const { number, call, argument } = data;
@@ -196,7 +216,17 @@ addEventListener("message", async ({ data }) => {
     const work = /** @type {(argument: any) => any} */ (calls[/** @type {keyof typeof calls} */ (call)]);
     if (call === "begin") begun = work(argument);
     await begun;
-    postMessage({ number, result: call === "begin" ? undefined : await work(argument) });
+    const result = call === "begin" ? undefined : await work(argument);
+    if (result?.segments) {
+      for (const part of partsOf(result.segments)) {
+        postMessage({ number, part });
+        // Several at once would be taken in one go.
+        await new Promise((resolve) => taken.set(number, resolve));
+      }
+      result.segments = [];
+    }
+    // What is as large as it may be is handed over, not copied.
+    postMessage({ number, result }, { transfer: result?.json ? [result.json.buffer] : [] });
   } catch (error) {
     postMessage({ number, error: packedError(error) });
   }

@@ -7,17 +7,21 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from deploy.aws.cloudformation import policy
-from deploy.aws.cloudformation.data import logical_name
+from deploy.aws.cloudformation.data import logical_name, logical_queue
 from deploy.aws.cloudformation.watching import LOG_METRICS, LogMetric
 from panzoto.config import Settings
+from panzoto.operations.cli import panzoto as commands
 from panzoto.queues.queue_definition import QUEUE_ATTRIBUTES
 from tests.support.aws import start_moto
+from tests.support.commands import done
 from tests.support.log_patterns import matches
 from tests.support.service import BUCKET, ROOT, Service, aws_client
 
@@ -90,6 +94,14 @@ def test_what_is_there_already_can_be_imported(tmp_path: Path) -> None:
     wrong = subprocess.run([*command, "nothing"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "there is no NothingTable" in wrong.stderr
+
+
+@pytest.fixture(scope="module")
+def with_all_queues(service: Service) -> Service:
+    """The service of the tests has a queue of letters by another name."""
+    named = service.environment | {"MAIL_QUEUE": SETTINGS.mail_queue}
+    done(replace(service, environment=named), "deploy", "resources", "create")
+    return service
 
 
 class TestAsTheCodeMakesIt:
@@ -192,9 +204,9 @@ class TestAsTheCodeMakesIt:
         tries = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
         assert tries < queue["MessageRetentionPeriod"]
 
-    @pytest.mark.parametrize("name", ["TranscriptionsQueue", "TranscriptionsDeadLetterQueue"])
-    def test_the_queues_of_transcriptions(self, service: Service, name: str) -> None:
-        sqs = aws_client("sqs", service.aws_url)
+    @pytest.mark.parametrize("name", [logical_queue(kind) for kind in policy.WORKED_QUEUES])
+    def test_the_queues_of_the_workers(self, with_all_queues: Service, name: str) -> None:
+        sqs = aws_client("sqs", with_all_queues.aws_url)
         queue = DATA[name]["Properties"]
         url = sqs.get_queue_url(QueueName=queue["QueueName"])["QueueUrl"]
         made = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
@@ -265,7 +277,12 @@ class TestData:
             queues = aws_client("sqs", url).list_queues()["QueueUrls"]
             assert {queue.rpartition("/")[2] for queue in queues} == {
                 f"{name}{ending}"
-                for name in (SETTINGS.events_queue, SETTINGS.transcription.queue)
+                for name in (
+                    SETTINGS.events_queue,
+                    SETTINGS.transcription.queue,
+                    SETTINGS.chores_queue,
+                    SETTINGS.mail_queue,
+                )
                 for ending in ("", "-dead")
             }
 
@@ -312,31 +329,77 @@ class TestService:
         assert environment == {"Fn::If": ["SendsTraces", "http://127.0.0.1:4318", ""]}
         assert SERVICE["WebTraces"]["Condition"] == "SendsTraces"
 
-    def test_without_an_engine_there_is_no_worker_that_transcribes(self) -> None:
-        optional = {name for name, one in SERVICE.items() if one.get("Condition") == "Transcribes"}
-        assert optional == {
-            "TranscriptionsTask",
-            "TranscriptionsService",
-            "TranscriptionsRole",
-            "ScalableTranscriptions",
-            "ScaleOnWaiting",
-            "NoTranscriber",
+    @pytest.mark.parametrize(
+        ("condition", "kind", "more"),
+        [
+            ("Transcribes", "Transcriptions", {"ScaleOnWaiting", "NoTranscriber"}),
+            ("SendsMail", "Mail", {"ScaleMailOnAge", "WebMail"}),
+        ],
+    )
+    def test_without_work_for_it_there_is_no_worker(self, condition: str, kind: str, more: set[str]) -> None:
+        optional = {name for name, one in SERVICE.items() if one.get("Condition") == condition}
+        of_worker = {
+            f"{kind}Task",
+            f"{kind}Service",
+            f"{kind}Role",
+            f"Scalable{kind}",
+            f"Scale{kind}OnBacklog",
         }
+        assert optional == of_worker | more
         assert SERVICE["ExecutionKey"]["Condition"] == "HasTranscriptionKey"
         for name, one in SERVICE.items():
             if name not in optional and name != "ExecutionKey":
                 assert not optional & set(re.findall(r"[A-Za-z]+", json.dumps(one["Properties"]))), name
 
-    def test_workers_that_transcribe_follow_the_age_of_their_queue(self) -> None:
-        tracking = SERVICE["ScaleOnWaiting"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
-        age = tracking["CustomizedMetricSpecification"]
+    @pytest.mark.parametrize(
+        ("kind", "queue", "on_age"),
+        [
+            ("Events", "Queue", "ScaleEventsOnAge"),
+            ("Chores", "ChoresQueue", "ScaleChoresOnAge"),
+            ("Mail", "MailQueue", "ScaleMailOnAge"),
+            ("Transcriptions", "TranscriptionsQueue", "ScaleOnWaiting"),
+        ],
+    )
+    def test_workers_follow_the_age_of_their_queue_and_what_waits_in_it(
+        self, kind: str, queue: str, on_age: str
+    ) -> None:
+        named = {"Name": "QueueName", "Value": DATA[queue]["Properties"]["QueueName"]}
+        of_service = {"Name": "ServiceName", "Value": SERVICE[f"{kind}Service"]["Properties"]["ServiceName"]}
+        for policy_name in (on_age, f"Scale{kind}OnBacklog"):
+            assert SERVICE[policy_name]["Properties"]["ScalingTargetId"] == {"Ref": f"Scalable{kind}"}
+        age, backlog = (
+            SERVICE[one]["Properties"]["TargetTrackingScalingPolicyConfiguration"][
+                "CustomizedMetricSpecification"
+            ]
+            for one in (on_age, f"Scale{kind}OnBacklog")
+        )
         assert age["MetricName"] == "ApproximateAgeOfOldestMessage"
-        queue = DATA["TranscriptionsQueue"]["Properties"]["QueueName"]
-        assert age["Dimensions"] == [{"Name": "QueueName", "Value": queue}]
-        assert SERVICE["ScaleOnWaiting"]["Properties"]["ScalingTargetId"] == {"Ref": "ScalableTranscriptions"}
+        assert age["Dimensions"] == [named]
+        waiting, tasks, each = backlog["Metrics"]
+        assert waiting["MetricStat"]["Metric"]["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        assert waiting["MetricStat"]["Metric"]["Dimensions"] == [named]
+        assert of_service in tasks["MetricStat"]["Metric"]["Dimensions"]
+        assert [one["ReturnData"] for one in (waiting, tasks, each)] == [False, False, True]
+        assert SERVICE[f"Scalable{kind}"]["Properties"]["MinCapacity"] == 1
+
+    def test_every_task_starts_a_command_that_there_is(self) -> None:
+        for name, _, container in self.containers():
+            if name == "WebTask":
+                continue
+            program, group, *words = container["Command"]
+            assert (program, group) == ("flask", commands.name), name
+            found: click.Command = commands
+            for word in words:
+                assert isinstance(found, click.Group)
+                found = found.commands[word]
+
+    def test_who_knows_the_secret_starts_anew_when_it_is_renewed(self) -> None:
+        services = {one["ServiceName"] for one in properties(SERVICE, "ECS::Service").values()}
+        told = SERVICE["RotationFunction"]["Properties"]["Environment"]["Variables"]["SERVICES"]
+        assert set(told.split()) == services
 
     def test_each_role_has_the_policy_that_is_written_down(self) -> None:
-        for role in ("web", "events", "sweep", "transcriptions"):
+        for role in ("web", "events", "chores", "mail", "transcriptions"):
             name = f"{role.capitalize()}Role"
             (given,) = SERVICE[name]["Properties"]["Policies"]
             found = granted(given["PolicyDocument"])
@@ -372,8 +435,13 @@ class TestService:
             "panzoto-transcriptions-age",
             "panzoto-transcriptions-failed",
             "panzoto-transcriptions-no-worker",
-            "panzoto-sweep-findings",
-            "panzoto-sweep-missing",
+            "panzoto-chores-age",
+            "panzoto-chores-dead-letters",
+            "panzoto-chores-findings",
+            "panzoto-chores-overdue",
+            "panzoto-chores-silent",
+            "panzoto-mail-age",
+            "panzoto-mail-dead-letters",
             "panzoto-failed-sign-ins",
             "panzoto-certificate-expiry",
         }
@@ -384,7 +452,7 @@ class TestService:
         counted = {one.name for one in LOG_METRICS}
         read = set(re.findall(r'"Namespace": "Panzoto", "MetricName": "(\w+)"', json.dumps(SERVICE)))
         assert read <= counted
-        assert read >= {"FailedSignIns", "DynamoThrottled", "SweepsFinished"}
+        assert read >= {"FailedSignIns", "DynamoThrottled", "ChoresOldestDue", "ChoresBacklog"}
 
     def test_the_dashboard_is_json(self) -> None:
         text, _ = SERVICE["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
@@ -437,14 +505,16 @@ class TestLogMetrics:
             "DynamoThrottled": failure | {"reasons": "None,ThrottlingError"},
             "S3Failures": {"event": "s3_failure"},
             "DeletionsInterrupted": {"event": "deletion_interrupted"},
-            "SweepsFinished": {"event": "sweep_finished", "without_object": 1, "failed": 2},
+            "RecordsWithoutObject": {"event": "sweep_finished", "without_object": 1, "failed": 2},
+            "ChoreFailures": {"event": "chore_done", "kind": "account", "found": 1, "failed": 2},
+            "ChoresOldestDue": {"event": "chores_status", "oldest_due_seconds": 3, "backlog": 1, "held": 0},
         }
         assert not [one.name for one in LOG_METRICS if matches(one.pattern, request)]
         for name, line in examples.items():
             matching = {one.name for one in LOG_METRICS if matches(one.pattern, line)}
             also = {
                 "DynamoThrottled": {"DynamoFailures"},
-                "SweepsFinished": {"RecordsWithoutObject", "SweepFailures"},
+                "ChoresOldestDue": {"ChoresBacklog", "ChoresHeld"},
             }.get(name, set())
             assert matching == {name} | also
         assert not matches(pattern("DynamoThrottled").pattern, failure | {"reasons": "TransactionConflict"})

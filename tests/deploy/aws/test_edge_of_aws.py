@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from deploy.aws.cloudformation import policy
+from deploy.aws.cloudformation.data import exported_queue
 from panzoto.blueprints.guessable_calls import guessable_calls
 from panzoto.config import Settings
 from panzoto.object_keys import FOLDERS
@@ -146,12 +147,12 @@ class TestNetwork:
         ]
 
     def test_nobody_reaches_the_other_tasks(self) -> None:
-        placed = [SERVICE["EventsService"]["Properties"]["NetworkConfiguration"]] + [
-            one["Properties"]["Target"]["EcsParameters"]["NetworkConfiguration"]
-            for one in SERVICE.values()
-            if one["Type"] == "AWS::Scheduler::Schedule"
+        placed = [
+            one["Properties"]["NetworkConfiguration"]
+            for name, one in SERVICE.items()
+            if one["Type"] == "AWS::ECS::Service" and name != "WebService"
         ]
-        assert len(placed) == 3
+        assert len(placed) == 4
         for group in set().union(*map(groups_of, placed)):
             assert SERVICE[group]["Properties"]["SecurityGroupIngress"] == []
 
@@ -162,22 +163,15 @@ SECRETS = {"SecretKey": "secret-key", "TranscriptionKey": "transcription-key"}
 
 def resolved(value: Any) -> str:
     """An ARN of a template as a text, whatever its account; a reference is its own name."""
+    if "Fn::If" in value:
+        value = value["Fn::If"][1]
     if isinstance(value, str):
         return value
     ((kind, what),) = value.items()
     if kind == "Fn::ImportValue":
         name = resolved(what).removeprefix("stack-")
-        return resolved(
-            {
-                "BucketArn": {"Fn::Sub": "arn:aws:s3:::bucket"},
-                "QueueArn": {"Fn::Sub": "arn:aws:sqs:here:account:panzoto-bucket-events"},
-                "DeadLetterQueueArn": {"Fn::Sub": "arn:aws:sqs:here:account:panzoto-bucket-events-dead"},
-                "TranscriptionsQueueArn": {"Fn::Sub": "arn:aws:sqs:here:account:panzoto-transcriptions"},
-                "TranscriptionsDeadLetterQueueArn": {
-                    "Fn::Sub": "arn:aws:sqs:here:account:panzoto-transcriptions-dead"
-                },
-            }[name]
-        )
+        queues = {exported_queue(kind): queue for kind, queue in policy.queue_names(Settings()).items()}
+        return "arn:aws:s3:::bucket" if name == "BucketArn" else f"arn:aws:sqs:here:account:{queues[name]}"
     if kind == "Ref":
         return f"arn:aws:secretsmanager:here:account:secret:panzoto/{SECRETS[what]}-1"
     if kind == "Fn::GetAtt":
@@ -193,12 +187,27 @@ def resolved(value: Any) -> str:
         "DataStack": "stack",
         "BucketName": "bucket",
         "Cluster": "panzoto",
+        "InventoryBucket": "inventories",
+        "InventoryPrefix": "ours",
     } | {name: resolved(one) for name, one in values.items()}
     return re.sub(r"\$\{([\w:]+)\}", lambda found: known[found[1]], text)
 
 
+def spelled_out(part: Any) -> Any:
+    """A part of a template with its ARNs as texts."""
+    if isinstance(part, list):
+        return [spelled_out(one) for one in part]
+    if isinstance(part, dict) and "Fn::If" in part:
+        return spelled_out(part["Fn::If"][1])
+    if isinstance(part, dict):
+        is_text = any(key.startswith("Fn::") for key in part)
+        return resolved(part) if is_text else {key: spelled_out(one) for key, one in part.items()}
+    return part
+
+
 def rights(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for statement in document["Statement"]:
+    for told in document["Statement"]:
+        statement = told["Fn::If"][1] if "Fn::If" in told else told
         resources = statement["Resource"]
         for one in resources if isinstance(resources, list) else [resources]:
             for action in statement["Action"]:
@@ -229,10 +238,50 @@ class TestBoundary:
         }
         assert beyond == set()
 
+    def test_inventories_are_read_by_the_chores_alone_where_there_are_any(self) -> None:
+        bucket = "arn:aws:s3:::inventories"
+        reading = {("s3:ListBucket", bucket), ("s3:GetObject", f"{bucket}/ours*")}
+        readers = {
+            name: {(action, resource) for action, resource in rights(document) if "inventories" in resource}
+            for name, document in documents_of_the_service()
+        }
+        assert {name: of for name, of in readers.items() if of} == {"ChoresInventory": reading}
+        added = SERVICE["ChoresInventory"]
+        assert (added["Condition"], added["Properties"]["Roles"]) == (
+            "ReadsInventory",
+            [{"Ref": "ChoresRole"}],
+        )
+        told = {
+            name: variable["Value"]
+            for name, task in SERVICE.items()
+            if task["Type"] == "AWS::ECS::TaskDefinition"
+            for variable in task["Properties"]["ContainerDefinitions"][0]["Environment"]
+            if variable["Name"] == "INVENTORY"
+        }
+        assert {name: spelled_out(value) for name, value in told.items()} == {
+            "ChoresTask": "s3://inventories/ours"
+        }
+        without = [value["Fn::If"] for value in told.values()]
+        assert [(condition, otherwise) for condition, _, otherwise in without] == [("ReadsInventory", "")]
+
     def test_it_is_no_way_to_more(self) -> None:
         bounds = {action for action, _ in rights(PIPELINE["Boundary"]["Properties"]["PolicyDocument"])}
         assert not any("*" in action for action in bounds)
-        assert {action for action in bounds if action.startswith(("iam:", "sts:"))} == {"iam:PassRole"}
+        assert {action for action in bounds if action.startswith(("iam:", "sts:"))} == set()
+
+    def test_it_is_no_longer_than_a_policy_may_be(self) -> None:
+        """IAM takes 6144 characters (IAM's quotas, "Managed policies"); a real account's are no longer."""
+        document = PIPELINE["Boundary"]["Properties"]["PolicyDocument"]
+        written = json.dumps(spelled_out(document), separators=(",", ":"))
+        for short, longest in (
+            ("arn:aws:", "arn:aws-us-gov:"),
+            (":here:", ":ap-southeast-2:"),
+            (":account:", f":{'1' * 12}:"),
+            (":::bucket", f":::{'b' * 63}"),
+        ):
+            assert short in written
+            written = written.replace(short, longest)
+        assert len(written) < 6144
 
     def test_the_pipeline_gives_rights_to_bounded_roles_only(self) -> None:
         (given,) = PIPELINE["BuilderRole"]["Properties"]["Policies"]
@@ -277,7 +326,7 @@ class TestFolders:
         }
         assert named == {f"arn:aws:s3:::bucket/{folder}*" for folder in FOLDERS}
 
-    @pytest.mark.parametrize("role", ["web", "events", "sweep", "backup"])
+    @pytest.mark.parametrize("role", ["web", "events", "sweep", "chores", "backup"])
     def test_versions_are_listed_in_these_folders_only(self, role: str) -> None:
         document = policy.machine_policy([role], Settings())
         listings = [one for one in document["Statement"] if "s3:ListBucketVersions" in one["Action"]]

@@ -24,6 +24,12 @@ from tests.support.aws_calls import ATTRIBUTE, FOLDERS, RECORD, Permission, reco
 from tests.support.service import ROOT
 
 SETTINGS = Settings()
+# What only writes need that meet others of the same account, as they may or may not in a run of the tests.
+BY_CHANCE = {
+    ("events", "dynamodb:BatchGetItem", "audio_files"),
+    ("deploy", "dynamodb:GetItem", "audio_files"),
+    ("deploy", "dynamodb:GetItem", "changes"),
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,7 +72,8 @@ def test_nothing_is_missing_and_nothing_is_left_over(
     may = {one for one in allowed() if one.role == role}
     assert used - may == set(), "the policy lacks what the code does"
     if is_whole_suite(request.config):
-        assert may - used == set(), "the policy allows what nothing does"
+        by_chance = {Permission(one, action, resource_of(kind)) for one, action, kind in BY_CHANCE}
+        assert may - used - by_chance == set(), "the policy allows what nothing does"
     else:
         record_property(PARTLY, True)
 

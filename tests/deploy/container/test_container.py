@@ -84,6 +84,7 @@ STAGES = {
     stage.name: stage
     for stage in map(Stage, re.split(r"^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:])
 }
+WORKERS = ("events", "chores", "mail", "transcriptions")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
 
 
@@ -300,7 +301,7 @@ class Container:
 
 class TestComposeAtWork:
     def test_it_starts_without_a_secret_made_by_hand_and_everything_works(self, tmp_path: Path) -> None:
-        """The stand-in, the service, the events worker and the sweeps, each as compose.yaml starts it."""
+        """The stand-in, the service and its workers, each as compose.yaml starts it."""
         port, aws_port = free_port(), free_port()
         variables = {"STAND_IN_PORT": str(aws_port), "PUBLIC_URL": f"http://localhost:{port}"}
         stand_in_app = STAGES["stand-in"].lay_out(tmp_path / "stand-in")
@@ -346,13 +347,12 @@ class TestComposeAtWork:
             service = Container("service", variables)
             all_of_it.enter_context(started("service", python, app, service.command))
             eventually(lambda: ready(f"http://127.0.0.1:{port}/api/health/ready"), lambda: log("service"))
-            for role in ("events", "sweeps"):
+            for role in ("events", "chores"):
                 all_of_it.enter_context(started(role, python, app, Container(role, variables).command))
             found = smoke(f"http://localhost:{port}")
             assert (found.returncode, found.stderr) == (0, ""), log("service")
-            # Whether it was held, as while nobody has an account, or not: it came to its end.
-            eventually(lambda: "sweep_finished" in log("sweeps"), lambda: log("sweeps"))
-            assert "deletions finished" in log("sweeps")
+            # Whether chores are held, as while nobody has a recording, or not: it says how they stand.
+            eventually(lambda: "chores_status" in log("chores"), lambda: log("chores"))
             put_without_a_word(f"http://localhost:{port}", lambda: log("events"))
         # They stay the same when all of it is started again.
         with started("aws", aws_python, stand_in_app, stand_in_command):
@@ -408,7 +408,7 @@ class TestCompose:
 
     def test_what_is_named_is_there(self) -> None:
         services = COMPOSE["services"]
-        assert set(services) == {"aws", "service", "nginx", "events", "sweeps", "transcriptions"}
+        assert set(services) == {"aws", "service", "nginx", *WORKERS}
         for container in services.values():
             if "build" in container:
                 assert container["build"]["target"] in STAGES
@@ -421,14 +421,12 @@ class TestCompose:
                 assert volume.partition(":")[0] in COMPOSE["volumes"]
 
     def test_every_setting_is_one_that_the_service_reads(self) -> None:
-        for name in ("service", "events", "sweeps", "transcriptions"):
+        for name in ("service", *WORKERS):
             given = set(COMPOSE["services"][name]["environment"])
             assert given <= SETTINGS | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}, name
 
     def test_the_commands_are_commands(self) -> None:
-        told = "\n".join(
-            " ".join(COMPOSE["services"][one]["command"]) for one in ("events", "sweeps", "transcriptions")
-        )
+        told = "\n".join(" ".join(COMPOSE["services"][one]["command"]) for one in WORKERS)
         lines = re.findall(r"flask (panzoto(?: [a-z-]+)+)", told)
         assert len(lines) == 4
         for line in lines:

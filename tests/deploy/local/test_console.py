@@ -43,19 +43,33 @@ def page(run: Run) -> requests.Response:
     return requests.get(run.url, timeout=30)
 
 
+def shown_to_a_person(run: Run) -> requests.Response:
+    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    return requests.get(run.url, headers={"Accept": accept}, timeout=30)
+
+
 def test_the_service_answers_before_npm_has_and_then_has_its_console(tmp_path: Path, checkout: Path) -> None:
     npm, gate = held_npm(tmp_path)
     with running(tmp_path / "run", **settings_for(checkout, PATH=path_with(npm))) as run:
         run.wait_for(BANNER_END)
         first = next(line for line in run.text().splitlines() if "http://" in line)
         assert first == f"Its console is being fetched; in a moment it is at {run.url}"
+        assert "  Console   being fetched\n" in run.text()
         eventually((gate / "running").exists, run.text)
         assert requests.get(f"{run.url}/api/health", timeout=30).status_code == 200
         missing = page(run)
         assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+        coming = shown_to_a_person(run)
+        assert (coming.status_code, coming.headers["Retry-After"]) == (503, "5")
+        assert coming.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert coming.headers["Cache-Control"] == "no-store"
+        assert "The console is still being fetched" in coming.text
+        assert '<meta http-equiv="refresh" content="5">' in coming.text
         (gate / "go").touch()
         release = run.wait_for(FETCHED)[1]
         shown = page(run)
+        policy = "Content-Security-Policy"
+        assert shown_to_a_person(run).headers[policy] == coming.headers[policy] == shown.headers[policy]
         assert (shown.status_code, shown.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
         assert f'content="{release}"' in shown.text
         assert (checkout / "panzoto" / "console" / "node_modules" / ".installed").exists()
@@ -94,7 +108,8 @@ def test_it_can_be_left_out(tmp_path: Path, checkout: Path) -> None:
     settings = settings_for(checkout, PATH=path_with(npm)) | {"CONSOLE": "0"}
     with running(tmp_path / "run", **settings) as run:
         run.wait_for(BANNER_END)
-        assert re.search(r"^  Console   off: CONSOLE=0$", run.text(), re.MULTILINE)
+        assert re.search(r"^  Console   off, by CONSOLE$", run.text(), re.MULTILINE)
+        assert shown_to_a_person(run).status_code == 404
         for path in ("/", "/console-worker.js", "/console/0123456789abcdef0123456789abcdef/main.js"):
             missing = requests.get(run.url + path, timeout=30)
             assert (missing.status_code, missing.json()["code"]) == (404, "not_found")

@@ -94,6 +94,12 @@ def flask(folder: Path, *words: str, **variables: str) -> subprocess.CompletedPr
     )
 
 
+def heeds_a_signal(pid: int) -> bool:
+    """Whether a process has begun to wait for being asked to stop."""
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) & 1 << signal.SIGTERM - 1)
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """One running service for the tests that only look."""
@@ -287,10 +293,9 @@ class TestRoles:
 
         eventually(stored, shared.text)
 
-    def test_the_sweeps_have_run_and_their_lines_are_lines(self, shared: Run) -> None:
-        shared.wait_for(r"\naccounts sweep: \d+ deletions finished\n")
-        # Nothing is removed while there is no recording at all.
-        shared.wait_for(r"\nrecordings sweep --apply: (Done\.|Nothing was changed, since .*)\n")
+    def test_the_chores_are_done_and_their_lines_are_lines(self, shared: Run) -> None:
+        shared.wait_for(r"\nchores run: \S.*\n")
+        assert "chores run: ended with status" not in shared.text()
 
     def test_a_deletion_whose_worker_was_killed_is_finished_by_the_next(self, tmp_path: Path) -> None:
         with started(tmp_path) as run:
@@ -329,7 +334,7 @@ class TestRoles:
             def every_role_runs() -> bool:
                 family[:] = [pid for child in run.children() for pid in (child, *children_of(child))]
                 commands = " ".join(map(command_of, family))
-                roles = ("stand_in.py", "gunicorn", "panzoto events", "sweep")
+                roles = ("stand_in.py", "gunicorn", "panzoto events", "chores run")
                 return all(role in commands for role in roles)
 
             eventually(every_role_runs, run.text)
@@ -358,6 +363,22 @@ class TestCommands:
         assert alone.returncode == 1
         for name in ("make run", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
             assert name in alone.stderr
+
+    def test_a_worker_on_transcripts_finds_the_engine_of_this_machine(self, tmp_path: Path) -> None:
+        with started(tmp_path, SPEECH="1") as run:
+            command = [sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"), "panzoto"]
+            environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+            environment["PANZOTO_DATA_DIR"] = str(run.data_dir)
+            with subprocess.Popen(
+                [*command, "transcriptions", "work"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
+            ) as worker:
+                eventually(lambda: worker.poll() is not None or heeds_a_signal(worker.pid), run.text)
+                worker.terminate()
+                _, told = worker.communicate()
+                assert (worker.returncode, told) == (0, b"")
+            kept = json.loads((run.data_dir / "stand-in.json").read_text())
+            assert kept["TRANSCRIPTION_URL"] == run.wait_for(r"Speech +(http://\S+)").group(1)
+            assert "TRANSCRIPTION_API_KEY" not in kept
 
 
 class TestAtATerminal:
@@ -423,6 +444,19 @@ class TestSideBySide:
                 f"choose another one, such as PORT={port + 1} make run\n"
             )
 
+    @pytest.mark.parametrize("name", ["PORT", "PANZOTO_AWS_PORT"])
+    def test_a_port_that_no_browser_opens_is_named(self, tmp_path: Path, name: str) -> None:
+        with running(tmp_path, CONSOLE="1", **{name: "5060"}) as run:
+            assert run.ended() == 1
+            assert run.text() == (
+                f"panzoto: {name} 5060 is one that no browser opens (ERR_UNSAFE_PORT); choose another one, "
+                f"such as {name}=5062 make run, or leave the console out with CONSOLE=0\n"
+            )
+
+    def test_without_a_console_no_browser_is_asked(self, tmp_path: Path) -> None:
+        with started(tmp_path, CONSOLE="0", PORT="6566") as run:
+            assert requests.get(f"{run.url}/api/health", timeout=30).status_code == 200
+
     def test_a_chosen_port_of_the_stand_in_that_is_taken_is_named(self, tmp_path: Path) -> None:
         with taken_port() as port, running(tmp_path, PANZOTO_AWS_PORT=str(port)) as run:
             assert run.ended() == 1
@@ -454,14 +488,43 @@ class TestSettings:
             assert run.ended() == 2
             assert re.fullmatch(r"panzoto: TOKEN_TTL must be a whole number .*\n", run.text())
 
+    def test_a_speech_model_that_is_none_is_told_before_anything_starts(self, tmp_path: Path) -> None:
+        folder, file = tmp_path / "model", tmp_path / "model.bin"
+        folder.mkdir()
+        for path in (file, folder / "model.bin", folder / "config.json"):
+            path.touch()
+        for model, lacking in (
+            (tmp_path / "nope", "is not there"),
+            (file, "is no folder"),
+            (folder, "lacks tokenizer.json, vocabulary.json or vocabulary.txt"),
+        ):
+            with running(tmp_path / "run", SPEECH="1", SPEECH_MODEL=str(model)) as run:
+                assert run.ended() == 2
+                assert run.text() == (
+                    "panzoto: SPEECH_MODEL must be a folder with a model in CTranslate2's form "
+                    f"({model} {lacking})\n"
+                )
+                assert not (run.data_dir / "aws").exists()
+
     @pytest.mark.parametrize("endpoint", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"])
     def test_no_stand_in_starts_where_there_is_an_endpoint(self, tmp_path: Path, endpoint: str) -> None:
-        with running(tmp_path, **{endpoint: f"http://127.0.0.1:{free_port()}"}) as run:
+        elsewhere = {endpoint: f"http://127.0.0.1:{free_port()}", "AWS_EC2_METADATA_DISABLED": "true"}
+        with running(tmp_path, **elsewhere) as run:
             eventually(lambda: not is_free(run.url), run.text)
             assert requests.get(run.url + "/api/health", timeout=30).status_code == 200
             assert not (run.data_dir / "aws").exists()
+            # What is logged for programs is no help to a person who has forgotten them.
+            assert "there are no credentials for AWS here" in run.text()
             run.process.send_signal(signal.SIGTERM)
             assert run.ended() == 0
+
+    def test_a_line_of_the_file_that_cannot_be_read_is_told_with_the_file(self, tmp_path: Path) -> None:
+        file = tmp_path / ".env"
+        file.write_text("this is no setting = 'at all\nTOKEN_TTL=never\n")
+        with running(tmp_path) as run:
+            assert run.ended() == 2
+            assert f"{file}: python-dotenv could not parse statement starting at line 1" in run.text()
+            assert "TOKEN_TTL must be" in run.text()
 
     def test_production_has_no_stand_in_and_wants_a_secret(self, tmp_path: Path) -> None:
         with running(tmp_path, FLASK_ENV="production") as run:
@@ -499,6 +562,13 @@ class TestMake:
             check=False,
         )
 
+    def programs(self, folder: Path) -> str:
+        """Return a PATH with make and a shell and nothing else."""
+        folder.mkdir()
+        for name in ("make", "sh"):
+            (folder / name).symlink_to(shutil.which(name) or name)
+        return str(folder)
+
     def test_help_is_the_default_and_lists_every_target(self, tmp_path: Path) -> None:
         printed = self.make(tmp_path)
         assert printed.returncode == 0
@@ -510,11 +580,7 @@ class TestMake:
         }
 
     def test_help_needs_a_shell_and_make_alone(self, tmp_path: Path) -> None:
-        programs = tmp_path / "programs"
-        programs.mkdir()
-        for name in ("make", "sh"):
-            (programs / name).symlink_to(shutil.which(name) or name)
-        printed = self.make(tmp_path, PATH=str(programs))
+        printed = self.make(tmp_path, PATH=self.programs(tmp_path / "programs"))
         assert printed.stderr == ""
         assert "  make run          Start all of the service" in printed.stdout
 
@@ -568,13 +634,24 @@ class TestMake:
             ({"FLASK_ENV": "production"}, "", False),
             ({}, "AWS_ENDPOINT_URL=http://127.0.0.1:1\n", False),
             ({}, "FLASK_ENV=production\n", False),
+            # As python-dotenv reads it.
+            ({}, "PORT=5001\n\nexport  AWS_ENDPOINT_URL_S3=http://127.0.0.1:1", False),
+            ({}, "  AWS_ENDPOINT_URL_DYNAMODB = 'http://127.0.0.1:1'\n", False),
+            ({}, "FLASK_ENV = 'production' # at last\nPORT=5001\n", False),
+            ({}, 'export FLASK_ENV="production"\n', False),
+            ({}, "#AWS_ENDPOINT_URL=http://127.0.0.1:1\n# FLASK_ENV=production\n", True),
+            ({}, "AWS_ENDPOINT_URL= # none\nAWS_ENDPOINT_URL_S3=''\nexport AWS_ENDPOINT_URL=\n", True),
+            ({}, "AWS_ENDPOINT_URL_SQS=http://127.0.0.1:1\nFLASK_ENV=development\n", True),
+            ({}, "MAIL_FROM=FLASK_ENV=production\nX=$(exit 1) `exit 1` \\\nPORT=* \n", True),
         ],
     )
     def test_the_stand_in_is_installed_only_where_it_is_used(
         self, tmp_path: Path, environment: dict[str, str], dotenv: str, wanted: bool
     ) -> None:
         (tmp_path / ".env").write_text(dotenv)
-        plan = self.make(tmp_path, "--dry-run", "run", **environment)
-        assert plan.returncode == 0, plan.stderr
+        # No other program is asked: neither is there one on a bare machine.
+        programs = self.programs(tmp_path / "programs")
+        plan = self.make(tmp_path, "--dry-run", "run", PATH=programs, **environment)
+        assert (plan.returncode, plan.stderr) == (0, "")
         assert (">.venv-aws/.installed" in plan.stdout) == wanted
         assert "-m deploy.local.make_run" in plan.stdout

@@ -62,7 +62,7 @@ def test_install_twice_then_upgrade_then_back(machine: Machine, tmp_path: Path) 
     assert machine.pid() == pid, "a second install is a reload"
     await_version(url, VERSION)
     assert (
-        "enable panzoto.service panzoto-events.service panzoto-sweep.timer panzoto-watch.timer"
+        "enable panzoto.service panzoto-events.service panzoto-chores.service panzoto-watch.timer"
         in machine.calls()
     )
 
@@ -113,8 +113,18 @@ def test_what_turns_sound_into_words_runs_where_there_is_an_engine(served: Machi
     with served.settings().open("a") as settings:
         settings.write("TRANSCRIPTION_URL=http://127.0.0.1:9/v1\n")
     served.done(ROOT, "install", "--untried")
-    always = "panzoto.service panzoto-events.service panzoto-sweep.timer panzoto-watch.timer"
-    assert f"enable {always} {unit}" in served.calls()
+    always = "panzoto.service panzoto-events.service panzoto-chores.service"
+    assert f"enable {always} {unit} panzoto-watch.timer" in served.calls()
+    assert f"restart {unit}" in served.calls()
+
+
+def test_workers_for_letters_run_where_somebody_has_enabled_them(served: Machine) -> None:
+    unit = "panzoto-mail.service"
+    assert not [call for call in served.calls() if unit in call]
+    enabled = served.unit("multi-user.target.wants") / unit
+    enabled.parent.mkdir()
+    enabled.symlink_to(f"../{unit}")
+    served.done(ROOT, "install", "--untried")
     assert f"restart {unit}" in served.calls()
 
 

@@ -7,15 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from deploy.serving.supervisor import HURRY_SECONDS, STOP_SECONDS
+from panzoto.operations.cli import panzoto as commands
 from tests.suites import need
 from tests.support.edge import rendered
 from tests.support.service import ROOT
 
 UNITS = ROOT / "deploy" / "machine" / "systemd"
 SERVICES = sorted(unit.name for unit in UNITS.glob("*.service"))
+WORKERS = ("chores", "events", "mail", "transcriptions")
 EXPOSURE_BOUND = 2.5
 
 
@@ -27,9 +30,14 @@ def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_all_units_are_known() -> None:
     assert SERVICES == [
         "panzoto-alarm@.service",
+        "panzoto-chores.service",
+        "panzoto-chores@.service",
         "panzoto-events.service",
-        "panzoto-sweep.service",
+        "panzoto-events@.service",
+        "panzoto-mail.service",
+        "panzoto-mail@.service",
         "panzoto-transcriptions.service",
+        "panzoto-transcriptions@.service",
         "panzoto-watch.service",
         "panzoto.service",
     ]
@@ -44,9 +52,34 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     for unit in UNITS.glob("panzoto*.[st]*"):
         units.append(tmp_path / unit.name)
         units[-1].write_text(unit.read_text().replace("/opt/panzoto", str(home)))
-    assert len(units) == 8
+    assert len(units) == 12
     ran = systemd_analyze("verify", "--man=no", *map(str, units))
     assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("kind", WORKERS)
+def test_one_more_of_a_kind_is_the_same_and_goes_with_the_first(kind: str) -> None:
+    first, more = (
+        (UNITS / f"panzoto-{kind}{ending}.service").read_text().splitlines() for ending in ("", "@")
+    )
+    assert f"PartOf=panzoto-{kind}.service" in more
+    assert more[-2:] == ["[Install]", f"WantedBy=panzoto-{kind}.service"]
+    differing = ("#", "Description=", "PartOf=", "WantedBy=")
+    alike = ([line for line in lines if not line.startswith(differing)] for lines in (first, more))
+    assert next(alike) == next(alike)
+
+
+@pytest.mark.parametrize("kind", WORKERS)
+def test_each_starts_a_command_that_there_is(kind: str) -> None:
+    unit = (UNITS / f"panzoto-{kind}.service").read_text()
+    (words,) = re.findall(r"^ExecStart=\S+ -m flask --app wsgi panzoto (.*)$", unit, re.MULTILINE)
+    found: click.Command = commands
+    for word in words.split():
+        assert isinstance(found, click.Group)
+        found = found.commands[word]
+    # What a release before lacks by which systemd knows that it is one.
+    for module in re.findall(r"^ConditionPathExists=/opt/panzoto/current/(\S+)$", unit, re.MULTILINE):
+        assert (ROOT / module).is_file()
 
 
 @pytest.mark.parametrize("name", SERVICES)

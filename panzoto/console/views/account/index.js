@@ -1,5 +1,6 @@
 // The account: who is signed in where, what happened, its password, address and recovery key, and how to leave.
 
+import { useTabTitle } from "../../parts/tab-title.js";
 import { tell } from "../../parts/messages.js";
 import { profile, refreshProfile } from "../../session/profile.js";
 import { useStore } from "../../store.js";
@@ -16,6 +17,7 @@ import { Storage } from "./storage.js";
 import { Transcription } from "./transcription.js";
 
 export function Account() {
+  useTabTitle(t("main.account"));
   const now = useStore(profile, (value) => value.now);
   useEffect(() => {
     refreshProfile().catch(tell);

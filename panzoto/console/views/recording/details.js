@@ -2,9 +2,9 @@
 
 import { LONGEST_NAME } from "../../library/names.js";
 import { Button, Field } from "../../parts/fields.js";
-import { announce, attempt } from "../../parts/messages.js";
-import { describe } from "../../recordings/actions.js";
-import { nameOf, useNames } from "../../recordings/titles.js";
+import { announce, attempt, tellOwner } from "../../parts/messages.js";
+import { asItIsNow, describe } from "../../recordings/actions.js";
+import { nameOf, openedName, useNames } from "../../recordings/titles.js";
 import { useDraft } from "../../session/drafts.js";
 import { number } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
@@ -46,6 +46,22 @@ export function Details({ recording }) {
   const [busy, setBusy] = useState(false);
   const form = useRef(/** @type {HTMLFormElement | null} */ (null));
 
+  // What is saved goes over what stood there when it was typed, and over nothing else unsaid.
+  const before = useRef({ title: recording.title, note: recording.note });
+  if (title.wanted === undefined) before.current.title = recording.title;
+  if (note.wanted === undefined) before.current.note = recording.note;
+  const isChanged = async () => {
+    if (title.wanted === undefined && note.wanted === undefined) return false;
+    const { title: was, note: wasNote } = before.current;
+    const now = await asItIsNow(recording);
+    const isOther = (title.wanted !== undefined && now.title !== was) || (note.wanted !== undefined && now.note !== wasNote);
+    before.current = { title: now.title, note: now.note };
+    if (!isOther) return false;
+    const other = { title: await openedName("title", now), note: await openedName("note", now) };
+    tellOwner(t("recording.changedElsewhere", { title: other.title ?? "–", note: other.note ?? "–" }));
+    return true;
+  };
+
   const save = async (/** @type {Event} */ event) => {
     event.preventDefault();
     if (title.fault || note.fault) {
@@ -53,6 +69,9 @@ export function Details({ recording }) {
       return;
     }
     setBusy(true);
+    let isOther = false;
+    const looked = await attempt(async () => void (isOther = await isChanged()));
+    if (!looked || isOther) return setBusy(false);
     const texts = { title: title.wanted, note: note.wanted };
     const changed = texts.title !== undefined || texts.note !== undefined;
     if (!changed || (await attempt(() => describe(recording, texts)))) {
@@ -64,12 +83,13 @@ export function Details({ recording }) {
   };
 
   return html`
-    <form ref=${form} class="details" onSubmit=${save}>
+    <form ref=${form} class="details" aria-labelledby="details-of" onSubmit=${save}>
+      <h2 id="details-of">${t("recording.details")}</h2>
       <${Field} label=${t("recording.title")} value=${title.typed} change=${title.change} dir="auto"
         enterkeyhint="done" autocomplete="off" fault=${title.fault} hint=${title.hint} />
       <${NoteField} label=${t("recording.note")} value=${note.typed} change=${note.change}
         fault=${note.fault} hint=${note.hint} />
-      <${Button} type="submit" class="primary" busy=${busy}>${t("recording.save")}<//>
+      <${Button} type="submit" class="primary" busy=${busy} aria-describedby="details-of">${t("recording.save")}<//>
     </form>
   `;
 }

@@ -1,5 +1,6 @@
 // One recording: hearing it, reading it, and what can be done with it.
 
+import { useTabTitle } from "../../parts/tab-title.js";
 import { Player } from "../../playing/player.js";
 import { useRecording } from "../../recordings/asked-for.js";
 import { momentOf } from "../../recordings/known.js";
@@ -29,6 +30,7 @@ export function RecordingView({ id }) {
 function Page({ recording }) {
   useNames();
   const at = moment(momentOf(recording));
+  useTabTitle(`${t("recording.one")}, ${at}`);
   const heard = useMemo(() => [recording], [recording]);
   return html`
     <article class="recording">

@@ -4,6 +4,7 @@ import { loadMore, recordings, tryAgain } from "../../recordings/store.js";
 import { useStore } from "../../store.js";
 import { later } from "../../later.js";
 import { explain } from "../../parts/messages.js";
+import { useTabTitle } from "../../parts/tab-title.js";
 import { t } from "../../texts/index.js";
 import { RecordButton, UploadButton } from "../../uploading/buttons.js";
 import { html, useEffect, useMemo } from "../../ui.js";
@@ -20,6 +21,7 @@ const AHEAD = 40;
 const Uploads = later(async () => (await import("../../uploading/list.js")).Uploads, { patient: true });
 
 export function Recordings() {
+  useTabTitle(t("recordings.title"));
   const { rows, whole, state, failure } = useStore(recordings, (value) => value);
   const empty = whole && rows.length === 0;
   const waiting = !whole && rows.length === 0 && state === "loading";

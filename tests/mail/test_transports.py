@@ -1,14 +1,8 @@
-"""How mail leaves: the messages themselves, the queue before the transport, the transports, the settings."""
+"""How mail leaves: the messages themselves, the transports, the settings."""
 
 from __future__ import annotations
 
-import logging
-import subprocess
-import sys
-import threading
-import time
 from datetime import UTC, datetime
-from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -17,10 +11,10 @@ from panzoto.auth.caller import Client
 from panzoto.config import Settings
 from panzoto.errors import SettingsError
 from panzoto.mail.letters import LINE_CHARACTERS, Letter, Letters
-from panzoto.mail.post import Files, NotSent, Post, Ses, message_of, post_for
+from panzoto.mail.transports import Files, NotSent, Ses, message_of, transport_for
 from tests.support import mails
 from tests.support.aws import aws_environment
-from tests.support.service import ROOT, aws_client
+from tests.support.service import aws_client
 
 SENDER = "Panzoto <no-reply@panzoto.example>"
 CODE = "A-very-long_code" * 10
@@ -28,7 +22,6 @@ CODE = "A-very-long_code" * 10
 PAGES = {"verification": "verify", "email-changed": "verify", "email-left": "undo", "reset": "reset"}
 CLIENT = Client("203.0.113.7", "Ada's telephone")
 AT = datetime(2025, 11, 21, 9, 5, tzinfo=UTC)
-WAIT_SECONDS = 10.0
 
 
 def letter(to: str = "ada@example.com", text: str = "Hello,\n") -> Letter:
@@ -50,18 +43,6 @@ def all_letters(service_url: str | None = None) -> list[Letter]:
         letters.reset(to, CODE, has_recovery_key=False),
         letters.reset(to, CODE, has_recovery_key=True),
     ]
-
-
-class Kept:
-    """A transport that keeps what it is given, once its gate is open."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, EmailMessage]] = []
-        self.gate = threading.Event()
-
-    def send(self, kind: str, message: EmailMessage) -> None:
-        self.gate.wait(WAIT_SECONDS)
-        self.sent.append((kind, message))
 
 
 class TestMessages:
@@ -107,8 +88,9 @@ class TestMessages:
         ["ada@example.com,eve", "ada@exa>mple.com", "ada@a..b", "ada@", "@example.com", "ädä@example.com"],
     )
     def test_what_mail_cannot_be_sent_to_is_refused_without_being_named(self, address: str) -> None:
-        with pytest.raises(NotSent, match=r"^unsendable_address$"):
+        with pytest.raises(NotSent, match=r"^unsendable_address$") as refusal:
             message_of(letter(address), SENDER)
+        assert refusal.value.is_final
 
 
 class TestTexts:
@@ -146,79 +128,6 @@ class TestTexts:
         shown = repr(letter(text="Hello,\nsecret"))
         assert "ada@example.com" not in shown
         assert "secret" not in shown
-
-
-class TestPost:
-    def test_letters_leave_in_order_and_the_sender_does_not_wait(self) -> None:
-        transport = Kept()
-        post = Post(transport, SENDER)
-        started = time.monotonic()
-        for number in range(20):
-            post.later(lambda number=number: letter(f"ada{number}@example.com"))  # type: ignore[misc]
-        assert time.monotonic() - started < WAIT_SECONDS / 2
-        assert transport.sent == []
-        transport.gate.set()
-        post.drain()
-        receivers = [str(message["To"]) for _, message in transport.sent]
-        assert receivers == [f"ada{number}@example.com" for number in range(20)]
-
-    def test_what_fails_keeps_nothing_else_from_leaving(self, caplog: pytest.LogCaptureFixture) -> None:
-        transport = Kept()
-        transport.gate.set()
-        post = Post(transport, SENDER)
-        post.later(lambda: letter("ädä@example.com"))
-        post.later(lambda: letter(str(1 // 0)))
-        post.later(lambda: None)
-        post.later(letter)
-        post.drain()
-        assert [str(message["To"]) for _, message in transport.sent] == ["ada@example.com"]
-        failed = [record for record in caplog.records if record.message == "mail_failed"]
-        assert [record.levelno for record in failed] == [logging.WARNING, logging.ERROR]
-        assert failed[0].__dict__["reason"] == "unsendable_address"
-        assert "example.com" not in caplog.text
-
-    def test_what_is_too_much_is_thrown_away(self, caplog: pytest.LogCaptureFixture) -> None:
-        transport = Kept()
-        post = Post(transport, SENDER, waiting=3)
-        for _ in range(9):
-            post.later(letter)
-        dropped = caplog.text.count("mail_dropped")
-        transport.gate.set()
-        post.drain()
-        # One may be with the transport already while three wait.
-        assert 3 <= len(transport.sent) <= 4
-        assert dropped == 9 - len(transport.sent)
-
-    def test_the_process_ends_only_after_what_waits_has_left(self, tmp_path: Path) -> None:
-        program = f"""
-import time
-from pathlib import Path
-from panzoto.mail.post import Files, Post
-from panzoto.mail.letters import Letter
-
-class Slow(Files):
-    def send(self, kind, message):
-        time.sleep(0.2)
-        super().send(kind, message)
-
-post = Post(Slow(Path({str(tmp_path / "mail")!r})), {SENDER!r})
-for _ in range(5):
-    post.later(lambda: Letter("verification", "ada@example.com", "Hello", "Hello"))
-"""
-        subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=60)
-        assert len(list((tmp_path / "mail").iterdir())) == 5
-
-    def test_a_transport_that_hangs_does_not_keep_the_process_for_ever(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        transport = Kept()
-        post = Post(transport, SENDER, drain_seconds=0.2)
-        post.later(letter)
-        started = time.monotonic()
-        post.drain()
-        assert time.monotonic() - started < WAIT_SECONDS / 2
-        assert "mail_left_unsent" in caplog.text
-        transport.gate.set()
 
 
 class TestFiles:
@@ -290,4 +199,4 @@ class TestSettings:
             self.settings(tmp_path, MAIL="smtp")
 
     def test_off_opens_nothing(self) -> None:
-        assert post_for(Settings(mail="off")) is None
+        assert transport_for(Settings(mail="off")) is None

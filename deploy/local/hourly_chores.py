@@ -1,4 +1,7 @@
-"""The sweeps of `make run`: what a deployment's timers run every night, here at the start and every hour."""
+"""The chores of `make run`: what a deployment's workers do all day, here at the start and every hour.
+
+A worker of its own would take a hundred MiB for what is seldom there.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,7 @@ from deploy.local.roles import COMMANDS, start_role
 from deploy.serving.processes import Child, Signals
 from panzoto.telemetry import logs
 
-# What a deployment's timers run; the order is theirs.
-SWEEPS = (("accounts", "sweep"), ("recordings", "sweep", "--apply"))
+WORDS = ("chores", "run")
 EVERY_SECONDS = 3600.0
 STOP_SECONDS = 10.0
 
@@ -31,44 +33,40 @@ def _in_words(line: str) -> str | None:
         return None
 
 
-class Sweeps:
-    """The sweeps, one after the other, at the start and every hour; each says what is new to say."""
+class Chores:
+    """What is due, at the start and every hour; it says what is new to say."""
 
     def __init__(self, environment: dict[str, str], say: Callable[[str], None]) -> None:
         self._say = say
         self._environment = environment
-        self._due = list(SWEEPS)
-        self._next = time.monotonic() + EVERY_SECONDS
-        self._running: tuple[tuple[str, ...], Child, IO[bytes]] | None = None
-        self._said: dict[tuple[str, ...], list[str]] = {}
+        self._next = time.monotonic()
+        self._running: tuple[Child, IO[bytes]] | None = None
+        self._said: list[str] = []
 
     def go_on(self) -> None:
         """Start what is due, and tell of what has ended."""
         if self._running:
-            words, child, output = self._running
+            child, output = self._running
             if child.process.poll() is None:
                 return
-            self._tell(words, child, output)
+            self._tell(child, output)
             self._running = None
         if time.monotonic() >= self._next:
             self._next += EVERY_SECONDS
-            self._due = list(SWEEPS)
-        if self._due:
-            words = self._due.pop(0)
-            output = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the sweep
-            child = start_role("a sweep", [*COMMANDS, *words], self._environment, output=output)
-            self._running = words, child, output
+            output = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the command
+            child = start_role("the chores", [*COMMANDS, *WORDS], self._environment, output=output)
+            self._running = child, output
 
-    def _tell(self, words: tuple[str, ...], child: Child, output: IO[bytes]) -> None:
+    def _tell(self, child: Child, output: IO[bytes]) -> None:
         with output:
             output.seek(0)
             lines = output.read().decode("utf-8", "replace").splitlines()
         # The hour's usual lines would only bury what a person looks for.
         told = [line.rstrip() for line in lines if line.strip()]
-        if told == self._said.get(words) and child.process.returncode == 0:
+        if told == self._said and child.process.returncode == 0:
             return
-        self._said[words] = told
-        command = " ".join(words)
+        self._said = told
+        command = " ".join(WORDS)
         self._say("\n".join(_in_words(line) or f"{command}: {line}" for line in told))
         if child.process.returncode:
             self._say(
@@ -76,9 +74,9 @@ class Sweeps:
             )
 
     def end(self, signals: Signals) -> None:
-        """Stop the sweep that runs; it may be broken off anywhere and begun anew."""
+        """Stop what runs; it may be broken off anywhere and begun anew."""
         if self._running:
-            _, child, output = self._running
+            child, output = self._running
             self._running = None
             with output:
                 child.end(signals, STOP_SECONDS)
