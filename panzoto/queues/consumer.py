@@ -22,7 +22,7 @@ from panzoto.queues.queue_definition import TRIES_OF_A_DAY, VISIBILITY_SECONDS
 from panzoto.queues.trouble import Trouble
 
 PAUSE_SECONDS = 5.0
-# How soon a loop whose hands are all full sees that it shall stop.
+# How soon a loop whose hands are all full, or a process told so at the wrong moment, sees that it shall stop.
 LOOK_SECONDS = 0.5
 # A renewal may fail once before the message comes to somebody else.
 RENEWALS_IN_A_HOLD = 3
@@ -133,7 +133,9 @@ class Consumer:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
         working.start()
-        working.join()
+        # A signal that comes just before a wait begins does not end it, but is handled once the wait is over.
+        while working.is_alive():
+            working.join(LOOK_SECONDS)
         if failure:
             raise failure[0]
 

@@ -165,6 +165,13 @@ class TestStopping:
         worker.wait_for("done first")
         assert worker.end() == 0
 
+    def test_a_signal_that_does_not_wake_the_thread_it_is_for_ends_it_too(self, place: Place) -> None:
+        place.make()
+        place.send("stops", stops=True)
+        worker = place.worker()
+        assert worker.process.wait(60) == 0
+        assert worker.lines() == ["begun stops", "done stops"]
+
     def test_what_is_in_work_comes_to_its_end(self, place: Place) -> None:
         place.make()
         gate = place.folder / "gate"

@@ -10,6 +10,7 @@ JSON, a `_Start`, and is told the number of the process, and in the end its exit
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import importlib
 import json
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -34,6 +36,9 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).resolve().parents[2]
 # No command takes longer.
 PATIENCE_SECONDS = 240
+# A signal that nothing else here has a use for, and how long a process has to write its stacks after it.
+TELL_STACKS = signal.SIGRTMIN + 5
+STACKS_SECONDS = 1.0
 # glibc reads its tunables when a process is started, so gunicorn's configuration starts itself anew unless it
 # finds some, for which these stand.
 ALLOCATION = {"GLIBC_TUNABLES": "glibc.malloc.arena_max=4"}
@@ -84,7 +89,7 @@ class Command:
     def __init__(self, path: Path, start: _Start) -> None:
         """Start it; `path` is the socket of the process that has the code."""
         self.returncode: int | None = None
-        self._output = Path(start.output)
+        self._output, self._errors = Path(start.output), Path(start.errors)
         with ExitStack() as ours:
             self._connection = ours.enter_context(socket.socket(socket.AF_UNIX))
             self._connection.connect(str(path))
@@ -114,7 +119,7 @@ class Command:
         """Return its exit status once it has ended. Raises `subprocess.TimeoutExpired`."""
         if self.returncode is None:
             if not select.select([self._connection], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+                raise self._timed_out(timeout)
             with self._ours:
                 told = self._told.readline()
             if not told:
@@ -123,6 +128,16 @@ class Command:
                     os.kill(self.pid, signal.SIGKILL)
             self.returncode = int(told or -signal.SIGKILL)
         return self.returncode
+
+    def _timed_out(self, timeout: float) -> subprocess.TimeoutExpired:
+        """Return an error that tells, after some waiting, what it is at instead of ending."""
+        error = subprocess.TimeoutExpired(str(self.pid), timeout)
+        if timeout:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, TELL_STACKS)
+            time.sleep(STACKS_SECONDS)
+            error.add_note(self._errors.read_text("utf-8", errors="replace"))
+        return error
 
     def communicate(self, timeout: float = PATIENCE_SECONDS) -> tuple[str, None]:
         """Return what it printed, and None, once it has ended. Raises `subprocess.TimeoutExpired`."""
@@ -343,6 +358,7 @@ def _become(start: _Start) -> None:
     ):
         for at, file in enumerate((nothing, output, errors)):
             os.dup2(file.fileno(), at)
+    faulthandler.register(TELL_STACKS)
     os.chdir(start.folder)
     os.environ.clear()
     os.environ.update(start.environment)

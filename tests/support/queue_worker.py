@@ -1,15 +1,17 @@
 """A worker on a queue, in a process of its own: `python -m tests.support.queue_worker QUEUE REGION RULES`.
 
 RULES are `Rules` as JSON. A message is JSON and says what becomes of it: `name` is printed when it is begun
-and when it is done, `until` is a file that is waited for, `failures` how many times it fails first, and with
-`dies` it takes the process with it.
+and when it is done, `until` is a file that is waited for, `failures` how many times it fails first, with `dies` it
+takes the process with it, and with `stops` the thread that works on it gets the process's SIGTERM.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -32,6 +34,8 @@ def main() -> None:
         _say(f"begun {name}")
         if told.get("dies"):
             os._exit(9)
+        if told.get("stops"):
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
         if failed[name] < told.get("failures", 0):
             failed[name] += 1
             raise LookupError(message.body)
