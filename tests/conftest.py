@@ -17,7 +17,7 @@ import pytest
 from panzoto.config import Settings
 from panzoto.models import bind_models
 from tests import suites
-from tests.support import interruption
+from tests.support import interruption, side_by_side
 from tests.support.aws import aws_environment, start_moto
 from tests.support.aws_calls import RECORD
 from tests.support.fault_proxy import FaultProxy
@@ -85,6 +85,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=[suites.PLAIN, *suites.SUITES],
         help=f"run this suite of tests/suites.py alone; {suites.PLAIN} is all that needs nothing but Python",
     )
+    side_by_side.add_option(parser)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -112,10 +113,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # The clients of other suites take nothing below OWASP's minima.
     if config.getoption("--suite") == suites.PLAIN:
         let_hashes_cost_least()
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        config.add_cleanup(interruption.end_descendants)
-        if config.getoption("numprocesses", None):
-            share_forked()
+    config.add_cleanup(interruption.end_descendants)
+    if side_by_side.is_wanted(config):
+        config.pluginmanager.register(side_by_side)
+        share_forked()
 
 
 @pytest.hookimpl(trylast=True)
@@ -150,7 +151,7 @@ def is_whole_suite(config: pytest.Config) -> bool:
 
 def wait_for_the_others(config: pytest.Config) -> None:
     """Return once all other modules of this session have ended, if other processes run some of them."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if not side_by_side.is_wanted(config):
         return
     others = {_ended(path) for path in config.stash[_COLLECTED] if path != Path(__file__).parents[1] / LAST}
     eventually(

@@ -163,6 +163,7 @@ class ForkedCommands:
         self._folder = tempfile.TemporaryDirectory(prefix="panzoto-commands-")
         self.socket = Path(at or Path(self._folder.name) / "socket")
         self._process = None if at else self._started(dict(more or {}))
+        self._starter = os.getpid()
 
     def _started(self, more: dict[str, str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -203,9 +204,13 @@ class ForkedCommands:
 
     def _wait_until_ready(self) -> None:
         eventually(
-            lambda: self.socket.exists() or (self._process is not None and self._process.poll() is not None),
+            lambda: self.socket.exists() or self._has_ended(),
             f"nobody listens at {self.socket}",
         )
+
+    def _has_ended(self) -> bool:
+        # Only who has started it can tell, and not a process that was forked since.
+        return self._process is not None and self._starter == os.getpid() and self._process.poll() is not None
 
     def _new_file(self) -> Path:
         file, name = tempfile.mkstemp(dir=self._folder.name)

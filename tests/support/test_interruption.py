@@ -14,14 +14,17 @@ from tests.support.service import ROOT
 from tests.support.waiting import eventually
 
 CONFTEST = """
-from tests.support import forked_commands, interruption
+from tests.support import forked_commands, interruption, side_by_side
+
+def pytest_addoption(parser):
+    side_by_side.add_option(parser)
 
 def pytest_configure(config):
     config.add_cleanup(forked_commands.end_forked)
     interruption.heed()
-    if not hasattr(config, "workerinput"):
-        config.add_cleanup(interruption.end_descendants)
-        forked_commands.share_forked()
+    config.add_cleanup(interruption.end_descendants)
+    config.pluginmanager.register(side_by_side)
+    forked_commands.share_forked()
 """
 # A child in a session of its own, which has a child as well, and one that is forked.
 TEST = """
@@ -46,15 +49,15 @@ def test_{number}():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("processes", ["0", "2"])
+@pytest.mark.parametrize("processes", ["1", "2"])
 def test_nothing_is_left(tmp_path: Path, number: signal.Signals, processes: str) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     for one in (1, 2):
         (tmp_path / f"test_{one}.py").write_text(TEST.format(number=one, folder=tmp_path))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--numprocesses={processes}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--processes={processes}"]
     with (tmp_path / "output").open("wb") as output:
         run = subprocess.Popen(
-            [*command, "--dist=loadfile", "-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)],
+            [*command, "-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
             cwd=tmp_path,
             stdout=output,

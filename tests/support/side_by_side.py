@@ -1,0 +1,277 @@
+"""A plugin of pytest: `--processes=N` runs modules side by side, in processes forked from the one that has collected.
+
+To load the tests and to make thousands of them takes longer than to run many a module. Processes that each do
+so for themselves, as those of pytest-xdist do, took a tenth of the suite's time; these have it from their
+parent. Each takes one module after the other, in the order in which they were collected, and keeps what
+its session shares. One that dies fails the test that it was at, and another goes on behind that.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+from _pytest import runner
+
+# Within so many seconds the parent knows which of them have been interrupted.
+KNOWN_SECONDS = 1.0
+
+Module = list[pytest.Item]
+
+
+def add_option(parser: pytest.Parser) -> None:
+    """Add the option, for whoever registers this plugin where it `is_wanted`."""
+    parser.addoption("--processes", type=int, default=1, help="run modules side by side in so many processes")
+
+
+def is_wanted(config: pytest.Config) -> bool:
+    """Whether more than one process was asked for."""
+    return config.getoption("processes", 1) > 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run what was collected, unless nothing is to be run."""
+    option = session.config.option
+    if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
+        return None
+    _Parent(session).run(option.processes)
+    if session.shouldfail:
+        raise session.Failed(session.shouldfail)
+    if session.shouldstop:
+        raise session.Interrupted(session.shouldstop)
+    return True
+
+
+@dataclass
+class _Child:
+    """A process as its parent knows it, with the tests that it has not begun, and the one that it is at."""
+
+    number: int
+    pid: int
+    connection: Connection
+    left: deque[pytest.Item]
+    at: pytest.Item | None = None
+    is_interrupted: bool = False
+
+
+class _Parent:
+    """Gives out modules, and tells this session what became of their tests."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        self._hook = session.config.hook
+        self._modules = [list(items) for _, items in groupby(session.items, key=lambda item: item.path)]
+        self._waiting = deque(range(len(self._modules)))
+        self._children: dict[Connection, _Child] = {}
+
+    def run(self, processes: int) -> None:
+        """Return once all is run, or as much as is to be."""
+        reporter: Any = self._session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            # Modules are not one behind the other, so their names are no headings.
+            reporter.showfspath = False
+        # Before any is forked: each gets a folder in it.
+        self._session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        try:
+            for number in range(min(processes, len(self._modules))):
+                self._start(number, self._modules[self._waiting.popleft()])
+            while self._children:
+                for child in self._with_news():
+                    self._hear(child)
+        finally:
+            self._end()
+
+    def _with_news(self, seconds: float | None = None) -> list[_Child]:
+        return [child for child in self._children.values() if child.connection in wait(self._children, seconds)]
+
+    def _start(self, number: int, module: Module) -> None:
+        ours, theirs = Pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            # What belongs to others ends when they do, and not when this one does.
+            for connection in (ours, *self._children):
+                connection.close()
+            _become_child(_Child(number, os.getpid(), theirs, deque(module)), self._session, self._modules)
+        theirs.close()
+        self._children[ours] = _Child(number, pid, ours, deque(module))
+
+    def _hear(self, child: _Child) -> None:
+        try:
+            name, told = child.connection.recv()
+        except (EOFError, OSError):
+            self._forget(child)
+        else:
+            getattr(self, f"_on_{name}")(child, *told)
+
+    def _on_next(self, child: _Child) -> None:
+        """It is about to begin the last test that it has."""
+        number = self._waiting.popleft() if self._waiting and not self._is_stopped() else None
+        child.left += [] if number is None else self._modules[number]
+        child.connection.send(number)
+
+    def _on_begin(self, child: _Child) -> None:
+        child.at = child.left.popleft()
+
+    def _on_report(self, child: _Child, data: dict[str, Any]) -> None:
+        report = self._hook.pytest_report_from_serializable(config=self._session.config, data=data)
+        self._tell(child, report)
+
+    def _on_finish(self, child: _Child) -> None:
+        if child.at is not None:
+            self._hook.pytest_runtest_logfinish(nodeid=child.at.nodeid, location=child.at.location)
+        child.at = None
+
+    def _on_warning(self, _child: _Child, text: str, filename: str, line: int, told: dict[str, Any]) -> None:
+        message = warnings.WarningMessage(text, UserWarning, filename, line)
+        self._hook.pytest_warning_recorded.call_historic(kwargs={"warning_message": message, **told})
+
+    def _on_interrupted(self, child: _Child) -> None:
+        child.is_interrupted = True
+
+    def _tell(self, child: _Child, report: Any) -> None:
+        # By this attribute pytest knows that modules run side by side; of what a process is it says nothing more.
+        report.node = SimpleNamespace(gateway=SimpleNamespace(id=child.number), _workerinfocache="")
+        self._hook.pytest_runtest_logreport(report=report)
+
+    def _is_stopped(self) -> bool:
+        return bool(self._session.shouldfail or self._session.shouldstop)
+
+    def _forget(self, child: _Child) -> None:
+        """See how it has ended; where it was at a test, that has failed, and another one does what is left."""
+        del self._children[child.connection]
+        child.connection.close()
+        _, status = os.waitpid(child.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
+            return
+        at = child.at or (child.left.popleft() if child.left else None)
+        if at is not None:
+            how = f"by signal {-code}" if code < 0 else f"with status {code}"
+            sentence = f"The process that ran this test ended {how}."
+            report = pytest.TestReport(at.nodeid, at.location, {}, "failed", sentence, "call")
+            self._tell(child, report)
+            self._hook.pytest_runtest_logfinish(nodeid=at.nodeid, location=at.location)
+        if child.left and not self._is_stopped():
+            self._start(child.number, list(child.left))
+
+    def _end(self) -> None:
+        """Interrupt those that still run, and wait until they have torn down what they have set up.
+
+        A terminal interrupts all of them itself, and who is interrupted twice tears down nothing.
+        """
+        deadline = time.monotonic() + KNOWN_SECONDS
+        while self._children and (left := deadline - time.monotonic()) > 0:
+            for child in self._with_news(left):
+                self._hear(child)
+        for child in self._children.values():
+            # From now on nothing is heard, so nobody has to wait until it is.
+            child.connection.close()
+            with suppress(ProcessLookupError):
+                if not child.is_interrupted:
+                    os.kill(child.pid, signal.SIGTERM)
+        for child in self._children.values():
+            os.waitpid(child.pid, 0)
+
+
+class _Teller:
+    """In a child, tells the parent what is to be told to whoever runs the tests."""
+
+    def __init__(self, config: pytest.Config, connection: Connection) -> None:
+        self._config = config
+        self._connection = connection
+
+    def tell(self, name: str, *told: Any) -> None:
+        # The parent may have ended, or want to hear no more.
+        with suppress(BrokenPipeError):
+            self._connection.send((name, told))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        self.tell("report", data)
+
+    def pytest_warning_recorded(
+        self, warning_message: warnings.WarningMessage, when: str, nodeid: str, location: Any
+    ) -> None:
+        text = f"{warning_message.category.__name__}: {warning_message.message}"
+        told = {"when": when, "nodeid": nodeid, "location": location}
+        self.tell("warning", text, warning_message.filename, warning_message.lineno, told)
+
+
+def _become_child(child: _Child, session: pytest.Session, modules: Sequence[Module]) -> NoReturn:
+    """Be the process that runs the module that is left to it and those that it is given behind it."""
+    status = 1
+    try:
+        teller = _Teller(session.config, child.connection)
+        _keep_apart(session.config, f"process-{child.number}-{child.pid}")
+        session.config.pluginmanager.register(teller)
+        try:
+            _run(session, _given(list(child.left), modules, child.connection, teller), teller)
+        except KeyboardInterrupt:
+            teller.tell("interrupted")
+            raise
+        finally:
+            runner.pytest_sessionfinish(session)
+        status = 0
+    except KeyboardInterrupt:
+        status = 2
+    except BaseException:  # noqa: BLE001 - it ends the process, which says why
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # What is registered for the end of the run is the parent's.
+        os._exit(status)
+
+
+def _keep_apart(config: pytest.Config, name: str) -> None:
+    """Share neither the terminal with others, nor the files of what is printed, nor a temporary folder."""
+    plugins = config.pluginmanager
+    plugins.unregister(name="terminalreporter")
+    capture: Any = plugins.get_plugin("capturemanager")
+    if capture is not None:
+        capture.stop_global_capturing()
+        capture.start_global_capturing()
+        capture.suspend_global_capture()
+    factory = config._tmp_path_factory  # type: ignore[attr-defined]
+    factory._basetemp = factory.getbasetemp() / name
+    factory._basetemp.mkdir()
+
+
+def _given(
+    module: Module, modules: Sequence[Module], connection: Connection, teller: _Teller
+) -> Iterator[pytest.Item]:
+    """Yield its tests and those of the modules behind it; the next one is asked for before the last test."""
+    while module:
+        yield from module[:-1]
+        teller.tell("next")
+        number = connection.recv()
+        yield module[-1]
+        module = [] if number is None else modules[number]
+
+
+def _run(session: pytest.Session, items: Iterator[pytest.Item], teller: _Teller) -> None:
+    item = next(items, None)
+    while item is not None and not session.shouldfail and not session.shouldstop:
+        # What the next one shares with it stays.
+        following = next(items, None)
+        teller.tell("begin")
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        teller.tell("finish")
+        item = following
