@@ -1,9 +1,9 @@
-"""A plugin of pytest: `--processes=N` runs modules side by side, in processes forked from the one that has collected.
+"""A plugin of pytest: `--processes=N` runs modules side by side, in forks of the process that collected them.
 
-To load the tests and to make thousands of them takes longer than to run many a module. Processes that each do
-so for themselves, as those of pytest-xdist do, took a tenth of the suite's time; these have it from their
-parent. Each takes one module after the other, in the order in which they were collected, and keeps what
-its session shares. One that dies fails the test that it was at, and another goes on behind that.
+To load the tests and to make thousands of them takes longer than to run many a module, and processes that
+each do so for themselves, as those of pytest-xdist do, take that long each. These have it from their parent.
+Each takes one module after the other, in the order in which they were collected, and keeps what its session
+shares. One that dies fails the test that it was at, and another goes on behind that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 import pytest
 from _pytest import runner
 
-# Within so many seconds the parent knows which of them have been interrupted.
+# Within so many seconds the parent knows which of them are about to end anyway.
 KNOWN_SECONDS = 1.0
 
 Module = list[pytest.Item]
@@ -66,7 +66,7 @@ class _Child:
     connection: Connection
     left: deque[pytest.Item]
     at: pytest.Item | None = None
-    is_interrupted: bool = False
+    is_ending: bool = False
 
 
 class _Parent:
@@ -78,6 +78,7 @@ class _Parent:
         self._modules = [list(items) for _, items in groupby(session.items, key=lambda item: item.path)]
         self._waiting = deque(range(len(self._modules)))
         self._children: dict[Connection, _Child] = {}
+        self._is_ending = False
 
     def run(self, processes: int) -> None:
         """Return once all is run, or as much as is to be."""
@@ -90,14 +91,15 @@ class _Parent:
         try:
             for number in range(min(processes, len(self._modules))):
                 self._start(number, self._modules[self._waiting.popleft()])
-            while self._children:
+            while self._children and not self._is_stopped():
                 for child in self._with_news():
                     self._hear(child)
         finally:
             self._end()
 
     def _with_news(self, seconds: float | None = None) -> list[_Child]:
-        return [child for child in self._children.values() if child.connection in wait(self._children, seconds)]
+        ready = wait(list(self._children), seconds)
+        return [child for child in self._children.values() if child.connection in ready]
 
     def _start(self, number: int, module: Module) -> None:
         ours, theirs = Pipe()
@@ -142,11 +144,11 @@ class _Parent:
         message = warnings.WarningMessage(text, UserWarning, filename, line)
         self._hook.pytest_warning_recorded.call_historic(kwargs={"warning_message": message, **told})
 
-    def _on_interrupted(self, child: _Child) -> None:
-        child.is_interrupted = True
+    def _on_ending(self, child: _Child) -> None:
+        child.is_ending = True
 
     def _tell(self, child: _Child, report: Any) -> None:
-        # By this attribute pytest knows that modules run side by side; of what a process is it says nothing more.
+        # By this attribute pytest knows that modules run side by side; no line tells more of the process.
         report.node = SimpleNamespace(gateway=SimpleNamespace(id=child.number), _workerinfocache="")
         self._hook.pytest_runtest_logreport(report=report)
 
@@ -154,28 +156,31 @@ class _Parent:
         return bool(self._session.shouldfail or self._session.shouldstop)
 
     def _forget(self, child: _Child) -> None:
-        """See how it has ended; where it was at a test, that has failed, and another one does what is left."""
+        """See how it has ended; the test that it was at has failed, and another one does what is left."""
         del self._children[child.connection]
         child.connection.close()
         _, status = os.waitpid(child.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if code == 0:
+        if code == 0 or self._is_ending:
             return
-        at = child.at or (child.left.popleft() if child.left else None)
-        if at is not None:
-            how = f"by signal {-code}" if code < 0 else f"with status {code}"
-            sentence = f"The process that ran this test ended {how}."
-            report = pytest.TestReport(at.nodeid, at.location, {}, "failed", sentence, "call")
-            self._tell(child, report)
-            self._hook.pytest_runtest_logfinish(nodeid=at.nodeid, location=at.location)
-        if child.left and not self._is_stopped():
+        how = f"ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        at = child.at = child.at or (child.left.popleft() if child.left else None)
+        if at is None:
+            self._session.shouldfail = f"a process that was through {how}"
+            return
+        sentence = f"The process that ran this test {how}."
+        report = pytest.TestReport(at.nodeid, at.location, {}, "failed", sentence, "call")
+        self._tell(child, report)
+        self._on_finish(child)
+        if child.left:
             self._start(child.number, list(child.left))
 
     def _end(self) -> None:
         """Interrupt those that still run, and wait until they have torn down what they have set up.
 
-        A terminal interrupts all of them itself, and who is interrupted twice tears down nothing.
+        A terminal interrupts all of them itself, and who is interrupted while tearing down leaves things.
         """
+        self._is_ending = True
         deadline = time.monotonic() + KNOWN_SECONDS
         while self._children and (left := deadline - time.monotonic()) > 0:
             for child in self._with_news(left):
@@ -184,7 +189,7 @@ class _Parent:
             # From now on nothing is heard, so nobody has to wait until it is.
             child.connection.close()
             with suppress(ProcessLookupError):
-                if not child.is_interrupted:
+                if not child.is_ending:
                     os.kill(child.pid, signal.SIGTERM)
         for child in self._children.values():
             os.waitpid(child.pid, 0)
@@ -223,10 +228,8 @@ def _become_child(child: _Child, session: pytest.Session, modules: Sequence[Modu
         session.config.pluginmanager.register(teller)
         try:
             _run(session, _given(list(child.left), modules, child.connection, teller), teller)
-        except KeyboardInterrupt:
-            teller.tell("interrupted")
-            raise
         finally:
+            teller.tell("ending")
             runner.pytest_sessionfinish(session)
         status = 0
     except KeyboardInterrupt:

@@ -58,7 +58,7 @@ def test_nothing_is_left(tmp_path: Path, number: signal.Signals, processes: str)
     with (tmp_path / "output").open("wb") as output:
         run = subprocess.Popen(
             [*command, "-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             cwd=tmp_path,
             stdout=output,
             stderr=output,

@@ -1,0 +1,144 @@
+"""Tests that run side by side tell the same as one after the other, whatever becomes of a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.service import ROOT
+
+CONFTEST = """
+import os
+import pytest
+from tests.support import side_by_side
+
+def pytest_addoption(parser):
+    side_by_side.add_option(parser)
+
+def pytest_configure(config):
+    if side_by_side.is_wanted(config):
+        config.pluginmanager.register(side_by_side)
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    yield os.getpid()
+    with open("{folder}/torn-down", "a") as file:
+        file.write(f"{{os.getpid()}}\\n")
+"""
+MODULE = """
+import os, warnings
+import pytest
+
+@pytest.mark.parametrize("number", range(3))
+def test_passes(number, shared, tmp_path):
+    assert shared == os.getpid()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").touch()
+
+def test_fails():
+    print("what module {number} printed")
+    warnings.warn("what module {number} warned of")
+    assert {number} == "another"
+
+@pytest.fixture
+def broken():
+    raise LookupError("in a fixture")
+
+def test_errs(broken):
+    pass
+
+@pytest.mark.skip(reason="not now")
+def test_skipped():
+    pass
+
+@pytest.mark.xfail(strict=True)
+def test_fails_as_expected():
+    assert False
+"""
+DIES = """
+import os
+
+def test_before():
+    pass
+
+def test_dies():
+    os._exit(3)
+
+def test_behind():
+    pass
+
+def test_killed():
+    os.kill(os.getpid(), 9)
+"""
+
+
+def run(folder: Path, *words: str) -> tuple[int, str]:
+    (folder / "conftest.py").write_text(CONFTEST.format(folder=folder))
+    options = ["-q", "-rA", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder), *words]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(folder)],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def summary(printed: str) -> list[str]:
+    """Return which test ended how, and the count of each, without the seconds."""
+    outcomes = sorted(re.findall(r"^(?:PASSED|FAILED|ERROR|SKIPPED|XFAIL) .*", printed, re.MULTILINE))
+    return [*outcomes, printed.strip().splitlines()[-1].rpartition(" in ")[0]]
+
+
+def test_they_tell_the_same(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"test_{number}.py").write_text(MODULE.format(number=number))
+    alone = run(tmp_path)
+    (tmp_path / "torn-down").unlink()
+    together = run(tmp_path, "--processes=3")
+    assert summary(together[1]) == summary(alone[1])
+    assert summary(together[1])[-1] == "5 failed, 15 passed, 5 skipped, 5 xfailed, 5 warnings, 5 errors"
+    assert together[0] == alone[0] == 1
+    for number in range(5):
+        assert together[1].count(f"what module {number} printed\n") == 1
+        assert f"what module {number} warned of" in together[1]
+    # What a process's session shares is there once for it, and torn down at its end.
+    processes = (tmp_path / "torn-down").read_text().split()
+    assert len(processes) == len(set(processes)) == 3
+
+
+def test_a_process_that_dies_fails_its_test_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "test_1.py").write_text(DIES)
+    (tmp_path / "test_2.py").write_text("def test_other(): pass")
+    status, printed = run(tmp_path, "--processes=2")
+    assert status == 1
+    assert summary(printed)[-1] == "2 failed, 3 passed"
+    assert "The process that ran this test ended with status 3." in printed
+    assert "The process that ran this test ended by signal 9." in printed
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_first_failure_ends_it_if_that_is_wanted(tmp_path: Path, processes: int) -> None:
+    (tmp_path / "test_1.py").write_text("def test_fails(): assert False\ndef test_behind(): pass")
+    (tmp_path / "test_2.py").write_text(
+        "import time\ndef test_long(): time.sleep(3)\ndef test_behind(): pass"
+    )
+    status, printed = run(tmp_path, f"--processes={processes}", "-x")
+    assert status == 1
+    assert "stopping after 1 failures" in printed
+    assert "test_behind" not in printed
+
+
+def test_what_cannot_be_collected_ends_it_before_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "test_1.py").write_text("import nothing_of_the_kind")
+    (tmp_path / "test_2.py").write_text("def test_other(): pass")
+    status, printed = run(tmp_path, "--processes=2")
+    assert status == 2
+    assert "1 error" in summary(printed)[-1]
