@@ -1,8 +1,8 @@
 """A worker on a queue, in a process of its own: `python -m tests.support.queue_worker QUEUE REGION RULES`.
 
 RULES are `Rules` as JSON. A message is JSON and says what becomes of it: `name` is printed when it is begun
-and when it is done, `until` is a file that is waited for, `failures` how many times it fails first; with `dies`
-it takes the process with it, and with `stops` the thread that works on it gets the process's SIGTERM.
+and when it is done, `until` is a file that is waited for, `failures` how many times it fails first; with
+`dies` it takes the process with it, and with `stops` the thread that works on it gets the process's SIGTERM.
 """
 
 from __future__ import annotations
