@@ -13,8 +13,12 @@ import pytest
 from tests.support.service import ROOT
 from tests.support.waiting import eventually
 
+# What takes no time to load is forked as what does.
+CODE = """Code(("http.server",), "PANZOTO_TEST_FORKED_HERE")"""
 CONFTEST = """
+import os
 from tests.support import forked_commands, interruption, side_by_side
+from tests.support.forked_commands import Code
 
 def pytest_addoption(parser):
     side_by_side.add_option(parser)
@@ -24,13 +28,13 @@ def pytest_configure(config):
     interruption.heed()
     config.add_cleanup(interruption.end_descendants)
     config.pluginmanager.register(side_by_side)
-    forked_commands.share_forked()
+    os.environ[{code}.shared] = str(forked_commands.forked({code}).socket)
 """
 # A child in a session of its own, which has a child as well, and one that is forked.
 TEST = """
 import subprocess, sys
 from pathlib import Path
-from tests.support.forked_commands import forked
+from tests.support.forked_commands import Code, forked
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 CHILD = '''
@@ -41,7 +45,7 @@ time.sleep(600)
 '''
 
 def test_{number}():
-    server = forked().start_module({{}}, "http.server", "0", leads_a_session=True)
+    server = forked({code}).start_module({{}}, "http.server", "0", leads_a_session=True)
     Path("{folder}/pids-{number}-forked").write_text(f"{{server.pid}} ")
     child = [sys.executable, "-c", CHILD, "{folder}/pids-{number}", *SLEEP]
     subprocess.Popen(child, start_new_session=True).wait()
@@ -51,9 +55,9 @@ def test_{number}():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_nothing_is_left(tmp_path: Path, number: signal.Signals, processes: str) -> None:
-    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "conftest.py").write_text(CONFTEST.format(code=CODE))
     for one in (1, 2):
-        (tmp_path / f"test_{one}.py").write_text(TEST.format(number=one, folder=tmp_path))
+        (tmp_path / f"test_{one}.py").write_text(TEST.format(number=one, folder=tmp_path, code=CODE))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--processes={processes}"]
     with (tmp_path / "output").open("wb") as output:
         run = subprocess.Popen(
