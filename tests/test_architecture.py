@@ -108,9 +108,20 @@ OWNERS: dict[str, set[str]] = {
 }
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield the dotted name of everything imported, wherever and however; `from a import b` may mean a.b."""
-    for node in ast.walk(tree):
+@cache
+def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """All that a module consists of, which many rules look at."""
+    return tuple(ast.walk(tree))
+
+
+@cache
+def imports(tree: ast.Module) -> frozenset[str]:
+    """The dotted name of everything imported, wherever and however; `from a import b` may mean a.b."""
+    return frozenset(imported_by(tree))
+
+
+def imported_by(tree: ast.Module) -> Iterator[str]:
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -214,7 +225,7 @@ class TestImports:
         hidden = [
             (name, inner.lineno)
             for name, tree in modules().items()
-            for outer in ast.walk(tree)
+            for outer in nodes(tree)
             if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
             for inner in ast.walk(outer)
             if isinstance(inner, ast.Import | ast.ImportFrom)
@@ -233,7 +244,7 @@ class TestImports:
                 or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
                 for node in tree.body
             )
-            if any(True for _ in imports(tree))
+            if imports(tree)
         ]
         assert passing == []
 
@@ -246,7 +257,7 @@ class TestImports:
         reading = {
             (name, node.lineno)
             for name, tree in modules().items()
-            for node in ast.walk(tree)
+            for node in nodes(tree)
             if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "putenv")
             if isinstance(node.value, ast.Name) and node.value.id == "os"
         }
@@ -290,7 +301,7 @@ class TestRemoval:
         removing = {
             name
             for name, tree in modules().items()
-            for node in ast.walk(tree)
+            for node in nodes(tree)
             if isinstance(node, ast.Attribute) and node.attr in STORAGE_REMOVALS
             if holder(node.value).endswith("storage")
         }
@@ -300,7 +311,7 @@ class TestRemoval:
         telling = {
             name
             for name, tree in modules().items()
-            for node in ast.walk(tree)
+            for node in nodes(tree)
             if isinstance(node, ast.Attribute) and node.attr in S3_REMOVALS
         }
         # The latter takes down the whole bucket, after two sentences that somebody types.
@@ -312,7 +323,7 @@ class TestRemoval:
             for name, tree in modules().items()
             # What a policy says of tables begins like a folder.
             if not within(name, ("deploy.aws.cloudformation.policy",))
-            for node in ast.walk(tree)
+            for node in nodes(tree)
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
             if node.value.startswith(LAYOUT) and " " not in node.value
         }
@@ -323,7 +334,7 @@ def test_claims_get_their_names_in_one_place() -> None:
     naming = {
         name
         for name, tree in modules().items()
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(CLAIMS)
     }
     assert naming == {"panzoto.models.claim"}

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib.util
 import os
 import resource
@@ -220,6 +221,8 @@ def _loaded(file: str) -> Callable[[], None]:
 def run(file: str, cpu_seconds: str = str(CPU_SECONDS)) -> None:
     """Load the program in `file`, confine this process, say how far, and call its `main`."""
     main = _loaded(file)
+    # What is loaded stays to the end, so no collection needs to look through it again.
+    gc.freeze()
     sys.stdout.buffer.write(FILTERED if confine(int(cpu_seconds)) else LIMITED)
     sys.stdout.buffer.flush()
     main()

@@ -100,17 +100,24 @@ class Tables:
     def _add_frames(self, number: int, packets: Iterable[Packet[AudioStream]], codec: str) -> None:
         end = -1
         for packet in packets:
-            if packet.pos is None:
+            at, size, duration = packet.pos, packet.size, packet.duration or 0
+            if at is None:
                 raise Refused("unreadable")
-            if packet.pos != end:
-                self.chunks.extend((number, packet.pos, 0, 0))
-            sizes = _frame_sizes(packet, codec)
-            for place, size in enumerate(sizes):
-                begin, stop = (packet.duration or 0) * place, (packet.duration or 0) * (place + 1)
-                self._add_frame(size, stop // len(sizes) - begin // len(sizes))
-            end = packet.pos + packet.size
+            if at != end:
+                self.chunks.extend((number, at, 0, 0))
+            if "amr" in codec:
+                self._add_several(_frame_sizes(packet, codec), duration)
+            else:
+                self._add_frame(size, duration)
+            end = at + size
             self._require_few()
         self._runs += len(self._timed[-1][1]) // 2
+
+    def _add_several(self, sizes: list[int], duration: int) -> None:
+        """Add the frames of one packet, which lasts so long."""
+        for place, size in enumerate(sizes):
+            begin, stop = duration * place, duration * (place + 1)
+            self._add_frame(size, stop // len(sizes) - begin // len(sizes))
 
     def _add_frame(self, size: int, duration: int) -> None:
         self.sizes.append(size)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
+import uuid
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,16 @@ class Export:
 
 
 @pytest.fixture
-def export(service: Service, account: dict[str, Any], tmp_path: Path) -> Export:
+def export(unpacked: Export, tmp_path: Path) -> Export:
+    """An export of one's own, of all formats."""
+    shutil.copytree(unpacked.folder, tmp_path, dirs_exist_ok=True)
+    return replace(unpacked, folder=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def unpacked(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Export:
     """All formats, before and after a change of the password, and a recovery key made in between."""
+    account = service.register(f"export-{uuid.uuid4()}@example.com")
     token, salt, plain = account["token"], account["key_salt"], {}
 
     def keep(name: str, encrypted: bytes, sound: bytes) -> None:
@@ -72,8 +82,9 @@ def export(service: Service, account: dict[str, Any], tmp_path: Path) -> Export:
     keep("later.3gp", single_shot(NEW_PASSWORD, changed["key_salt"], b"#!AMR\nlater"), b"#!AMR\nlater")
     made = service.call("POST", "/api/user/recovery-key", token, json={"password": NEW_PASSWORD})
     content = service.call("GET", "/api/user/export", token).content
-    zipfile.ZipFile(io.BytesIO(content)).extractall(tmp_path)
-    return Export(tmp_path, plain, made.json()["recovery_key"])
+    folder = tmp_path_factory.mktemp("export")
+    zipfile.ZipFile(io.BytesIO(content)).extractall(folder)
+    return Export(folder, plain, made.json()["recovery_key"])
 
 
 def test_the_recovery_key_alone_opens_every_format(export: Export) -> None:

@@ -7,6 +7,7 @@ import random
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import pytest
 
@@ -60,6 +61,7 @@ def track_of(data: bytes) -> Track:
     return found
 
 
+@cache
 def two_hours(wide: bool = False) -> bytes:
     return clips.amr(2, 2 * HOUR_FRAMES, wide=wide)
 

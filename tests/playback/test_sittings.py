@@ -119,7 +119,7 @@ class TestContainers:
     def test_ranges_are_parts_of_the_whole(self, joined: Joined) -> None:
         whole = joined.heard.content
         dice = random.Random(7)
-        wanted = [sorted(dice.sample(range(len(whole)), 2)) for _ in range(20)]
+        wanted = [sorted(dice.sample(range(len(whole)), 2)) for _ in range(6)]
         for first, last in [*wanted, [0, 0], [len(whole) - 1, len(whole) - 1]]:
             part = requests.get(joined.url, headers={"Range": f"bytes={first}-{last}"}, timeout=60)
             assert part.status_code == 206
@@ -186,7 +186,7 @@ class TestFrames:
         heard = requests.get(url, timeout=60)
         assert heard.content == expected
         assert heard.headers["Content-Type"] == "audio/amr"
-        for first in random.Random(3).sample(range(len(expected) - 3000), 15):
+        for first in random.Random(3).sample(range(len(expected) - 3000), 5):
             part = requests.get(url, headers={"Range": f"bytes={first}-{first + 2999}"}, timeout=60)
             assert part.content == expected[first : first + 3000]
 

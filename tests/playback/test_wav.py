@@ -23,6 +23,8 @@ Account = dict[str, Any]
 HEAD = 44
 BLOCK, PREPARING = 500, 25
 DECODERS = {8000: "libopencore_amrnb", 16000: "libopencore_amrwb"}
+# More blocks than are decoded at first, and a part of one.
+SECONDS = 25
 SID, NO_DATA = b"\x44" + bytes(5), b"\x7c"
 
 
@@ -119,11 +121,11 @@ class Heard:
 
 def bare(narrow: bool = True) -> bytes:
     """More than a megabyte of it as WAV, of frames of every kind and length."""
-    return clips.amr(11 + narrow, 3333, wide=not narrow)
+    return clips.amr(11 + narrow, 3333 if narrow else 1700, wide=not narrow)
 
 
 def in_3gp(**how: str) -> bytes:
-    return clips.encoded("3gp", "libopencore_amrnb", 8000, 45, 400, options=how)
+    return clips.encoded("3gp", "libopencore_amrnb", 8000, SECONDS, 400, options=how)
 
 
 def of_packets(data: bytes) -> list[bytes]:
@@ -142,7 +144,7 @@ def single(data: bytes) -> tuple[list[bytes], list[bytes], int]:
 @cache
 def everything() -> dict[str, tuple[list[bytes], list[bytes], int]]:
     """By its name the clips, the frames that are heard of them, and the rate."""
-    speech = clips.encoded("amr", "libopencore_amrnb", 8000, 45, 400)
+    speech = clips.encoded("amr", "libopencore_amrnb", 8000, SECONDS, 400)
     pauses, wide, plain = with_pauses(25, 300), bare(narrow=False), in_3gp()
     return {
         "bare, of one length": single(speech),
@@ -225,7 +227,7 @@ class TestSound:
     def test_a_range_is_that_part_of_the_whole(self, heard: Heard) -> None:
         whole = heard.whole.content
         dice = random.Random(len(whole))
-        wanted = [sorted(dice.choices(range(len(whole)), k=2)) for _ in range(5)]
+        wanted = [sorted(dice.choices(range(len(whole)), k=2)) for _ in range(2)]
         wanted += [[first, min(first + dice.randrange(4000), len(whole) - 1)] for first, _ in wanted]
         for first, last in [*wanted, [0, 0], [0, 43], [40, 50], [len(whole) - 1] * 2]:
             part = get(heard.url, Range=f"bytes={first}-{last}")

@@ -69,9 +69,9 @@ def amr(seed: int, frames: int, wide: bool = False) -> bytes:
     """Return AMR with valid frame headers and noise in the frames, of changing types."""
     noise = random.Random(seed)
     sizes = WIDE if wide else NARROW
-    made = bytearray(AMR_WIDE_MAGIC if wide else AMR_MAGIC)
+    made, kinds = bytearray(AMR_WIDE_MAGIC if wide else AMR_MAGIC), list(sizes)
     for _ in range(frames):
-        kind = noise.choice(list(sizes))
+        kind = noise.choice(kinds)
         made.append(kind << 3 | 4)
         made += noise.randbytes(sizes[kind] - 1)
     return bytes(made)
