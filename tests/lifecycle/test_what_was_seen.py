@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 
 import pytest
+import requests
 
 from tests.conftest import UNLIMITED
 from tests.support.aws import start_moto
@@ -16,13 +16,19 @@ from tests.support.recordings import store
 from tests.support.service import BUCKET, Service, run_service
 
 ROLE = "chores"
-# More than S3 lists in two pages.
-OTHERS = 2100
+# More than S3 lists in a page.
+OTHERS = 1050
 
 
 @pytest.fixture(scope="module")
-def proxy() -> Iterator[FaultProxy]:
-    with start_moto() as aws, FaultProxy(aws) as between:
+def aws() -> Iterator[str]:
+    with start_moto() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def proxy(aws: str) -> Iterator[FaultProxy]:
+    with FaultProxy(aws) as between:
         yield between
 
 
@@ -32,7 +38,15 @@ def service(proxy: FaultProxy) -> Iterator[Service]:
         yield running
 
 
-def test_a_key_with_which_all_others_begin(service: Service, proxy: FaultProxy) -> None:
+def put_all(aws: str, s3_keys: Iterable[str]) -> None:
+    """Put an object at each, with nothing in between and unsigned, which the stand-in does not mind."""
+    with requests.Session() as session:
+        session.trust_env = False
+        for s3_key in s3_keys:
+            session.put(f"{aws}/{BUCKET}/{s3_key}", data=b"s", timeout=60).raise_for_status()
+
+
+def test_a_key_with_which_all_others_begin(service: Service, proxy: FaultProxy, aws: str) -> None:
     account = service.register(f"{uuid.uuid4()}@example.com")
     store(service, account, f"users/{account['user_id']}/{uuid.uuid4()}", b"sound")
     # As consoles make folders.
@@ -41,9 +55,7 @@ def test_a_key_with_which_all_others_begin(service: Service, proxy: FaultProxy) 
     s3 = service.s3()
     (version,) = s3.list_object_versions(Bucket=BUCKET, Prefix="users/", MaxKeys=1)["Versions"]
     s3.delete_object(Bucket=BUCKET, Key="users/", VersionId=version["VersionId"])
-    with ThreadPoolExecutor(8) as pool:
-        keys = (f"users/{account['user_id']}/{number}" for number in range(OTHERS))
-        list(pool.map(lambda key: service.put_object(key, b"s"), keys))
+    put_all(aws, (f"users/{account['user_id']}/{number}" for number in range(OTHERS)))
     before = len(proxy.requests)
     done(service, ROLE, "chores", "run")
     pages = [
@@ -52,4 +64,4 @@ def test_a_key_with_which_all_others_begin(service: Service, proxy: FaultProxy) 
         if "versions" in one.query and "prefix=users%2F&" in f"{one.query}&"
     ]
     # One of the pass over the folder for each thousand, and one of what was seen.
-    assert len(pages) == 4
+    assert len(pages) == 3

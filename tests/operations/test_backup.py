@@ -22,7 +22,7 @@ from panzoto.operations.restoring import RESTORED
 from tests.conftest import UNLIMITED
 from tests.support.aws import acting_as, start_moto
 from tests.support.commands import done
-from tests.support.earlier_rows import EarlierRows
+from tests.support.earlier_rows import BATCH, EarlierRows
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Answer, Delay, Fault, LoseReply, Meanwhile, Request
 from tests.support.forked_commands import Command, forked
@@ -113,12 +113,13 @@ class TestInterrupted:
     @pytest.fixture
     def many(self, house: Service) -> Iterator[list[dict[str, Any]]]:
         """Accounts that do not fit into one segment."""
-        items = EarlierRows(150, 0).items[USERS_TABLE]
-        for item in items:
-            house.dynamodb().put_item(TableName=USERS_TABLE, Item=item)
+        rows = EarlierRows(110, 0)
+        items = rows.items[USERS_TABLE]
+        rows.write(house)
         yield items
-        for item in items:
-            house.dynamodb().delete_item(TableName=USERS_TABLE, Key={"user_id": item["user_id"]})
+        deletes = [{"DeleteRequest": {"Key": {"user_id": item["user_id"]}}} for item in items]
+        for start in range(0, len(deletes), BATCH):
+            house.dynamodb().batch_write_item(RequestItems={USERS_TABLE: deletes[start : start + BATCH]})
 
     def begun(self, house: Service, way: FaultProxy, folder: Path, *words: str) -> Command:
         more = {"AWS_ENDPOINT_URL": way.url, "PANZOTO_DATA_DIR": str(folder)}
@@ -141,7 +142,7 @@ class TestInterrupted:
                 command = self.begun(house, way, tmp_path)
                 enough = chance.randrange(3, 220)
                 while len(way.requests) < enough and command.poll() is None:
-                    time.sleep(0.002)
+                    time.sleep(0.01)
                 command.kill()
                 command.wait()
             printed = self.ended(self.begun(house, way, tmp_path))

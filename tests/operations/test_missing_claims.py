@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import signal
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,14 +18,20 @@ from tests.conftest import UNLIMITED
 from tests.support.aws import acting_as, start_moto
 from tests.support.earlier_rows import EarlierRows, contents
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import Action, Answer, Control, Delay, Fault, LoseReply, Request
+from tests.support.faults import Action, Answer, Before, Control, Delay, Fault, LoseReply, Request
 from tests.support.forked_commands import Command, forked
 from tests.support.rows import FILES_TABLE, USERS_TABLE
 from tests.support.service import Service, empty_tables, run_service
 from tests.support.waiting import eventually
 
-# More than fit into one segment.
-ROWS = EarlierRows(104, 150)
+# Of either table more than fit into one segment, and more claims than two tables have segments.
+ROWS = EarlierRows(20, 120, others=84)
+# More accounts than fit into one segment, whose recordings do.
+FEW_RECORDINGS = EarlierRows(20, 45, others=84)
+# What one segment holds, for what is the same however many there are.
+ONE_SEGMENT = EarlierRows(20, 30)
+# As many accounts, none of which is left alone: of those that are, some go uncounted when a kill cuts a page.
+ALL_TO_BE_COUNTED = EarlierRows(104, 30)
 WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
 OPTIMIZE = ("resources", "optimize")
 RECOUNT = ("recordings", "recount")
@@ -47,9 +55,36 @@ def house() -> Iterator[Service]:
 @pytest.fixture
 def earlier(house: Service) -> Iterator[EarlierRows]:
     """Tables with rows that have no claims."""
+    with written(ROWS, house):
+        yield ROWS
+
+
+@pytest.fixture
+def few(house: Service) -> Iterator[EarlierRows]:
+    """Tables with rows that have no claims, and fewer recordings."""
+    with written(FEW_RECORDINGS, house):
+        yield FEW_RECORDINGS
+
+
+@pytest.fixture
+def fewest(house: Service) -> Iterator[EarlierRows]:
+    """Tables with rows that have no claims, and no more of them than fit into one segment."""
+    with written(ONE_SEGMENT, house):
+        yield ONE_SEGMENT
+
+
+@pytest.fixture
+def accounts(house: Service) -> Iterator[EarlierRows]:
+    """Tables with rows that have no claims, and all of whose accounts are to be counted."""
+    with written(ALL_TO_BE_COUNTED, house):
+        yield ALL_TO_BE_COUNTED
+
+
+@contextmanager
+def written(rows: EarlierRows, house: Service) -> Iterator[None]:
     empty_tables(house.aws_url)
-    ROWS.write(house)
-    yield ROWS
+    rows.write(house)
+    yield
     empty_tables(house.aws_url)
 
 
@@ -82,6 +117,12 @@ def writes(way: FaultProxy) -> list[str]:
 def through(rows: EarlierRows, written: int | None = None) -> str:
     written = rows.users + rows.files - rows.shared if written is None else written
     return f"claims: {rows.seen} rows seen, {written} written, {rows.shared} conflicts"
+
+
+def a_fifth_of_them() -> Callable[[Request], bool]:
+    """Return what chooses some of an operation's requests at random, and each time the same."""
+    chance = random.Random(3)
+    return lambda _: chance.random() < 0.2
 
 
 class TestOptimize:
@@ -120,13 +161,14 @@ class TestOptimize:
         assert list(tmp_path.glob("missing-claims*")) == []
 
     def test_killed_at_random_moments_it_goes_on(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path
+        self, house: Service, accounts: EarlierRows, way: FaultProxy, tmp_path: Path
     ) -> None:
         chance = random.Random(7)
         done = []
         for _ in range(KILLS):
             way.forget()
-            enough = chance.randrange(150, 400)
+            # From where the first rows are asked for to the last way through the tables.
+            enough = chance.randrange(110, 270)
             command = begun(house, way, tmp_path, *OPTIMIZE)
             eventually(
                 lambda: len(way.requests) >= enough or command.poll() is not None,  # noqa: B023
@@ -139,45 +181,56 @@ class TestOptimize:
         printed = optimized(house, way, tmp_path)
         # Each row was counted once, whoever was killed beside it.
         if done.count(0) == 0:
-            assert f"claims: {earlier.seen} rows seen" in printed
-            assert f"{earlier.shared} conflicts" in printed
-        earlier.check(house)
+            assert f"claims: {accounts.seen} rows seen" in printed
+            assert f"{accounts.shared} conflicts" in printed
+        accounts.check(house)
 
     def test_what_was_done_before_a_kill_is_not_done_again(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path
+        self, house: Service, accounts: EarlierRows, way: FaultProxy, tmp_path: Path
     ) -> None:
+        is_killed = threading.Event()
+        # It would be through before anybody can kill it.
+        way.add(Fault(Before(is_killed.wait), operation="Query", skip=8))
         command = begun(house, way, tmp_path, *OPTIMIZE)
-        # The last way through the tables has begun: what asks an index is taking up.
-        eventually(lambda: "Query" in {one.operation for one in way.requests}, "it does nothing")
-        command.kill()
+        try:
+            # The last way through the tables has begun: what asks an index is taking up.
+            eventually(lambda: "Query" in {one.operation for one in way.requests}, "it does nothing")
+        finally:
+            command.kill()
+            is_killed.set()
         command.wait()
+        way.clear()
         way.forget()
         printed = optimized(house, way, tmp_path)
-        assert f"claims: {earlier.seen} rows seen" in printed
+        assert f"claims: {accounts.seen} rows seen" in printed
         scanned = Counter(one.operation for one in way.requests)["Scan"]
         # Neither way through claims begins again.
         assert scanned <= 64
-        earlier.check(house)
+        accounts.check(house)
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_stopped_it_says_how_to_go_on(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path, number: int
+        self, house: Service, few: EarlierRows, way: FaultProxy, tmp_path: Path, number: int
     ) -> None:
         way.add(Fault(Delay(0.02), operation="Scan"))
+        was_told = threading.Event()
+        way.add(Fault(Before(was_told.wait), operation="BatchGetItem"))
         command = begun(house, way, tmp_path, *OPTIMIZE)
-        eventually(lambda: "BatchGetItem" in {one.operation for one in way.requests}, "it does nothing")
-        command.send_signal(number)
+        try:
+            eventually(lambda: "BatchGetItem" in {one.operation for one in way.requests}, "it does nothing")
+            command.send_signal(number)
+        finally:
+            was_told.set()
         assert "run the same command again to go on" in ended(command, 128 + number)
         way.clear()
-        assert through(earlier) in optimized(house, way, tmp_path)
-        earlier.check(house)
+        assert through(few) in optimized(house, way, tmp_path)
+        few.check(house)
 
     def test_throttled_it_slows_down_and_loses_nothing(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path
+        self, house: Service, few: EarlierRows, way: FaultProxy, tmp_path: Path
     ) -> None:
-        chance = random.Random(3)
         faults = [
-            way.add(Fault(answer, operation=operation, where=lambda _: chance.random() < 0.2))
+            way.add(Fault(answer, operation=operation, where=a_fifth_of_them()))
             for operation, answer in (
                 ("Scan", Answer.dynamodb("ProvisionedThroughputExceededException")),
                 ("BatchGetItem", Answer.dynamodb("ThrottlingException")),
@@ -191,17 +244,17 @@ class TestOptimize:
         printed = optimized(house, way, tmp_path)
         assert all(fault.applied for fault in faults)
         # How many were written is told by answers: a stand-in that knows no tokens refuses what was lost.
-        assert f"claims: {earlier.seen} rows seen" in printed
-        assert f"{earlier.shared} conflicts" in printed
-        earlier.check(house)
+        assert f"claims: {few.seen} rows seen" in printed
+        assert f"{few.shared} conflicts" in printed
+        few.check(house)
 
     def test_items_of_a_transaction_that_are_throttled_are_sent_in_smaller_ones(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path
+        self, house: Service, fewest: EarlierRows, way: FaultProxy, tmp_path: Path
     ) -> None:
-        few = Answer.transaction_canceled("ThrottlingError", "None")
+        throttled = Answer.transaction_canceled("ThrottlingError", "None")
         fault = way.add(
             Fault(
-                few,
+                throttled,
                 operation="TransactWriteItems",
                 where=lambda request: len(request.json()["TransactItems"]) > 2,
             )
@@ -213,12 +266,12 @@ class TestOptimize:
         command.wait()
         assert fault.applied
         way.clear()
-        assert f"{earlier.shared} conflicts" in optimized(house, way, tmp_path)
-        earlier.check(house)
+        assert f"{fewest.shared} conflicts" in optimized(house, way, tmp_path)
+        fewest.check(house)
 
     @pytest.mark.parametrize("operation", ["BatchGetItem", "Query"])
     def test_what_is_not_allowed_ends_it_at_once(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path, operation: str
+        self, house: Service, few: EarlierRows, way: FaultProxy, tmp_path: Path, operation: str
     ) -> None:
         """Be it asked for by the commands themselves or by the models."""
         way.add(Fault(Answer.dynamodb("AccessDeniedException"), operation=operation))
@@ -228,47 +281,51 @@ class TestOptimize:
         )
         assert printed.count(told) == 1
         way.clear()
-        assert through(earlier) in optimized(house, way, tmp_path)
+        assert through(few) in optimized(house, way, tmp_path)
 
     def test_two_at_once_from_different_folders_share_the_work(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path
+        self, house: Service, few: EarlierRows, way: FaultProxy, tmp_path: Path
     ) -> None:
         both = [begun(house, way, tmp_path / name, *OPTIMIZE) for name in ("one", "other")]
         printed = [ended(command) for command in both]
         written = [int(one.partition(" rows seen, ")[2].partition(" ")[0]) for one in printed]
-        assert sum(written) == earlier.users + earlier.files - earlier.shared
-        assert all(f"{earlier.shared} conflicts" in one for one in printed)
-        earlier.check(house)
+        assert sum(written) == few.users + few.files - few.shared
+        assert all(f"{few.shared} conflicts" in one for one in printed)
+        few.check(house)
 
     def test_a_second_one_in_the_same_folder_is_told_of_the_first(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path
+        self, house: Service, fewest: EarlierRows, way: FaultProxy, tmp_path: Path
     ) -> None:
-        way.add(Fault(Delay(0.05), operation="BatchGetItem"))
+        both_were_started = threading.Event()
+        way.add(Fault(Before(both_were_started.wait), operation="BatchGetItem"))
         first = begun(house, way, tmp_path, *OPTIMIZE)
-        eventually(lambda: "BatchGetItem" in {one.operation for one in way.requests}, "it does nothing")
-        assert "Another run of this command is at work here" in optimized(house, way, tmp_path, status=1)
-        assert through(earlier) in ended(first)
+        try:
+            eventually(lambda: "BatchGetItem" in {one.operation for one in way.requests}, "it does nothing")
+            assert "Another run of this command is at work here" in optimized(house, way, tmp_path, status=1)
+        finally:
+            both_were_started.set()
+        assert through(fewest) in ended(first)
 
     def test_what_the_release_before_kept_counts_for_nothing(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path
+        self, house: Service, fewest: EarlierRows, way: FaultProxy, tmp_path: Path
     ) -> None:
         (tmp_path / "missing-claims.json").write_text('{"stage": "settled", "key": null}')
         (tmp_path / "missing-claims.sqlite3").write_bytes(b"not a database, for a disk was full" * 200)
-        assert through(earlier) in optimized(house, way, tmp_path)
-        earlier.check(house)
+        assert through(fewest) in optimized(house, way, tmp_path)
+        fewest.check(house)
         assert list(tmp_path.glob("missing-claims*")) == []
 
 
 def is_far_or_over(way: FaultProxy, command: Command) -> bool:
-    return len(way.requests) >= 140 or command.poll() is not None
+    return len(way.requests) >= 50 or command.poll() is not None
 
 
 class TestRecount:
     @pytest.fixture
-    def drifted(self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path) -> list[str]:
+    def drifted(self, house: Service, few: EarlierRows, way: FaultProxy, tmp_path: Path) -> list[str]:
         """The accounts whose counters have drifted, of those that are counted."""
         optimized(house, way, tmp_path)
-        drifted = [user["user_id"]["S"] for user in earlier.items[USERS_TABLE][::7]]
+        drifted = [user["user_id"]["S"] for user in few.items[USERS_TABLE][::7]]
         for user_id in drifted:
             house.dynamodb().update_item(
                 TableName=USERS_TABLE,
@@ -280,26 +337,26 @@ class TestRecount:
         return drifted
 
     def test_drifts_are_told_and_repaired_and_a_second_run_writes_nothing(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path, drifted: list[str]
+        self, house: Service, few: EarlierRows, way: FaultProxy, tmp_path: Path, drifted: list[str]
     ) -> None:
         printed = ended(begun(house, way, tmp_path, *RECOUNT))
         told = {line.partition(": counted")[0] for line in printed.splitlines() if ": counted" in line}
         assert told == set(drifted)
-        assert f"{len(drifted)} accounts had drifted, of {earlier.users} that were counted" in printed
+        assert f"{len(drifted)} accounts had drifted, of {few.users} that were counted" in printed
         assert Counter(writes(way)) == {"UpdateItem": len(drifted)}
-        earlier.check(house)
+        few.check(house)
         way.forget()
-        assert f"0 accounts had drifted, of {earlier.users}" in ended(begun(house, way, tmp_path, *RECOUNT))
+        assert f"0 accounts had drifted, of {few.users}" in ended(begun(house, way, tmp_path, *RECOUNT))
         assert writes(way) == []
         assert list(tmp_path.glob("recount*")) == []
 
     @pytest.mark.usefixtures("drifted")
     def test_killed_and_throttled_it_counts_each_account_once(
-        self, house: Service, earlier: EarlierRows, way: FaultProxy, tmp_path: Path
+        self, house: Service, few: EarlierRows, way: FaultProxy, tmp_path: Path
     ) -> None:
         chance = random.Random(5)
         throttled = Answer.dynamodb("ProvisionedThroughputExceededException")
-        way.add(Fault(throttled, operation="Query", where=lambda _: chance.random() < 0.05))
+        way.add(Fault(throttled, operation="Query", where=lambda _: chance.random() < 0.15))
         for _ in range(3):
             way.forget()
             command = begun(house, way, tmp_path, *RECOUNT)
@@ -308,5 +365,5 @@ class TestRecount:
             command.kill()
             command.wait()
         printed = ended(begun(house, way, tmp_path, *RECOUNT))
-        assert f"of {earlier.users} that were counted" in printed
-        earlier.check(house)
+        assert f"of {few.users} that were counted" in printed
+        few.check(house)

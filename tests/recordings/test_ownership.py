@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.support import clips, rows
-from tests.support.odd_keys import odd_keys
+from tests.support.odd_keys import SHAPES, odd_keys
 from tests.support.recordings import decrypt, hear, single_shot, store, version_2
 from tests.support.service import BUCKET, PASSWORD, Service
 from tests.support.waiting import eventually
@@ -93,7 +93,8 @@ def earlier_account(service: Service, email: str) -> dict[str, Any]:
 class TestAStrangersRecord:
     def test_gives_out_no_byte_and_takes_nothing(self, service: Service, new_account: NewAccount) -> None:
         stranger = new_account()
-        keys = odd_keys(stranger["user_id"], 100)
+        # Each shape twice: the later ones are erased by themselves, the earlier ones with the account.
+        keys = odd_keys(stranger["user_id"], 2 * len(SHAPES))
         secret = b"what somebody said in private" + bytes(200)
         for s3_key in keys:
             service.put_object(s3_key, secret)
@@ -109,7 +110,7 @@ class TestAStrangersRecord:
         ) == len(keys)
         for row in service.call("GET", "/api/user/audio-files?limit=1000", stranger["token"]).json()[
             "audio_files"
-        ][:50]:
+        ][: len(SHAPES)]:
             erase(service, stranger, row["file_id"])
         delete_account(service, stranger)
         # What literally lies under the account's own prefixes goes with the account, by the contract.

@@ -30,6 +30,8 @@ SETTINGS = {"SINGLE_UPLOAD_MAX": str(SINGLE_MAX)}
 # How long somebody who takes an account may keep it, and a little more.
 TAKEN_SECONDS = 2 * 3600
 AGAIN_SECONDS = 0.5
+# So little that an account changes many times on each of the days that workers are killed on.
+BETWEEN_CHANGES_SECONDS = 0.5
 
 
 @dataclass
@@ -314,7 +316,7 @@ class BusyPhone:
 
     def _live(self) -> None:
         try:
-            while not self._stopping.wait(0.05):
+            while not self._stopping.wait(BETWEEN_CHANGES_SECONDS):
                 self._record_and_change_its_mind()
                 self.follow()
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for

@@ -37,6 +37,8 @@ ACCOUNTS_AT_FIRST = 2
 # After so long another day begins, whatever is left of this one.
 DAY_SECONDS = 300.0
 IDLE_SECONDS = 1.5
+# How often is looked who was killed, and what is left to do.
+LOOK_SECONDS = 0.4
 DAYS_AFTER = 3
 # So many live at once, and each is killed by itself.
 WORKERS = 4
@@ -294,7 +296,7 @@ class _Workers:
                         stopped = True
                     if time.monotonic() - began > DAY_SECONDS:
                         break
-                    time.sleep(0.2)
+                    time.sleep(LOOK_SECONDS)
                 self._states.restore_one()
                 self._states.add_account()
                 self._states.add_deletion()
