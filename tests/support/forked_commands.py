@@ -65,6 +65,7 @@ SERVICE = Code(
         "deploy.serving.worker",
         "tests.support.descriptions_read_once",
         "tests.support.least_hashes",
+        "tests.support.routes_built_later",
     ),
     "PANZOTO_TEST_FORKED_COMMANDS",
 )
