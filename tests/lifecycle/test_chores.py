@@ -19,6 +19,7 @@ from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.aws import start_moto
 from tests.support.commands import command, done
+from tests.support.fewer_shards import FEWER
 from tests.support.service import BUCKET, Service, empty_tables, run_service
 from tests.support.stand_in import start_stand_in
 from tests.support.waiting import eventually
@@ -30,7 +31,7 @@ SOUND = b"sound"
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Service]:
-    with start_moto() as aws, run_service(aws, **UNLIMITED) as running:
+    with start_moto() as aws, run_service(aws, **UNLIMITED, **FEWER) as running:
         yield running
 
 
@@ -48,7 +49,7 @@ def service(running: Service) -> Service:
 @pytest.fixture
 def beside_the_stand_in(tmp_path: Path) -> Iterator[Service]:
     """A service on the stand-in of `make run`."""
-    with start_stand_in(tmp_path) as stand_in, run_service(stand_in.url, **UNLIMITED) as running:
+    with start_stand_in(tmp_path) as stand_in, run_service(stand_in.url, **UNLIMITED, **FEWER) as running:
         yield running
 
 
