@@ -31,7 +31,9 @@ def _provider(ruleset_data: dict[str, Any], **how: Any) -> EndpointProvider:
     return _providers[id(ruleset_data)]
 
 
-def _init_with_names(aliaser: EventAliaser, emitter: Any, event_aliases: dict[str, str] | None = None) -> None:
+def _init_with_names(
+    aliaser: EventAliaser, emitter: Any, event_aliases: dict[str, str] | None = None
+) -> None:
     _init(aliaser, emitter, event_aliases)
     if event_aliases is None:
         aliaser._alias_name_cache = _names
