@@ -18,8 +18,8 @@ from bench.support.sizing import Sizing
 from bench.support.tables import MARKS, tables
 from tests.support.forked_commands import ROOT
 
-# Few people who do everything there is: they look for changes after none, one and several of them, and one asks
-# twice for a transcript.
+# Few people who do everything there is: they look for changes after none, one and several of them, and one
+# asks twice for a transcript.
 BUSY = Mix(1.5, 1.5, 1.0, 0.8, 1.0, 1.0, 0.8, 0.7, 0.4, 0.3)
 FEW = Day(3, BUSY, seed=2958)
 # Chores go by the day and not by what is done.
