@@ -47,7 +47,7 @@ def simulate(people: int, seed: int) -> list[Target]:
         rows = [("/".join(word for word in place if word), f"{value:,.0f}") for place, value in peaks]
         print_table(f"Busiest second of tables and indexes, {what}", ("table", "units/s"), rows)
     queues = [
-        (one.name, f"{one.hands:,}", f"{one.longest:,}", f"{one.seconds:,.0f} s") for one in sizing.queues()
+        (one.name, f"{one.hands:,}", f"{one.longest:,}", f"{one.seconds:,.0f} s") for one in sizing.queues
     ]
     print_table("Queues", ("queue", "hands", "longest", "waits"), queues)
     found = list(limits(sizing.load()))

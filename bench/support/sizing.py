@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from array import array
 from collections.abc import Mapping
@@ -128,8 +129,9 @@ class Sizing:
         # What all share grows with them; one second of few people says little, so the mean is what counts.
         return max(one.units, self.peak(one.a_day, one.units)), f"{where}, {one.whose}"
 
+    @functools.cached_property
     def queues(self) -> list[Waiting]:
-        """Return the queues, with workers as the busiest hour wants them, or as the mean of the day does."""
+        """The queues, with workers as the busiest hour wants them, or as the mean of the day does."""
         found = []
         for kind, seconds in SECONDS_EACH.items():
             arrivals = self.replay.per_second.get(kind)
@@ -153,7 +155,7 @@ class Sizing:
         puts = total.requests["s3 PUT"] + total.requests["s3 LIST"]
         usage = self.usage()
         tasks = max(cost.stands()["fewest_tasks"], math.ceil(usage.cores / cost.stands()["task_vcpus"]))
-        hands = [one.hands for one in self.queues() if "busiest" in one.name]
+        hands = [one.hands for one in self.queues if "busiest" in one.name]
         vcpus = tasks * cost.stands()["task_vcpus"] + sum(hands) / 4 * cost.stands()["worker_vcpus"]
         return Load(
             table_writes=self.table_peak("writes"),

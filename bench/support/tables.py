@@ -99,7 +99,7 @@ def _peaks(sizes: Sequence[Sizing]) -> str:
     rows = []
     for sizing in sizes:
         load = sizing.load()
-        hands = [one.hands for one in sizing.queues() if "busiest" in one.name]
+        hands = [one.hands for one in sizing.queues if "busiest" in one.name]
         figures = (
             load.table_writes[0],
             load.table_reads[0],

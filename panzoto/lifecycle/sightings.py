@@ -22,7 +22,10 @@ from panzoto.recordings.transcript_state import known_of
 from panzoto.removal import mark_of
 from panzoto.storage import ListedEntry
 
+# Nobody reads it after a loss of power, so nothing waits until it lies on the disk.
 _TABLES = """
+PRAGMA synchronous = OFF;
+BEGIN;
 CREATE TABLE named (s3_key TEXT, file_id TEXT, upload_id TEXT, listed INTEGER);
 CREATE INDEX named_key ON named (s3_key);
 CREATE TABLE there (s3_key TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -35,6 +38,7 @@ CREATE INDEX unknown_owner ON unknown (owner);
 CREATE TABLE aside (s3_key TEXT, owner TEXT, modified REAL, name TEXT, entry TEXT);
 CREATE INDEX aside_key ON aside (s3_key);
 CREATE TABLE remembered (mark TEXT PRIMARY KEY, first_seen REAL) WITHOUT ROWID;
+COMMIT;
 """
 KEYS_AT_ONCE = 100
 

@@ -19,7 +19,8 @@ from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.aws import start_moto
 from tests.support.commands import command, done
-from tests.support.service import BUCKET, Service, run_service
+from tests.support.fewer_shards import FEWER
+from tests.support.service import BUCKET, Service, empty_tables, run_service
 from tests.support.stand_in import start_stand_in
 from tests.support.waiting import eventually
 
@@ -29,15 +30,26 @@ SOUND = b"sound"
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with start_moto() as aws, run_service(aws, **UNLIMITED) as running:
+def running() -> Iterator[Service]:
+    with start_moto() as aws, run_service(aws, **UNLIMITED, **FEWER) as running:
         yield running
+
+
+@pytest.fixture
+def service(running: Service) -> Service:
+    """The service, its bucket and tables empty: a run goes over everybody whom it finds there."""
+    empty_tables(running.aws_url)
+    s3 = running.s3()
+    listed = s3.list_object_versions(Bucket=BUCKET)
+    for entry in (*listed.get("Versions", ()), *listed.get("DeleteMarkers", ())):
+        s3.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
+    return running
 
 
 @pytest.fixture
 def beside_the_stand_in(tmp_path: Path) -> Iterator[Service]:
     """A service on the stand-in of `make run`."""
-    with start_stand_in(tmp_path) as stand_in, run_service(stand_in.url, **UNLIMITED) as running:
+    with start_stand_in(tmp_path) as stand_in, run_service(stand_in.url, **UNLIMITED, **FEWER) as running:
         yield running
 
 

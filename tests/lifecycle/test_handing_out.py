@@ -22,6 +22,7 @@ from panzoto.queues.trouble import Trouble
 from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.aws import REGION, start_moto
+from tests.support.fewer_shards import FEWER
 from tests.support.recordings import store
 from tests.support.service import Service, aws_client, run_service
 
@@ -31,13 +32,15 @@ GROUP, MOST_OF_PASS, ACCOUNTS = 10, 30, 60
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    with start_moto() as aws, run_service(aws, **UNLIMITED) as running:
+    with start_moto() as aws, run_service(aws, **UNLIMITED, **FEWER) as running:
         yield running
 
 
 @pytest.fixture
 def handing(bound_here: None, monkeypatch: pytest.MonkeyPatch) -> chores.Handing:
     """Hand out from the running service's tables, with a pass of many groups for few accounts."""
+    for name, value in FEWER.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(lifecycle, "PASS_DAYS", 1)
     monkeypatch.setattr(lifecycle, "LEAST_ACCOUNTS", GROUP)
     monkeypatch.setattr(chores, "MOST_OF_PASS", MOST_OF_PASS)

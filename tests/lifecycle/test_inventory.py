@@ -47,10 +47,16 @@ def place(moto: str) -> Place:
     return place
 
 
+@pytest.fixture(scope="module")
+def session() -> boto3.Session:
+    """A session of its own, which reads the description of S3 once for all clients of these tests."""
+    return boto3.Session()
+
+
 @pytest.fixture
-def storage(place: Place, moto: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
+def storage(place: Place, moto: str, session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Storage:
     # The session of this process remembers the credentials that it met first.
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     for name, value in aws_environment(moto).items():
         monkeypatch.setenv(name, value)
     return Storage(place.source, REGION, custom_endpoint=True, threads=4)

@@ -64,7 +64,9 @@ SERVICE = Code(
         "panzoto.lifecycle.unfinished_deletions",
         "deploy.serving.worker",
         "tests.support.descriptions_read_once",
+        "tests.support.fewer_shards",
         "tests.support.least_hashes",
+        "tests.support.routes_built_later",
     ),
     "PANZOTO_TEST_FORKED_COMMANDS",
 )
