@@ -65,10 +65,16 @@ def encoded(
             part = samples[begin : begin + 1024]
             frame = av.AudioFrame(format="s16", layout=layout, samples=len(part))
             frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
-            frame.planes[0].update(array("h", (one for one in part for _ in range(channels))).tobytes())
+            frame.planes[0].update(_for_each_channel(part, channels).tobytes())
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return made.getvalue()
+
+
+def _for_each_channel(samples: array[int], channels: int) -> array[int]:
+    if channels == 1:
+        return samples
+    return array("h", (one for one in samples for _ in range(channels)))
 
 
 def wav(samples: array[int], rate: int = RATE) -> bytes:
