@@ -613,6 +613,9 @@ def later(service: Service, second: Service) -> Later:
         account = new_account()
         return account, refreshed(service, account["refresh_token"])
 
+    def says(shown: str) -> tuple[int, str]:
+        return plays(shown) if shown.startswith("http") else told(look(second, shown))
+
     changed = new_account()
     waiting = Later(
         replayed=with_successor(),
@@ -622,14 +625,14 @@ def later(service: Service, second: Service) -> Later:
     shown = ended_elsewhere(service, second, new_account)
     started = time.monotonic()
     while time.monotonic() - started < REVOKED_WITHIN_SECONDS + 5:
-        for way, token in shown.items():
-            said = plays(token) if token.startswith("http") else told(look(second, token))
-            waiting.said[way] = said
-            if said != (200, ""):
-                waiting.refused_after.setdefault(way, time.monotonic() - started)
+        for way in shown.keys() - waiting.refused_after.keys():
+            if says(shown[way]) != (200, ""):
+                waiting.refused_after[way] = time.monotonic() - started
         if len(waiting.refused_after) == len(shown) - 1:
             break
-        time.sleep(0.5)
+        time.sleep(1)
+    # What was refused once stays so.
+    waiting.said = {way: says(token) for way, token in shown.items()}
     # All of it took longer than the grace of a repeat.
     time.sleep(max(0.0, GRACE_SECONDS + 1 - (time.monotonic() - started)))
     return waiting

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from migrations_from_rds.errors import Status
@@ -182,31 +184,46 @@ class TestCollisions:
         assert known in outcome.out
 
 
+# Hashes that no password fits, and what is said of each.
+BROKEN_HASHES = [
+    (HASH[:-2], "its digest is cut or is not base64"),
+    (HASH[:-6] + "A", "its digest has a length that nobody chooses"),
+    (HASH.replace("m=8192", "m=7"), "its memory (m)"),
+    (HASH.replace("p=1", "p=2").replace("m=8192", "m=15"), "its memory (m)"),
+    (HASH.replace("t=1", "t=0"), "its number of passes (t)"),
+    (HASH.replace("p=1", "p=0"), "its number of lanes (p)"),
+    (HASH.replace("m=8192", "m=0"), "its memory (m)"),
+    (HASH.replace("v=19", "v=18"), "its version"),
+    (HASH + "=", "it is cut or has characters"),
+    (HASH.replace("c2Fsd", "c2*sd"), "it is cut or has characters"),
+    ("$argon2id$v=19$m=8192", "it is cut or has characters"),
+]
+NUMBER_OF = {encoded: number for number, (encoded, _) in enumerate(BROKEN_HASHES, 1)}
+
+
+@pytest.fixture(scope="module")
+def moves() -> dict[str, Any]:
+    """What each command printed of accounts with all of these hashes, and the accounts, once moved."""
+    return {}
+
+
 class TestBrokenHashes:
-    @pytest.mark.parametrize(
-        ("encoded", "said"),
-        [
-            (HASH[:-2], "its digest is cut or is not base64"),
-            (HASH[:-6] + "A", "its digest has a length that nobody chooses"),
-            (HASH.replace("m=8192", "m=7"), "its memory (m)"),
-            (HASH.replace("p=1", "p=2").replace("m=8192", "m=15"), "its memory (m)"),
-            (HASH.replace("t=1", "t=0"), "its number of passes (t)"),
-            (HASH.replace("p=1", "p=0"), "its number of lanes (p)"),
-            (HASH.replace("m=8192", "m=0"), "its memory (m)"),
-            (HASH.replace("v=19", "v=18"), "its version"),
-            (HASH + "=", "it is cut or has characters"),
-            (HASH.replace("c2Fsd", "c2*sd"), "it is cut or has characters"),
-            ("$argon2id$v=19$m=8192", "it is cut or has characters"),
-        ],
-    )
+    @pytest.fixture(autouse=True)
+    def _moved(self, moves: dict[str, Any], request: pytest.FixtureRequest) -> None:
+        """Move them in the first test that wants them."""
+        if moves:
+            return
+        migration: Migration = request.getfixturevalue("migration")
+        for encoded, number in NUMBER_OF.items():
+            add_user(request.getfixturevalue("database"), number, password_hash=encoded)
+        printed = [migration.done(command).out for command in ("plan", "copy", "verify")]
+        moves |= {"printed": printed, "users": migration.users()}
+
+    @pytest.mark.parametrize(("encoded", "said"), BROKEN_HASHES)
     def test_they_are_taken_and_named_by_every_command(
-        self, migration: Migration, database: Database, encoded: str, said: str
+        self, moves: dict[str, Any], encoded: str, said: str
     ) -> None:
-        add_user(database, 1, password_hash=encoded)
-        for command in ("plan", "copy", "verify"):
-            outcome = migration.done(command)
-            assert (
-                f"users  {user_id(1)}  hash_unverifiable: no password fits its password_hash: {said}"
-                in outcome.out
-            )
-        assert migration.users()[user_id(1)]["password_hash"] == {"S": encoded}
+        moved = user_id(NUMBER_OF[encoded])
+        for printed in moves["printed"]:
+            assert f"users  {moved}  hash_unverifiable: no password fits its password_hash: {said}" in printed
+        assert moves["users"][moved]["password_hash"] == {"S": encoded}

@@ -13,12 +13,11 @@ from argon2 import PasswordHasher
 
 from migrations_from_rds.errors import Status
 from tests.migrations_from_rds.filling import add_file, add_user
-from tests.support.aws import start_moto
 from tests.support.legacy import file_id, key_salt, user_id
 from tests.support.migration import Migration
 from tests.support.postgres import SCHEMA, Database, Server
 from tests.support.recordings import hear, single_shot
-from tests.support.service import PASSWORD, Service, run_service
+from tests.support.service import PASSWORD, Service
 
 # As an old service may well have hashed; a login hashes anew.
 OLD_HASH = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
@@ -26,10 +25,9 @@ PLAIN = {1: b"#!AMR\n" + bytes(range(256)) * 300, 2: b"#!AMR\n" + b"the younger 
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[Service]:
-    """A running service with tables of its own."""
-    with start_moto() as url, run_service(url) as service:
-        yield service
+def house(service: Service) -> Service:
+    """The running service, in whose tables no other module has left anything."""
+    return service
 
 
 @pytest.fixture(scope="module")

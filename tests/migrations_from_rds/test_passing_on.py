@@ -6,6 +6,7 @@ import pytest
 
 from migrations_from_rds.errors import Status
 from panzoto.models import bulk
+from panzoto.models.bulk import MOST_ACTIONS
 from tests.migrations_from_rds.filling import add_file, add_user
 from tests.migrations_from_rds.test_copying import check_books
 from tests.support.dynamodb_fake import Fake
@@ -13,6 +14,8 @@ from tests.support.legacy import BCRYPT, HASH, file_id, user_id
 from tests.support.migration import Migration
 from tests.support.postgres import Database
 from tests.support.waiting import eventually
+
+RING = MOST_ACTIONS + 10
 
 
 def rename(database: Database, number: int, address: str) -> None:
@@ -112,11 +115,13 @@ class TestAddresses:
     def test_a_ring_larger_than_a_transaction_that_is_interrupted_and_changed_back(
         self, migration: Migration, database: Database, fake: Fake
     ) -> None:
-        for number in range(10, 170):
+        # More accounts than a transaction has actions.
+        for number in range(10, 10 + RING):
             add_user(database, number)
         migration.done("copy")
         database.execute("UPDATE users SET email = 'x' || email")
-        numbers = list(range(10, 170))
+        numbers = list(range(10, 10 + RING))
+        last = numbers[-1]
         for number, other in zip(numbers, numbers[1:] + numbers[:1], strict=True):
             rename(database, number, address(other))
         for number in range(1, 7):
@@ -124,15 +129,15 @@ class TestAddresses:
         before = fake.counts()["writes"]
         with migration.started("copy", "--since-last", "--max-write-units", "400"):
             eventually(lambda: fake.counts()["writes"] >= before + 30, "thirty writes")
-        for number in (10, 11, 12, 169):
+        for number in (10, 11, 12, last):
             rename(database, number, f"back{number}@example.com")
-        for number in (10, 11, 12, 169):
-            rename(database, number, address(number if number != 169 else 10))
+        for number in (10, 11, 12, last):
+            rename(database, number, address(number if number != last else 10))
         rename(database, 10, "tenth@example.com")
         expected = {
             number: address(other) for number, other in zip(numbers, numbers[1:] + numbers[:1], strict=True)
         }
-        expected |= {10: "tenth@example.com", 11: address(11), 12: address(12), 169: address(10)}
+        expected |= {10: "tenth@example.com", 11: address(11), 12: address(12), last: address(10)}
         expected |= {number: address(number) for number in range(1, 7)}
         assert len(set(expected.values())) == len(expected)
         migration.done("copy", "--since-last")

@@ -13,16 +13,17 @@ import pytest
 from migrations_from_rds.errors import Status
 from tests.migrations_from_rds.filling import add_file, add_user, fill
 from tests.support.dynamodb_fake import Fake
-from tests.support.legacy import Legacy, file_id, user_id
+from tests.support.legacy import USER_EVERY, USER_KINDS, Legacy, file_id, user_id
 from tests.support.migration import Migration
 from tests.support.postgres import Database
 from tests.support.waiting import eventually
 
 # Every kind of untidiness; `python -m bench.migration trial` does the same with very many rows.
-LEGACY = Legacy(800, 2400)
-KILLS = 12
+# They are more than two pages of each table, which a run reads and settles by the 500.
+LEGACY = Legacy(USER_EVERY * len(USER_KINDS), 1100)
+KILLS = 8
 # So that the copy lasts long enough to be killed so often.
-SLOWLY = ["--max-write-units", "2500"]
+SLOWLY = ["--max-write-units", "2000"]
 
 
 def written(migration: Migration) -> int:
@@ -48,7 +49,7 @@ class TestKilled:
         progress = []
         for _ in range(KILLS):
             # Some before they have written anything, the others after some more.
-            enough = fake.counts()["writes"] + chance.randrange(-100, 500)
+            enough = fake.counts()["writes"] + chance.randrange(-100, 400)
             with migration.started("copy", "--on-collision=newest", *SLOWLY) as process:
                 wait_for_writes(fake, enough)
                 process.join(chance.uniform(0, 0.2))
@@ -71,7 +72,8 @@ class TestKilled:
         self, migration: Migration, database: Database, fake: Fake
     ) -> None:
         """What was under way when it was killed is taken back too."""
-        fill(database, Legacy(100, 3000, untidy=False))
+        # More than two pages of recordings.
+        fill(database, Legacy(100, 1100, untidy=False))
         with migration.started("copy", "--max-write-units", "3000"):
             wait_for_writes(fake, 500)
         assert written(migration) > 0
@@ -84,7 +86,7 @@ class TestKilled:
     def test_asked_to_stop_it_can_go_on(
         self, migration: Migration, database: Database, fake: Fake, number: int
     ) -> None:
-        fill(database, Legacy(100, 2000, untidy=False))
+        fill(database, Legacy(50, 600, untidy=False))
         with migration.started("copy", "--max-write-units", "1000") as process:
             wait_for_writes(fake, 1)
             os.kill(process.pid or 0, number)
@@ -135,8 +137,8 @@ class TestFaults:
         assert seconds > units / 200
 
     def test_one_run_at_a_time(self, migration: Migration, database: Database, fake: Fake) -> None:
-        fill(database, Legacy(100, 1000, untidy=False))
-        with migration.started("copy", "--max-write-units", "1000"):
+        fill(database, Legacy(20, 300, untidy=False))
+        with migration.started("copy", "--max-write-units", "500"):
             wait_for_writes(fake, 1)
             outcome = migration.run("copy")
         assert outcome.status == Status.REFUSED
@@ -159,14 +161,15 @@ class TestRefusedMidway:
     def test_a_copy_a_delta_and_a_rollback(
         self, migration: Migration, database: Database, fake: Fake
     ) -> None:
-        fill(database, Legacy(300, 900, untidy=False))
-        self.check(migration, fake, 1000, "copy")
+        # More than a page of recordings, so that something is settled and something is under way.
+        fill(database, Legacy(100, 550, untidy=False))
+        self.check(migration, fake, 600, "copy")
         migration.done("copy")
         database.execute("UPDATE audio_files SET file_size = 5")
-        self.check(migration, fake, 400, "copy", "--since-last")
+        self.check(migration, fake, 250, "copy", "--since-last")
         migration.done("copy", "--since-last")
         migration.done("verify")
-        self.check(migration, fake, 400, "rollback", "--yes")
+        self.check(migration, fake, 250, "rollback", "--yes")
         migration.done("rollback", "--yes")
         assert written(migration) == 0
         assert migration.changes() == {}
@@ -185,7 +188,8 @@ class TestComingLate:
         self, migration: Migration, database: Database, fake: Fake
     ) -> None:
         """A checkpoint lies behind rows of an earlier moment; what changed there is read again."""
-        fill(database, Legacy(50, 2000, untidy=False))
+        # The first page of 500 recordings, each with its claim and its entry, is behind the checkpoint then.
+        fill(database, Legacy(50, 1100, untidy=False))
         with migration.started("copy", "--max-write-units", "2500"):
             wait_for_writes(fake, 2000)
         smallest = min(migration.recordings())

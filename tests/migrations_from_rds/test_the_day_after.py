@@ -13,32 +13,37 @@ from panzoto.operations.missing_claims import MissingClaims
 from tests.migrations_from_rds.filling import add_file, add_user
 from tests.migrations_from_rds.test_copying import check_books
 from tests.migrations_from_rds.test_moving_in import OLD_HASH
-from tests.support.aws import aws_environment, start_moto
+from tests.support.aws import aws_environment
 from tests.support.legacy import file_id, user_id
 from tests.support.migration import Migration
 from tests.support.postgres import SCHEMA, Server
-from tests.support.service import PASSWORD, run_service
+from tests.support.service import PASSWORD, Service
 
 RECORDINGS = 30
 
 
 def test_the_first_look_at_everything_settles_nothing(
-    postgres: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    service: Service,
+    postgres: Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with start_moto() as url, run_service(url) as service, postgres.database(SCHEMA) as database:
+    """No other test has left anything in the service's tables."""
+    with postgres.database(SCHEMA) as database:
         add_user(database, 1, "anna@example.com", password_hash=OLD_HASH)
         add_user(database, 2, "bert@example.com", password_hash=OLD_HASH)
         for number in range(RECORDINGS):
             add_file(
                 database, number, 1, f"users/{user_id(1)}/{number}.3gp", f"2020-01-01 10:{number:02d}:00"
             )
-        migration = Migration(url, database.url, tmp_path, capsys)
+        migration = Migration(service.aws_url, database.url, tmp_path, capsys)
         migration.done("copy")
         migration.done("verify", "--strict")
         check_books(migration)
         before = (migration.users(), migration.recordings(), migration.claims(), migration.changes())
 
-        for name, value in aws_environment(url).items():
+        for name, value in aws_environment(service.aws_url).items():
             monkeypatch.setenv(name, value)
         settings = Settings.from_environment()
         bind_models(settings)

@@ -17,6 +17,7 @@ from migrations_from_rds.transform import RULES
 from tests.migrations_from_rds.filling import add_user, fill
 from tests.support.aws import aws_environment
 from tests.support.dynamodb_fake import Fake
+from tests.support.forked_commands import forked
 from tests.support.legacy import Legacy
 from tests.support.migration import Migration
 from tests.support.postgres import LOOSE, Database, Server
@@ -71,12 +72,14 @@ class TestCommandLine:
         assert said in printed.err
 
     def test_the_folders_are_where_one_stands_unless_they_are_named(
-        self, fake: Fake, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, fake: Fake, database: Database, tmp_path: Path
     ) -> None:
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        outcome = program(fake, database, ["copy", "--from-rejects"], before=f"cd {tmp_path};")
-        assert outcome.returncode == Status.REFUSED
-        assert "There is no reject file .migration/rejects.jsonl" in outcome.stderr
+        environment = os.environ | aws_environment(fake.url) | {"DATABASE_URL": database.url}
+        words = ("migrations_from_rds", "copy", "--from-rejects")
+        errors = tmp_path / "errors"
+        running = forked().start_module(environment, *words, folder=tmp_path, errors=errors)
+        assert running.wait() == Status.REFUSED
+        assert "There is no reject file .migration/rejects.jsonl" in errors.read_text("utf-8")
         assert (tmp_path / ".migration" / ".gitignore").read_text() == "*\n"
 
 
@@ -146,7 +149,7 @@ class TestStateFolder:
     def test_a_disk_that_is_full_stops_the_run_and_the_next_one_goes_on(
         self, migration: Migration, database: Database, fake: Fake
     ) -> None:
-        fill(database, Legacy(200, 2000, untidy=False))
+        fill(database, Legacy(200, 800, untidy=False))
         # No file may grow beyond 400 blocks of half a kilobyte, which the manifest would.
         arguments = ["copy", "--state-dir", str(migration.state)]
         outcome = program(fake, database, arguments, before="ulimit -f 400;")
@@ -155,7 +158,7 @@ class TestStateFolder:
         assert "Traceback" not in outcome.stderr
         migration.done("copy")
         migration.done("verify")
-        assert fake.counts()["writes"] == 2 * 200 + 3 * 2000
+        assert fake.counts()["writes"] == 2 * 200 + 3 * 800
 
 
 def test_a_reader_that_goes_away_does_not_stop_a_copy(

@@ -49,6 +49,8 @@ def watched(moto: str) -> Iterator[Watched]:
 
 
 _serial = itertools.count()
+# Some go up in parts, and some of their phones fall silent.
+RECORDINGS = 8
 
 
 @pytest.fixture
@@ -94,12 +96,12 @@ def old() -> Iterator[Service]:
 
 def test_over_a_bad_network_everything_arrives_once(old: Service) -> None:
     account = old.register("train@example.com")
-    delivered = uploading.deliver_in_bad_weather(old, account, 12)
+    delivered = uploading.deliver_in_bad_weather(old, account, RECORDINGS)
     assert delivered.faults.total() > 0
     phone = Phone(account, PASSWORD, old.url)
     assert sorted(uploading.listed(phone)) == sorted(delivered.expected)
-    assert len(delivered.expected) == 12
-    assert usage(phone) == (12, delivered.object_bytes)
+    assert len(delivered.expected) == RECORDINGS
+    assert usage(phone) == (RECORDINGS, delivered.object_bytes)
     assert [swept["failed"] for swept in uploading.sweep_in_two_nights(old)] == [0, 0]
     assert problems(old) == {}
     assert uploading.played_wrong(phone, delivered.expected) == 0
@@ -107,8 +109,9 @@ def test_over_a_bad_network_everything_arrives_once(old: Service) -> None:
 
 def test_kills_leave_nothing_that_a_sweep_does_not_put_right(old: Service) -> None:
     account = old.register("kills@example.com")
-    with uploading.machine(old, seed=7) as running:
-        lives = uploading.live_under_kills(running, account, 10)
+    # With this seed each kind of process is killed among the first three.
+    with uploading.machine(old, seed=34) as running:
+        lives = uploading.live_under_kills(running, account, 6)
     assert not [name for name in lives.refused if ": 500" in name]
     assert [swept["failed"] for swept in uploading.sweep_in_two_nights(old)] == [0, 0]
     assert problems(old) == {}
@@ -124,7 +127,7 @@ def test_kills_leave_nothing_that_a_sweep_does_not_put_right(old: Service) -> No
 
 def test_a_large_collection_is_told_whole_and_at_the_same_price(watched: Watched, phone: Phone) -> None:
     service, token = watched.service, phone.account["token"]
-    collection.record_sittings(service, token, 70)
+    collection.record_sittings(service, token, 50)
     reader = Reader(service, token, watched.proxy)
 
     def create() -> None:
@@ -147,8 +150,8 @@ def test_a_large_collection_is_told_whole_and_at_the_same_price(watched: Watched
 
     reader.measures = False
     chance = random.Random(3)
-    points = collection.points(reader, 6, 25, chance)
-    collection.meddle(service, token, list(collection.all_listed(service, token)), chance, 30)
+    points = collection.points(reader, 5, 15, chance)
+    collection.meddle(service, token, list(collection.all_listed(service, token)), chance, 20)
     expected = collection.all_listed(service, token)
     assert expected
     for since, known in points:

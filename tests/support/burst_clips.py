@@ -28,6 +28,8 @@ KINDS = {
 }
 # Of 32768: far below what is silence, and yet FLAC needs some bytes for it.
 RUSTLE = 30
+# What each byte becomes in it.
+_AS_RUSTLE = bytes((byte % (2 * RUSTLE) - RUSTLE) % 256 for byte in range(256))
 FIRST = EPOCH + timedelta(days=20_000)
 
 
@@ -83,9 +85,9 @@ def asking(clips: Iterable[Recorded], **more: Any) -> dict[str, Any]:
 
 def rustling(rate: int, seconds: float, places: Sequence[int]) -> array[int]:
     """Return bursts at those places in a room that is not quite silent."""
-    chance = random.Random(11)
     made = bursts(rate, seconds, places)
-    return array("h", (sample or chance.randrange(-RUSTLE, RUSTLE) for sample in made))
+    noise = array("b", random.Random(11).randbytes(len(made)).translate(_AS_RUSTLE))
+    return array("h", (sample or rustle for sample, rustle in zip(made, noise, strict=True)))
 
 
 def clip(kind: str, seconds: float, places: Sequence[int], recorded_at: datetime | None = None) -> Clip:

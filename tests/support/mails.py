@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import functools
 import re
 from email.message import EmailMessage
 from pathlib import Path
@@ -25,10 +26,17 @@ def sent(service: Service, address: str) -> list[tuple[str, EmailMessage]]:
     """Return the kind and the text of every message to `address` so far, oldest first."""
     found = []
     for path in sorted(folder(service).glob("[!.]*")):
-        message = read(path.read_bytes())
-        if message["To"].addresses[0].addr_spec == address:
+        to, message = _read_once(path)
+        if to == address:
             found.append((kind(path), message))
     return found
+
+
+@functools.cache
+def _read_once(path: Path) -> tuple[str, EmailMessage]:
+    """Return whom a message is to, and itself, which never changes: whoever waits looks at all each time."""
+    message = read(path.read_bytes())
+    return message["To"].addresses[0].addr_spec, message
 
 
 def kind(path: Path) -> str:

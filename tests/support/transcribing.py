@@ -16,6 +16,8 @@ from tests.support.transcripts import Owner
 from tests.support.waiting import eventually
 
 SETTINGS = UNLIMITED | {"LIMIT_TRANSCRIBE": "1000000 per hour"}
+# To hear a recording takes some processes.
+LOOK_AGAIN_SECONDS = 0.15
 OVER = ("succeeded", "failed", "canceled")
 
 
@@ -69,5 +71,6 @@ def when_over(owner: Owner, transcription_id: str, seconds: float = 120) -> dict
         lambda: job_of(owner, transcription_id)["status"] in OVER,
         lambda: f"{job_of(owner, transcription_id)}\n{owner.service.log()[-3000:]}",
         seconds,
+        LOOK_AGAIN_SECONDS,
     )
     return job_of(owner, transcription_id)

@@ -22,15 +22,21 @@ class Running(Protocol):
 
 
 def eventually(
-    holds: Callable[[], bool], explanation: Callable[[], object] | str, seconds: float = DEADLINE_SECONDS
+    holds: Callable[[], bool],
+    explanation: Callable[[], object] | str,
+    seconds: float = DEADLINE_SECONDS,
+    shortest_pause: float = SHORTEST_PAUSE_SECONDS,
 ) -> None:
-    """Return once `holds`. Raises `AssertionError` with the explanation when that takes too long."""
+    """Return once `holds`. Raises `AssertionError` with the explanation when that takes too long.
+
+    What is never there at once is looked for with a longer `shortest_pause`.
+    """
     started = time.monotonic()
     while not holds():
         waited = time.monotonic() - started
         assert waited < seconds, explanation() if callable(explanation) else explanation
         # To look costs the others, whose work is waited for: what takes long is looked at less often.
-        time.sleep(min(max(SHORTEST_PAUSE_SECONDS, waited / 20), LONGEST_PAUSE_SECONDS))
+        time.sleep(min(max(shortest_pause, waited / 20), LONGEST_PAUSE_SECONDS))
 
 
 def comes_up(process: Running, url: str, seconds: float = DEADLINE_SECONDS) -> bool:

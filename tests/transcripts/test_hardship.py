@@ -17,6 +17,7 @@ from tests.conftest import UNLIMITED
 from tests.support.aws import start_moto
 from tests.support.burst_clips import (
     NEAR_MS,
+    Clip,
     Person,
     asking,
     clip,
@@ -64,6 +65,12 @@ def working(running: Transcribing) -> Iterator[Transcribing]:
     running.end_workers()
 
 
+@pytest.fixture(scope="module")
+def talk() -> list[Clip]:
+    """A conversation across borders of all kinds and gaps."""
+    return conversation(7.0, (0.4, 0.0, None, 30.0, -1.0))
+
+
 @pytest.fixture
 def person(running: Transcribing) -> Person:
     return Person(running.owner(f"{uuid.uuid4().hex}@example.com"))
@@ -79,11 +86,11 @@ def asked(person: Person, **body: Any) -> str:
 class TestTimes:
     @pytest.mark.parametrize("manner", [in_full, with_bad_manners], ids=["in full", "with bad manners"])
     def test_words_are_where_they_were_said(
-        self, working: Transcribing, person: Person, manner: Manner
+        self, working: Transcribing, person: Person, talk: list[Clip], manner: Manner
     ) -> None:
         """Across the cuts between pieces and the borders between recordings of all kinds and gaps."""
         working.engine.manner = manner
-        clips = [person.record(one) for one in conversation(7.0, (0.4, 0.0, None, 30.0, -1.0))]
+        clips = [person.record(one) for one in talk]
         over = when_over(person.owner, asked(person, **asking(clips)))
         assert over["status"] == "succeeded", over
         assert len(working.engine.requests) > 5, "these are no pieces"
@@ -305,9 +312,10 @@ def test_reading_takes_two_calls_and_searching_one_for_many(running: Transcribin
 
 def test_every_job_ends_once_whatever_fails_and_whoever_is_killed(running: Transcribing) -> None:
     with FaultProxy(running.service.aws_url) as proxy:
-        outcome = Trial(running, proxy, Hardship(runs=16, kills=4)).run()
+        # With this seed there are some that are canceled, written by hand or replaced among so few.
+        outcome = Trial(running, proxy, Hardship(runs=10, kills=3, seed=8)).run()
     assert outcome.wrong == []
-    assert outcome.killed == 4
-    assert sum(outcome.statuses.values()) == outcome.asked == 16
+    assert outcome.killed == 3
+    assert sum(outcome.statuses.values()) == outcome.asked == 10
     assert outcome.statuses["succeeded"] > 0
     assert all(outcome.faults[name] > 0 for name in ("Answer", "LoseReply", "Refuse")), outcome.faults
