@@ -180,12 +180,19 @@ class Checkpoint:
                 "UPDATE segments SET after = ?, done = ? WHERE stage = ? AND segment = ?",
                 (None if after is None else json.dumps(after), after is None, stage, segment),
             )
-            self._database.executemany(
-                ADD_TO_COUNTS,
-                [(stage, name, count) for name, count in counts.items() if count],
-            )
+            self._add(stage, counts)
             if also is not None:
                 also(self._database)
+
+    def count(self, stage: str, counts: Mapping[str, int]) -> None:
+        """Remember what came of some rows of a stage, whose place moves on later."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            self._add(stage, counts)
+
+    def _add(self, stage: str, counts: Mapping[str, int]) -> None:
+        added = [(stage, name, count) for name, count in counts.items() if count]
+        self._database.executemany(ADD_TO_COUNTS, added)
 
     def counts(self, stage: str) -> Counter[str]:
         """Return what was counted in a stage by now."""

@@ -91,7 +91,7 @@ class MissingClaims:
                 "claims of addresses",
                 users,
                 self._claim_emails,
-                {"ProjectionExpression": "user_id, email", "FilterExpression": "attribute_exists(email)"},
+                {"ProjectionExpression": "user_id, email"},
             ),
             Stage(
                 "s3_keys",
@@ -113,6 +113,7 @@ class MissingClaims:
                     "ConsistentRead": True,
                 },
                 rows_at_once=1,
+                drops_out=SETTLED,
             ),
         )
 

@@ -42,7 +42,9 @@ class Stage:
     """One way through a table: what is read, and what is done with it.
 
     `handle` gets at most `rows_at_once` rows at a time, from several threads.
-    `wanted` are parameters of Scan, such as a filter; a `Limit` is ours.
+    `wanted` are parameters of Scan, such as a filter; a `Limit` is ours. With a filter, `drops_out` is the
+    count of those that it leaves out once they are handled: nobody can tell behind which of the others a row
+    lies that it has left out, so a page that was cut short is read again from its beginning.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Stage:
     rows_at_once: int = 100
     # About how many rows there are, where DynamoDB does not know yet.
     about: int = 0
+    drops_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,10 @@ class _Work:
         after = self.checkpoint.place(self.stage.name, segment)
         while True:
             page = self._page(segment, after)
-            self._handle(segment, page)
+            if self.stage.drops_out:
+                self._handle_whole(segment, page)
+            else:
+                self._handle(segment, page)
             after = page.last
             if after is None:
                 return
@@ -190,10 +196,25 @@ class _Work:
         handled = self.stage.handle(parts[-1]) if parts[-1] else Handled()
         self._done(segment, page.last, unseen, handled)
 
+    def _handle_whole(self, segment: int, page: ScanPage) -> None:
+        """Handle a page part by part; the checkpoint counts what drops out, and moves on at its end."""
+        counts = Counter({ROWS: page.seen})
+        for part in _parts(page.items, self.stage.rows_at_once):
+            handled = Counter(self.stage.handle(part).counts) if part else Counter()
+            dropped = handled.pop(self.stage.drops_out, 0)
+            self.checkpoint.count(self.stage.name, {self.stage.drops_out: dropped})
+            counts += handled
+            self._note_done(len(part))
+        self.checkpoint.advance(self.stage.name, segment, page.last, counts)
+        self._note_done(page.seen - len(page.items))
+
     def _done(self, segment: int, after: Item | None, rows: int, handled: Handled) -> None:
         counts = Counter(handled.counts)
         counts[ROWS] += rows
         self.checkpoint.advance(self.stage.name, segment, after, counts, handled.also)
+        self._note_done(rows)
+
+    def _note_done(self, rows: int) -> None:
         with self._lock:
             self.done += rows
 

@@ -30,8 +30,10 @@ ROWS = EarlierRows(20, 120, others=84)
 FEW_RECORDINGS = EarlierRows(20, 45, others=84)
 # What one segment holds, for what is the same however many there are.
 ONE_SEGMENT = EarlierRows(20, 30)
-# As many accounts, none of which is left alone: of those that are, some go uncounted when a kill cuts a page.
+# As many accounts, all of which are to be counted.
 ALL_TO_BE_COUNTED = EarlierRows(104, 30)
+# What one segment holds, with accounts among it that are left alone.
+SOME_LEFT_ALONE = EarlierRows(20, 30, others=20)
 WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
 OPTIMIZE = ("resources", "optimize")
 RECOUNT = ("recordings", "recount")
@@ -208,6 +210,27 @@ class TestOptimize:
         assert scanned <= 64
         accounts.check(house)
 
+    def test_killed_twice_in_a_page_it_has_seen_each_row_once(
+        self, house: Service, way: FaultProxy, tmp_path: Path
+    ) -> None:
+        with written(SOME_LEFT_ALONE, house):
+            for _ in range(2):
+                is_killed = threading.Event()
+                way.add(Fault(Before(is_killed.wait), operation="Query", skip=4))
+                way.forget()
+                command = begun(house, way, tmp_path, *OPTIMIZE, "--at-once", "1")
+                try:
+                    eventually(partial(has_asked_often, way), "it does nothing")
+                finally:
+                    command.kill()
+                    is_killed.set()
+                command.wait()
+                way.clear()
+            printed = optimized(house, way, tmp_path)
+            assert f"claims: {SOME_LEFT_ALONE.seen} rows seen" in printed
+            assert f"{SOME_LEFT_ALONE.users} accounts numbered and counted" in printed
+            SOME_LEFT_ALONE.check(house)
+
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_stopped_it_says_how_to_go_on(
         self, house: Service, few: EarlierRows, way: FaultProxy, tmp_path: Path, number: int
@@ -314,6 +337,10 @@ class TestOptimize:
         assert through(fewest) in optimized(house, way, tmp_path)
         fewest.check(house)
         assert list(tmp_path.glob("missing-claims*")) == []
+
+
+def has_asked_often(way: FaultProxy) -> bool:
+    return [one.operation for one in way.requests].count("Query") > 4
 
 
 def is_far_or_over(way: FaultProxy, command: Command) -> bool:
