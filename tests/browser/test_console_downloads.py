@@ -52,9 +52,10 @@ def test_a_recording_is_saved_whole_under_its_title(
     sign_in(page, console, person)
     download = saved(page, file_id, 'Grüße: "Ängste" / 日記')
     assert download.suggested_filename == "Grüße Ängste 日記.wav"
+    # Before it has ended, since what is said stays for ten seconds.
+    expect(page.get_by_role("status")).to_have_text("The download has begun.")
     assert hashlib.sha256(content(download)).digest() == hashlib.sha256(plain).digest()
     # The page is where it was, and what follows a name is drawn at random.
-    expect(page.get_by_role("status")).to_have_text("The download has begun.")
     assert page.url.startswith(f"{console.url}/#") or page.url == f"{console.url}/"
     assert "Gr" not in download.url.removeprefix(console.url)
     assert "recording_decrypted" not in listening.event_types(console, person)

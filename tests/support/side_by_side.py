@@ -224,7 +224,7 @@ def _become_child(child: _Child, session: pytest.Session, modules: Sequence[Modu
     status = 1
     try:
         teller = _Teller(session.config, child.connection)
-        _keep_apart(session.config, f"process-{child.number}-{child.pid}")
+        _keep_apart(session.config, str(child.pid))
         session.config.pluginmanager.register(teller)
         try:
             _run(session, _given(list(child.left), modules, child.connection, teller), teller)

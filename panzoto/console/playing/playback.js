@@ -60,6 +60,8 @@ export class Playback {
   /** Counts what was begun, so that what comes late is let be. */
   #turn = 0;
   #loading = false;
+  /** Whether the element was sent to where its sound shall begin. */
+  #sent = false;
   #closed = false;
   /** Whether the worker has lost the network, which counts once what had arrived before is played. */
   #lost = false;
@@ -218,6 +220,7 @@ export class Playback {
     }
     this.#sound?.close();
     this.#sound = null;
+    this.#sent = false;
     this.state.set({ address: null });
   }
 
@@ -332,6 +335,7 @@ export class Playback {
   #arrived() {
     this.#measured();
     if (this.#at.seconds > 0) this.#audio.currentTime = this.#at.seconds;
+    this.#sent = true;
   }
 
   #measured() {
@@ -340,9 +344,9 @@ export class Playback {
     this.#show();
   }
 
-  /** Take the place from the element. */
+  /** Take the place from the element, unless it is on its way there, or has failed on its way. */
   #follow() {
-    if (this.#sound === null || this.#audio.readyState === 0 || this.#audio.seeking) return;
+    if (this.#sound === null || !this.#sent || this.#audio.seeking || this.#audio.error !== null) return;
     this.#at.seconds = this.#audio.currentTime;
     if (this.state.get().playing) somebodyIsHere();
     const left = secondsOf(this.#tracks[this.#at.index]) - this.#at.seconds;

@@ -104,6 +104,12 @@ def with_all_queues(service: Service) -> Service:
     return service
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _made_by_its_own_settings(service: Service) -> None:
+    """Other modules may have made the bucket anew, for a console that has an address of its own."""
+    done(service, "deploy", "resources", "create")
+
+
 class TestAsTheCodeMakesIt:
     """What `flask panzoto resources create` has made at the stand-in, beside the template."""
 
