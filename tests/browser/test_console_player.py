@@ -446,7 +446,9 @@ def test_an_address_of_the_service_that_is_over_asks_again(
     page.unroute("**/api/playback/**")
     # The sound is known, and the element not yet sent on: whoever looks just then finds it at its beginning.
     page.locator("[data-player]").evaluate(
-        "audio => audio.addEventListener('durationchange', () => audio.dispatchEvent(new Event('timeupdate')))"
+        """(audio) => {
+            audio.addEventListener("durationchange", () => audio.dispatchEvent(new Event("timeupdate")));
+        }"""
     )
     open_with_password(page)
     reach(page, 180.2)
