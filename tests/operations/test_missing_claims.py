@@ -30,8 +30,8 @@ ROWS = EarlierRows(20, 120, others=84)
 FEW_RECORDINGS = EarlierRows(20, 45, others=84)
 # What one segment holds, for what is the same however many there are.
 ONE_SEGMENT = EarlierRows(20, 30)
-# As many accounts, all of which are to be counted.
-ALL_TO_BE_COUNTED = EarlierRows(104, 30)
+# Of either table more than fit into one segment, and all accounts are to be counted.
+ALL_TO_BE_COUNTED = EarlierRows(104, 120)
 # What one segment holds, with accounts among it that are left alone.
 SOME_LEFT_ALONE = EarlierRows(20, 30, others=20)
 WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
@@ -169,8 +169,8 @@ class TestOptimize:
         done = []
         for _ in range(KILLS):
             way.forget()
-            # From where the first rows are asked for to the last way through the tables.
-            enough = chance.randrange(110, 270)
+            # Each after it has asked for some rows, and all together before it is through with them.
+            enough = chance.randrange(80, 260)
             command = begun(house, way, tmp_path, *OPTIMIZE)
             eventually(
                 lambda: len(way.requests) >= enough or command.poll() is not None,  # noqa: B023

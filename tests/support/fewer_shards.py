@@ -7,7 +7,6 @@ accounts.
 from __future__ import annotations
 
 import os
-import zlib
 
 from panzoto.lifecycle import chores as pieces
 from panzoto.models import due, user
@@ -17,18 +16,22 @@ SHARDS = "PANZOTO_TEST_SHARDS"
 # For all processes that work on the same tables: still several, so that no account is found by chance.
 FEWER = {SHARDS: "8"}
 
-
-def _count() -> int:
-    return int(os.environ.get(SHARDS, due.SHARDS))
+_all, _shard, _all_shards = due.SHARDS, due.shard_of, due.all_shards
 
 
-def _shard_of(user_id: str) -> str:
-    return f"{zlib.crc32(user_id.encode()) % _count():02d}"
+def _count_anew() -> None:
+    due.SHARDS = int(os.environ.get(SHARDS, _all))
 
 
-def _all_shards() -> list[str]:
-    return [f"{number:02d}" for number in range(_count())]
+def _shard_of_fewer(user_id: str) -> str:
+    _count_anew()
+    return _shard(user_id)
 
 
-due.shard_of = user.shard_of = _shard_of
-due.all_shards = pieces.all_shards = chores.all_shards = _all_shards
+def _all_of_fewer() -> list[str]:
+    _count_anew()
+    return _all_shards()
+
+
+due.shard_of = user.shard_of = _shard_of_fewer
+due.all_shards = pieces.all_shards = chores.all_shards = _all_of_fewer

@@ -126,7 +126,9 @@ class _Parent:
         """It is about to begin the last test that it has."""
         number = self._waiting.popleft() if self._waiting and not self._is_stopped() else None
         child.left += [] if number is None else self._modules[number]
-        child.connection.send(number)
+        # Whoever asked and died has left it for another one.
+        with suppress(ConnectionError):
+            child.connection.send(number)
 
     def _on_begin(self, child: _Child) -> None:
         child.at = child.left.popleft()
@@ -161,7 +163,8 @@ class _Parent:
         child.connection.close()
         _, status = os.waitpid(child.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if code == 0 or self._is_ending:
+        is_through = code == 0 and child.at is None and (not child.left or self._is_stopped())
+        if self._is_ending or is_through:
             return
         how = f"ended by signal {-code}" if code < 0 else f"ended with status {code}"
         at = child.at = child.at or (child.left.popleft() if child.left else None)
@@ -186,11 +189,11 @@ class _Parent:
             for child in self._with_news(left):
                 self._hear(child)
         for child in self._children.values():
-            # From now on nothing is heard, so nobody has to wait until it is.
-            child.connection.close()
             with suppress(ProcessLookupError):
                 if not child.is_ending:
                     os.kill(child.pid, signal.SIGTERM)
+            # From now on nothing is heard, so nobody has to wait until it is.
+            child.connection.close()
         for child in self._children.values():
             os.waitpid(child.pid, 0)
 
@@ -204,7 +207,7 @@ class _Teller:
 
     def tell(self, name: str, *told: Any) -> None:
         # The parent may have ended, or want to hear no more.
-        with suppress(BrokenPipeError):
+        with suppress(ConnectionError):
             self._connection.send((name, told))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -223,12 +226,16 @@ def _become_child(child: _Child, session: pytest.Session, modules: Sequence[Modu
     """Be the process that runs the module that is left to it and those that it is given behind it."""
     status = 1
     try:
+        # What a test forks must not keep the parent from seeing that this process has died.
+        os.register_at_fork(after_in_child=child.connection.close)
         teller = _Teller(session.config, child.connection)
         _keep_apart(session.config, str(child.pid))
         session.config.pluginmanager.register(teller)
         try:
             _run(session, _given(list(child.left), modules, child.connection, teller), teller)
         finally:
+            # It ends by itself now, and what it starts meanwhile heeds the signal as ever.
+            signal.signal(signal.SIGTERM, lambda *_: None)
             teller.tell("ending")
             runner.pytest_sessionfinish(session)
         status = 0

@@ -27,7 +27,8 @@ def pytest_configure(config):
     config.add_cleanup(forked_commands.end_forked)
     interruption.heed()
     config.add_cleanup(interruption.end_descendants)
-    config.pluginmanager.register(side_by_side)
+    if side_by_side.is_wanted(config):
+        config.pluginmanager.register(side_by_side)
     os.environ[{code}.shared] = str(forked_commands.forked({code}).socket)
 """
 # A child in a session of its own, which has a child as well, and one that is forked.

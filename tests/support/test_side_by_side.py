@@ -72,6 +72,9 @@ def test_dies():
 def test_behind():
     pass
 
+def test_ends_well():
+    os._exit(0)
+
 def test_killed():
     os.kill(os.getpid(), 9)
 """
@@ -119,7 +122,8 @@ def test_a_process_that_dies_fails_its_test_and_nothing_else(tmp_path: Path) -> 
     (tmp_path / "test_2.py").write_text("def test_other(): pass")
     status, printed = run(tmp_path, "--processes=2")
     assert status == 1
-    assert summary(printed)[-1] == "2 failed, 3 passed"
+    assert summary(printed)[-1] == "3 failed, 3 passed"
+    assert "The process that ran this test ended with status 0." in printed
     assert "The process that ran this test ended with status 3." in printed
     assert "The process that ran this test ended by signal 9." in printed
 
