@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import tests.support.descriptions_read_once  # noqa: F401 - to load it is what it is for
 from panzoto.config import Settings
 from panzoto.models import bind_models
 from tests import suites
@@ -46,10 +47,13 @@ FIRST = (
     "tests/deploy/local/test_make_run.py",
     "tests/deploy/aws/test_cleanup.py",
     "tests/browser/test_console_words.py",
+    "tests/mail/test_mail_queue.py",
     "tests/transcripts/test_hardship.py",
+    "tests/lifecycle/test_chores_under_kills.py",
     "tests/test_faults.py",
     "tests/browser/test_console_uploads.py",
     "tests/transcripts/test_job_workers.py",
+    "tests/operations/test_size.py",
     "tests/host/test_sandbox.py",
     "tests/browser/test_console_recordings.py",
     "tests/media/test_sound.py",
@@ -65,7 +69,6 @@ FIRST = (
     "tests/operations/test_helpdesk.py",
     "tests/browser/test_console_losses.py",
     "tests/playback/test_sittings.py",
-    "tests/mail/test_mail_queue.py",
     "tests/mail/test_mailbox.py",
     "tests/recordings/test_uploading_under_hardship.py",
     "tests/auth/test_openid.py",

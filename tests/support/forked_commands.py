@@ -237,7 +237,7 @@ class ForkedCommands:
         return command.wait(), printed
 
     def end(self) -> None:
-        """Let the process that has the code end, if it is ours; a command that still runs goes on."""
+        """Let the process that has the code end, if it is ours; nobody hears of the end of what goes on."""
         if self._process is not None:
             self._process.communicate(timeout=60)
         self._folder.cleanup()
@@ -267,19 +267,12 @@ def end_forked() -> None:
 
 
 def main() -> None:
-    """Fork a process for each command, and one more that waits for it."""
+    """Fork a process for each command, and tell whoever wanted it how it has ended."""
     _load(sys.argv[2:])
     connection = _next_command(sys.argv[1])
     if connection is None:
         return
     start = _Start(**json.loads(connection.makefile().readline()))
-    child = os.fork()
-    if child:
-        _, ended = os.waitpid(child, 0)
-        # Whoever started it may have ended without waiting for it.
-        with suppress(BrokenPipeError):
-            connection.sendall(f"{os.waitstatus_to_exitcode(ended)}\n".encode())
-        os._exit(0)
     if start.leads_a_session:
         os.setsid()
     # Who is told a number may kill the whole session that it leads at once.
@@ -321,8 +314,29 @@ def _load(modules: Sequence[str]) -> None:
         del os.environ[METRICS_FOLDER]
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A process that was forked, who is to be told of its end, and the descriptor that says when that is."""
+
+    pid: int
+    connection: socket.socket
+    descriptor: int
+
+    def tell(self) -> None:
+        _, status = os.waitpid(self.pid, 0)
+        # Whoever started it may have ended without waiting for it.
+        with suppress(ConnectionError):
+            self.connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        self.close()
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+        self.connection.close()
+
+
 def _next_command(path: str) -> socket.socket | None:
     """Return who wants a command, in a process of its own each time; None in the first when all is over."""
+    running: dict[int, _Running] = {}
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{path}.unheard")
         listener.listen(64)
@@ -331,25 +345,21 @@ def _next_command(path: str) -> socket.socket | None:
         # Who sees it there is heard.
         Path(f"{path}.unheard").rename(path)
         while True:
-            ready, _, _ = select.select([listener, sys.stdin], [], [])
+            ready, _, _ = select.select([listener, sys.stdin, *running], [], [])
+            for ended in running.keys() & ready:
+                running.pop(ended).tell()
             if sys.stdin in ready:
                 return None
-            connection, _ = listener.accept()
-            with connection:
-                if os.fork() == 0:
-                    return connection.dup()
-            _reap()
-
-
-def _reap() -> None:
-    """Forget those that have ended."""
-    while True:
-        try:
-            ended, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if ended == 0:
-            return
+            if listener in ready:
+                connection, _ = listener.accept()
+                pid = os.fork()
+                if pid == 0:
+                    # What others are told they are told by one process, and by its end if it has ended.
+                    for other in running.values():
+                        other.close()
+                    return connection
+                descriptor = os.pidfd_open(pid)
+                running[descriptor] = _Running(pid, connection, descriptor)
 
 
 def _added(path: str) -> BinaryIO:

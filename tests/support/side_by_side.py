@@ -1,5 +1,7 @@
 """A plugin of pytest: `--processes=N` runs modules side by side, in forks of the process that collected them.
 
+With `--processes-when-idle=M` there are up to M as long as cores have nothing to do: many a test waits.
+
 To load the tests and to make thousands of them takes longer than to run many a module, and processes that
 each do so for themselves, as those of pytest-xdist do, take that long each. These have it from their parent.
 Each takes one module after the other, in the order in which they were collected, and keeps what its session
@@ -15,12 +17,14 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cached_property, partial
+from itertools import count, groupby, pairwise
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -29,6 +33,11 @@ from _pytest import runner
 
 # Within so many seconds the parent knows which of them are about to end anyway.
 KNOWN_SECONDS = 1.0
+# So often is looked at whether the machine has something to do.
+LOOK_SECONDS = 2.0
+# With so many cores without work, on the average since the last look, there is room for one process more; and
+# with so few there is none for those that were started so.
+IDLE_CORES, BUSY_CORES = 0.4, 0.05
 
 Module = list[pytest.Item]
 
@@ -36,6 +45,7 @@ Module = list[pytest.Item]
 def add_option(parser: pytest.Parser) -> None:
     """Add the option, for whoever registers this plugin where it `is_wanted`."""
     parser.addoption("--processes", type=int, default=1, help="run modules side by side in so many processes")
+    parser.addoption("--processes-when-idle", type=int, default=1, help="in so many while cores have no work")
 
 
 def is_wanted(config: pytest.Config) -> bool:
@@ -49,12 +59,40 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     option = session.config.option
     if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
         return None
-    _Parent(session).run(option.processes)
+    _Parent(session).run(option.processes, option.processes_when_idle)
     if session.shouldfail:
         raise session.Failed(session.shouldfail)
     if session.shouldstop:
         raise session.Interrupted(session.shouldstop)
     return True
+
+
+class _Machine:
+    """The whole machine, and how many of its cores have no work."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._were = self._idle_seconds()
+        self.idle_cores = 0.0
+
+    def look(self) -> bool:
+        """Count anew, if the last time was long enough ago; return whether that was done."""
+        passed = time.monotonic() - self._since
+        if passed < LOOK_SECONDS:
+            return False
+        idle = self._idle_seconds()
+        self.idle_cores = (idle - self._were) / passed
+        self._since, self._were = self._since + passed, idle
+        return True
+
+    def _idle_seconds(self) -> float:
+        """Return how long cores have had no work until now, all together; nothing where nobody tells."""
+        try:
+            told = Path("/proc/stat").read_text().split(maxsplit=6)
+        except OSError:
+            return 0.0
+        # Those that wait for a disk count as well (proc(5)).
+        return (int(told[4]) + int(told[5])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -65,6 +103,8 @@ class _Child:
     pid: int
     connection: Connection
     left: deque[pytest.Item]
+    # As long as there are modules, and room for it.
+    goes_on: bool = True
     at: pytest.Item | None = None
     is_ending: bool = False
 
@@ -78,10 +118,14 @@ class _Parent:
         self._modules = [list(items) for _, items in groupby(session.items, key=lambda item: item.path)]
         self._waiting = deque(range(len(self._modules)))
         self._children: dict[Connection, _Child] = {}
+        self._numbers = count()
+        self._machine = _Machine()
+        self._always = 0
         self._is_ending = False
 
-    def run(self, processes: int) -> None:
+    def run(self, processes: int, when_idle: int) -> None:
         """Return once all is run, or as much as is to be."""
+        self._always = processes
         reporter: Any = self._session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             # Modules are not one behind the other, so their names are no headings.
@@ -89,19 +133,30 @@ class _Parent:
         # Before any is forked: each gets a folder in it.
         self._session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
         try:
-            for number in range(min(processes, len(self._modules))):
-                self._start(number, self._modules[self._waiting.popleft()])
-            while self._children and not self._is_stopped():
-                for child in self._with_news():
+            while (self._children or self._waiting) and not self._is_stopped():
+                while self._waiting and self._going_on() < self._wanted(processes, when_idle):
+                    self._start(self._modules[self._waiting.popleft()])
+                for child in self._with_news(LOOK_SECONDS if self._waiting else None):
                     self._hear(child)
         finally:
             self._end()
+
+    def _wanted(self, processes: int, when_idle: int) -> int:
+        """Return how many there should be by now, of which each takes one module after the other."""
+        if self._machine.look() and self._machine.idle_cores > IDLE_CORES:
+            processes = max(processes, min(when_idle, self._going_on() + 1))
+        return processes
+
+    def _going_on(self) -> int:
+        """Return how many will take another module."""
+        return sum(child.goes_on for child in self._children.values())
 
     def _with_news(self, seconds: float | None = None) -> list[_Child]:
         ready = wait(list(self._children), seconds)
         return [child for child in self._children.values() if child.connection in ready]
 
-    def _start(self, number: int, module: Module) -> None:
+    def _start(self, module: Module) -> None:
+        number = next(self._numbers)
         ours, theirs = Pipe()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -123,8 +178,10 @@ class _Parent:
             getattr(self, f"_on_{name}")(child, *told)
 
     def _on_next(self, child: _Child) -> None:
-        """It is about to begin the last test that it has."""
-        number = self._waiting.popleft() if self._waiting and not self._is_stopped() else None
+        """It is through with the last test that it has, but for tearing down what that has set up."""
+        is_one_too_many = self._going_on() > self._always and self._machine.idle_cores < BUSY_CORES
+        child.goes_on = bool(self._waiting) and not self._is_stopped() and not is_one_too_many
+        number = self._waiting.popleft() if child.goes_on else None
         child.left += [] if number is None else self._modules[number]
         # Whoever asked and died has left it for another one.
         with suppress(ConnectionError):
@@ -176,7 +233,7 @@ class _Parent:
         self._tell(child, report)
         self._on_finish(child)
         if child.left:
-            self._start(child.number, list(child.left))
+            self._start(list(child.left))
 
     def _end(self) -> None:
         """Interrupt those that still run, and wait until they have torn down what they have set up.
@@ -230,9 +287,12 @@ def _become_child(child: _Child, session: pytest.Session, modules: Sequence[Modu
         os.register_at_fork(after_in_child=child.connection.close)
         teller = _Teller(session.config, child.connection)
         _keep_apart(session.config, str(child.pid))
+        # A plugin that comes late is told of all warnings that there were, of which the parent knows.
+        session.config.hook.pytest_warning_recorded._call_history.clear()  # type: ignore[union-attr]
         session.config.pluginmanager.register(teller)
         try:
-            _run(session, _given(list(child.left), modules, child.connection, teller), teller)
+            ask = partial(_Behind, modules, child.connection, teller)
+            _run(session, list(child.left), ask, teller)
         finally:
             # It ends by itself now, and what it starts meanwhile heeds the signal as ever.
             signal.signal(signal.SIGTERM, lambda *_: None)
@@ -264,24 +324,40 @@ def _keep_apart(config: pytest.Config, name: str) -> None:
     factory._basetemp.mkdir()
 
 
-def _given(
-    module: Module, modules: Sequence[Module], connection: Connection, teller: _Teller
-) -> Iterator[pytest.Item]:
-    """Yield its tests and those of the modules behind it; the next one is asked for before the last test."""
+class _Behind:
+    """What comes behind the last test that a process has; pytest looks at it when it tears that one down.
+
+    Whoever asked earlier would keep a module from all others for as long as that test takes.
+    """
+
+    def __init__(self, modules: Sequence[Module], connection: Connection, teller: _Teller) -> None:
+        self._modules = modules
+        self._connection = connection
+        self._teller = teller
+
+    @cached_property
+    def module(self) -> Module:
+        """The next module, for which the parent is asked once; empty if there is none."""
+        self._teller.tell("next")
+        number = self._connection.recv()
+        return [] if number is None else self._modules[number]
+
+    @property
+    def path(self) -> Path | None:
+        return self.module[0].path if self.module else None
+
+    def listchain(self) -> list[Any]:
+        """Return what its first test shares with others, which stays; by nothing all is torn down."""
+        return self.module[0].listchain() if self.module else []
+
+
+def _run(session: pytest.Session, module: Module, ask: Callable[[], _Behind], teller: _Teller) -> None:
     while module:
-        yield from module[:-1]
-        teller.tell("next")
-        number = connection.recv()
-        yield module[-1]
-        module = [] if number is None else modules[number]
-
-
-def _run(session: pytest.Session, items: Iterator[pytest.Item], teller: _Teller) -> None:
-    item = next(items, None)
-    while item is not None and not session.shouldfail and not session.shouldstop:
-        # What the next one shares with it stays.
-        following = next(items, None)
-        teller.tell("begin")
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        teller.tell("finish")
-        item = following
+        behind = ask()
+        for item, following in pairwise([*module, behind]):
+            teller.tell("begin")
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            teller.tell("finish")
+            if session.shouldfail or session.shouldstop:
+                return
+        module = behind.module

@@ -80,8 +80,25 @@ def test_killed():
 """
 
 
-def run(folder: Path, *words: str) -> tuple[int, str]:
-    (folder / "conftest.py").write_text(CONFTEST.format(folder=folder))
+# Each waits until all three have begun.
+WAITS = """
+import pathlib, time
+
+def test_waits(shared):
+    here = pathlib.Path(__file__)
+    here.with_suffix(".begun").touch()
+    deadline = time.monotonic() + 60
+    while len(list(here.parent.glob("*.begun"))) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+"""
+# As if nothing else ran on the machine, and as if it had far too much to do.
+IDLE = "side_by_side.LOOK_SECONDS, side_by_side.IDLE_CORES = 0.01, -1.0\n"
+BUSY = "side_by_side.BUSY_CORES = float('inf')\n"
+
+
+def run(folder: Path, *words: str, more: str = "") -> tuple[int, str]:
+    (folder / "conftest.py").write_text(CONFTEST.format(folder=folder) + more)
     options = ["-q", "-rA", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder), *words]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(folder)],
@@ -146,3 +163,23 @@ def test_what_cannot_be_collected_ends_it_before_it_begins(tmp_path: Path) -> No
     status, printed = run(tmp_path, "--processes=2")
     assert status == 2
     assert "1 error" in summary(printed)[-1]
+
+
+def test_cores_without_work_are_used_by_more_of_them(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"test_{number}.py").write_text(WAITS)
+    status, printed = run(tmp_path, "--processes=2", "--processes-when-idle=3", more=IDLE)
+    assert status == 0, printed
+    assert summary(printed)[-1] == "3 passed"
+
+
+def test_who_is_one_too_many_ends_and_nothing_is_left_out(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"test_{number}.py").write_text(WAITS)
+    for number in range(3, 9):
+        (tmp_path / f"test_{number}.py").write_text(MODULE.format(number=number))
+    words = ("--processes=2", "--processes-when-idle=3")
+    status, printed = run(tmp_path, *words, more=IDLE + BUSY)
+    assert status == 1
+    assert summary(printed)[-1] == "6 failed, 21 passed, 6 skipped, 6 xfailed, 6 warnings, 6 errors"
+    assert len((tmp_path / "torn-down").read_text().split()) > 3
