@@ -113,9 +113,7 @@ def test_what_another_worker_has_just_erased_is_no_failure(
     # Whoever is at it looks at everybody, those too whom the first has taken; that one does others meanwhile.
     faster = Before(lambda: others.append(done(service, ROLE, "chores", "run", at=aws)))
     names = file_id.encode()
-    proxy.add(
-        Fault(faster, operation="TransactWriteItems", where=lambda asked: names in asked.body, times=1)
-    )
+    proxy.add(Fault(faster, operation="TransactWriteItems", where=lambda asked: names in asked.body, times=1))
     try:
         told = done(service, ROLE, "chores", "run")
     finally:
