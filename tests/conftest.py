@@ -39,7 +39,7 @@ UNLIMITED = {
 # What the whole suite asked of AWS is judged once all of it has been asked.
 LAST = "tests/deploy/aws/test_policy.py"
 # What takes longest begins first, in this order: a process that begins it when the others are through lets
-# them wait. Browsers take all of a machine, so their modules stand apart from each other.
+# them wait.
 FIRST = (
     "tests/deploy/machine/test_install.py",
     "tests/deploy/machine/test_upgrade_from_1_0_0.py",
@@ -51,29 +51,26 @@ FIRST = (
     "tests/transcripts/test_hardship.py",
     "tests/lifecycle/test_chores_under_kills.py",
     "tests/test_faults.py",
-    "tests/browser/test_console_uploads.py",
     "tests/transcripts/test_job_workers.py",
     "tests/operations/test_size.py",
     "tests/host/test_sandbox.py",
-    "tests/browser/test_console_recordings.py",
     "tests/media/test_sound.py",
     "tests/transcripts/test_job_results.py",
-    "tests/browser/test_console_player.py",
     "tests/test_removal.py",
     "tests/examples/test_conformance.py",
-    "tests/browser/test_console_account.py",
     "tests/accounts/test_sessions.py",
     "tests/accounts/test_throttle_over_the_wire.py",
-    "tests/browser/test_console_recorder.py",
     "tests/transcripts/test_jobs.py",
     "tests/operations/test_helpdesk.py",
-    "tests/browser/test_console_losses.py",
     "tests/playback/test_sittings.py",
     "tests/mail/test_mailbox.py",
     "tests/recordings/test_uploading_under_hardship.py",
     "tests/auth/test_openid.py",
     "tests/accounts/test_addresses.py",
 )
+# Two processes begin here by what is above, and go on here with the browsers that they have started; others
+# do what is left in the end.
+BROWSERS = "tests/browser/"
 # The property of a test that has judged only a part.
 PARTLY = "partly"
 # No module takes longer.
@@ -137,7 +134,8 @@ def pytest_collection_finish() -> None:
 
 def _turn(nodeid: str) -> int:
     """Return which module's turn a test comes in: after `FIRST` come all others, as they were collected."""
-    return next((turn for turn, module in enumerate(FIRST) if nodeid.startswith(module)), len(FIRST))
+    behind = len(FIRST) + nodeid.startswith(BROWSERS)
+    return next((turn for turn, module in enumerate(FIRST) if nodeid.startswith(module)), behind)
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -1,6 +1,7 @@
 """A plugin of pytest: `--processes=N` runs modules side by side, in forks of the process that collected them.
 
 With `--processes-when-idle=M` there are up to M as long as cores have nothing to do: many a test waits.
+With `--together=FOLDER` a process that has begun there goes on there, with what the folder's tests share.
 
 To load the tests and to make thousands of them takes longer than to run many a module, and processes that
 each do so for themselves, as those of pytest-xdist do, take that long each. These have it from their parent.
@@ -46,6 +47,7 @@ def add_option(parser: pytest.Parser) -> None:
     """Add the option, for whoever registers this plugin where it `is_wanted`."""
     parser.addoption("--processes", type=int, default=1, help="run modules side by side in so many processes")
     parser.addoption("--processes-when-idle", type=int, default=1, help="in so many while cores have no work")
+    parser.addoption("--together", metavar="FOLDER", help="its modules in as few of them as have begun there")
 
 
 def is_wanted(config: pytest.Config) -> bool:
@@ -120,6 +122,8 @@ class _Parent:
         self._children: dict[Connection, _Child] = {}
         self._numbers = count()
         self._machine = _Machine()
+        together = session.config.option.together
+        self._together = together and session.config.invocation_params.dir / together
         self._always = 0
         self._is_ending = False
 
@@ -181,11 +185,21 @@ class _Parent:
         """It is through with the last test that it has, but for tearing down what that has set up."""
         is_one_too_many = self._going_on() > self._always and self._machine.idle_cores < BUSY_CORES
         child.goes_on = bool(self._waiting) and not self._is_stopped() and not is_one_too_many
-        number = self._waiting.popleft() if child.goes_on else None
+        number = self._next_behind(child) if child.goes_on else None
         child.left += [] if number is None else self._modules[number]
         # Whoever asked and died has left it for another one.
         with suppress(ConnectionError):
             child.connection.send(number)
+
+    def _next_behind(self, child: _Child) -> int:
+        """Take the next module; who has set up what a folder's tests share goes on there."""
+        at = child.at.path.parent if child.at else None
+        if at == self._together:
+            there = (number for number in self._waiting if self._modules[number][0].path.parent == at)
+            number = next(there, self._waiting[0])
+            self._waiting.remove(number)
+            return number
+        return self._waiting.popleft()
 
     def _on_begin(self, child: _Child) -> None:
         child.at = child.left.popleft()

@@ -95,6 +95,25 @@ def test_waits(shared):
 # As if nothing else ran on the machine, and as if it had far too much to do.
 IDLE = "side_by_side.LOOK_SECONDS, side_by_side.IDLE_CORES = 0.01, -1.0\n"
 BUSY = "side_by_side.BUSY_CORES = float('inf')\n"
+# One of another folder is held until those of this one have begun.
+TOLD = """
+import os, pathlib, time
+
+HERE = pathlib.Path(__file__)
+ABOVE = HERE.parents[1]
+
+def test_tells():
+    with open(ABOVE / f"of-{os.getpid()}", "a") as told:
+        told.write(f"{HERE.parent.name}/{HERE.stem} ")
+    deadline = time.monotonic() + 60
+    while HERE.stem == "test_1" and "test_5" not in "".join(told.read_text() for told in ABOVE.glob("of-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+"""
+IN_ORDER = """
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name)
+"""
 
 
 def run(folder: Path, *words: str, more: str = "") -> tuple[int, str]:
@@ -183,3 +202,13 @@ def test_who_is_one_too_many_ends_and_nothing_is_left_out(tmp_path: Path) -> Non
     assert status == 1
     assert summary(printed)[-1] == "6 failed, 21 passed, 6 skipped, 6 xfailed, 6 warnings, 6 errors"
     assert len((tmp_path / "torn-down").read_text().split()) > 3
+
+
+def test_who_has_begun_in_a_folder_of_which_much_is_shared_goes_on_there(tmp_path: Path) -> None:
+    for number, folder in enumerate(("shared", "other", "other", "other", "shared", "shared")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"test_{number}.py").write_text(TOLD)
+    status, printed = run(tmp_path, "--processes=2", "--together=shared", more=IN_ORDER)
+    assert status == 0, printed
+    first = next(told for file in tmp_path.glob("of-*") if "test_0" in (told := file.read_text()))
+    assert first.startswith("shared/test_0 shared/test_4 shared/test_5 ")
