@@ -8,9 +8,9 @@ from __future__ import annotations
 from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from tests.support import aws_calls, moto_shortcuts, wsgi_server
+from tests.support import aws_calls, moto_routes, moto_shortcuts, wsgi_server
 
-__all__ = ["aws_calls", "moto_shortcuts", "wsgi_server"]
+__all__ = ["aws_calls", "moto_routes", "moto_shortcuts", "wsgi_server"]
 
 APPLICATION = DomainDispatcherApplication(create_backend_app)
 for backend, name in (("dynamodb", "dynamodb"), ("s3", "s3"), ("sqs", "sqs")):

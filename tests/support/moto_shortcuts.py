@@ -1,146 +1,211 @@
 """Ways that moto goes again and again, cut short for this process: the answers stay the same.
 
 Of what the suite asks of its stand-in, most of the work was in these; and for a page of a megabyte moto took
-longer than the service waits for DynamoDB.
+longer than the service waits for DynamoDB. What is DynamoDB's alone is in `moto_dynamodb_shortcuts` and
+`moto_expression_shortcuts`, and the way to who answers in `moto_routes`.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
-import itertools
+import json
+import string
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from http import HTTPStatus
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlparse
 
 from moto import backends
-from moto.core import responses
-from moto.core.model import StructureShape
-from moto.core.serialize import JSONSerializer
-from moto.dynamodb.models.dynamo_type import DynamoType, Item
-from moto.dynamodb.models.table import Table
-from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node
-from moto.dynamodb.parsing.expressions import UpdateExpressionParser
-from moto.dynamodb.responses import DynamoHandler
-from moto.moto_server.werkzeug_app import BackendRequest
+from moto.core import exceptions, responses
+from moto.core.model import Shape
+from moto.core.parse import JSONParser
+from moto.core.request import Request
+from moto.core.responses import BaseResponse
+from moto.core.serialize import AttributePickerContext, ResponseSerializer, XFormedAttributePicker
+from moto.core.utils import get_service_model
+from moto.iam.models import mark_account_as_visited
+from moto.moto_api._internal.moto_random import MotoRandom
 from moto.s3.models import S3Backend
+from moto.s3.responses import S3Response
 from moto.s3.utils import _VersionedKeyStore
 from moto.sqs import models as sqs
+from moto.utilities.utils import get_partition
+from werkzeug.exceptions import HTTPException
+from werkzeug.sansio import request as werkzeug_request
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+from tests.support import moto_dynamodb_shortcuts, moto_expression_shortcuts
 
-# The kinds of attribute values that are written just as moto keeps them.
-WRITTEN_AS_KEPT = ("S", "N", "BOOL", "NULL", "SS", "NS")
-# Those that are replaced as a whole.
-NEVER_CHANGED = ("S", "N", "B", "BOOL", "NULL")
+# The services whose requests are JSON alone, and how clients say so.
+SPEAKING_JSON = ("dynamodb", "sqs")
+JSON_TYPE = "application/x-amz-json-1.0"
+REQUEST_ID = "<RequestId>"
 
 
 def take_all() -> None:
     """Let moto take each of them from now on."""
+    moto_dynamodb_shortcuts.take_all()
+    moto_expression_shortcuts.take_all()
     look_up_once()
-    write_values_as_kept()
-    read_updates_once()
-    share_what_never_changes()
-    sort_by_plain_values()
+    read_json_alone()
+    pick_members_by_their_names()
+    draw_identifiers_at_once()
+    look_for_request_ids_in_xml()
+    look_at_hosts_once()
+    tell_errors_in_json_alone()
     look_at_a_cheaper_clock()
     copy_only_versions_that_are_listed()
 
 
 def look_up_once() -> None:
-    """Let moto look into itself once, and not again for each request."""
+    """Let moto look once into itself, and at names and addresses that come again with each request."""
     responses.method_names_from_class = functools.cache(responses.method_names_from_class)
     modules = tuple(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: modules
+    spelled = functools.lru_cache(1024)(responses.camelcase_to_underscores)
+    responses.camelcase_to_underscores = sqs.camelcase_to_underscores = spelled
+    for name in ("get_host", "get_current_url"):
+        setattr(werkzeug_request, name, functools.lru_cache(256)(getattr(werkzeug_request, name)))
 
 
-def write_values_as_kept() -> None:
-    """Let attribute values of DynamoDB into answers as they are.
+def read_json_alone() -> None:
+    """Let a request of a service that speaks JSON be read as such.
 
-    moto looks for each of the ten members that a value might have, under several spellings, to write the one
-    that it has: a millisecond for an item.
+    moto reads it first as a form, as a query and as headers, for parameters that might be in them.
     """
-    write = JSONSerializer._serialize_type_structure
+    set_up = BaseResponse.setup_class
 
-    def written(
-        serializer: JSONSerializer, serialized: dict[str, Any], value: Any, shape: StructureShape, key: str
-    ) -> None:
-        if shape.name == "AttributeValue" and key and is_written_as_kept(value):
-            serialized[serializer.get_serialized_name(shape, key)] = value
+    @functools.wraps(set_up)
+    def read(response: BaseResponse, request: Request, *given: Any, **named: Any) -> None:
+        if response.service_name in SPEAKING_JSON and _speaks_json(request.environ):
+            _read_json(response, request)
         else:
-            write(serializer, serialized, value, shape, key)
+            set_up(response, request, *given, **named)
 
-    JSONSerializer._serialize_type_structure = written
-
-
-def is_written_as_kept(value: Any) -> bool:
-    """Whether nothing in an attribute value needs to be translated, as bytes do."""
-    if type(value) is not dict or len(value) != 1:
-        return False
-    ((kind, held),) = value.items()
-    if kind == "M":
-        return all(map(is_written_as_kept, held.values()))
-    return all(map(is_written_as_kept, held)) if kind == "L" else kind in WRITTEN_AS_KEPT
+    BaseResponse.setup_class = read
 
 
-def read_updates_once() -> None:
-    """Let an update's expression be taken apart once.
+def _speaks_json(environ: dict[str, Any]) -> bool:
+    return (
+        environ.get("CONTENT_TYPE") == JSON_TYPE
+        and "HTTP_X_AMZ_TARGET" in environ
+        and "HTTP_CONTENT_ENCODING" not in environ
+        and not environ.get("QUERY_STRING")
+    )
 
-    moto does so twice for each update, and works on copies of what it has found; ten times it walks through
-    one, and at each of its nodes tells anew which kinds of nodes it is looking for.
+
+def _read_json(response: BaseResponse, request: Request) -> None:
+    """Note what moto notes of each request."""
+    response.normalized_request, response.headers = request, request.headers
+    response.method, response.raw_path = request.method, request.raw_path
+    response.uri = request.raw_url
+    response.parsed_url = urlparse(response.uri)
+    response.path = response.parsed_url.path
+    response.is_werkzeug_request = True
+    response.response_headers = {"server": "amazon.com"}
+    response.form_data, response.querystring, response.uri_match = {}, {}, {}
+    response.data = response.querystring
+    response.raw_body = request.get_data()
+    response.body = response.raw_body.decode()
+    operation = get_service_model(response.boto3_service_name).operation_model(response._get_action())
+    parser = JSONParser(operation, map_type=response.PROTOCOL_PARSER_MAP_TYPE)
+    response.params = parser.parse({"body": response.raw_body})
+    _note_who_asks(response, request)
+
+
+def _note_who_asks(response: BaseResponse, request: Request) -> None:
+    response.region = response.get_region_from_url(request, response.uri)
+    response.partition = get_partition(response.region)
+    response.access_key = response.get_access_key()
+    response.current_account = response.get_current_account()
+    mark_account_as_visited(
+        account_id=response.current_account,
+        access_key=response.access_key,
+        service=response.service_name,
+        region=response.region,
+    )
+
+
+def pick_members_by_their_names() -> None:
+    """Let members of an answer be taken from where they are by their names.
+
+    moto looks under up to a dozen spellings for each, which it makes up anew for each, and finds most under
+    the first, or nothing.
     """
-    UpdateExpressionParser.make = functools.lru_cache(1024)(UpdateExpressionParser.make)
-    Node.__deepcopy__ = _copy_of_node
-    wanted = DepthFirstTraverser.nodes_to_be_processed
+    pick, spellings = ResponseSerializer.get_value, XFormedAttributePicker.get_possible_keys
 
-    def once(traverser: DepthFirstTraverser) -> tuple[type[Node], ...]:
-        kept: dict[str, Any] = vars(traverser)
-        if "_wanted" not in kept:
-            kept["_wanted"] = wanted(traverser)
-        return kept["_wanted"]
+    @functools.lru_cache(8192)
+    def known_spellings(shape: Shape, key: str) -> tuple[str, ...]:
+        context = AttributePickerContext(obj={}, key=key, shape=shape)
+        return tuple(spellings(XFormedAttributePicker(), context))
 
-    DepthFirstTraverser.nodes_to_be_processed = once
+    def picked(serializer: ResponseSerializer, value: Any, key: str, shape: Shape) -> Any:
+        picker = serializer._value_picker
+        if (
+            type(value) is not dict
+            or type(picker) is not XFormedAttributePicker
+            or picker.response_transformers
+        ):
+            return pick(serializer, value, key, shape)
+        if key in value:
+            return value[key]
+        return next((value[name] for name in known_spellings(shape, key) if name in value), None)
 
-
-def _copy_of_node(node: Node, memo: dict[int, Any]) -> Node:
-    """Return a copy of a node and of those below it, which know their parents; above it there is nobody."""
-    made: Node = object.__new__(type(node))
-    children = node.children and [copy.deepcopy(child, memo) for child in node.children]
-    vars(made).update(vars(node), children=children, parent=None)
-    for child in children or ():
-        if isinstance(child, Node):
-            child.parent = made
-    return made
+    ResponseSerializer.get_value = picked
 
 
-def share_what_never_changes() -> None:
-    """Let copies of an item have its strings, numbers and the like in common.
+def draw_identifiers_at_once() -> None:
+    """Let all characters of an identifier be drawn together; each answer has one of 52."""
 
-    moto copies whatever it reads, and changes nothing but lists, maps and sets where they are.
-    """
-    copied = DynamoType.__deepcopy__
+    def drawn(
+        random: MotoRandom, length: int = 20, include_digits: bool = True, lower_case: bool = False
+    ) -> str:
+        pool = string.ascii_letters + (string.digits if include_digits else "")
+        text = "".join(random.choices(pool, k=length))
+        return text.lower() if lower_case else text
 
-    def shared(value: DynamoType, memo: dict[int, Any]) -> DynamoType:
-        return value if value.type in NEVER_CHANGED else copied(value, memo)
-
-    DynamoType.__deepcopy__ = shared
-
-
-def sort_by_plain_values() -> None:
-    """Let a table be sorted by what its keys hold, taken out of each once; a query sorts the whole table."""
-
-    def all_items(table: Table) -> list[Item]:
-        items = table.items.values()
-        if table.range_key_attr:
-            items = itertools.chain.from_iterable(parts.values() for parts in items)
-        return sorted(items, key=_plain_key)
-
-    Table.all_items = all_items
+    MotoRandom.get_random_string = drawn
 
 
-def _plain_key(item: Item) -> tuple[Any, ...]:
-    return tuple(key.cast_value for key in (item.hash_key, item.range_key) if key)
+def look_for_request_ids_in_xml() -> None:
+    """Let a request's number be put where there is a place for it; moto looks for that at each character."""
+    enrich = BaseResponse._enrich_response
+
+    def enriched(headers: dict[str, str], body: Any) -> tuple[dict[str, str], Any]:
+        if isinstance(body, str) and REQUEST_ID in body:
+            told: tuple[dict[str, str], Any] = enrich(headers, body)
+            return told
+        return enrich(headers, "")[0], body
+
+    BaseResponse._enrich_response = staticmethod(enriched)
+
+
+def look_at_hosts_once() -> None:
+    """Let S3 find out once whether a host's name begins with a bucket's; it does so five times a request."""
+    look = S3Response.subdomain_based_buckets
+
+    @functools.lru_cache(256)
+    def known(host: str) -> bool:
+        return bool(look(SimpleNamespace(headers={"host": host})))
+
+    def looked(request: Any) -> bool:
+        host = request.headers.get("host")
+        return known(host) if host else bool(look(request))
+
+    S3Response.subdomain_based_buckets = staticmethod(looked)
+
+
+def tell_errors_in_json_alone() -> None:
+    """Let an error that is told as JSON be told so at once; moto writes it as XML first."""
+
+    def made(error: exceptions.JsonRESTError, error_type: str, message: str, *_: Any, **__: Any) -> None:
+        HTTPException.__init__(error)
+        error.error_type, error.message = error_type, message
+        error.description = json.dumps({"__type": error_type, "message": message})
+        error.content_type = "application/json"
+
+    exceptions.JsonRESTError.__init__ = made
 
 
 def look_at_a_cheaper_clock() -> None:
@@ -171,22 +236,3 @@ def copy_only_versions_that_are_listed() -> None:
 
     _VersionedKeyStore.iterlists = lists
     S3Backend.list_object_versions = list_under_prefix
-
-
-class StraightToDynamoDB:
-    """A WSGI application that hands DynamoDB's calls to what answers them, and all others to `application`.
-
-    moto finds out for each whose it is, and answers in a Flask application of that service's own, which is as
-    much work as most of the answers.
-    """
-
-    def __init__(self, application: Application) -> None:
-        self._application = application
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_20120810."):
-            return self._application(environ, start_response)
-        status, headers, body = DynamoHandler.dispatch(BackendRequest(environ))
-        fields = [(name, str(value)) for name, value in headers.items()]
-        start_response(f"{status} {HTTPStatus(int(status)).phrase}", fields)
-        return [body if isinstance(body, bytes) else body.encode()]

@@ -37,6 +37,7 @@ from tests.support import moto_shortcuts
 from tests.support.aws import FILLED
 from tests.support.aws_calls import RECORD, Recorder
 from tests.support.moto_loaded import APPLICATION
+from tests.support.moto_routes import Straight
 from tests.support.wsgi_server import listen, serve
 
 
@@ -154,20 +155,6 @@ def list_without_contents() -> None:
     s3.FakeKey.__deepcopy__ = copied
 
 
-def scan_in_order() -> None:
-    """Let a scan go on behind the key that it is given.
-
-    moto reads items in the order in which they came, and looks for the first whose key is greater: what was
-    read comes again, for ever.
-    """
-    all_items = Table.all_items
-
-    def place(item: Item) -> tuple[Any, ...]:
-        return item.hash_key.cast_value, item.range_key.cast_value if item.range_key is not None else 0
-
-    Table.all_items = lambda table: iter(sorted(all_items(table), key=place))
-
-
 def age_objects(days: int) -> None:
     """Let S3's clock, and nobody else's, stand so many days back."""
 
@@ -182,8 +169,7 @@ if __name__ == "__main__":
     undo_item_by_item()
     moto_shortcuts.take_all()
     list_without_contents()
-    scan_in_order()
-    application: Callable[..., Iterable[bytes]] = OneAtATime(moto_shortcuts.StraightToDynamoDB(APPLICATION))
+    application: Callable[..., Iterable[bytes]] = OneAtATime(Straight(APPLICATION))
     if RECORD in os.environ:
         application = Recorder(application, Path(os.environ[RECORD]) / f"{os.getpid()}.jsonl")
     with listen(int(sys.argv[1])) as listener:
