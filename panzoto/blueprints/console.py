@@ -12,7 +12,7 @@ from panzoto.edge.http import client_host, services
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "connect-src 'self' {bucket}; media-src 'self' blob:; img-src 'self' data:; worker-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "frame-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types panzoto"
 )
 # What a person finds who comes before the libraries, and the seconds after which it looks again, as it says.

@@ -55,8 +55,10 @@ export function later(load, { patient = false } = {}) {
   parts.push(fetched);
   return function Later(/** @type {any} */ props) {
     const [, redraw] = useState(0);
+    const isDrawn = Part !== null;
     useEffect(() => {
-      if (Part !== null) return;
+      // What counts is what was drawn: on a slow machine the part comes between that and this, for somebody else.
+      if (isDrawn) return;
       const ready = patient ? quiet : Promise.resolve();
       ready.then(fetched).then(() => redraw(1), tellUnlessLeaving);
     }, []);

@@ -1,7 +1,5 @@
 // The console's beginning: it takes up who stays signed in, and draws the view that the address names.
 
-// First of all, since it listens first.
-import "./playing/navigating.js";
 import { fetchTheRest } from "./later.js";
 import { NewRelease, useBannersKnown } from "./parts/banner.js";
 import { dismiss, hush, Messages } from "./parts/messages.js";

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, Response, expect
 from panzoto import errors
 from panzoto.blueprints.answers import EVENT_TYPES
 from panzoto.edge.http import REFUSALS
+from tests.browser.listening import FOLDER
 from tests.support import mails
 from tests.support.browser import Axe
 from tests.support.entrance import (
@@ -32,6 +33,7 @@ from tests.support.entrance import (
 )
 from tests.support.recordings import hear, single_shot, store, version_2
 from tests.support.service import PASSWORD, Service
+from tests.support.waiting import eventually
 
 NEW = "another quiet walk"
 PLAIN = b"#!AMR\n" + b"an old talk " * 200
@@ -367,6 +369,12 @@ class TestDeletion:
         expect(page.locator("input[autocomplete=username]")).to_be_visible()
 
 
+def drafts(page: Page) -> int:
+    """How many texts that were typed and not saved the browser keeps, sealed."""
+    look = "async (folder) => (await (await import(folder + 'database.js')).keysOf('drafts', '')).length"
+    return int(page.evaluate(look, page.evaluate(FOLDER)))
+
+
 class TestDrafts:
     def title(self, page: Page, console: Service, person: dict[str, Any], *, stay: bool = False) -> str:
         """Come to a recording whose title is being written, and return its address."""
@@ -413,11 +421,11 @@ class TestDrafts:
 
     def test_it_comes_back_after_a_reload(self, console: Service, page: Page, person: dict[str, Any]) -> None:
         self.title(page, console, person, stay=True)
-        page.wait_for_timeout(1500)
+        eventually(lambda: drafts(page) == 1, "what is typed is not sealed")
         page.reload()
         expect(textbox(page, "Title")).to_have_value("A title in the making")
         textbox(page, "Title").fill("")
-        page.wait_for_timeout(1500)
+        eventually(lambda: drafts(page) == 0, "what was taken back is still sealed")
         page.reload()
         expect(textbox(page, "Title")).to_have_value("")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Download, Page, expect
+from playwright.sync_api import Browser, Download, Page, Route, expect
 
 from tests.browser import listening
 from tests.browser.listening import FOLDER, show, stored, stored_single, tone
@@ -31,6 +31,12 @@ def saved(page: Page, file_id: str, title: str = "") -> Download:
     asked = {"folder": page.evaluate(FOLDER), "fileId": file_id, "title": title}
     with page.expect_download() as told:
         page.evaluate(SAVE, asked)
+    return told.value
+
+
+def saved_export(page: Page) -> Download:
+    with page.expect_download() as told:
+        page.evaluate(EXPORT, page.evaluate(FOLDER))
     return told.value
 
 
@@ -79,12 +85,30 @@ def test_everything_is_exported(
     file_id = stored(console, person, tone(1))
     page = new_page(request.getfixturevalue(name))
     sign_in(page, console, person)
-    with page.expect_download() as told:
-        page.evaluate(EXPORT, page.evaluate(FOLDER))
-    assert told.value.suggested_filename.startswith("panzoto-")
-    with zipfile.ZipFile(io.BytesIO(content(told.value))) as archive:
+    download = saved_export(page)
+    assert download.suggested_filename.startswith("panzoto-")
+    with zipfile.ZipFile(io.BytesIO(content(download))) as archive:
         assert archive.testzip() is None
         assert any(file_id in entry for entry in archive.namelist())
+
+
+def test_what_a_page_fetches_is_not_broken_off_by_a_download(
+    new_page: Callable[..., Page], firefox: Browser, console: Service, person: dict[str, Any]
+) -> None:
+    page = new_page(firefox)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/views/account/index.js", hold)
+    with page.expect_request("**/views/account/index.js"):
+        sign_in(page, console, person)
+    saved_export(page)
+    for route in held:
+        route.continue_()
+    page.get_by_role("link", name="Account").click()
+    expect(page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
 
 
 def test_sound_goes_on_while_something_is_saved(page: Page, console: Service, person: dict[str, Any]) -> None:
@@ -143,7 +167,5 @@ def test_without_workers_a_recording_is_decrypted_in_the_page(
     assert download.suggested_filename == "Walk.wav"
     assert content(download) == plain
     assert "recording_decrypted" not in listening.event_types(console, person)
-    with page.expect_download() as told:
-        page.evaluate(EXPORT, page.evaluate(FOLDER))
-    with zipfile.ZipFile(io.BytesIO(content(told.value))) as archive:
+    with zipfile.ZipFile(io.BytesIO(content(saved_export(page)))) as archive:
         assert archive.testzip() is None

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from panzoto.console.release import release
+from tests.browser.listening import FOLDER
 from tests.support.console import sign_in
 from tests.support.service import Service
 from tests.support.waiting import eventually
@@ -32,6 +33,28 @@ TRIES = {
     "call": "(there) => fetch(there, { mode: 'no-cors' })",
     "picture": "(there) => { new Image().src = there; }",
 }
+# The second is drawn while the part is on its way for the first, and has not run its effects when that comes:
+# they follow with the next frame.
+DRAWN_BEFORE_IT_CAME = """async (folder) => {
+    const {later} = await import(folder + "later.js");
+    const {html, render} = await import(folder + "ui.js");
+    let comes;
+    const wanted = Promise.withResolvers();
+    const Part = later(() => new Promise((resolve) => {
+        comes = () => resolve(() => html`here`);
+        wanted.resolve();
+    }));
+    const drawn = () => {
+        const place = document.createElement("p");
+        place.className = "part";
+        document.body.append(place);
+        render(html`<${Part} />`, place);
+    };
+    drawn();
+    await wanted.promise;
+    drawn();
+    comes();
+}"""
 
 
 class Somebody(BaseHTTPRequestHandler):
@@ -124,3 +147,12 @@ def test_nothing_comes_from_anybody_else_and_all_of_one_release(
     assert len(files) > 10
     assert all(url.startswith(f"{console.url}/console/{release().digest}/") for url in files)
     assert page.locator("meta[name=panzoto-release]").get_attribute("content") == release().digest
+
+
+def test_a_part_that_comes_between_drawing_and_what_follows_on_it_is_drawn_all_the_same(
+    page: Page, console: Service
+) -> None:
+    page.goto(console.url)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.evaluate(DRAWN_BEFORE_IT_CAME, page.evaluate(FOLDER))
+    expect(page.locator(".part")).to_have_text(["here", "here"])

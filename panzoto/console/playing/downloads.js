@@ -1,5 +1,5 @@
-// Saving to a file: the worker answers a navigation with a stream, so that nothing is held in memory, whatever it
-// weighs. Without a worker there is a Blob, and the service's own playback for what is larger.
+// Saving to a file: the worker answers the navigation of a frame with a stream, so that nothing is held in memory,
+// whatever it weighs. Without a worker there is a Blob, and the service's own playback for what is larger.
 
 import { announce, tell } from "../parts/messages.js";
 import { ServiceError } from "../library/errors.js";
@@ -11,7 +11,6 @@ import { t } from "../texts/index.js";
 import { authorization, DOWNLOAD } from "./addresses.js";
 import { endingOf, kindOf } from "./kinds.js";
 import { stemOf } from "./names.js";
-import { fetchFile } from "./navigating.js";
 import { ObjectError } from "./objects.js";
 import { wordsFor } from "./problems.js";
 import { openSealed } from "./sealed.js";
@@ -96,6 +95,20 @@ async function throughWorker(worker, wish) {
   }
   announce(t("download.begun"));
   fetchFile(DOWNLOAD + id);
+}
+
+/**
+ * Go to an address that the worker answers with a file. The page itself stays where it is: Firefox would break off
+ * whatever it fetches, as if it were left, and fetches no module anew that was broken off. The frame stays as well,
+ * since nothing tells when the browser has taken the file over; it is empty.
+ *
+ * @param {string} address
+ */
+function fetchFile(address) {
+  const frame = document.createElement("iframe");
+  frame.hidden = true;
+  frame.src = address;
+  document.body.append(frame);
 }
 
 // ---- Without the worker -------------------------------------------------------------------------------------

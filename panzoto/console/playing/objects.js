@@ -25,10 +25,12 @@ export class ObjectError extends Error {
 const PATIENCE = { attempts: 4, firstWait: 0.3, patience: 20 };
 // What a new address is trusted for, where the clock of this device goes so wrong that it seems to be over.
 const LEAST_MS = 60_000;
+// How many new addresses one read may ask for. On a slow device or line one may be over before it is asked at.
+const RENEWALS = 4;
 
 /**
- * The object as a source of the library. `renewed` resolves to the same object at a fresh address once the first
- * has expired. Reading rejects with an ObjectError, and with its signal's reason once that is aborted.
+ * The object as a source of the library. `renewed` resolves to the same object at a fresh address once one has
+ * expired. Reading rejects with an ObjectError, and with its signal's reason once that is aborted.
  *
  * @param {StoredObject} object
  * @param {() => Promise<StoredObject>} renewed
@@ -63,15 +65,16 @@ export function objectSource(object, renewed) {
     async read(start, stop, { signal } = {}) {
       // Not every bucket lets a browser read why it refuses, so the clock counts, too.
       if (Date.now() >= good) await renewOnce();
-      try {
-        return await range(start, stop, signal);
-      } catch (error) {
-        if (!hasExpired(error)) throw meaning(error);
+      for (let renewals = 0; ; renewals++) {
+        const asked = url;
+        try {
+          return await range(start, stop, signal);
+        } catch (error) {
+          if (!hasExpired(error) || renewals === RENEWALS) throw meaning(error);
+        }
+        // Another range may have found out before.
+        if (url === asked) await renewOnce();
       }
-      await renewOnce();
-      return range(start, stop, signal).catch((error) => {
-        throw meaning(error);
-      });
     },
   };
 }

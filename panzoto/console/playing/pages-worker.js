@@ -24,7 +24,9 @@ export function problemOf(error) {
  */
 export async function askPages(clientId, question) {
   const one = clientId === "" ? undefined : await worker.clients.get(clientId);
-  const pages = one ? [one] : await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const all = one ? [one] : await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
+  // A frame in which a download begins hears nothing.
+  const pages = all.filter((page) => page.frameType === "top-level");
   const answers = pages.map((page) => ask(page, question));
   return Promise.any(answers.map((answer) => answer.then((data) => data ?? Promise.reject()))).catch(async () => {
     await Promise.all(answers);

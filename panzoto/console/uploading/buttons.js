@@ -11,7 +11,7 @@ const Recorder = later(async () => (await import("../views/recorder.js")).Record
 /** Take files in; what that needs is fetched when there are any. @param {File[]} files */
 async function take(files) {
   try {
-    (await import("./adding.js")).addFiles(files);
+    await (await import("./adding.js")).addFiles(files);
   } catch (error) {
     tell(error);
   }
