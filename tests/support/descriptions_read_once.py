@@ -12,8 +12,10 @@ from typing import Any
 
 import boto3
 from botocore import hooks, loaders, regions, session
+from botocore.client import ClientCreator
 from botocore.endpoint_provider import EndpointProvider
 from botocore.hooks import EventAliaser
+from botocore.model import ServiceModel
 
 _loader = loaders.create_loader()
 session.create_loader = lambda *_: _loader
@@ -21,6 +23,8 @@ session.create_loader = lambda *_: _loader
 # By the description, of which the loader has one for each service; they remember nothing but answers.
 _providers: dict[int, EndpointProvider] = {}
 _names: dict[str, str] = {}
+_methods: dict[str, dict[str, Callable[..., Any]]] = {}
+_create_methods = ClientCreator._create_methods
 _init = EventAliaser.__init__
 _accepts = lru_cache(1024)(hooks.accepts_kwargs)
 
@@ -44,7 +48,16 @@ def _accepts_keywords(handler: Callable[..., Any]) -> bool:
     return _accepts(getattr(handler, "__func__", handler))
 
 
+def _methods_of(creator: ClientCreator, service_model: ServiceModel) -> dict[str, Callable[..., Any]]:
+    # Each knows the name of its operation and nothing else; some clients are given more of them.
+    name = service_model.service_name
+    if name not in _methods:
+        _methods[name] = _create_methods(creator, service_model)
+    return dict(_methods[name])
+
+
 regions.EndpointProvider = _provider
+ClientCreator._create_methods = _methods_of
 hooks.accepts_kwargs = _accepts_keywords
 EventAliaser.__init__ = _init_with_names
 for name in ("s3", "dynamodb", "sqs"):

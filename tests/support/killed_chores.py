@@ -39,6 +39,9 @@ DAY_SECONDS = 300.0
 IDLE_SECONDS = 1.5
 # How often is looked who was killed, and what is left to do.
 LOOK_SECONDS = 0.4
+# The same where nobody kills, so that nobody has to be started again: what a dead worker had is hidden for
+# two minutes, and each look goes through all accounts.
+LOOK_AT_REST_SECONDS = 1.5
 DAYS_AFTER = 3
 # So many live at once, and each is killed by itself.
 WORKERS = 4
@@ -274,6 +277,7 @@ class _Workers:
         # An account that changes all the time, whose chores are never done.
         self.spared = spared
         self._busy_at = 0.0
+        self._busy_at_last_look = False
 
     def live_until_over(self, lives: Lives, plan: _Plan) -> None:
         """Let workers live, each started again when it was killed, until the plan is over.
@@ -322,7 +326,7 @@ class _Workers:
         self._busy_at = time.monotonic()
         try:
             eventually(self._states.pass_is_handed_out, "nobody hands out", DAY_SECONDS)
-            eventually(self._is_through, self._left, DAY_SECONDS)
+            eventually(self._has_come_to_rest, self._left, DAY_SECONDS)
         except AssertionError as error:
             for worker in started:
                 worker.terminate()
@@ -339,9 +343,19 @@ class _Workers:
 
     def _is_through(self, whens: Whens = NOW_OR_TAKEN) -> bool:
         """Whether there was nothing to do for some time."""
-        if self._due(whens) or _waiting(self._states.service):
+        self._busy_at_last_look = bool(self._due(whens)) or _waiting(self._states.service) > 0
+        if self._busy_at_last_look:
             self._busy_at = time.monotonic()
         return time.monotonic() - self._busy_at > IDLE_SECONDS
+
+    def _has_come_to_rest(self) -> bool:
+        """The same, looked at seldom while there is something to do."""
+        is_through = self._is_through()
+        if self._busy_at_last_look:
+            time.sleep(LOOK_AT_REST_SECONDS)
+            # Nobody has looked since then.
+            self._busy_at = time.monotonic()
+        return is_through
 
     def _left(self) -> str:
         """Say who is due, and in how many seconds, and how many messages wait."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,19 +14,20 @@ from typing import Any
 import requests
 
 from deploy.local.speech.front import serve
+from tests.support.forked_commands import Command, forked
 from tests.support.server_process import end
-from tests.support.service import ROOT
 
-PROGRAM = [sys.executable, "-m", "tests.support.speech"]
+PROGRAM = "tests.support.speech"
 DEAF = str(Path(__file__).with_name("deaf_listener.py"))
 STOP_SECONDS = 10.0
+START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Front:
     """A running interface, and the folder of the marks by which a test leads what stands behind it."""
 
-    process: subprocess.Popen[bytes]
+    process: Command
     url: str
     folder: Path
 
@@ -75,23 +76,41 @@ def front(
     scratch.mkdir()
     words = command or (sys.executable, DEAF, str(folder))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        number, port = listener.fileno(), listener.getsockname()[1]
-        process = subprocess.Popen(
-            [*PROGRAM, str(number), str(patience), str(len(fetch)), *fetch, *words],
-            cwd=ROOT,
-            env={"PATH": "/usr/bin:/bin", "TMPDIR": str(scratch)},
-            pass_fds=[number],
-        )
+        port = listener.getsockname()[1]
+        process = _started(listener, scratch, str(patience), str(len(fetch)), *fetch, *words)
     try:
         yield Front(process, f"http://127.0.0.1:{port}", folder)
     finally:
         end(process, STOP_SECONDS)
 
 
+def _started(listener: socket.socket, scratch: Path, *words: str) -> Command:
+    """Start the process, and hand it the socket: forked from another than this one, it inherits none."""
+    # A test's own folder may have a longer path than a socket may.
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as waiting:
+        waiting.bind(path := f"{folder}/listener")
+        waiting.listen()
+        waiting.settimeout(START_SECONDS)
+        environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(scratch)}
+        process = forked().start_module(environment, PROGRAM, path, *words)
+        with waiting.accept()[0] as connection:
+            socket.send_fds(connection, [b"\0"], [listener.fileno()])
+    return process
+
+
+def _handed_over(path: str) -> socket.socket:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        _, (number,), _, _ = socket.recv_fds(connection, 1, 1)
+    return socket.socket(fileno=number)
+
+
 def main() -> None:
-    number, patience, length = sys.argv[1:4]
+    path, patience, length = sys.argv[1:4]
     fetch, command = sys.argv[4 : 4 + int(length)], sys.argv[4 + int(length) :]
-    with socket.socket(fileno=int(number)) as listener:
+    # Who it was forked from has made temporary files elsewhere than it is to, and would be remembered.
+    tempfile.tempdir = None
+    with _handed_over(path) as listener:
         serve(listener, lambda: command, fetch, float(patience))
 
 

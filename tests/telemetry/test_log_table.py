@@ -6,9 +6,11 @@ import ast
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from panzoto.errors import EngineRefused, EngineUnavailable
+from tests.support.source import nodes, tree_of
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN_BY = ("panzoto", "migrations_from_rds", "deploy/serving")
@@ -28,7 +30,7 @@ def literals() -> Iterator[tuple[str, str]]:
     """Every event that is written by its name, and its level."""
     for package in WRITTEN_BY:
         for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for node in nodes(tree_of(path)):
                 match node:
                     case ast.Call(
                         func=ast.Attribute(value=ast.Name(id="log"), attr=level),
@@ -38,6 +40,7 @@ def literals() -> Iterator[tuple[str, str]]:
                         yield name, LEVELS[level]
 
 
+@cache
 def written() -> dict[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     for name, level in [*literals(), *BY_VARIABLE.items()]:
