@@ -38,7 +38,7 @@ KNOWN_SECONDS = 1.0
 LOOK_SECONDS = 2.0
 # With so many cores without work, on the average since the last look, there is room for one process more; and
 # with so few there is none for those that were started so.
-IDLE_CORES, BUSY_CORES = 0.4, 0.05
+IDLE_CORES, BUSY_CORES = 0.2, 0.05
 
 Module = list[pytest.Item]
 
