@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright, expect
 
 from tests.suites import need
 
@@ -132,6 +132,8 @@ class Axe:
         The same where the page is wider than its window. Afterwards the page is as wide as before and follows
         the scheme that it was opened with.
         """
+        # Nothing can be said of a page that is not drawn yet, and each has a heading.
+        expect(page.locator("h1").first).to_be_attached()
         before = page.viewport_size
         found = []
         for scheme in schemes:

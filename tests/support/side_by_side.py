@@ -35,7 +35,7 @@ from _pytest import runner
 # Within so many seconds the parent knows which of them are about to end anyway.
 KNOWN_SECONDS = 1.0
 # So often is looked at whether the machine has something to do.
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 # With so many cores without work, on the average since the last look, there is room for one process more; and
 # with so few there is none for those that were started so.
 IDLE_CORES, BUSY_CORES = 0.2, 0.05
@@ -183,23 +183,27 @@ class _Parent:
 
     def _on_next(self, child: _Child) -> None:
         """It is through with the last test that it has, but for tearing down what that has set up."""
-        is_one_too_many = self._going_on() > self._always and self._machine.idle_cores < BUSY_CORES
-        child.goes_on = bool(self._waiting) and not self._is_stopped() and not is_one_too_many
-        number = self._next_behind(child) if child.goes_on else None
-        child.left += [] if number is None else self._modules[number]
+        number = None if self._is_stopped() else self._next_behind(child)
+        child.goes_on = number is not None
+        if number is not None:
+            self._waiting.remove(number)
+            child.left += self._modules[number]
         # Whoever asked and died has left it for another one.
         with suppress(ConnectionError):
             child.connection.send(number)
 
-    def _next_behind(self, child: _Child) -> int:
-        """Take the next module; who has set up what a folder's tests share goes on there."""
-        at = child.at.path.parent if child.at else None
-        if at == self._together:
-            there = (number for number in self._waiting if self._modules[number][0].path.parent == at)
-            number = next(there, self._waiting[0])
-            self._waiting.remove(number)
-            return number
-        return self._waiting.popleft()
+    def _next_behind(self, child: _Child) -> int | None:
+        """Return the module behind those that a process has had; none if it is one too many.
+
+        Who has set up what a folder's tests share goes on there in any case.
+        """
+        there = child.at.path.parent if child.at else None
+        if there == self._together:
+            for number in self._waiting:
+                if self._modules[number][0].path.parent == there:
+                    return number
+        is_one_too_many = self._going_on() > self._always and self._machine.idle_cores < BUSY_CORES
+        return self._waiting[0] if self._waiting and not is_one_too_many else None
 
     def _on_begin(self, child: _Child) -> None:
         child.at = child.left.popleft()

@@ -204,11 +204,13 @@ def test_who_is_one_too_many_ends_and_nothing_is_left_out(tmp_path: Path) -> Non
     assert len((tmp_path / "torn-down").read_text().split()) > 3
 
 
-def test_who_has_begun_in_a_folder_of_which_much_is_shared_goes_on_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["", IDLE + BUSY], ids=["as always", "one too many"])
+def test_who_has_begun_in_a_folder_of_which_much_is_shared_goes_on_there(tmp_path: Path, more: str) -> None:
     for number, folder in enumerate(("shared", "other", "other", "other", "shared", "shared")):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / f"test_{number}.py").write_text(TOLD)
-    status, printed = run(tmp_path, "--processes=2", "--together=shared", more=IN_ORDER)
+    words = ("--processes=2", "--processes-when-idle=3", "--together=shared")
+    status, printed = run(tmp_path, *words, more=IN_ORDER + more)
     assert status == 0, printed
     first = next(told for file in tmp_path.glob("of-*") if "test_0" in (told := file.read_text()))
     assert first.startswith("shared/test_0 shared/test_4 shared/test_5 ")
