@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import requests
@@ -24,6 +24,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from bench.support.report import Target, print_table, print_targets
 from tests.support.aws import start_moto
+from tests.support.crowd_server import CrowdServer
 from tests.support.recordings import store, version_2
 from tests.support.service import PASSWORD, Service, run_service
 from tests.support.sounds import families, shapes
@@ -119,7 +120,7 @@ def _elsewhere() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
+    with CrowdServer(("127.0.0.1", 0), Empty) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import server_process
+from tests.support.crowd_server import CrowdServer
 
 ETAG = '"5f2b3c0d9e8a47616e2d1c0b3a495867-64"'
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -80,7 +81,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def _serve(ready: Connection, path: Path) -> None:
     _Handler.path_to_object = path
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = CrowdServer(("127.0.0.1", 0), _Handler)
     ready.send(server.server_port)
     server.serve_forever()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from typing import Any
 
@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from panzoto.console.release import release
 from tests.browser.listening import FOLDER
 from tests.support.console import sign_in
+from tests.support.crowd_server import CrowdServer
 from tests.support.service import Service
 from tests.support.waiting import eventually
 
@@ -77,7 +78,7 @@ class Somebody(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def elsewhere() -> Iterator[Any]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Somebody) as server:
+    with CrowdServer(("127.0.0.1", 0), Somebody) as server:
         server.asked = []  # type: ignore[attr-defined]
         Thread(target=server.serve_forever, daemon=True).start()
         yield server

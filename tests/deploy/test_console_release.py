@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from typing import Any
 
@@ -17,6 +17,7 @@ from panzoto.console.release import LIBRARIES, release
 from panzoto.version import VERSION
 from tests.support.aws import free_port
 from tests.support.commands import done
+from tests.support.crowd_server import CrowdServer
 from tests.support.service import Service
 
 pytestmark = pytest.mark.usefixtures("console_libraries")
@@ -61,7 +62,7 @@ class Altering(BaseHTTPRequestHandler):
 @contextmanager
 def altering(service: Service, path: str) -> Iterator[str]:
     handler = type("Handler", (Altering,), {"upstream": service.url, "altered": path})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with CrowdServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.aws import free_port
+from tests.support.crowd_server import CrowdServer
 from tests.support.service import ROOT, Service
 
 COMMAND = ROOT / "examples" / "conformance"
@@ -144,8 +145,7 @@ class StandIn:
 @contextmanager
 def stand_in(service: Service, faults: list[Fault]) -> Iterator[str]:
     """Run one on a free loopback port while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = CrowdServer(("127.0.0.1", 0), _Handler)
     server.state = StandIn(service.url, faults)  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

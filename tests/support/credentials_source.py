@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.support.aws_calls import KEY_PREFIX
+from tests.support.crowd_server import CrowdServer
 
 ROLE = "panzoto-machine"
 METADATA = "/latest/meta-data/iam/security-credentials/"
@@ -37,7 +38,7 @@ class Source:
 @contextmanager
 def run_source(role: str) -> Iterator[Source]:
     """Run a source of the credentials of one of the policy's roles while the block runs."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+    with CrowdServer(("127.0.0.1", 0), _Handler) as server:
         server.source = Source(f"http://127.0.0.1:{server.server_port}")  # type: ignore[attr-defined]
         server.role = role  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, daemon=True)

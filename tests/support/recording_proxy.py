@@ -10,8 +10,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.support.crowd_server import CrowdServer
 
 PIECE = 64 * 1024
 # Of one connection alone: RFC 9110 (7.6.1).
@@ -49,8 +51,7 @@ class RecordingProxy:
 @contextmanager
 def recording_proxy() -> Iterator[RecordingProxy]:
     """Run one on a free loopback port while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = CrowdServer(("127.0.0.1", 0), _Handler)
     proxy = RecordingProxy(f"http://127.0.0.1:{server.server_address[1]}")
     server.proxy = proxy  # type: ignore[attr-defined]
     serving = threading.Thread(target=server.serve_forever)
