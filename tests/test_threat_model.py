@@ -19,6 +19,7 @@ from tests.conftest import UNLIMITED
 from tests.support.aws import free_port
 from tests.support.recordings import decrypt, single_shot, store, version_2
 from tests.support.service import BUCKET, PASSWORD, ROOT, Service, run_service
+from tests.support.source import tree_of
 
 PAGE = ROOT / "docs" / "threat-model.md"
 DENIED = re.compile(r"^\| (?:does not get|kept out of) \| (?P<said>.*) \|$", re.MULTILINE)
@@ -36,7 +37,7 @@ def sentences() -> Iterator[str]:
 @cache
 def names_in(file: str) -> set[str]:
     """The names of the tests, and of their classes, in a file."""
-    tree = ast.parse((ROOT / file).read_text("utf-8"))
+    tree = tree_of(ROOT / file)
     found = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     return {node.name for node in found if node.name.lower().startswith("test")}
 

@@ -545,13 +545,19 @@ def test_a_dead_network_is_told_and_playing_goes_on_by_itself(
     reach(page, 250.2)
 
 
-def test_a_range_that_breaks_off_is_asked_for_again(page: Page, beyond: Service, bucket: FaultProxy) -> None:
-    person = beyond.register("near@example.com")
+def minute_loaded(page: Page, service: Service, email: str) -> bytes:
+    """Let a newcomer's page have a minute of sound ready to be played; return that."""
+    person = service.register(email)
     plain = tone(60, rate=44100)
-    file_id = stored(beyond, person, plain)
-    sign_in(page, beyond, person)
+    file_id = stored(service, person, plain)
+    sign_in(page, service, person)
     show(page, file_id)
     loaded(page)
+    return plain
+
+
+def test_a_range_that_breaks_off_is_asked_for_again(page: Page, beyond: Service, bucket: FaultProxy) -> None:
+    plain = minute_loaded(page, beyond, "near@example.com")
     cut = bucket.add(Fault(Cut(1000), times=2))
     (said,) = answers(page, "bytes=1000000-1100000")
     assert said["body"] == plain[1_000_000:1_100_001]
@@ -561,12 +567,7 @@ def test_a_range_that_breaks_off_is_asked_for_again(page: Page, beyond: Service,
 def test_an_address_whose_time_is_over_is_renewed(page: Page, stand_in: RunningStandIn) -> None:
     settings = {**stand_in.variables, **UNLIMITED, "PUBLIC_URL": ITSELF, "TICKET_TTL": "3"}
     with run_service(stand_in.url, **settings) as short:
-        person = short.register("brief@example.com")
-        plain = tone(60, rate=44100)
-        file_id = stored(short, person, plain)
-        sign_in(page, short, person)
-        show(page, file_id)
-        loaded(page)
+        plain = minute_loaded(page, short, "brief@example.com")
         # By then the stand-in takes none of those that the page has.
         page.wait_for_timeout(4000)
         (said,) = answers(page, "bytes=2000000-2000099")
@@ -579,12 +580,7 @@ def is_signed_get(request: Request) -> bool:
 
 
 def test_an_address_that_is_over_is_renewed(page: Page, beyond: Service, bucket: FaultProxy) -> None:
-    person = beyond.register("short@example.com")
-    plain = tone(60, rate=44100)
-    file_id = stored(beyond, person, plain)
-    sign_in(page, beyond, person)
-    show(page, file_id)
-    loaded(page)
+    plain = minute_loaded(page, beyond, "short@example.com")
     # On a slow line the new one may be over as well before it is asked at.
     for start, times in ((2_000_000, 1), (3_000_000, 2), (4_000_000, 4)):
         over = bucket.add(Fault(OVER, times=times, where=is_signed_get))

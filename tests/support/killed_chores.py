@@ -277,7 +277,6 @@ class _Workers:
         # An account that changes all the time, whose chores are never done.
         self.spared = spared
         self._busy_at = 0.0
-        self._busy_at_last_look = False
 
     def live_until_over(self, lives: Lives, plan: _Plan) -> None:
         """Let workers live, each started again when it was killed, until the plan is over.
@@ -343,15 +342,15 @@ class _Workers:
 
     def _is_through(self, whens: Whens = NOW_OR_TAKEN) -> bool:
         """Whether there was nothing to do for some time."""
-        self._busy_at_last_look = bool(self._due(whens)) or _waiting(self._states.service) > 0
-        if self._busy_at_last_look:
+        if self._due(whens) or _waiting(self._states.service):
             self._busy_at = time.monotonic()
         return time.monotonic() - self._busy_at > IDLE_SECONDS
 
     def _has_come_to_rest(self) -> bool:
         """The same, looked at seldom while there is something to do."""
+        busy_at = self._busy_at
         is_through = self._is_through()
-        if self._busy_at_last_look:
+        if self._busy_at != busy_at:
             time.sleep(LOOK_AT_REST_SECONDS)
             # Nobody has looked since then.
             self._busy_at = time.monotonic()

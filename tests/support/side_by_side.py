@@ -61,7 +61,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     option = session.config.option
     if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
         return None
-    _Parent(session).run(option.processes, option.processes_when_idle)
+    _Parent(session).run()
     if session.shouldfail:
         raise session.Failed(session.shouldfail)
     if session.shouldstop:
@@ -122,14 +122,13 @@ class _Parent:
         self._children: dict[Connection, _Child] = {}
         self._numbers = count()
         self._machine = _Machine()
-        together = session.config.option.together
-        self._together = together and session.config.invocation_params.dir / together
-        self._always = 0
+        option = session.config.option
+        self._always, self._when_idle = option.processes, option.processes_when_idle
+        self._together = option.together and session.config.invocation_params.dir / option.together
         self._is_ending = False
 
-    def run(self, processes: int, when_idle: int) -> None:
+    def run(self) -> None:
         """Return once all is run, or as much as is to be."""
-        self._always = processes
         reporter: Any = self._session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             # Modules are not one behind the other, so their names are no headings.
@@ -138,18 +137,18 @@ class _Parent:
         self._session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
         try:
             while (self._children or self._waiting) and not self._is_stopped():
-                while self._waiting and self._going_on() < self._wanted(processes, when_idle):
+                while self._waiting and self._going_on() < self._wanted():
                     self._start(self._modules[self._waiting.popleft()])
                 for child in self._with_news(LOOK_SECONDS if self._waiting else None):
                     self._hear(child)
         finally:
             self._end()
 
-    def _wanted(self, processes: int, when_idle: int) -> int:
+    def _wanted(self) -> int:
         """Return how many there should be by now, of which each takes one module after the other."""
         if self._machine.look() and self._machine.idle_cores > IDLE_CORES:
-            processes = max(processes, min(when_idle, self._going_on() + 1))
-        return processes
+            return max(self._always, min(self._when_idle, self._going_on() + 1))
+        return self._always
 
     def _going_on(self) -> int:
         """Return how many will take another module."""

@@ -31,6 +31,7 @@ from tests.deploy.test_smoke import smoke
 from tests.suites import need
 from tests.support.aws import aws_environment, free_port
 from tests.support.service import PASSWORD, ROOT, Service
+from tests.support.source import nodes, tree_of
 from tests.support.waiting import comes_up, eventually
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -91,7 +92,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-
 def imported(program: Path) -> set[str]:
     """Return which of our own modules a program imports, wherever in it."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(program.read_text("utf-8"))):
+    for node in nodes(tree_of(program)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
