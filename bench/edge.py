@@ -25,13 +25,14 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from bench.support.process import Watch, children, files_below, watched, written_bytes
+from bench.support.process import Watch, files_below, watched, written_bytes
 from bench.support.recordings import FORMATS, MIB, READ, Plain, encrypted
 from bench.support.report import Target, percentile, print_table, print_targets
 from bench.support.s3_file import serving
 from bench.support.service import Service, create_resources, running
 from bench.support.stand_in import default_kind, stand_in
 from tests.support.edge import Nginx, nginx_before
+from tests.support.processes import children
 
 PASSWORD = "a long walk by the quiet river"
 ATTACKER = "127.0.0.2"

@@ -15,11 +15,12 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bench.support.process import children, regular_files_held, resident_mib, watched
+from bench.support.process import regular_files_held, resident_mib, watched
 from bench.support.report import Target, print_table, print_targets
 from panzoto.media.sound import Clip, SoundOfClips
 from tests.support import bursts
 from tests.support.bursts import Repeated
+from tests.support.processes import children
 
 MAX_BYTES = 25_000_000
 SAMPLE_SECONDS = 0.05

@@ -21,6 +21,7 @@ from bench.support import process
 from bench.support.report import Target, print_table, print_targets
 from deploy.local.speech import fetching, weights
 from deploy.local.speech.front import listener_command
+from tests.support.processes import children
 from tests.support.speech import front
 from tests.support.waiting import eventually
 
@@ -92,7 +93,7 @@ def main() -> int:
         sounds = [*by_espeak(folder), *(recorded(arguments.recordings) if arguments.recordings else [])]
         with front(folder, listener_command(fetching.ENVIRONMENT, model.absolute())) as running:
             eventually(lambda: running.health().status_code == 200, "it is not ready")
-            (listener,) = process.children(running.process.pid)
+            (listener,) = children(running.process.pid)
             loaded = process.cpu_seconds(listener)
             rows, wrong, all_words = [], 0, 0
             for sound in sounds:

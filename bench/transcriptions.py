@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bench.support.process import children, cpu_seconds, resident_mib, watched
+from bench.support.process import cpu_seconds, resident_mib, watched
 from bench.support.report import Target, print_table, print_targets
 from tests.support.aws import start_moto
 from tests.support.burst_clips import (
@@ -34,6 +34,7 @@ from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.hardship import Hardship, Trial
 from tests.support.many_transcripts import SELDOM, Overheard, search_to_the_end, write_many
 from tests.support.patient_service import PatientService
+from tests.support.processes import children
 from tests.support.service import Service, aws_client, run_service
 from tests.support.transcribing import SETTINGS, Transcribing, transcribing, when_over
 from tests.support.transcripts import Owner, path

@@ -41,13 +41,6 @@ def written_bytes(pid: int) -> int:
     raise LookupError("write_bytes")
 
 
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
 def regular_files_held(pid: int) -> dict[str, int]:
     """Regular files that the process holds open for writing, with their size; those without a name too."""
     held: dict[str, int] = {}

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bench.support.day import Day, Done
 from bench.support.people import SPARE, Person, prepared
-from bench.support.process import children, cpu_seconds
+from bench.support.process import cpu_seconds
 from bench.support.profiles import EVENT, LAST, WORK, Calls, Cost, cost_of
 from bench.support.recording import Running
+from tests.support.processes import children
 
 # More of them would make the stand-in so slow that calls are given up and made anew.
 THREADS = 2

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.support.process import children
 from tests.support.aws import aws_environment, free_port
+from tests.support.processes import children
 from tests.support.server_process import end
 from tests.support.waiting import comes_up
 

@@ -56,8 +56,7 @@ def test_letters_go_to_the_domain_that_was_meant(service: Service) -> None:
     assert service.call("POST", "/api/password/forgot", json={"email": unicode}).status_code == 202
 
     def receivers() -> list[str]:
-        found = [mails.read(file.read_bytes()) for file in (service.data_dir / "mail").glob("*.eml")]
-        return [letter["To"].addresses[0].addr_spec for letter in found]
+        return [letter["To"].addresses[0].addr_spec for letter in mails.every(service)]
 
     eventually(lambda: receivers().count(ascii_) == 2, lambda: f"the letters went to {receivers()}")
 

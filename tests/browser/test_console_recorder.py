@@ -29,6 +29,7 @@ from tests.support.console_uploads import (
     until_recorded,
     uploading,
 )
+from tests.support.processes import descendants
 from tests.support.service import PASSWORD, Service
 from tests.support.waiting import eventually
 
@@ -109,15 +110,6 @@ def kill(pid: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(member, signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{pid}/exe").exists(), "the browser goes on")
-
-
-def descendants(pid: int) -> list[int]:
-    children = [
-        int(child)
-        for thread in Path(f"/proc/{pid}/task").iterdir()
-        for child in (thread / "children").read_text().split()
-    ]
-    return children + [further for child in children for further in descendants(child)]
 
 
 @pytest.mark.parametrize("name", BROWSERS)

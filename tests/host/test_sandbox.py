@@ -23,6 +23,7 @@ from panzoto.media.confined import Confined, ProgramFailed
 from panzoto.media.remux import Remux
 from tests.support import crafted, probe
 from tests.support.forked_commands import forked
+from tests.support.processes import opened
 from tests.support.sounds import FAMILIES, Held, families
 
 NOBODY = 65534
@@ -256,7 +257,7 @@ class TestLimits:
 
     def test_it_has_no_environment_and_three_descriptors(self, running: Confined) -> None:
         assert self.proc(running, "environ") == ""
-        held = {int(one.name): str(one.readlink()) for one in Path(f"/proc/{running.pid}/fd").iterdir()}
+        held = opened(running.pid)
         assert set(held) == {0, 1, 2}
         assert held[0].startswith("pipe:")
         assert held[1].startswith("pipe:")

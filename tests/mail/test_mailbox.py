@@ -577,7 +577,7 @@ class TestNotices:
     def test_files_are_for_the_operator_alone(self, service: Service, account: dict[str, Any]) -> None:
         verification_code(service, account["user"]["email"])
         assert mails.folder(service).stat().st_mode & 0o777 == 0o700
-        assert {path.stat().st_mode & 0o777 for path in mails.folder(service).iterdir()} == {0o600}
+        assert {path.stat().st_mode & 0o777 for path in mails.files(service)} == {0o600}
 
     def test_the_log_names_neither_address_nor_code(self, service: Service, account: dict[str, Any]) -> None:
         email = account["user"]["email"]

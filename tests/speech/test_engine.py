@@ -20,7 +20,8 @@ from deploy.local.speech.front import listener_command
 from deploy.local.speech.launch import require_model
 from panzoto.config import Settings
 from tests.suites import need
-from tests.support.make_run import children_of, command_of, started
+from tests.support.make_run import started
+from tests.support.processes import children, command, opened
 from tests.support.speech import Front, ask, front
 from tests.support.waiting import eventually
 
@@ -117,9 +118,10 @@ def test_a_sound_of_hours_in_a_small_file_is_refused(engine: Front) -> None:
 
 def test_the_process_that_hears_has_no_way_into_a_network(engine: Front) -> None:
     engine.ask(spoken("Hello."))
-    (heard_by,) = children_of(engine.process.pid)
-    opened = [str(link.readlink()) for link in Path(f"/proc/{heard_by}/fd").iterdir()]
-    assert not any(name.startswith("socket:") for name in opened), opened
+    (heard_by,) = children(engine.process.pid)
+    held = opened(heard_by).values()
+    assert held
+    assert not any(name.startswith("socket:") for name in held), held
 
 
 def test_a_model_that_the_engine_opens_may_be_chosen() -> None:
@@ -133,16 +135,16 @@ def test_make_run_starts_it_starts_it_anew_and_stops_it(tmp_path: Path) -> None:
         url = run.wait_for(r"Speech +(http://127\.0\.0\.1:\d+)/v1").group(1)
 
         def interface() -> list[int]:
-            return [child for child in run.children() if "speech.front" in command_of(child)]
+            return [child for child in run.children() if "speech.front" in command(child)]
 
         assert words_of(ask(url, spoken(SENTENCE), language="en").json()["text"]) == words_of(SENTENCE)
         (first,) = interface()
         os.kill(first, signal.SIGKILL)
         eventually(lambda: interface() not in ([], [first]), run.text)
         assert ask(url, spoken(SENTENCE), language="en").status_code == 200
-        (web,) = [child for child in run.children() if "gunicorn" in command_of(child)]
+        (web,) = [child for child in run.children() if "gunicorn" in command(child)]
         assert f"TRANSCRIPTION_URL={url}/v1" in Path(f"/proc/{web}/environ").read_text().split("\0")
-        family = [pid for child in run.children() for pid in (child, *children_of(child))]
+        family = [pid for child in run.children() for pid in (child, *children(child))]
         run.process.send_signal(signal.SIGINT)
         assert run.ended() == 0
         eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), run.text)
@@ -164,8 +166,8 @@ def test_make_run_starts_none_where_none_is_wanted(
     with started(tmp_path, **settings) as run:
         assert f"  Speech    {told}\n" in run.text()
         assert "secret" not in run.text()
-        assert not any("speech.front" in command_of(child) for child in run.children())
-        (web,) = [child for child in run.children() if "gunicorn" in command_of(child)]
+        assert not any("speech.front" in command(child) for child in run.children())
+        (web,) = [child for child in run.children() if "gunicorn" in command(child)]
         names = dict(
             pair.partition("=")[::2] for pair in Path(f"/proc/{web}/environ").read_text().split("\0")
         )

@@ -16,7 +16,7 @@ import requests
 
 from deploy.local.speech.engine import WAITING
 from deploy.local.speech.form import MOST_BODY_BYTES, MOST_FIELD_BYTES
-from tests.support.make_run import children_of
+from tests.support.processes import children, opened
 from tests.support.speech import Front, front
 from tests.support.waiting import eventually
 
@@ -158,10 +158,10 @@ class TestOneAfterTheOther:
             asked = pool.submit(ready.ask, content)
             eventually(lambda: bool(ready.held()), "it was not asked")
             assert list((ready.folder / "tmp").iterdir()) == []
-            for process in (ready.process.pid, *children_of(ready.process.pid)):
+            for process in (ready.process.pid, *children(ready.process.pid)):
                 # The first three are pytest's, or pipes.
-                links = [link for link in Path(f"/proc/{process}/fd").iterdir() if int(link.name) > 2]
-                assert not any(link.readlink().name.endswith("(deleted)") for link in links)
+                held = [name for number, name in opened(process).items() if number > 2]
+                assert not any(name.endswith("(deleted)") for name in held)
             ready.mark("let-go")
             assert asked.result().json()["text"].endswith(f" {len(content)}")
 
@@ -205,7 +205,7 @@ class TestLifeAndDeath:
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
     def test_nothing_is_left_running(self, ready: Front, number: signal.Signals) -> None:
-        (heard_by,) = children_of(ready.process.pid)
+        (heard_by,) = children(ready.process.pid)
         ready.process.send_signal(number)
         ready.process.wait()
         eventually(lambda: not Path(f"/proc/{heard_by}").exists(), "the process that hears lives on")

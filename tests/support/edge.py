@@ -22,17 +22,9 @@ from cryptography.x509.oid import NameOID
 
 from tests.suites import need
 from tests.support.aws import free_port
+from tests.support.contents import contents
 from tests.support.service import ROOT, Service, wait_until_healthy
 from tests.support.waiting import comes_up
-
-
-def children(pid: int) -> list[int]:
-    """The processes that `pid` has started and that still are."""
-    found: list[int] = []
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return found
 
 
 @contextmanager
@@ -102,8 +94,7 @@ class Nginx:
 
     def everything_written(self) -> bytes:
         """All files below its folder, one after the other."""
-        files = [file for file in self.folder.rglob("*") if file.is_file()]
-        return b"".join(file.read_bytes() for file in files)
+        return b"".join(contents(self.folder).values())
 
     def tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.certificate))

@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
+
+from tests.support.processes import descendants
 
 # prctl(2): orphans among the descendants become children of this process.
 PR_SET_CHILD_SUBREAPER = 36
@@ -44,7 +45,7 @@ def _insisted(number: int, frame: FrameType | None) -> None:
 def end_descendants(patience: float = PATIENCE_SECONDS) -> None:
     """End every process that this one and its descendants have started, politely for so many seconds."""
     deadline = time.monotonic() + patience
-    while pids := _descendants(os.getpid()):
+    while pids := descendants(os.getpid()):
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
@@ -52,13 +53,3 @@ def end_descendants(patience: float = PATIENCE_SECONDS) -> None:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(0.05)
-
-
-def _descendants(pid: int) -> list[int]:
-    """Return the processes below one; none where there is no /proc."""
-    found: list[int] = []
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += [int(child), *_descendants(int(child))]
-    return found

@@ -22,10 +22,15 @@ def folder(service: Service) -> Path:
     return service.data_dir / "mail"
 
 
+def files(service: Service) -> list[Path]:
+    """Return the files of all messages that are written to their ends, oldest first."""
+    return sorted(folder(service).glob("[!.]*"))
+
+
 def sent(service: Service, address: str) -> list[tuple[str, EmailMessage]]:
     """Return the kind and the text of every message to `address` so far, oldest first."""
     found = []
-    for path in sorted(folder(service).glob("[!.]*")):
+    for path in files(service):
         to, message = _read_once(path)
         if to == address:
             found.append((kind(path), message))
@@ -55,6 +60,11 @@ def text(message: EmailMessage) -> str:
     content: Any = message.get_content()
     assert isinstance(content, str)
     return content.replace("\r\n", "\n")
+
+
+def every(service: Service) -> list[EmailMessage]:
+    """Return every message so far, oldest first."""
+    return [_read_once(path)[1] for path in files(service)]
 
 
 def wait_for(service: Service, address: str, wanted: str, count: int = 1) -> EmailMessage:

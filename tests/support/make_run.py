@@ -16,6 +16,7 @@ from typing import Any
 import requests
 
 from tests.support.aws import free_port
+from tests.support.processes import children
 from tests.support.service import BUCKET, CHEAP_HASHES, PASSWORD, ROOT, aws_client
 from tests.support.waiting import eventually
 
@@ -60,7 +61,7 @@ class Run:
 
     def children(self) -> list[int]:
         """The processes that the supervisor started, the stand-in first."""
-        return children_of(self.process.pid)
+        return children(self.process.pid)
 
     def register(self) -> str:
         answer = requests.post(self.url + "/api/register", json=ADDRESS, timeout=30)
@@ -102,23 +103,6 @@ class Run:
         assert [file["s3_key"] for file in listed.json()["audio_files"]] == ["users/me/audio-1.3gp"]
         stored = self.s3().get_object(Bucket=BUCKET, Key="users/me/audio-1.3gp")
         assert stored["Body"].read() == RECORDING
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that a process has started; none of one that has ended."""
-    try:
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(child) for child in listed.split()]
-
-
-def command_of(pid: int) -> str:
-    """The words of a process's command; none of one that has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except OSError:
-        return ""
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from botocore.config import Config
 from tests.support import canaries, least_hashes, overheard
 from tests.support.aws import FILLED, REGION, acting_as, aws_environment, free_port
 from tests.support.forked_commands import Process, forked
+from tests.support.processes import children
 from tests.support.waiting import comes_up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +59,7 @@ class Service:
         return (self.data_dir / "secret_key").read_text().strip()
 
     def worker_pids(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return children(self.process.pid)
 
     def s3(self) -> Any:
         return aws_client("s3", self.aws_url)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from panzoto.crypto import recovery_key as recovery
 from tests.support import overheard
 from tests.support.recording_proxy import Sent
 from tests.support.service import PASSWORD, Service
@@ -76,6 +77,24 @@ def test_a_password_goes_to_the_calls_that_ask_for_it_in_their_bodies_alone() ->
         overheard.listen()
         overheard.typed(PASSWORD, "password")
         assert overheard.judge([one]) == found
+
+
+def test_a_recovery_key_goes_to_the_calls_that_ask_for_it() -> None:
+    key = recovery.write(bytes(range(32)))
+    for one, found in (
+        (sent("POST", "/api/recover", key.encode()), []),
+        (sent("POST", "/api/verify-email", key.encode()), ["a recovery key in POST /api/verify-email"]),
+    ):
+        overheard.listen()
+        overheard.typed(key, "text")
+        assert overheard.judge([one]) == found
+
+
+@pytest.mark.parametrize("code", ["aB3" * 29, "-".join(["aB3d"] * 17), "aB3d" * 14 + "-" + "aB3d" * 7])
+def test_a_code_of_a_letter_is_no_recovery_key_whatever_its_characters(code: str) -> None:
+    overheard.listen()
+    overheard.typed(code, "text")
+    assert overheard.judge([sent("POST", "/api/verify-email", code.encode())]) == []
 
 
 def test_nothing_is_remembered_from_one_test_to_the_next() -> None:

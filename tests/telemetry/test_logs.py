@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 
+from tests.support.contents import contents
 from tests.support.fault_proxy import Answer, Cut, Fault, FaultProxy, Refuse
 from tests.support.recordings import single_shot, version_2
 from tests.support.service import BUCKET, Service, run_service
@@ -289,7 +290,7 @@ class TestSecrets:
                 assert spelling not in log, name
 
     def test_none_is_in_the_data_folder(self, story: Story) -> None:
-        kept = {path: path.read_bytes() for path in story.service.data_dir.rglob("*") if path.is_file()}
+        kept = contents(story.service.data_dir)
         own = story.service.data_dir / "secret_key"
         assert own in kept
         for path, content in kept.items():
@@ -313,9 +314,5 @@ class TestSecrets:
 
     def test_no_plain_sound_was_put_into_a_temporary_file(self, story: Story) -> None:
         home = story.service.log_path.parent
-        found = [
-            path
-            for path in home.rglob("*")
-            if path.is_file() and b"canary of the plain sound" in path.read_bytes()
-        ]
+        found = [path for path, held in contents(home).items() if b"canary of the plain sound" in held]
         assert found == []

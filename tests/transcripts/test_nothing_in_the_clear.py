@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.aws import start_moto
+from tests.support.contents import contents
 from tests.support.engines import SpeechEngine, says
 from tests.support.jobs import SOUND, asked, recorded
 from tests.support.service import BUCKET, PASSWORD, aws_client
@@ -51,9 +52,7 @@ def places(running: Transcribing) -> dict[str, str]:
         messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         found[name] = json.dumps(messages.get("Messages", []), default=repr)
     for folder in (service.data_dir, Path(service.environment["TMPDIR"])):
-        for file in folder.rglob("*"):
-            if file.is_file():
-                found[str(file)] = file.read_bytes().decode(errors="replace")
+        found |= {str(file): held.decode(errors="replace") for file, held in contents(folder).items()}
     return found
 
 

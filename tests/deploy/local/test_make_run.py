@@ -31,13 +31,12 @@ from tests.support.make_run import (
     SUPERVISOR,
     Run,
     bearer,
-    children_of,
-    command_of,
     is_free,
     running,
     started,
     taken_port,
 )
+from tests.support.processes import children, command
 from tests.support.service import BUCKET, ROOT, aws_client
 from tests.support.waiting import eventually
 
@@ -314,8 +313,8 @@ class TestRoles:
                 UpdateExpression="SET deletion_started_at = :now",
                 ExpressionAttributeValues={":now": {"N": str(int(time.time()))}},
             )
-            (master,) = [pid for pid in run.children() if "gunicorn" in command_of(pid)]
-            for worker in children_of(master):
+            (master,) = [pid for pid in run.children() if "gunicorn" in command(pid)]
+            for worker in children(master):
                 os.kill(worker, signal.SIGKILL)
 
             def is_gone() -> bool:
@@ -332,8 +331,8 @@ class TestRoles:
             family: list[int] = []
 
             def every_role_runs() -> bool:
-                family[:] = [pid for child in run.children() for pid in (child, *children_of(child))]
-                commands = " ".join(map(command_of, family))
+                family[:] = [pid for child in run.children() for pid in (child, *children(child))]
+                commands = " ".join(map(command, family))
                 roles = ("stand_in.py", "gunicorn", "panzoto events", "chores run")
                 return all(role in commands for role in roles)
 

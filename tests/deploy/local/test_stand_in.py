@@ -12,7 +12,8 @@ import requests
 from deploy.local import stand_in_launch as starting
 from tests.playback import test_opening
 from tests.recordings import test_uploads
-from tests.support.make_run import command_of, started
+from tests.support.make_run import started
+from tests.support.processes import command, opened
 from tests.support.service import Service
 from tests.support.stand_in import RunningStandIn
 
@@ -25,7 +26,7 @@ def listening_pid(url: str) -> int:
     (inode,) = [row.split()[9] for row in rows if re.search(rf" [0-9A-F]+:{port:04X} [0-9A-F:]+ 0A ", row)]
     for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
-            links = [str(link.readlink()) for link in folder.iterdir()]
+            links = opened(int(folder.parent.name)).values()
         except OSError:
             continue
         if f"socket:[{inode}]" in links:
@@ -35,7 +36,7 @@ def listening_pid(url: str) -> int:
 
 def program(pid: int) -> list[str]:
     """The words of a command, but for the numbers of its sockets."""
-    return [word for word in command_of(pid).split() if not word.isdigit()]
+    return [word for word in command(pid).split() if not word.isdigit()]
 
 
 def variables(pid: int) -> set[str]:

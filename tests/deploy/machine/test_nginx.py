@@ -22,6 +22,7 @@ from deploy.machine.nginx import render
 from panzoto.auth.network_address import counted_as
 from tests.support.aws import free_port
 from tests.support.edge import Nginx, nginx_before, rendered, supervised
+from tests.support.processes import children, opened
 from tests.support.recordings import single_shot, store
 from tests.support.service import PASSWORD, ROOT, Service
 from tests.support.waiting import eventually
@@ -498,10 +499,10 @@ class TestPlayback:
         assert [file for file in (edge.folder / "state").rglob("*") if file.is_file()] == []
 
     def files_held(self, edge: Nginx) -> set[str]:
-        workers = Path(f"/proc/{edge.pid}/task/{edge.pid}/children").read_text().split()
+        workers = children(edge.pid)
         assert workers
-        held = {link.readlink() for pid in workers for link in Path(f"/proc/{pid}/fd").iterdir()}
-        return {path.name for path in held if str(path).startswith("/") and path.name != "zero"}
+        held = {Path(name) for pid in workers for name in opened(pid).values()}
+        return {path.name for path in held if path.is_absolute() and path.name != "zero"}
 
 
 class TestHeaders:

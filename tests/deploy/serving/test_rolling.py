@@ -22,7 +22,8 @@ import requests
 
 from panzoto.playback.places import MOST_OF_ONE
 from tests.support.aws import free_port
-from tests.support.edge import children, running, supervised
+from tests.support.edge import running, supervised
+from tests.support.processes import children
 from tests.support.recordings import decrypt, single_shot, store
 from tests.support.service import PASSWORD, ROOT, Service
 from tests.support.waiting import eventually
