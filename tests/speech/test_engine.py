@@ -29,7 +29,7 @@ SENTENCE = "We met on Tuesday morning to talk about the garden behind the old li
 # Of a single sentence by this voice a small model is not sure, and how a processor rounds may decide.
 SPOKEN_FOR_A_WHILE = {
     "de": "Guten Morgen, wir sprechen heute über den Garten hinter dem Haus. Gestern haben wir Kartoffeln "
-    "und Zwiebeln gepflanzt, und am Abend hat es lange geregnet. Morgen kommt meine Schwester zum Mittagessen.",
+    "und Zwiebeln gepflanzt, und abends hat es lange geregnet. Morgen kommt meine Schwester zum Mittagessen.",
     "es": "Buenos días, hoy hablamos del jardín que está detrás de la casa. Ayer plantamos patatas y "
     "cebollas, y por la noche llovió durante mucho tiempo. Mañana vienen mi hermana y sus hijos a comer.",
 }
