@@ -93,21 +93,38 @@ _KIND = regex.compile(
 
 
 def _piece() -> re.Pattern[str]:
-    """The rules of annex 29 as one pattern over kinds, possessive throughout: nothing is tried twice."""
-    extended = "[EZ]*+"  # WB4
+    """The rules of annex 29 as one pattern over kinds, all of it in atomic groups: nothing is tried twice."""
+    extended = _any_number("[EZ]")  # WB4
+    letter_between = rf"[lbq]{extended}(?=[AH])"  # WB6, WB7
+    number_between = rf"[nbq]{extended}(?=N)"  # WB11, WB12
     letters_numbers = (
-        rf"(?:A++{extended}(?:[lbq]{extended}(?=[AH]))?+"  # WB5, WB6, WB7, WB9
-        rf"|N++{extended}(?:[nbq]{extended}(?=N))?+"  # WB8, WB10, WB11, WB12
-        rf"|H{extended}(?:[lbq]{extended}(?=[AH])|d{extended}(?=H)|(?!q)))"  # WB7b, WB7c
+        rf"(?:{_some('A')}{extended}{_perhaps(letter_between)}"  # WB5, WB9
+        rf"|{_some('N')}{extended}{_perhaps(number_between)}"  # WB8, WB10
+        rf"|H{extended}(?:{letter_between}|d{extended}(?=H)|(?!q)))"  # WB7b, WB7c
     )
     quoted = rf"H{extended}q{extended}"  # WB7a: the quote belongs to the letter, and nothing follows it.
-    run = rf"(?:{letters_numbers}++|(?:K{extended})++)"  # WB13
-    connectors = rf"(?:X{extended})++"  # WB13a, WB13b
-    picture = rf"(?:(?<=Z)P{extended})?+"  # WB3c
-    return re.compile(
-        rf"(?=[ANHKX])(?:{connectors})?+(?:{run}{connectors})*+(?:{letters_numbers}*+{quoted}|{run})?+{picture}"
-        rf"|O{extended}{picture}"
-    )
+    run = rf"(?:{_some(letters_numbers)}|{_some(f'K{extended}')})"  # WB13
+    connectors = _some(f"X{extended}")  # WB13a, WB13b
+    end = _perhaps(rf"{_any_number(letters_numbers)}{quoted}|{run}")
+    picture = _perhaps(rf"(?<=Z)P{extended}")  # WB3c
+    linked = _perhaps(connectors) + _any_number(run + connectors)
+    # What most words are: letters, and behind them nothing of which any rule says that it belongs to them.
+    plain = rf"{_some('A')}(?![AEHKNXZlbq])"
+    return re.compile(rf"{plain}|(?=[ANHKX]){linked}{end}{picture}|O{extended}{picture}")
+
+
+# Not `*+` and its like, which Python before 3.11.5 matches wrongly:
+# https://github.com/python/cpython/issues/106052
+def _any_number(pattern: str) -> str:
+    return f"(?>(?:{pattern})*)"
+
+
+def _some(pattern: str) -> str:
+    return f"(?>(?:{pattern})+)"
+
+
+def _perhaps(pattern: str) -> str:
+    return f"(?>(?:{pattern})?)"
 
 
 _PIECE = _piece()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from panzoto.transcripts import words as words_module
 from panzoto.transcripts.words import borders, folded, folded_lengths, words
 
 CASES = Path(__file__).resolve().parents[1] / "vectors" / "word-break-test-15.0.txt"
@@ -64,6 +67,18 @@ def test_borders_are_those_of_unicode() -> None:
 def test_words_of_many_scripts(text: str, expected: list[str]) -> None:
     assert words(folded(text)) == expected
     assert words(folded(unicodedata.normalize("NFD", text))) == expected
+
+
+def test_kinds_are_divided_as_another_engine_divides_them() -> None:
+    """Not every release of Python 3.11 has the same engine for `re`; `regex` brings its own."""
+    other = regex.compile(words_module._PIECE.pattern)
+    every = "AHNKXlnbqdEZPO."
+    short = ("".join(kinds) for length in range(4) for kinds in itertools.product(every, repeat=length))
+    chance = random.Random(29)
+    longer = ("".join(chance.choices(every, k=chance.randint(4, 12))) for _ in range(20_000))
+    for kinds in itertools.chain(short, longer):
+        found = [piece.span() for piece in words_module._PIECE.finditer(kinds)]
+        assert found == [piece.span() for piece in other.finditer(kinds)], kinds
 
 
 def folded_at_once(text: str) -> str:
