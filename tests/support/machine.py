@@ -30,6 +30,13 @@ PARTS = (
 )
 
 
+def unpacked(release: Path, folder: Path) -> Path:
+    """Unpack the archive of a former release, which is one of ours, into `folder`; return that."""
+    # The archives' own `extractall` takes a filter from Python 3.11.4 on only.
+    shutil.unpack_archive(release, folder)
+    return folder
+
+
 @dataclass(frozen=True)
 class Machine:
     """A folder in which the scripts install, with a systemctl of its own."""

@@ -6,7 +6,6 @@ containers.
 
 from __future__ import annotations
 
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 import requests
 
 from panzoto.version import VERSION
-from tests.support.machine import NEVER_READY, Machine, await_version, checkout
+from tests.support.machine import NEVER_READY, Machine, await_version, checkout, unpacked
 from tests.support.service import PASSWORD, ROOT
 
 RELEASED = Path(__file__).with_name("release-1.0.0.tar.gz")
@@ -34,16 +33,10 @@ class Phone:
         assert listed.status_code == 200, listed.text
 
 
-def release_1_0_0(folder: Path) -> Path:
-    with tarfile.open(RELEASED) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
-
-
 @pytest.fixture
 def phone(machine: Machine, tmp_path: Path) -> Phone:
     """A phone at a machine that serves release 1.0.0, which its own script has installed."""
-    released = release_1_0_0(tmp_path / "1.0.0")
+    released = unpacked(RELEASED, tmp_path / "1.0.0")
     machine.done(released, "install", "--no-start")
     url = machine.choose()
     assert "Release 1.0.0 is served and ready." in machine.done(released, "install")

@@ -6,12 +6,11 @@ files of the console, which these machines do without.
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.support.machine import NEVER_READY, Machine, await_version, checkout
+from tests.support.machine import NEVER_READY, Machine, await_version, checkout, unpacked
 
 RELEASED = Path(__file__).with_name("release-1.3.0.tar.xz")
 SWEEP = ("panzoto-sweep.service", "panzoto-sweep.timer")
@@ -26,9 +25,7 @@ CHORES = (
 @pytest.fixture
 def url(machine: Machine, tmp_path: Path) -> str:
     """The address of a machine that serves release 1.3.0, which its own script has installed."""
-    folder = tmp_path / "1.3.0"
-    with tarfile.open(RELEASED) as archive:
-        archive.extractall(folder, filter="data")
+    folder = unpacked(RELEASED, tmp_path / "1.3.0")
     machine.settings().parent.mkdir(parents=True)
     machine.settings().write_text(f"FLASK_ENV=production\nSECRET_KEY={'k' * 40}\nCONSOLE=0\n")
     chosen = machine.choose()
