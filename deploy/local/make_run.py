@@ -345,27 +345,35 @@ def banner(settings: Settings, aws_port: int, console: Console | None, speech: s
     metrics = f"http://{LOOPBACK}:{settings.metrics_port}/metrics" if settings.metrics_port else "off"
     address = address_in_network()
     network = f"http://{address}:{settings.port}/api" if address else "this machine has no address in one"
+    letters = f"{settings.data_dir}/mail, a file for each letter, with its code"
+    mail = letters if settings.mail == "files" else f"{settings.mail}, by MAIL"
     first = f"\n{console.opening()}\n" if console else ""
     return f"""{first}
-Panzoto is running: the service, its workers, and the chores, now and every hour.
+Panzoto is running: the service, its workers, and hourly the chores.
 
   Console   {console.release() if console else "off, by CONSOLE"}
   Service   {base}/api
             An Android emulator says 10.0.2.2 instead of {LOOPBACK}.
   Network   {network}
-            Open to everybody in it: the service on port {settings.port}, and on port {aws_port} what it has
-            signed, the upload or download of one recording. Tables, queue and metrics are not.
+            Open to everybody in it: the service on port {settings.port}, and on
+            port {aws_port} what it has signed, the upload or download of one
+            recording. Tables, queue and metrics are not.
   Docs      {base}/api/docs
   Metrics   {metrics}
   Speech    {speech or engine_elsewhere(settings)}
   Data      {settings.data_dir}
-  AWS       {endpoint}, a stand-in. Its log is aws/stand-in.log in the data folder.
-            From this machine it takes calls signed with any key; signed addresses are the service's alone.
+  Mail      {mail}
+  AWS       {endpoint}, a stand-in.
+            Its log is aws/stand-in.log in the data folder. From this machine
+            it takes calls signed with any key; signed addresses are the
+            service's alone.
 
             AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any \\
               aws --endpoint-url {endpoint} --region {settings.region} s3 ls
 
-  Commands  .venv/bin/flask panzoto --help, from a second terminal in this folder
+  Commands  .venv/bin/flask panzoto --help
+            From a second terminal in this folder, with the same
+            PANZOTO_DATA_DIR where one is set.
 
 Ctrl-C stops it. Accounts and recordings are kept.
 """

@@ -21,7 +21,7 @@ from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from panzoto.errors import Unavailable
+from panzoto.errors import SettingsError, Unavailable
 from panzoto.models import wire
 from panzoto.telemetry import tracing
 
@@ -55,7 +55,10 @@ class IndexMissing(Exception):
 
 
 def bind(tables: Iterable[tuple[type[Model], str]], region: str, threads: int) -> None:
-    """Bind the models to their tables; all share one client, with a connection for each thread."""
+    """Bind the models to their tables; all share one client, with a connection for each thread.
+
+    Raises `SettingsError` when botocore makes none of what is set.
+    """
     BaseMeta.region = region
     bound = []
     for model, table_name in tables:
@@ -71,7 +74,11 @@ def bind(tables: Iterable[tuple[type[Model], str]], region: str, threads: int) -
     )
     wire.share_connection(connection, bound)
     # botocore cannot make clients in several threads at once, so this one is made before there are any.
-    _ = connection.client
+    try:
+        _ = connection.client
+    except BotoCoreError as error:
+        # Such as a profile that none of AWS's files has.
+        raise SettingsError(f"What is set of AWS cannot be used: {error}") from error
 
 
 def _prepare(client: Any) -> None:

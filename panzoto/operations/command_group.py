@@ -11,9 +11,9 @@ from flask.cli import AppGroup
 from panzoto.errors import PanzotoError
 
 NO_CREDENTIALS = (
-    "There are no credentials for AWS here, and no `make run` of this folder is running. Start one, or set"
-    " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and for another AWS than Amazon's also"
-    " AWS_ENDPOINT_URL."
+    "There are no credentials for AWS here, and no `make run` with this data folder is running. Start one, or"
+    " name the PANZOTO_DATA_DIR of one that runs, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
+    " AWS_PROFILE, and for another AWS than Amazon's also AWS_ENDPOINT_URL."
 )
 # By these names botocore says so, and `aws_credentials` at the end of what it says.
 MISSING = ("NoCredentialsError", "PartialCredentialsError")

@@ -106,6 +106,22 @@ def test_who_has_no_credentials_is_told_which_variables_there_are(
     assert "Traceback" not in ran.stderr
 
 
+def test_a_profile_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    ran = run(tmp_path, "sweeps", "status", AWS_PROFILE="nowhere")
+    assert ran.returncode != 0
+    assert ran.stderr.startswith("panzoto: What is set of AWS cannot be used: ")
+    assert "(nowhere) could not be found" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_so_is_a_file_of_aws_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("no section")
+    ran = run(tmp_path, "sweeps", "status", AWS_CONFIG_FILE=str(tmp_path / "config"))
+    assert ran.returncode != 0
+    assert str(tmp_path / "config") in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 WORKERS = [("events",), ("mail", "work"), ("chores", "work"), ("transcriptions", "work")]
 
 
