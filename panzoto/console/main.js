@@ -10,6 +10,7 @@ import { session, start } from "./session/session.js";
 import { useStore } from "./store.js";
 import { language, loadTexts, t } from "./texts/index.js";
 import { html, render, useEffect } from "./ui.js";
+import { stayWhenFilesAreDropped } from "./uploading/dropping.js";
 import { Locked } from "./views/entrance/locked.js";
 import { ENTRANCE_VIEWS, OPEN_VIEWS } from "./views/index.js";
 import { Shell } from "./views/shell.js";
@@ -82,6 +83,7 @@ async function begin() {
   }
   registerWorker();
   watchForIdleness();
+  stayWhenFilesAreDropped();
   leaveViewsWithTheirOwner();
   render(html`<${Console} />`, place);
   await start();

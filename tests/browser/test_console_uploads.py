@@ -163,15 +163,17 @@ def test_files_arrive_as_they_are(
     assert abs(datetime.fromisoformat(sound["recorded_at"]) - changed).total_seconds() < 1
 
 
+HELD = """() => {
+    const held = new DataTransfer();
+    held.items.add(new File([new Uint8Array(4000)], "Dropped.m4a"));
+    return held;
+}"""
+
+
 def test_files_can_be_dropped_anywhere(page: Page, console: Service, person: dict[str, Any]) -> None:
     sign_in(page, console, person)
-    transfer = page.evaluate_handle(
-        """() => {
-            const held = new DataTransfer();
-            held.items.add(new File([new Uint8Array(4000)], "Dropped.m4a"));
-            return held;
-        }"""
-    )
+    expect(page.get_by_role("button", name="Upload")).to_be_visible()
+    transfer = page.evaluate_handle(HELD)
     page.dispatch_event("main", "dragover", {"dataTransfer": transfer})
     expect(page.get_by_text("Drop your recordings here")).to_be_visible()
     page.dispatch_event("main", "drop", {"dataTransfer": transfer})
@@ -179,6 +181,34 @@ def test_files_can_be_dropped_anywhere(page: Page, console: Service, person: dic
     expect(listed(page).filter(has_text="Dropped")).to_have_count(1)
     (row,) = stored(console, person)
     assert row["content_type"] == "audio/mp4"
+
+
+def test_files_can_be_dropped_as_soon_as_the_button_is_seen(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    page.add_init_script(
+        """new MutationObserver((_, watch) => {
+            if (document.querySelector("input[type=file]") === null) return;
+            watch.disconnect();
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([new Uint8Array(4000)], "Dropped.m4a"));
+            dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+        }).observe(document, { childList: true, subtree: true });"""
+    )
+    sign_in(page, console, person)
+    expect(listed(page).filter(has_text="Dropped")).to_have_count(1)
+
+
+def test_a_file_dropped_where_nobody_takes_it_does_not_take_the_page(page: Page, console: Service) -> None:
+    page.goto(console.url)
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    stays = page.evaluate(
+        f"""() => ["dragover", "drop"].map((name) => {{
+            const dataTransfer = ({HELD})();
+            return !dispatchEvent(new DragEvent(name, {{ dataTransfer, cancelable: true }}));
+        }})"""
+    )
+    assert stays == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import { length as lengthInWords } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { useStore } from "../store.js";
-import { html, useEffect, useRef, useState } from "../ui.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../ui.js";
 import { playerIs, takeWanted } from "./current.js";
 import { BackIcon, ForwardIcon, PauseIcon, PlayIcon, VolumeIcon } from "./icons.js";
 import { listenToKeys } from "./keys.js";
@@ -51,7 +51,8 @@ export function Player({ recordings }) {
 /** @param {{ playback: Playback }} props */
 function Controls({ playback }) {
   const { playing, waiting, notice, lost } = useStore(playback.state, (value) => value);
-  useEffect(() => listenToKeys(playback), [playback]);
+  // Whoever sees the player may press its keys at once.
+  useLayoutEffect(() => listenToKeys(playback), [playback]);
   return html`
     ${notice && html`<p class="player-notice">${t(`player.notice.${notice}`)}</p>`}
     ${lost && html`<p class="player-notice">${t("player.waitsForNetwork")}</p>`}

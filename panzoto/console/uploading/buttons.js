@@ -3,8 +3,9 @@
 import { later } from "../later.js";
 import { tell } from "../parts/messages.js";
 import { t } from "../texts/index.js";
-import { html, useEffect, useRef, useState } from "../ui.js";
+import { html, useRef, useState } from "../ui.js";
 import { ACCEPTED } from "./accepted.js";
+import { useDrop } from "./dropping.js";
 
 const Recorder = later(async () => (await import("../views/recorder.js")).Recorder);
 
@@ -42,40 +43,4 @@ export function UploadButton() {
       tabindex="-1" onChange=${chosen} />
     ${dragging && html`<div class="drop-here" aria-hidden="true"><p>${t("upload.dropHere")}</p></div>`}
   `;
-}
-
-/**
- * Take files that are dropped anywhere on the page; returns whether some are held over it.
- *
- * @param {(files: File[]) => void} drop
- */
-function useDrop(drop) {
-  const [dragging, setDragging] = useState(false);
-  useEffect(() => {
-    const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files") ?? false;
-    const over = (/** @type {DragEvent} */ event) => {
-      // Without this the browser would leave the page for the file.
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      setDragging(true);
-    };
-    const leave = (/** @type {DragEvent} */ event) => {
-      if (event.relatedTarget === null) setDragging(false);
-    };
-    const dropped = (/** @type {DragEvent} */ event) => {
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      setDragging(false);
-      drop([...(event.dataTransfer?.files ?? [])]);
-    };
-    addEventListener("dragover", over);
-    addEventListener("dragleave", leave);
-    addEventListener("drop", dropped);
-    return () => {
-      removeEventListener("dragover", over);
-      removeEventListener("dragleave", leave);
-      removeEventListener("drop", dropped);
-    };
-  }, []);
-  return dragging;
 }

@@ -9,7 +9,7 @@ import { profile, refreshProfile } from "../../session/profile.js";
 import { account, call } from "../../session/session.js";
 import { noteMadeKey, noteProvenKey } from "../../session/unproven-key.js";
 import { t } from "../../texts/index.js";
-import { html, useEffect, useRef, useState } from "../../ui.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../../ui.js";
 import { RecoveryKeyField } from "../entrance/fields.js";
 import { forgetPassword, remembered } from "./password.js";
 
@@ -53,7 +53,7 @@ function Show({ recoveryKey, hadOne, done }) {
   const [fault, setFault] = useState("");
   const left = useRef(true);
   const start = useRef(/** @type {HTMLElement | null} */ (null));
-  useEffect(() => {
+  useLayoutEffect(() => {
     start.current?.focus();
     const ask = (/** @type {Event} */ event) => event.preventDefault();
     addEventListener("beforeunload", ask);
