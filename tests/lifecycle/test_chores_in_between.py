@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from tests.support.aws import start_moto
 from tests.support.commands import command, done
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.faults import Before
+from tests.support.forked_commands import PATIENCE_SECONDS, Command
 from tests.support.service import Service, aws_client, run_service
 from tests.support.waiting import eventually
 
@@ -109,15 +112,27 @@ def test_what_another_worker_has_just_erased_is_no_failure(
         UpdateExpression="SET deleted_at = :moment",
         ExpressionAttributeValues={":moment": {"N": str(int(time.time()) - 31 * 86_400)}},
     )
+    slower: SimpleQueue[Command] = SimpleQueue()
     others: list[str] = []
-    # Whoever is at it looks at everybody, those too whom the first has taken; that one does others meanwhile.
-    faster = Before(lambda: others.append(done(service, ROLE, "chores", "run", at=aws)))
+
+    def others_are_faster() -> None:
+        first = slower.get(timeout=PATIENCE_SECONDS)
+        # It would ask once more while it waits for its answer, and be faster after all.
+        first.send_signal(signal.SIGSTOP)
+        # Whoever is at it looks at everybody, those too whom the first has taken; that one does others meanwhile.
+        others.append(done(service, ROLE, "chores", "run", at=aws))
+        first.send_signal(signal.SIGCONT)
+
     names = file_id.encode()
+    faster = Before(others_are_faster)
     proxy.add(Fault(faster, operation="TransactWriteItems", where=lambda asked: names in asked.body, times=1))
     try:
-        told = done(service, ROLE, "chores", "run")
+        first = command(service, ROLE, "chores", "run")
+        slower.put(first)
+        told, _ = first.communicate()
     finally:
         proxy.clear()
+    assert first.returncode == 0, told
     assert "recordings past their days in the trash" in others[0]
     assert "not done" not in told
 
