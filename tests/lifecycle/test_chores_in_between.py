@@ -119,7 +119,7 @@ def test_what_another_worker_has_just_erased_is_no_failure(
         first = slower.get(timeout=PATIENCE_SECONDS)
         # It would ask once more while it waits for its answer, and be faster after all.
         first.send_signal(signal.SIGSTOP)
-        # Whoever is at it looks at everybody, those too whom the first has taken; that one does others meanwhile.
+        # Whoever is at it looks at everybody, those too whom the first has taken.
         others.append(done(service, ROLE, "chores", "run", at=aws))
         first.send_signal(signal.SIGCONT)
 
