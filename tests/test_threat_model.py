@@ -20,6 +20,7 @@ from tests.support.aws import free_port
 from tests.support.recordings import decrypt, single_shot, store, version_2
 from tests.support.service import BUCKET, PASSWORD, ROOT, Service, run_service
 from tests.support.source import tree_of
+from tests.support.waiting import eventually
 
 PAGE = ROOT / "docs" / "threat-model.md"
 DENIED = re.compile(r"^\| (?:does not get|kept out of) \| (?P<said>.*) \|$", re.MULTILINE)
@@ -109,9 +110,13 @@ def test_the_secret_key_makes_tokens_and_opens_nothing(service: Service, account
 
 def test_metrics_know_routes_and_no_paths(moto: str) -> None:
     port = free_port()
+
+    def told() -> str:
+        return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
+
     with run_service(moto, METRICS_PORT=str(port), **UNLIMITED) as service:
         service.call("GET", "/api/playback/a-ticket-that-nobody-may-read")
         service.call("GET", "/a-path-that-nobody-serves")
-        told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
-        assert 'route="/api/playback/<ticket>"' in told
-        assert "nobody" not in told
+        # Requests are counted when their answer has been sent, perhaps a moment after it has come.
+        eventually(lambda: 'status="404"' in told() and 'route="/api/playback/<ticket>"' in told(), told)
+        assert "nobody" not in told()
