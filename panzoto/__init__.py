@@ -7,7 +7,7 @@ from flask import Flask
 from panzoto import blueprints, models, version
 from panzoto.config import Settings
 from panzoto.edge import cors, http
-from panzoto.host import aws_credentials
+from panzoto.host import aws_credentials, aws_user_agent
 from panzoto.operations import cli, resources
 from panzoto.services import Services
 from panzoto.telemetry import logs, tracing
@@ -22,6 +22,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.init(settings.log_level, settings.production)
     tracing.init(settings.otlp_endpoint, version.VERSION)
     aws_credentials.may_come_later()
+    aws_user_agent.tell(f"Panzoto/{version.VERSION}")
     models.bind_models(settings)
     app = Flask("panzoto", static_folder=None)
     app.extensions["panzoto"] = Services.build(settings)

@@ -69,6 +69,7 @@ OWNERS: dict[str, set[str]] = {
         "panzoto.queues.queue",
         "panzoto.models",
         "panzoto.host.aws_credentials",
+        "panzoto.host.aws_user_agent",
         "deploy.aws.removal",
         "deploy.aws.writers",
     },

@@ -114,7 +114,12 @@ def aws_client(name: str, url: str) -> Any:
         region_name=REGION,
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
-        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 6, "mode": "standard"}),
+        config=Config(
+            s3={"addressing_style": "path"},
+            retries={"total_max_attempts": 6, "mode": "standard"},
+            # By itself botocore writes one for each request.
+            user_agent="tests",
+        ),
     )
 
 
