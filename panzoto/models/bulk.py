@@ -42,6 +42,7 @@ from panzoto.models.audio_file import AudioFile
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta
+from panzoto.models.refusals import code_of, refused
 from panzoto.models.session import Session
 from panzoto.models.user import User
 
@@ -549,7 +550,7 @@ class BulkTables:
         try:
             answer = self._call(lambda: self._client.describe_table(TableName=name))
         except AwsRefused as error:
-            if isinstance(error.__cause__, ClientError) and _code(error.__cause__) == TABLE_NOT_FOUND:
+            if isinstance(error.__cause__, ClientError) and code_of(error.__cause__) == TABLE_NOT_FOUND:
                 raise TableMissing(
                     f"The table {name} does not exist; make it with `flask panzoto resources create`"
                 ) from error
@@ -571,18 +572,6 @@ class BulkTables:
 NO_CREDENTIALS = "There are no AWS credentials, or not all of them"
 # What AWS promises for a new on-demand table, before it has grown.
 ON_DEMAND_UNITS = 4000
-REMEDIES = {
-    (
-        "ExpiredTokenException",
-        "ExpiredToken",
-        "RequestExpired",
-    ): "the AWS credentials have expired, so renew them",
-    ("AccessDeniedException",): "the AWS credentials lack the right to it",
-    (
-        "UnrecognizedClientException",
-        "InvalidSignatureException",
-    ): "the AWS credentials are not valid (any more)",
-}
 TABLE_NOT_FOUND = "ResourceNotFoundException"
 
 
@@ -592,7 +581,7 @@ def pause(attempt: int) -> float:
 
 
 def _translated(error: ClientError) -> Exception:
-    code = _code(error)
+    code = code_of(error)
     if code == "TransactionCanceledException":
         return _cancelled(error)
     if code == "ConditionalCheckFailedException":
@@ -602,8 +591,7 @@ def _translated(error: ClientError) -> Exception:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in PASSING or status >= 500:
         return Unavailable(f"DynamoDB failed with {code or status}")
-    why = next((f"; {remedy}" for names, remedy in REMEDIES.items() if code in names), "")
-    return AwsRefused(f"DynamoDB refused {error.operation_name}: {code}{why}")
+    return AwsRefused(refused(error.operation_name, code, by="DynamoDB"))
 
 
 def told_apart(error: Unavailable) -> PanzotoError:
@@ -624,7 +612,3 @@ def _cancelled(error: ClientError) -> Exception:
         return Throttled(items=True)
     others = sorted(set(reasons) - {"None"})
     return AwsRefused(f"DynamoDB cancelled a transaction: {', '.join(others) or 'no reason given'}")
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))

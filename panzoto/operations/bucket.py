@@ -13,7 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from panzoto.config import Settings
-from panzoto.operations.resource_states import CONFIG, Report, ResourceError, State, code_of
+from panzoto.models.refusals import code_of
+from panzoto.operations.resource_states import CONFIG, Report, ResourceError, State
 
 # Far longer than anybody goes on with an upload or a hold stands: this rule of S3's asks no table.
 STALE_UPLOAD_DAYS = 180

@@ -8,7 +8,8 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from panzoto.errors import PanzotoError
+from panzoto.errors import PanzotoError, Unavailable
+from panzoto.models.refusals import refusal_behind
 
 NO_CREDENTIALS = (
     "There are no credentials for AWS here, and no `make run` with this data folder is running. Start one, or"
@@ -52,7 +53,15 @@ class Commands(AppGroup):
 
 def told(error: PanzotoError) -> str:
     """Return what to tell an operator, who may have forgotten to say where AWS is."""
-    return NO_CREDENTIALS if lacks_credentials(error) else error.sentence
+    return known_reason(error) or error.sentence
+
+
+def known_reason(error: PanzotoError) -> str | None:
+    """Return a sentence about AWS's credentials where they are to blame: missing, over, without a right."""
+    if lacks_credentials(error):
+        return NO_CREDENTIALS
+    # Whatever says more than that one by itself knows better what it was about.
+    return refusal_behind(error) if error.sentence == Unavailable.sentence else None
 
 
 def lacks_credentials(error: PanzotoError) -> bool:

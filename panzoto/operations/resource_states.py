@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from panzoto.errors import PanzotoError, Unavailable
+from panzoto.models.refusals import code_of, refused
 from panzoto.queues.queue import QueueUnavailable
 
 # These are commands: somebody waits for them, and there is time.
@@ -74,15 +75,10 @@ def aws_failures() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise ResourceError(f"AWS refused {error.operation_name}: {code_of(error)}") from error
+        raise ResourceError(refused(error.operation_name, code_of(error))) from error
     except QueueUnavailable as error:
         if not error.operation:
             raise Unavailable(f"AWS cannot be reached: {error.code}") from error
-        raise ResourceError(f"AWS refused {error.operation}: {error.code}") from error
+        raise ResourceError(refused(error.operation, error.code)) from error
     except BotoCoreError as error:
         raise Unavailable(f"AWS cannot be reached: {type(error).__name__}") from error
-
-
-def code_of(error: ClientError) -> str:
-    """Return AWS's own name for a refusal."""
-    return str(error.response.get("Error", {}).get("Code", ""))

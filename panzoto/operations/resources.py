@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from botocore.exceptions import ClientError
 
 from panzoto.config import Settings
+from panzoto.models.refusals import code_of
 from panzoto.operations.bucket import Bucket
 from panzoto.operations.resource_states import (
     NO_QUEUE,
@@ -19,7 +20,6 @@ from panzoto.operations.resource_states import (
     Report,
     State,
     aws_failures,
-    code_of,
     noting_refusals,
     silent,
 )

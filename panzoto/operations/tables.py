@@ -13,13 +13,13 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from panzoto.models.refusals import code_of
 from panzoto.operations.resource_states import (
     CONFIG,
     Prepared,
     Report,
     ResourceError,
     State,
-    code_of,
     noting_refusals,
 )
 from panzoto.operations.table_definitions import TableDefinition, all_definitions

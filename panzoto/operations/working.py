@@ -7,7 +7,7 @@ import sys
 import click
 
 from panzoto.errors import PanzotoError
-from panzoto.operations.command_group import NO_CREDENTIALS, lacks_credentials
+from panzoto.operations.command_group import known_reason
 from panzoto.queues.consumer import Consumer, Rules
 from panzoto.queues.trouble import Trouble, in_worker_words
 
@@ -38,4 +38,4 @@ def _tell(sentence: str) -> None:
 
 
 def _words(error: PanzotoError) -> str:
-    return NO_CREDENTIALS if lacks_credentials(error) else in_worker_words(error)
+    return known_reason(error) or in_worker_words(error)

@@ -19,6 +19,8 @@ import pytest
 from panzoto.operations.cli import panzoto as commands
 from panzoto.queues.consumer import PAUSE_SECONDS
 from tests.support.aws import aws_environment, free_port
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.faults import Answer
 from tests.support.forked_commands import ROOT, forked
 from tests.support.waiting import eventually
 
@@ -94,6 +96,27 @@ def test_an_aws_that_does_not_answer_is_one_sentence(tmp_path: Path, words: tupl
     assert ran.returncode == 1, ran.stderr
     assert [line for line in ran.stderr.splitlines() if line.startswith("Error: ")] != []
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("dynamodb", "s3", "remedy"),
+    [
+        ("UnrecognizedClientException", "InvalidAccessKeyId", "are not valid (any more)"),
+        ("AccessDeniedException", "AccessDenied", "lack the right to it"),
+        ("ExpiredTokenException", "ExpiredToken", "have expired, so renew them"),
+    ],
+)
+def test_whose_credentials_are_refused_is_told_so(
+    tmp_path: Path, moto: str, dynamodb: str, s3: str, remedy: str
+) -> None:
+    with FaultProxy(moto) as proxy:
+        proxy.add(Fault(Answer.dynamodb(dynamodb), where=lambda asked: asked.operation is not None))
+        proxy.add(Fault(Answer.s3(403, s3), where=lambda asked: asked.operation is None))
+        for words in ASKING:
+            ran = run(tmp_path, *words, **aws_environment(proxy.url))
+            assert ran.returncode == 1, words
+            assert f"the AWS credentials {remedy}" in ran.stderr, words
+            assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize("words", [("sweeps", "status"), ("resources", "list")], ids=" ".join)
