@@ -188,7 +188,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="deploy/smoke", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("base", metavar="URL", help="where the service is, such as https://voice.example.com")
+    parser.add_argument(
+        "base",
+        metavar="URL",
+        help="where the service is: https://voice.example.com, or http://127.0.0.1:5000 beside `make run`",
+    )
     parser.add_argument(
         "--wait", type=float, default=READY_SECONDS, metavar="SECONDS", help="to become ready (%(default)s)"
     )
@@ -199,7 +203,10 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     if urlsplit(arguments.base).scheme not in ("http", "https"):
-        parser.error("URL is an http or https address, such as https://voice.example.com")
+        parser.error(
+            "URL is an http or https address, such as https://voice.example.com, or http://127.0.0.1:5000"
+            " beside `make run`"
+        )
     try:
         run(arguments.base, arguments.wait, arguments.directly)
     except Failed as error:

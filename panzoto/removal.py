@@ -108,7 +108,7 @@ def reasons_to_hold() -> list[str]:
         f"hold {hold.name} since {hold.since:%Y-%m-%d}" + (f": {hold.reason}" if hold.reason else "")
         for hold in SweepMemory.holds()
     ]
-    return holds + [f"table {table} is empty" for table in empty_tables()]
+    return holds + [f"table {table} is empty, as before its first use" for table in empty_tables()]
 
 
 class Removal:
