@@ -403,7 +403,8 @@ export const de = {
   "sitting.clips": (/** @type {{ clips: number }} */ { clips }) => count(clips, "Aufnahme", "Aufnahmen"),
   "sitting.ofClips": "Ihre Aufnahmen",
   "sitting.play": "Gespräch abspielen",
-  "sitting.span": (/** @type {{ from: string, to: string }} */ { from, to }) => `${from}–${to}`,
+  "sitting.span": (/** @type {{ from: string, to: string }} */ { from, to }) =>
+    from === to ? from : `${from}–${to}`,
   "sitting.title": "Gespräch",
   "sitting.why": "Aufnahmen mit höchstens einer halben Minute dazwischen stehen als ein Gespräch beisammen.",
   "trash.empty": "Der Papierkorb ist leer.",

@@ -399,7 +399,8 @@ export const en = {
   "sitting.clips": (/** @type {{ clips: number }} */ { clips }) => count(clips, "recording", "recordings"),
   "sitting.ofClips": "Its recordings",
   "sitting.play": "Play conversation",
-  "sitting.span": (/** @type {{ from: string, to: string }} */ { from, to }) => `${from}–${to}`,
+  "sitting.span": (/** @type {{ from: string, to: string }} */ { from, to }) =>
+    from === to ? from : `${from}–${to}`,
   "sitting.title": "Conversation",
   "sitting.why": "Recordings with no more than half a minute between them stand together as one conversation.",
   "trash.empty": "The trash is empty.",

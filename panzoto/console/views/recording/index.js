@@ -39,7 +39,7 @@ function Page({ recording }) {
         <h1 class="one-line"><bdi dir="auto">${titleOf(recording)}</bdi></h1>
         <p class="facts">
           ${headingOf(recording) && html`<span>${at}</span>${" "}`}
-          <span>${spokenLength(recording.duration_ms)}</span>
+          ${recording.duration_ms !== null && html`<span>${spokenLength(recording.duration_ms)}</span>`}
         </p>
       </header>
       ${recording.deleted_at !== null && html`
