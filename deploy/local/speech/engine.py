@@ -19,6 +19,8 @@ from typing import IO, Any
 WAITING = 4
 # What no sound that is taken needs; whoever hears for so long hangs.
 LONGEST_HEARING_SECONDS = 1800.0
+# So often is looked at whether it has ended.
+LOOK_SECONDS = 0.5
 
 
 class Busy(Exception):
@@ -66,6 +68,17 @@ class Question:
         return json.dumps(asked).encode() + b"\n"
 
 
+def wait_for(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit status of `process` once it has ended.
+
+    A signal that comes just before a wait begins does not end it, but is handled once the wait is over, so
+    there are many short ones.
+    """
+    while (status := process.poll()) is None:
+        time.sleep(LOOK_SECONDS)
+    return status
+
+
 class Engine:
     """One process that hears, as threads share it. All that starts and ends it happens in one of them."""
 
@@ -108,7 +121,7 @@ class Engine:
                 with self._changed:
                     self._process, self._not_ready = process, None
                     self._changed.notify_all()
-                process.wait()
+                wait_for(process)
                 return time.monotonic() - started
             finally:
                 with self._changed:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploy.local.speech import fetching, weights
-from deploy.local.speech.engine import Engine
+from deploy.local.speech.engine import LOOK_SECONDS, Engine, wait_for
 from deploy.local.speech.server import Server
 from deploy.packages.running import python_in
 from panzoto.config import child_environment
@@ -59,7 +59,8 @@ def serve(
     threading.Thread(target=server.serve_forever, name="speech", daemon=True).start()
     if fetch and not fetched(fetch):
         engine.tell("The speech engine could not be installed; make run has said why.", None)
-        signal.pause()
+        while True:
+            time.sleep(LOOK_SECONDS)
     keep_alive(engine)
 
 
@@ -67,7 +68,7 @@ def fetched(command: Sequence[str]) -> bool:
     """Run what fetches the engine; tell whether it is there."""
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:  # noqa: S603 - a command of ours
         try:
-            return process.wait() == 0
+            return wait_for(process) == 0
         finally:
             process.terminate()
 
