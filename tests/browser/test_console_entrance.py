@@ -559,10 +559,11 @@ class TestLocking:
     ) -> None:
         page.clock.install()
         sign_in(page, console, person["user"]["email"])
-        now = page.evaluate("() => Date.now()") / 1000
-        page.clock.pause_at(now + 1)
+        # It goes on while it is read, and is only stopped at a moment that is still to come.
+        soon = page.evaluate("() => Date.now()") / 1000 + 60
+        page.clock.pause_at(soon)
         # The clock goes on without any timer, as while a lid is closed.
-        page.clock.set_system_time(now + 16 * 60)
+        page.clock.set_system_time(soon + 16 * 60)
         page.mouse.move(200, 200)
         expect(heading(page, "Locked")).to_be_visible()
 
