@@ -91,8 +91,13 @@ def test_a_hit_of_a_search_leads_to_its_line(opened: Page) -> None:
     assert drawn(opened) < MOST_DRAWN
 
 
+def press(page: Page, name: str) -> None:
+    """Press the button of this name by the keyboard: lines that come into sight move what a mouse hits."""
+    region(page).get_by_role("button", name=name).press("Enter")
+
+
 def test_a_line_far_down_is_corrected(opened: Page, owner: Owner, long: str) -> None:
-    region(opened).get_by_role("button", name="Edit").click()
+    press(opened, "Edit")
     expect(region(opened).get_by_role("textbox").first).to_be_focused()
     opened.keyboard.press("Control+End")
     region(opened).locator(".segments").evaluate("(list) => list.scrollIntoView({block: 'end'})")
@@ -101,7 +106,7 @@ def test_a_line_far_down_is_corrected(opened: Page, owner: Owner, long: str) -> 
     # A field that is out of sight is drawn no more, and what was typed in it is still there.
     region(opened).locator(".segments").evaluate("(list) => list.scrollIntoView({block: 'start'})")
     opened.get_by_role("heading", level=1).click()
-    region(opened).get_by_role("button", name="Save").click()
+    press(opened, "Save")
     expect(opened.get_by_role("status").filter(has_text="saved")).to_be_visible()
     segments = owner.opened(long)["segments"]
     assert (len(segments), segments[-1]["text"]) == (LINES, "The very end")

@@ -5,7 +5,7 @@ import { Player } from "../playing/player.js";
 import { momentOf } from "../recordings/known.js";
 import { spokenLength } from "../recordings/lengths.js";
 import { sittingOf } from "../recordings/sittings.js";
-import { loadMore, recordings } from "../recordings/store.js";
+import { loadMore, recordings, refreshSoon } from "../recordings/store.js";
 import { headingOf, useNames } from "../recordings/titles.js";
 import { addressOf } from "../router.js";
 import { useStore } from "../store.js";
@@ -22,6 +22,8 @@ import { Nothing } from "./recording/nothing.js";
 export function SittingView({ id }) {
   const { rows, whole, failure } = useStore(recordings, (value) => value);
   const sitting = sittingOf(rows, id);
+  // What came since the list was asked for may be part of it, or all of it.
+  useEffect(refreshSoon, []);
   useEffect(() => {
     if (sitting === null && !whole) loadMore();
   }, [rows]);
