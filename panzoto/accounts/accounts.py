@@ -122,17 +122,16 @@ class Accounts:
         new = self._vaults.under_new_password(user, keys, new_password, {user.salt(): keys.generations[0]})
         # Looked up last, so that hardly any session can begin between this and the write.
         new = replace(new, ends=self._sessions.ending(user.user_id, caller.session_id))
-        user.replace_password(new)
-        self._sessions.end_others(user.user_id, caller.session_id, new.ends)
-        Event.by(caller, "password_changed").write()
+        user.replace_password(new, Event.by(caller, "password_changed").add_to)
         self._mailbox.password_changed(user, caller.client)
+        self._sessions.end_others(user.user_id, caller.session_id, new.ends)
         return self._sessions.continue_or_begin(user, caller)
 
     def _set_first_password(self, user: User, new_password: str, caller: Caller) -> Grant:
         """Make the vault and begin a session. Two computations; of several at once one sets it."""
         password_hash = self._vaults.hash(new_password)
-        user.set_first_password(password_hash, self._vaults.fresh(user.user_id, new_password))
-        Event.by(caller, "password_changed", first=True).write()
+        vault = self._vaults.fresh(user.user_id, new_password)
+        user.set_first_password(password_hash, vault, Event.by(caller, "password_changed", first=True).add_to)
         self._mailbox.password_changed(user, caller.client)
         return self._sessions.begin_or_conflict(user, caller.client, "signed_in")
 

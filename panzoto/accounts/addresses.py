@@ -36,8 +36,7 @@ class Addresses:
             address.ask_for(user, email)
             self._mailbox.move_requested(user, caller.session_id)
         else:
-            address.move_at_once(user, email)
-            Event.by(caller, "email_changed").write()
+            address.move_at_once(user, email, Event.by(caller, "email_changed").add_to)
 
     def confirm(self, code: str, client: Client) -> None:
         """Note that mail reaches the owner where `code` went to, and move there if that was asked for.
@@ -51,8 +50,8 @@ class Addresses:
         # A lock lets nobody change anything.
         if shown.user.is_locked:
             raise InvalidCode()
-        former = address.move_to_pending(shown.user)
-        Event.of(shown.user.user_id, "email_changed", shown.session_id, client.address).write()
+        changed = Event.of(shown.user.user_id, "email_changed", shown.session_id, client.address)
+        former = address.move_to_pending(shown.user, changed.add_to)
         self._mailbox.moved(shown.user, former, client)
 
     def undo(self, code: str, client: Client) -> None:
@@ -62,6 +61,6 @@ class Addresses:
         """
         user, former = self._mailbox.address_to_return(code)
         ends = self._sessions.ending(user.user_id, None)
-        address.move_back(user, former, ends)
+        undone = Event.of(user.user_id, "email_changed", None, client.address, undone=True)
+        address.move_back(user, former, ends, undone.add_to)
         self._sessions.end_others(user.user_id, None, ends)
-        Event.of(user.user_id, "email_changed", None, client.address, undone=True).write()

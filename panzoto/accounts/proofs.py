@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from panzoto.accounts.throttle import Throttle, session_subject
@@ -16,8 +17,11 @@ from panzoto.errors import (
     InvalidRecoveryKey,
     PasswordNotSet,
     RecoveryFailed,
+    Unavailable,
 )
 from panzoto.models import Event, User
+
+log = logging.getLogger(__name__)
 
 
 class Proofs:
@@ -90,11 +94,18 @@ class Proofs:
     def note_failure(
         self, user: User | None, client: Client, session_id: str | None = None, **detail: Any
     ) -> None:
-        """Write the failure down; for an account that does not exist, a write that costs the same."""
-        if user is None:
-            self._throttle.count_unknown_account()
-        else:
-            Event.of(user.user_id, "sign_in_failed", session_id, client.address, **detail).write()
+        """Write the failure down; for an account that does not exist, a write that costs the same.
+
+        By now it has been judged. Were it told that nobody could say, the guess would not count, and only
+        of an account that exists.
+        """
+        try:
+            if user is None:
+                self._throttle.count_unknown_account()
+            else:
+                Event.of(user.user_id, "sign_in_failed", session_id, client.address, **detail).write()
+        except Unavailable:
+            log.error("failure_not_noted", extra={"user_id": "" if user is None else user.user_id})
 
 
 def parsed(recovery_key: str) -> bytes:

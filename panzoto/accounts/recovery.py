@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from panzoto.accounts.proofs import Proofs, parsed
-from panzoto.accounts.sessions import Grant, Sessions
+from panzoto.accounts.sessions import Beginning, Grant, Sessions
 from panzoto.accounts.throttle import Throttle, account_subject
 from panzoto.accounts.vaults import Vaults, is_broken
 from panzoto.auth.caller import Caller, Client
@@ -15,6 +15,7 @@ from panzoto.errors import RecordingsWouldBeLost
 from panzoto.mail.mailbox import Mailbox
 from panzoto.models import AudioFile, Event, User
 from panzoto.models.attempts import Attempts
+from panzoto.models.connection import Also, together
 from panzoto.models.credentials import NewPassword
 
 
@@ -41,8 +42,7 @@ class Recovery:
         recovery_key = recovery.generate()
         wrapped = recovery.wrap_vault_key(recovery_key, user.user_id, vault_key)
         kept = user.with_direct_keys(vault_key, {user.salt(): keys.generations[0]})
-        created_at = user.replace_recovery(wrapped, kept)
-        Event.by(caller, "recovery_key_made").write()
+        created_at = user.replace_recovery(wrapped, kept, Event.by(caller, "recovery_key_made").add_to)
         self._mailbox.recovery_key_made(user, caller.client)
         return recovery.write(recovery_key), created_at
 
@@ -58,12 +58,11 @@ class Recovery:
         with self._throttle.attempt(subject):
             user, vault_key = self._proofs.by_recovery_key(User.find_and_claim_email(email), key, client)
             self._proofs.refuse_locked(user, client, subject)
+            beginning = self._sessions.prepare(user.user_id, client, "recovered")
             new = self._rewrapped(user, vault_key, new_password, None)
-            user.replace_password(new)
-        self._sessions.end_others(user.user_id, None, new.ends)
-        grant = self._sessions.begin_or_conflict(user, client, "recovered", Attempts.reset_of(subject))
+            user.replace_password(new, together(beginning.add_to, Attempts.reset_of(subject)))
         self._mailbox.recovered(user, client)
-        return user, grant
+        return user, self._alone(user, new, beginning)
 
     def recover_inside(self, user: User, recovery_key: str, new_password: str, caller: Caller) -> Grant:
         """Give an account whose owner is signed in a new password by its recovery key.
@@ -74,10 +73,9 @@ class Recovery:
         """
         vault_key = self._proofs.by_recovery_key_inside(user, parsed(recovery_key), caller)
         new = self._rewrapped(user, vault_key, new_password, caller.session_id)
-        user.replace_password(new)
-        self._sessions.end_others(user.user_id, caller.session_id, new.ends)
-        Event.by(caller, "recovered").write()
+        user.replace_password(new, Event.by(caller, "recovered").add_to)
         self._mailbox.recovered(user, caller.client)
+        self._sessions.end_others(user.user_id, caller.session_id, new.ends)
         return self._sessions.continue_or_begin(user, caller)
 
     def reset(
@@ -103,29 +101,32 @@ class Recovery:
         self._proofs.refuse_locked(user, client)
         keeps_salt = recovery_key is None and is_broken(user)
         subject = account_subject(user.email)
+        event_type = "password_changed" if recovery_key is None else "recovered"
+        beginning = self._sessions.prepare(user.user_id, client, event_type, by="mail")
+        also = together(beginning.add_to, Attempts.reset_of(subject))
         if recovery_key is not None:
             key = parsed(recovery_key)
             with self._throttle.attempt(subject):
                 user, vault_key = self._proofs.by_recovery_key(user, key, client)
                 new = self._rewrapped(user, vault_key, new_password, None)
-                user.replace_password_by_mail(new)
-            event_type = "recovered"
+                user.replace_password_by_mail(new, also)
         else:
-            new = self._start_over(user, new_password, discard_recordings or keeps_salt, keeps_salt)
-            event_type = "password_changed"
-        self._sessions.end_others(user.user_id, None, new.ends)
-        forget = Attempts.reset_of(subject)
-        grant = self._sessions.begin_or_conflict(user, client, event_type, forget, by="mail")
+            new = self._start_over(user, new_password, discard_recordings or keeps_salt, keeps_salt, also)
         self._mailbox.password_reset(user, client, started_over=recovery_key is None, keeps_salt=keeps_salt)
-        return user, grant
+        return user, self._alone(user, new, beginning)
+
+    def _alone(self, user: User, new: NewPassword, beginning: Beginning) -> Grant:
+        """End what the change of the password has left of other sessions; return the grant of the new one."""
+        self._sessions.end_others(user.user_id, beginning.grant.session_id, new.ends)
+        return beginning.grant
 
     def _start_over(
-        self, user: User, new_password: str, discard_recordings: bool, keeps_salt: bool
+        self, user: User, new_password: str, discard_recordings: bool, keeps_salt: bool, also: Also
     ) -> NewPassword:
         if not discard_recordings and (user.counted_usage()[0] or AudioFile.any_of(user.user_id)):
             raise RecordingsWouldBeLost()
         new = self._ending(user, self._vaults.begun_anew(user, new_password, keeps_salt), None)
-        user.start_over(new, discard_recordings)
+        user.start_over(new, discard_recordings, also)
         return new
 
     def _rewrapped(

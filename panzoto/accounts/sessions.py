@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ from panzoto.auth.tokens import Tokens
 from panzoto.errors import Conflict, InvalidRefreshToken, SessionNotFound, TokenInvalid, Unavailable
 from panzoto.models import Event, Session, User
 from panzoto.models.attributes import now
-from panzoto.models.connection import ConditionFailed, Transaction, transact
+from panzoto.models.connection import Also, ConditionFailed, Transaction, transact
 
 # Tokens of the earlier service name no session; they are told apart by when they were issued.
 ISSUED = "issued-"
@@ -83,7 +83,7 @@ class Sessions:
         user: User,
         client: Client,
         event_type: str,
-        also: Callable[[Transaction], None] | None = None,
+        also: Also | None = None,
         **detail: str,
     ) -> Grant:
         """Begin a session of an account whose password was just right, in one transaction.
@@ -107,7 +107,7 @@ class Sessions:
         user: User,
         client: Client,
         event_type: str,
-        also: Callable[[Transaction], None] | None = None,
+        also: Also | None = None,
         **detail: str,
     ) -> Grant:
         """Begin a session of an account whose password has just been set.
@@ -159,8 +159,8 @@ class Sessions:
         just_used = claim.generation == session.generation - 1
         if just_used and now() - session.rotated_at <= REUSE_GRACE:
             return self._grant(claim.user_id, claim.session_id, int(session.generation))
-        self.end(claim.user_id, claim.session_id)
-        Event.of(claim.user_id, "refresh_reused", claim.session_id, client.address).write()
+        reused = Event.of(claim.user_id, "refresh_reused", claim.session_id, client.address)
+        self.end(claim.user_id, claim.session_id, reused.add_to)
         raise InvalidRefreshToken()
 
     def check(self, identity: Identity) -> None:
@@ -198,16 +198,16 @@ class Sessions:
                 log.warning("last_seen_postponed", extra={"user_id": identity.user_id})
         return True
 
-    def end(self, user_id: str, session_id: str) -> bool:
+    def end(self, user_id: str, session_id: str, also: Also | None = None) -> bool:
         """End one session: here at once, elsewhere as soon as it is no longer remembered.
 
-        Returns whether there was one.
+        `also` adds to the transaction. Returns whether there was one.
         """
         key = (user_id, session_id)
         # Under the lock, so that no check that read it before remembers it after.
         with self._known.lock(key):
             try:
-                return Session.end(user_id, session_id)
+                return Session.end(user_id, session_id, also)
             finally:
                 self._known.forget(key)
 
@@ -233,11 +233,10 @@ class Sessions:
         """Ask again about tokens that name no session, whose epoch has just moved."""
         self._known.forget_issued(user_id)
 
-    def end_named(self, user_id: str, session_id: str) -> None:
-        """End a session that its owner names. Raises `SessionNotFound`."""
-        if Session.find(user_id, session_id) is None:
+    def end_named(self, user_id: str, session_id: str, also: Also) -> None:
+        """End a session that its owner names and do what `also` adds, at once. Raises `SessionNotFound`."""
+        if Session.find(user_id, session_id) is None or not self.end(user_id, session_id, also):
             raise SessionNotFound()
-        self.end(user_id, session_id)
 
     def _grant(self, user_id: str, session_id: str, generation: int) -> Grant:
         token, expires_at = self._tokens.mint(user_id, session_id)

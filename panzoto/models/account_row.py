@@ -22,7 +22,7 @@ from pynamodb.expressions.update import Action
 
 from panzoto.errors import Conflict, DamagedRecord, UserNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel
-from panzoto.models.connection import ConditionFailed, Transaction, storage_failures, transact
+from panzoto.models.connection import Also, ConditionFailed, Transaction, storage_failures, together, transact
 from panzoto.models.session import Session
 
 
@@ -103,18 +103,19 @@ class AccountRow(StoredModel):
         self,
         actions: list[Action],
         is_ours: Callable[[AccountRow], bool],
-        also: Condition | None = None,
+        condition: Condition | None = None,
         ends: Sequence[Session] = (),
+        also: Also | None = None,
     ) -> None:
-        """Write at the version that was read, and end the sessions `ends` with it.
+        """Write at the version that was read, end the sessions `ends` and do what `also` adds, at once.
 
         A refusal is no conflict when what is stored is ours.
 
         A write whose reply was lost is sent again and then meets its own result.
         """
         try:
-            unchanged = self.at_this_version() if also is None else self.at_this_version() & also
-            self._change_and_end([*actions, AccountRow.version.add(1)], unchanged, ends)
+            unchanged = self.at_this_version() if condition is None else self.at_this_version() & condition
+            self._change_and_end([*actions, AccountRow.version.add(1)], unchanged, ends, also)
         except ConditionFailed as error:
             self.reload()
             if not is_ours(self):
@@ -147,18 +148,14 @@ class AccountRow(StoredModel):
         """Whether an operator has locked the account: nobody comes in, and everything stays."""
         return self.attribute_values.get("locked_at") is not None
 
-    def _changed_with(
-        self, actions: Sequence[Action], condition: Condition, also: Callable[[Transaction], None]
-    ) -> bool:
+    def _changed_with(self, actions: Sequence[Action], condition: Condition, also: Also) -> bool:
         try:
             self._change_with(actions, condition, also)
         except ConditionFailed:
             return False
         return True
 
-    def _change_with(
-        self, actions: Sequence[Action], condition: Condition, also: Callable[[Transaction], None]
-    ) -> None:
+    def _change_with(self, actions: Sequence[Action], condition: Condition, also: Also) -> None:
         """Do as `change` does and what `also` adds, in one transaction."""
 
         def fill(transaction: Transaction) -> None:
@@ -179,20 +176,19 @@ class AccountRow(StoredModel):
         with storage_failures():
             self.update(actions=actions, condition=AccountRow.user_id.exists() & condition)
 
-    def _change_and_end(self, actions: list[Action], condition: Condition, ends: Sequence[Session]) -> None:
-        """Do as `change` does, and end sessions in the same transaction."""
-        if not ends:
+    def _change_and_end(
+        self, actions: list[Action], condition: Condition, ends: Sequence[Session], also: Also | None
+    ) -> None:
+        """Do as `change` does, end sessions and do what `also` adds, in the same transaction."""
+        if not ends and also is None:
             self.change(actions, condition)
             return
 
-        def fill(transaction: Transaction) -> None:
+        def end_sessions(transaction: Transaction) -> None:
             for session in ends:
                 transaction.delete(session)
-            transaction.update(
-                type(self)(self.user_id), actions=actions, condition=AccountRow.user_id.exists() & condition
-            )
 
-        transact(fill, type(self))
+        self._change_with(actions, condition, together(end_sessions, also))
         self.reload()
 
     def reload(self) -> None:

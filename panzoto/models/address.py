@@ -19,7 +19,7 @@ from panzoto.auth.mail_address import normal_form
 from panzoto.errors import Conflict, InvalidCode, TooManyRequests, UserExists
 from panzoto.models.attributes import now
 from panzoto.models.claim import Claim
-from panzoto.models.connection import ConditionFailed, Transaction, transact
+from panzoto.models.connection import Also, ConditionFailed, Transaction, transact
 from panzoto.models.session import Session
 from panzoto.models.user import User
 
@@ -64,37 +64,46 @@ def _change(user: User, actions: list[Action]) -> None:
         raise Conflict() from error
 
 
-def move_to_pending(user: User) -> str:
+def move_to_pending(user: User, also: Also) -> str:
     """Move the account to the address that was asked for, whose owner has just been shown to read there.
 
-    The address it leaves is kept for it. Returns that address. Raises `InvalidCode` when another account
-    has the new one by now, or what was asked for has changed.
+    It does what `also` adds at once. The address it leaves is kept for it. Returns that address.
+    Raises `InvalidCode` when another account has the new one by now, or what was asked for has changed.
     """
     before, email = user.email, user.pending_email
     until = now() + KEPT
     actions = [User.email_verified.set(True), User.pending_email.remove()]
     try:
         require_free(user, email)
-        _move(user, email, actions, User.pending_email == email, until)
+        _move(user, email, actions, User.pending_email == email, keep_until=until, also=also)
     except (ConditionFailed, UserExists) as error:
         raise InvalidCode() from error
     return before
 
 
-def move_at_once(user: User, email: str) -> None:
-    """Move the account where no letters leave: nothing is shown, and nothing kept. Raises `UserExists`."""
+def move_at_once(user: User, email: str, also: Also) -> None:
+    """Move the account where no letters leave, and do what `also` adds: nothing is shown, and nothing kept.
+
+    Raises `UserExists`.
+    """
     require_free(user, email)
     actions = [User.email_verified.set(False), User.pending_email.remove()]
     try:
-        _move(user, email, actions, User.email == user.email, None)
+        _move(user, email, actions, User.email == user.email, keep_until=None, also=also)
     except ConditionFailed as error:
         raise UserExists() from error
 
 
 def _move(
-    user: User, email: str, actions: Sequence[Action], condition: Condition, keep_until: datetime | None
+    user: User,
+    email: str,
+    actions: Sequence[Action],
+    condition: Condition,
+    *,
+    keep_until: datetime | None,
+    also: Also,
 ) -> None:
-    """Move account and claims in one transaction. Raises `ConditionFailed`."""
+    """Move account and claims, and do what `also` adds, in one transaction. Raises `ConditionFailed`."""
     before = user.email
     kept = [one for one in kept_addresses(user) if not _same_mailbox(one[0], email)]
     lapsed = [address for address, until in user.value("kept_emails") or () if until <= time.time()]
@@ -116,6 +125,7 @@ def _move(
             actions=[User.email.set(email), _noted(kept), *actions],
             condition=condition & _open_and_at(before),
         )
+        also(transaction)
 
     try:
         transact(fill, User)
@@ -127,8 +137,8 @@ def _move(
     user.reload()
 
 
-def move_back(user: User, address: str, ends: Sequence[Session]) -> None:
-    """Give the account an address back that it has left, and end `ends` with it, in one transaction.
+def move_back(user: User, address: str, ends: Sequence[Session], also: Also) -> None:
+    """Give the account an address back that it has left, end `ends` and do what `also` adds, at once.
 
     Whatever it moved to after that address is given up, so that who took the account away cannot come
     back by an address in between. Raises `InvalidCode` when the address is not kept any more, and
@@ -140,7 +150,7 @@ def move_back(user: User, address: str, ends: Sequence[Session]) -> None:
         if user.being_deleted or not places:
             raise InvalidCode()
         try:
-            _move_back(user, address, kept[: places[0]], kept[places[0] + 1 :], ends)
+            _move_back(user, address, kept[: places[0]], kept[places[0] + 1 :], ends=ends, also=also)
         except ConditionFailed:
             user.reload()
             if user.email != address:
@@ -151,7 +161,7 @@ def move_back(user: User, address: str, ends: Sequence[Session]) -> None:
 
 
 def _move_back(
-    user: User, address: str, before: list[Kept], after: list[Kept], ends: Sequence[Session]
+    user: User, address: str, before: list[Kept], after: list[Kept], *, ends: Sequence[Session], also: Also
 ) -> None:
     def fill(transaction: Transaction) -> None:
         Claim.release_email_in(transaction, user.email, user.user_id)
@@ -173,6 +183,7 @@ def _move_back(
             ],
             condition=_still_at(user.email),
         )
+        also(transaction)
 
     transact(fill, User)
 

@@ -32,6 +32,8 @@ READINESS_TIMEOUT_SECONDS = 0.9
 
 # What models add their writes to; all of them happen or none does.
 Transaction = TransactWrite
+# What adds to a transaction.
+Also = Callable[[Transaction], None]
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +117,17 @@ def _impatient(region: str) -> Connection:
         max_retry_attempts=0,
         max_pool_connections=1,
     )
+
+
+def together(*parts: Also | None) -> Also:
+    """Return what does all of `parts` in one transaction."""
+
+    def also(transaction: Transaction) -> None:
+        for part in parts:
+            if part is not None:
+                part(transaction)
+
+    return also
 
 
 @contextmanager

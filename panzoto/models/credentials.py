@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from panzoto.crypto.vault import KEY_ID_BYTES, Vault, unwrap_direct_keys, wrap_d
 from panzoto.errors import DamagedRecord, UserNotFound
 from panzoto.models.account_row import AccountRow
 from panzoto.models.attributes import now, rfc3339
-from panzoto.models.connection import ConditionFailed, Transaction
+from panzoto.models.connection import Also, ConditionFailed, Transaction
 from panzoto.models.session import Session
 
 KEY_SALT_BYTES = 32
@@ -80,16 +80,17 @@ class Credentials(AccountRow):
             [AccountRow.wrapped_direct_keys.set(kept)], lambda stored: stored.wrapped_direct_keys == kept
         )
 
-    def replace_password(self, new: NewPassword) -> None:
-        """Store everything a new password changes in one conditional write. Raises `Conflict`."""
-        self._change_or_conflict(new.actions(), new.is_stored_in, ends=new.ends)
+    def replace_password(self, new: NewPassword, also: Also) -> None:
+        """Store everything a new password changes and do what `also` adds, at once. Raises `Conflict`."""
+        stays = AccountRow.deletion_started_at.does_not_exist()
+        self._change_or_conflict(new.actions(), new.is_stored_in, stays, new.ends, also)
 
-    def replace_password_by_mail(self, new: NewPassword) -> None:
+    def replace_password_by_mail(self, new: NewPassword, also: Also) -> None:
         """Do the same with a code that came by mail, which confirms the address. Raises `Conflict`."""
         actions = [*new.actions(), AccountRow.email_verified.set(True)]
-        self._change_or_conflict(actions, new.is_stored_in, self._still_there(), new.ends)
+        self._change_or_conflict(actions, new.is_stored_in, self._still_there(), new.ends, also)
 
-    def start_over(self, new: NewPassword, loses_recordings: bool) -> None:
+    def start_over(self, new: NewPassword, loses_recordings: bool, also: Also) -> None:
         """Do the same with another vault key, for which there is no recovery key any more.
 
         Unless `loses_recordings`, any change among the recordings meanwhile is a `Conflict` as well.
@@ -98,15 +99,19 @@ class Credentials(AccountRow):
         condition = self._still_there()
         if not loses_recordings:
             condition &= self._at_this_change()
-        self._change_or_conflict(actions, new.is_stored_in, condition, new.ends)
+        self._change_or_conflict(actions, new.is_stored_in, condition, new.ends, also)
 
-    def replace_recovery(self, wrapped_key: bytes, direct_keys: list[dict[str, str]]) -> str:
-        """Store a new recovery wrap, which voids the one before, and return when. Raises `Conflict`."""
+    def replace_recovery(self, wrapped_key: bytes, direct_keys: list[dict[str, str]], also: Also) -> str:
+        """Store a new recovery wrap, which voids the one before, and do what `also` adds, at once.
+
+        Returns when that was. Raises `Conflict`.
+        """
         created_at: str = rfc3339(now())
         recovery = {"wrapped_key": encoded(wrapped_key), "created_at": created_at}
         self._change_or_conflict(
             [AccountRow.recovery.set(recovery), AccountRow.wrapped_direct_keys.set(direct_keys)],
             lambda stored: stored.recovery == recovery,
+            also=also,
         )
         return created_at
 
@@ -131,7 +136,7 @@ class Credentials(AccountRow):
         """Whether the account has a password; one that signs in elsewhere may have none."""
         return self.attribute_values.get("password_hash") is not None
 
-    def end_tokens(self, also: Callable[[Transaction], None]) -> None:
+    def end_tokens(self, also: Also) -> None:
         """Let every token that names no session be dead and do what `also` adds, at once.
 
         Raises `UserNotFound`.
@@ -146,8 +151,8 @@ class Credentials(AccountRow):
         closed = self.being_deleted or self.is_locked
         return not closed and (young or second == self.value("spared_issued_at"))
 
-    def move_token_epoch(self, second: int, spared: int | None = None) -> None:
-        """Let tokens that name no session and were issued before `second` be dead.
+    def move_token_epoch(self, second: int, spared: int | None, also: Also) -> None:
+        """Let tokens that name no session and were issued before `second` be dead; do what `also` adds.
 
         `spared` is the second in which the caller's own token was issued.
         """
@@ -156,16 +161,18 @@ class Credentials(AccountRow):
             if spared is None
             else AccountRow.spared_issued_at.set(spared)
         )
-        self.change([AccountRow.token_epoch.set(second), keep], AccountRow.user_id.exists())
+        self._change_with([AccountRow.token_epoch.set(second), keep], AccountRow.user_id.exists(), also)
 
-    def set_first_password(self, password_hash: str, vault: Vault) -> None:
-        """Store the first password of an account that signs in by OpenID, with its vault. Raises `Conflict`.
+    def set_first_password(self, password_hash: str, vault: Vault, also: Also) -> None:
+        """Store the first password of an account that signs in by OpenID, with its vault.
 
-        No token ends by it: there was no password that anybody else could have known.
+        It does what `also` adds at once. Raises `Conflict`. No token ends by it: there was no password that
+        anybody else could have known.
         """
         self._change_or_conflict(
             [AccountRow.password_hash.set(password_hash), *_storing(vault_attributes(vault))],
             lambda stored: stored.vault == vault.to_stored(),
+            also=also,
         )
 
     def set_first_vault(self, vault: Vault) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
 
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
-from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
+from panzoto.models.connection import Also, BaseMeta, ConditionFailed, Transaction, storage_failures, transact
 
 LONGEST_ID = 64
 
@@ -99,11 +99,21 @@ class Session(StoredModel):
             return
 
     @classmethod
-    def end(cls, user_id: str, session_id: str) -> bool:
-        """End a session, and return whether there was one."""
+    def end(cls, user_id: str, session_id: str, also: Also | None = None) -> bool:
+        """End a session and do what `also` adds, at once; return whether there was one."""
+        ended, there = cls(user_id, session_id), cls.session_id.exists()
+
+        def fill(transaction: Transaction) -> None:
+            transaction.delete(ended, condition=there)
+            if also is not None:
+                also(transaction)
+
         try:
-            with storage_failures():
-                cls(user_id, session_id).delete(condition=cls.session_id.exists())
+            if also is not None:
+                transact(fill, cls)
+            else:
+                with storage_failures():
+                    ended.delete(condition=there)
         except ConditionFailed:
             return False
         return True

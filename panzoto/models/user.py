@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from panzoto.errors import InvalidCode, UserExists
 from panzoto.models.attempts import Attempts
 from panzoto.models.attributes import EpochAttribute, now, rfc3339
 from panzoto.models.claim import Claim
-from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
+from panzoto.models.connection import Also, BaseMeta, ConditionFailed, Transaction, storage_failures, transact
 from panzoto.models.credentials import Credentials, encoded, vault_attributes
 from panzoto.models.due import shard_of
 from panzoto.models.usage import Usage
@@ -124,7 +124,7 @@ class User(Credentials, Usage):
         key_salt: bytes,
         vault: Vault,
         device_name: str,
-        also: Callable[[Transaction], None],
+        also: Also,
     ) -> User:
         """Write a new account, its claim on `email` and what `also` adds in one transaction.
 
@@ -286,7 +286,7 @@ class User(Credentials, Usage):
                 cls(user_id).update(actions=actions, condition=cls.user_id.exists() & condition)
                 return
 
-    def begin_deletion(self, also: Callable[[Transaction], None]) -> datetime:
+    def begin_deletion(self, also: Also) -> datetime:
         """Mark the account as being deleted and do what `also` adds, at once; return since when."""
         actions = [
             User.deletion_started_at.set(now()),
@@ -299,7 +299,7 @@ class User(Credentials, Usage):
         self.reload()
         return self.deletion_started_at
 
-    def lock(self, also: Callable[[Transaction], None]) -> bool:
+    def lock(self, also: Also) -> bool:
         """Lock the account and do what `also` adds, at once; False when it was locked or is being deleted.
 
         Whatever somebody is about to change of what the password protects fails by it.
@@ -313,7 +313,7 @@ class User(Credentials, Usage):
         free = User.locked_at.does_not_exist() & User.deletion_started_at.does_not_exist()
         return self._changed_with(actions, free, also)
 
-    def unlock(self, also: Callable[[Transaction], None]) -> bool:
+    def unlock(self, also: Also) -> bool:
         """Let the account be used again and do what `also` adds, at once; False when it was not locked."""
         actions = [User.locked_at.remove(), User.version.add(1)]
         return self._changed_with(actions, User.locked_at.exists(), also)

@@ -8,13 +8,13 @@ none comes back with the unlocking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from panzoto.accounts.sessions import Sessions
 from panzoto.errors import BeingDeleted, UserNotFound
 from panzoto.models import AudioFile, Event, Session, User
-from panzoto.models.connection import Transaction
+from panzoto.models.connection import Also, Transaction
 
 # A transaction takes a hundred items; the account and the event are two of them.
 ENDED_AT_ONCE = 98
@@ -107,7 +107,7 @@ def _event(user: User, type_: str, **detail: int) -> Event:
     return Event.of(user.user_id, type_, None, None, by="operator", **detail)
 
 
-def _together(event: Event, sessions: Sequence[Session]) -> Callable[[Transaction], None]:
+def _together(event: Event, sessions: Sequence[Session]) -> Also:
     def add(transaction: Transaction) -> None:
         event.add_to(transaction)
         for session in sessions[:ENDED_AT_ONCE]:

@@ -9,18 +9,16 @@ Several changes of one account may go in one transaction; each is a part of it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from panzoto.models.audio_file import Action, AudioFile
 from panzoto.models.change import Change
-from panzoto.models.connection import ConditionFailed, Transaction, transact
+from panzoto.models.connection import Also, ConditionFailed, Transaction, transact
 from panzoto.models.usage import Reserved
 from panzoto.models.user import User
-
-Also = Callable[[Transaction], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from panzoto.errors import AudioFileNotFound, KeyTaken, QuotaExceeded, TokenInva
 from panzoto.models import pauses
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.claim import Claim
+from panzoto.models.connection import Also
 from panzoto.models.user import User
 from panzoto.object_keys import lies_in_folder_of
 from panzoto.recordings import settling
-from panzoto.recordings.edits import Adding, Also, Changing, Edit, Part, write
+from panzoto.recordings.edits import Adding, Changing, Edit, Part, write
 from panzoto.recordings.turns import Turns, Waiting
 
 RECOUNTS = 12

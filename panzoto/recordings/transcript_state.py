@@ -7,15 +7,12 @@ changes in the transaction that changes the transcript, so the two never differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from panzoto.models.audio_file import Action, AudioFile
 from panzoto.models.change import Change, transcripts_of
-from panzoto.models.connection import Transaction
+from panzoto.models.connection import Also, Transaction
 from panzoto.models.transcript import Transcript
-
-Also = Callable[[Transaction], None]
 
 
 def known_of(row: AudioFile) -> dict[str, Any]:
@@ -52,17 +49,6 @@ def gone_with(row: AudioFile, number: int) -> Also | None:
     def also(transaction: Transaction) -> None:
         Transcript.remove_in(transaction, row.user_id, row.file_id)
         _list_under(number, row, transaction)
-
-    return also
-
-
-def together(*parts: Also | None) -> Also:
-    """Return what does all of `parts` in one transaction."""
-
-    def also(transaction: Transaction) -> None:
-        for part in parts:
-            if part is not None:
-                part(transaction)
 
     return also
 

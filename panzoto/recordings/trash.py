@@ -13,13 +13,14 @@ from panzoto.errors import AudioFileNotFound
 from panzoto.models import AudioFile, Claim, Erasure, Event, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING
+from panzoto.models.connection import together
 from panzoto.object_keys import upgraded_key
 from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, edit
 from panzoto.recordings.ownership import erasable_keys
 from panzoto.recordings.presigning import Presigner
-from panzoto.recordings.transcript_state import gone_with, known_of, together
+from panzoto.recordings.transcript_state import gone_with, known_of
 from panzoto.removal import Removal
 
 
@@ -70,11 +71,10 @@ class Trash:
                 ],
                 recordings=-1,
                 size=-row.size_in_bytes,
+                also=Event.by(by, "recording_deleted", file_id=file_id, permanent=False).add_to,
             )
 
-        binned = edit(file_id, by.user_id, plan)
-        Event.by(by, "recording_deleted", file_id=file_id, permanent=False).write()
-        return binned
+        return edit(file_id, by.user_id, plan)
 
     def restore(self, file_id: str, user_id: str) -> AudioFile:
         """Take a recording out of the trash; one that is listed stays as it is.

@@ -26,11 +26,11 @@ from panzoto.errors import (
 from panzoto.models import AudioFile, Claim, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING, PENDING, STORED
-from panzoto.models.connection import Transaction
+from panzoto.models.connection import Transaction, together
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, add, edit, record
 from panzoto.recordings.presigning import Presigner, SignedRequest
-from panzoto.recordings.transcript_state import gone_with, known_of, together
+from panzoto.recordings.transcript_state import gone_with, known_of
 from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage, StoredPart
 

@@ -17,6 +17,7 @@ from panzoto.crypto.sealed import Sealer
 from panzoto.crypto.vault import new_vault_key, wrap
 from panzoto.errors import Conflict
 from panzoto.models import User, bind_models
+from panzoto.models.connection import together
 from panzoto.models.credentials import NewPassword
 from tests.conftest import UNLIMITED
 from tests.support import mails, rows
@@ -493,24 +494,24 @@ class TestRacesOfAReset:
 
     def test_with_a_first_recording(self, service: Service, account: dict[str, Any], user: User) -> None:
         record_both(service, account)
-        self.expect_conflict(service, user, lambda new: user.start_over(new, loses_recordings=False))
+        self.expect_conflict(service, user, lambda new: user.start_over(new, False, together()))
 
     def test_but_not_when_recordings_may_be_lost(
         self, service: Service, account: dict[str, Any], user: User
     ) -> None:
         record_both(service, account)
         new = self.new_password(user)
-        user.start_over(new, loses_recordings=True)
+        user.start_over(new, True, together())
         assert rows.user_row(service, user.user_id)["password_hash"] == {"S": "a hash"}
 
     def test_with_a_new_recovery_key(self, service: Service, account: dict[str, Any], user: User) -> None:
         make_recovery_key(service, account)
-        self.expect_conflict(service, user, user.replace_password_by_mail)
+        self.expect_conflict(service, user, lambda new: user.replace_password_by_mail(new, together()))
 
     def test_with_a_change_of_address(self, service: Service, account: dict[str, Any], user: User) -> None:
         address = f"{uuid.uuid4().hex}@example.com"
         move(service, account, address)
-        self.expect_conflict(service, user, user.replace_password_by_mail)
+        self.expect_conflict(service, user, lambda new: user.replace_password_by_mail(new, together()))
 
     def expect_conflict(self, service: Service, user: User, write: Callable[[NewPassword], None]) -> None:
         before = rows.user_row(service, user.user_id)
