@@ -40,7 +40,7 @@ class Outbox:
             if not self._rests_until:
                 return
             if time.monotonic() < self._rests_until:
-                raise QueueUnavailable(code="resting")
+                raise QueueUnavailable(reason="resting")
             self._rests_until = time.monotonic() + self._rest_seconds
 
     def _rest(self) -> None:

@@ -7,6 +7,7 @@ in between, is sent again when it is asked for again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,7 +23,6 @@ from panzoto.errors import (
     TranscriptionNotFound,
     TranscriptionRunning,
     TranscriptionUnavailable,
-    Unavailable,
     VaultNeeded,
 )
 from panzoto.media.glimpse import Glimpse
@@ -33,7 +33,7 @@ from panzoto.models.transcription import CANCELED, FAILED, overlapping
 from panzoto.playback.decryption import keys_of
 from panzoto.playback.opening import Playback
 from panzoto.playback.sittings import naming, opened_in_order
-from panzoto.queues.queue import LazyQueue
+from panzoto.queues.queue import LazyQueue, QueueUnavailable
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import CHANGED_PER_TRANSACTION, edit_all
 from panzoto.recordings.ownership import note_all_opened
@@ -42,6 +42,8 @@ from panzoto.transcripts.job_states import expire, expire_all, mark_waiting, put
 from panzoto.transcripts.messages import ClipKey, Messages
 
 HOUR = 3600
+
+log = logging.getLogger(__name__)
 
 ShownKeys = Keys | FileKey | Mapping[str, FileKey]
 # Counts a job and returns what takes that back.
@@ -217,7 +219,9 @@ class Jobs:
         body = self.messages.write(job, clips, vocabulary, job.seconds_left())
         try:
             self.queue.send(body, job.user_id)
-        except Unavailable:
+        except QueueUnavailable as error:
+            told = {"transcription_id": job.transcription_id, "code": error.reason}
+            log.warning("transcription_not_queued", extra=told)
             if job.end(CANCELED):
                 put_back(job)
             raise

@@ -39,6 +39,16 @@ def recorded(owner: Owner, sound: bytes = SOUND, **more: Any) -> tuple[str, str]
     return store(owner.service, owner.account, s3_key, data, **more), base64.b64encode(file_key).decode()
 
 
+def stored_to_transcribe(owner: Owner) -> dict[str, Any]:
+    """Store a version 2 object; return the body that records it and has it transcribed."""
+    s3_key = f"users/{owner.user_id}/{uuid.uuid4()}"
+    data = version_2(owner.account, PASSWORD, s3_key, SOUND)
+    owner.service.put_object(s3_key, data)
+    file_key = header.open_file_key(data[: header.HEADER_BYTES], Keys(owner.account, PASSWORD).vault_key)
+    transcribe = {"file_key": base64.b64encode(file_key).decode()}
+    return {"s3_key": s3_key, "file_size": len(data), "transcribe": transcribe}
+
+
 def ask(owner: Owner, **body: Any) -> requests.Response:
     return owner.call("POST", "/api/transcriptions", json=body)
 

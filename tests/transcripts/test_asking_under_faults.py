@@ -1,0 +1,50 @@
+"""What comes of asking for a transcript when the queue or the tables fail on the way, and of asking again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.aws import start_moto
+from tests.support.engines import SpeechEngine
+from tests.support.fault_proxy import Fault, FaultProxy, Refuse
+from tests.support.jobs import HEARD, ask, recorded, stored_to_transcribe
+from tests.support.transcribing import Transcribing, transcribing
+from tests.support.transcripts import Owner, refused
+
+
+@pytest.fixture(scope="module")
+def on_the_way() -> Iterator[tuple[Transcribing, FaultProxy]]:
+    """A service that reaches AWS through a proxy only, and takes two jobs of an account."""
+    with (
+        start_moto() as url,
+        SpeechEngine(HEARD) as engine,
+        FaultProxy(url) as proxy,
+        transcribing(proxy.url, engine, create_at=url, LIMIT_TRANSCRIBE="2 per day") as running,
+    ):
+        yield running, proxy
+
+
+@pytest.fixture
+def proxy(on_the_way: tuple[Transcribing, FaultProxy]) -> Iterator[FaultProxy]:
+    yield on_the_way[1]
+    on_the_way[1].clear()
+
+
+@pytest.fixture
+def owner(on_the_way: tuple[Transcribing, FaultProxy]) -> Owner:
+    return on_the_way[0].owner(f"{uuid.uuid4().hex}@example.com")
+
+
+class TestWithoutTheQueue:
+    def test_clients_are_told_what_they_know(self, proxy: FaultProxy, owner: Owner) -> None:
+        """What SQS or its SDK call a failure is no code of this service."""
+        file_id, key = recorded(owner)
+        proxy.add(Fault(Refuse(), operation="SendMessage"))
+        answer = ask(owner, file_id=file_id, file_key=key)
+        refused(answer, 503, "unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        stored = owner.call("POST", "/api/audio-file", json=stored_to_transcribe(owner))
+        assert (stored.status_code, stored.json()["transcribe_error"]["code"]) == (201, "unavailable")
