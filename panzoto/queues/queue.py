@@ -232,10 +232,13 @@ _making = threading.Lock()
 
 
 class LazyQueue:
-    """A queue for who only sends to it, now and then; its client is made when the first message is."""
+    """A queue for a request that sends to it, now and then; its client is made when the first message is.
 
-    def __init__(self, name: str, region: str, patience: Config = PATIENT) -> None:
-        self._which = (name, region, patience)
+    A send takes two seconds at the worst, and as many again where the queue is yet to be found.
+    """
+
+    def __init__(self, name: str, region: str) -> None:
+        self._which = (name, region, HASTY)
         self._queue: Queue | None = None
 
     def send(self, body: str, group: str | None = None, *, delay_seconds: int = 0) -> None:
