@@ -223,11 +223,18 @@ class Transcription(StoredModel):
         return self._change([Transcription.writing.set(True), *_holding(holder, seconds)], self._mine(holder))
 
     def end(
-        self, status: str, *, holder: str | None = None, error: dict[str, str] | None = None, **more: Any
+        self,
+        status: str,
+        *,
+        holder: str | None = None,
+        error: dict[str, str] | None = None,
+        only_unsent: bool = False,
+        **more: Any,
     ) -> bool:
         """Let the job be over; False when it already is, or is not `holder`'s.
 
         Without a holder it must not have begun to write transcripts; to fail, only nobody must be writing.
+        With `only_unsent` nobody must have told the queue of it.
         """
         actions: list[Action] = [
             Transcription.status.set(status),
@@ -248,6 +255,8 @@ class Transcription(StoredModel):
         unwritten: Condition = Transcription.writing.does_not_exist()
         if status == FAILED:
             unwritten |= Transcription.held_until.does_not_exist() | (Transcription.held_until < now())
+        if only_unsent:
+            unwritten &= Transcription.is_sent.does_not_exist()
         return self._change(actions, Transcription.status.is_in(*ACTIVE) & unwritten)
 
     def _mine(self, holder: str) -> Condition:

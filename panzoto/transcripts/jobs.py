@@ -46,8 +46,14 @@ HOUR = 3600
 log = logging.getLogger(__name__)
 
 ShownKeys = Keys | FileKey | Mapping[str, FileKey]
-# Counts a job and returns what takes that back.
-Count = Callable[[], Callable[[], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Counts a job, and takes that back; whoever asks again for one that was counted may have to."""
+
+    count: Callable[[], None]
+    uncount: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +101,14 @@ class Jobs:
     queue: LazyQueue
 
     def ask(
-        self, user: User, wish: Wish, shown: Shown, count: Count, by: Caller
+        self, user: User, wish: Wish, shown: Shown, counting: Counting, by: Caller
     ) -> tuple[Transcription, bool]:
         """Return the job of these recordings, and whether it is a new one.
 
-        What opens the recordings is asked for late, since a password costs time and counts; `count` counts
-        the job and returns what takes that back. Raises, in this order, `AudioFileNotFound`,
-        `TranscriptionUnavailable`, `TranscriptionRunning`, `TranscriptExists`, `VaultNeeded`,
-        `TooManyRequests`, what showing keys raises, `ObjectNotFound`, `DecryptionFailed`, `NotAudio`.
+        What opens the recordings is asked for late, since a password costs time and counts. Raises, in this
+        order, `AudioFileNotFound`, `TranscriptionUnavailable`, `TranscriptionRunning`, `TranscriptExists`,
+        `VaultNeeded`, `TooManyRequests`, what showing keys raises, `ObjectNotFound`, `DecryptionFailed`,
+        `NotAudio`, `QueueUnavailable`.
         """
         rows = AudioFile.all_owned(wish.file_ids, user.user_id)
         if self.engine is None:
@@ -112,7 +118,9 @@ class Jobs:
             return there, False
         if shown.needs_key and user.transcripts_key() is None:
             raise VaultNeeded()
-        uncount = count() if there is None else _nothing
+        if there is None:
+            counting.count()
+        uncount = counting.uncount if there is None else _nothing
         try:
             clips = self._opened(rows, shown.keys())
             job = there or self._begun(user, wish)
@@ -123,13 +131,13 @@ class Jobs:
         except PanzotoError:
             uncount()
             raise
-        self._send(job, clips, wish.vocabulary)
+        self._send(job, clips, wish.vocabulary, counting)
         if there is None:
             self._note(job, by)
         return job, there is None
 
     def ask_unless_there(
-        self, row: AudioFile, user: User, wish: Wish, shown: Shown, how: tuple[Count, Caller]
+        self, row: AudioFile, user: User, wish: Wish, shown: Shown, how: tuple[Counting, Caller]
     ) -> Transcription | None:
         """Ask as `ask` does, but where a transcript or a job is there; return the job, if there is one."""
         known = known_of(row)
@@ -214,15 +222,18 @@ class Jobs:
             raise AudioFileNotFound()
         return job
 
-    def _send(self, job: Transcription, clips: Sequence[ClipKey], vocabulary: Sequence[str]) -> None:
-        """Send the message; a job of which nobody can be told is undone."""
+    def _send(
+        self, job: Transcription, clips: Sequence[ClipKey], vocabulary: Sequence[str], counting: Counting
+    ) -> None:
+        """Send the message; a job of which nobody can be told is undone, and does not count."""
         body = self.messages.write(job, clips, vocabulary, job.seconds_left())
         try:
             self.queue.send(body, job.user_id)
         except QueueUnavailable as error:
             told = {"transcription_id": job.transcription_id, "code": error.reason}
             log.warning("transcription_not_queued", extra=told)
-            if job.end(CANCELED):
+            if job.end(CANCELED, only_unsent=True):
+                counting.uncount()
                 put_back(job)
             raise
         job.note_sent()

@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from tests.support.aws import start_moto
 from tests.support.engines import SpeechEngine
 from tests.support.fault_proxy import Fault, FaultProxy, Hang, Refuse
-from tests.support.jobs import HEARD, ask, recorded, stored_to_transcribe
+from tests.support.faults import Before
+from tests.support.jobs import HEARD, ask, asked, recorded, stored_to_transcribe
 from tests.support.transcribing import Transcribing, transcribing
 from tests.support.transcripts import Owner, refused
 
@@ -61,3 +63,26 @@ class TestWithoutTheQueue:
         refused(ask(owner, file_id=file_id, file_key=key), 503, "unavailable")
         assert time.monotonic() - began < HANG_SECONDS
         assert hanging.applied == 1
+
+    def test_what_it_refused_does_not_count(self, proxy: FaultProxy, owner: Owner) -> None:
+        file_id, key = recorded(owner)
+        away = proxy.add(Fault(Refuse(), operation="SendMessage"))
+        for _ in range(2):
+            refused(ask(owner, file_id=file_id, file_key=key), 503, "unavailable")
+        assert away.applied == 2
+        proxy.clear()
+        asked(owner, file_id=file_id, file_key=key)
+
+    def test_who_is_one_too_many_beside_it_does_not_count_either(
+        self, proxy: FaultProxy, owner: Owner
+    ) -> None:
+        first, second, third, fourth = (
+            {"file_id": file_id, "file_key": key} for file_id, key in (recorded(owner) for _ in range(4))
+        )
+        asked(owner, **first)
+        meanwhile: list[requests.Response] = []
+        for action in (Before(lambda: meanwhile.append(ask(owner, **third))), Refuse()):
+            proxy.add(Fault(action, operation="SendMessage", times=1))
+        refused(ask(owner, **second), 503, "unavailable")
+        refused(meanwhile[0], 429, "too_many_requests")
+        asked(owner, **fourth)
