@@ -29,7 +29,7 @@ from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import sniffed
 from panzoto.models import AudioFile, Event, Transcription, User
 from panzoto.models.credentials import encoded
-from panzoto.models.transcription import CANCELED, FAILED, overlapping
+from panzoto.models.transcription import CANCELED, QUEUED, overlapping
 from panzoto.playback.decryption import keys_of
 from panzoto.playback.opening import Playback
 from panzoto.playback.sittings import naming, opened_in_order
@@ -141,9 +141,10 @@ class Jobs:
     ) -> Transcription | None:
         """Ask as `ask` does, but where a transcript or a job is there; return the job, if there is one."""
         known = known_of(row)
-        if known.get("status") not in (FAILED, None) or known.get("revision") is not None:
-            there = known.get("transcription_id")
-            return None if there is None else Transcription.of(user.user_id, there)
+        is_written = known.get("revision") is not None
+        there = _job_of(row) if is_written or known.get("status") == QUEUED else None
+        if is_written or (there is not None and _goes_on_without(there, wish)):
+            return there
         return self.ask(user, wish, shown, *how)[0]
 
     def told(self) -> dict[str, object]:
@@ -240,6 +241,18 @@ class Jobs:
 
     def _note(self, job: Transcription, by: Caller) -> None:
         Event.by(by, "transcription_started", file_ids=job.file_ids, engine=job.engine).write()
+
+
+def _job_of(row: AudioFile) -> Transcription | None:
+    """Return the job that a recording's row names, which ends now where it should be over."""
+    named = known_of(row).get("transcription_id")
+    job = None if named is None else Transcription.of(row.user_id, named)
+    return None if job is None else expire(job)
+
+
+def _goes_on_without(job: Transcription, wish: Wish) -> bool:
+    """Whether a job needs nothing of who makes this wish: it was sent, or takes more keys than they have."""
+    return job.is_active and (job.sent or set(job.file_ids) != set(wish.file_ids))
 
 
 def _same_or_refused(user_id: str, wish: Wish, rows: Sequence[AudioFile]) -> Transcription | None:

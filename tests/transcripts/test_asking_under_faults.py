@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
 
 from tests.support.aws import start_moto
 from tests.support.engines import SpeechEngine
-from tests.support.fault_proxy import Fault, FaultProxy, Hang, Refuse
+from tests.support.fault_proxy import Fault, FaultProxy, Hang, Meanwhile, Refuse, Request
 from tests.support.faults import Before
-from tests.support.jobs import HEARD, ask, asked, recorded, stored_to_transcribe
-from tests.support.transcribing import Transcribing, transcribing
+from tests.support.jobs import HEARD, JOBS, ask, asked, made_a_day_older, recorded, stored_to_transcribe
+from tests.support.service import aws_client, wait_until_healthy
+from tests.support.transcribing import Transcribing, job_of, transcribing
 from tests.support.transcripts import Owner, refused
 
 # The contract allows a queue that hangs to cost 6 s; the rest is for a machine that others use as well.
 HANG_SECONDS = 15.0
+
+
+def begins_a_job(request: Request) -> bool:
+    return request.operation == "TransactWriteItems" and JOBS.encode() in request.body
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +50,56 @@ def proxy(on_the_way: tuple[Transcribing, FaultProxy]) -> Iterator[FaultProxy]:
 @pytest.fixture
 def owner(on_the_way: tuple[Transcribing, FaultProxy]) -> Owner:
     return on_the_way[0].owner(f"{uuid.uuid4().hex}@example.com")
+
+
+@pytest.fixture
+def queue(on_the_way: tuple[Transcribing, FaultProxy]) -> Callable[[], list[str]]:
+    """Takes what is in the queue, and returns whose job each message is about."""
+    sqs = aws_client("sqs", on_the_way[0].service.aws_url)
+    url = sqs.get_queue_url(QueueName=JOBS)["QueueUrl"]
+
+    def taken() -> list[str]:
+        about: list[str] = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            about += [json.loads(message["Body"])["transcription_id"] for message in messages]
+            for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return about
+
+    taken()
+    return taken
+
+
+class TestOnceStored:
+    def test_a_job_whose_asker_was_killed_before_the_message_is_sent(
+        self, on_the_way: tuple[Transcribing, FaultProxy], owner: Owner, queue: Callable[[], list[str]]
+    ) -> None:
+        (running, proxy), body = on_the_way, stored_to_transcribe(owner)
+
+        def kill(_: Request) -> None:
+            for pid in running.service.worker_pids():
+                os.kill(pid, signal.SIGKILL)
+
+        killing = proxy.add(Fault(Meanwhile(kill), where=begins_a_job, times=1))
+        with pytest.raises(requests.ConnectionError):
+            owner.call("POST", "/api/audio-file", json=body)
+        assert (killing.applied, queue()) == (1, [])
+        wait_until_healthy(running.service)
+        for _ in range(2):
+            told = owner.call("POST", "/api/audio-file", json=body).json()
+            assert told["transcription"]["status"] == "queued", told
+        assert queue() == [told["transcription"]["transcription_id"]]
+
+    def test_a_job_of_the_day_before_is_over_and_another_begins(
+        self, owner: Owner, queue: Callable[[], list[str]]
+    ) -> None:
+        body = stored_to_transcribe(owner)
+        first = owner.call("POST", "/api/audio-file", json=body).json()["transcription"]
+        older = made_a_day_older(owner, first)
+        told = owner.call("POST", "/api/audio-file", json=body).json()["transcription"]
+        assert told["status"] == "queued"
+        assert queue() == [first["transcription_id"], told["transcription_id"]]
+        assert job_of(owner, older)["status"] == "failed"
 
 
 class TestWithoutTheQueue:
