@@ -29,6 +29,10 @@ def begins_a_job(request: Request) -> bool:
     return request.operation == "TransactWriteItems" and JOBS.encode() in request.body
 
 
+def cancels_a_job(request: Request) -> bool:
+    return JOBS.encode() in request.body and b"canceled" in request.body
+
+
 @pytest.fixture(scope="module")
 def on_the_way() -> Iterator[tuple[Transcribing, FaultProxy]]:
     """A service that reaches AWS through a proxy only, and takes two jobs of an account."""
@@ -100,6 +104,24 @@ class TestOnceStored:
         assert told["status"] == "queued"
         assert queue() == [first["transcription_id"], told["transcription_id"]]
         assert job_of(owner, older)["status"] == "failed"
+
+
+def test_nothing_waits_for_one_that_was_asked_for_while_another_was_canceled(
+    proxy: FaultProxy, owner: Owner
+) -> None:
+    file_id, key = recorded(owner)
+    first = asked(owner, file_id=file_id, file_key=key)["transcription_id"]
+    second: list[str] = []
+
+    def again(_: Request) -> None:
+        second.append(asked(owner, file_id=file_id, file_key=key)["transcription_id"])
+
+    crossing = proxy.add(Fault(Meanwhile(again), operation="UpdateItem", where=cancels_a_job, times=1))
+    assert owner.call("DELETE", f"/api/transcriptions/{first}").status_code == 204
+    assert crossing.applied == 1
+    assert owner.state(file_id)["transcription_id"] == second[0]  # type: ignore[index]
+    assert owner.call("DELETE", f"/api/transcriptions/{second[0]}").status_code == 204
+    assert owner.state(file_id) is None
 
 
 class TestWithoutTheQueue:

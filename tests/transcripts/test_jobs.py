@@ -12,7 +12,7 @@ import pytest
 from tests.support.aws import start_moto
 from tests.support.commands import done
 from tests.support.engines import SpeechEngine
-from tests.support.jobs import HEARD, SOUND, ask, asked, recorded
+from tests.support.jobs import HEARD, SOUND, ask, asked, made_a_day_older, recorded
 from tests.support.recordings import version_2
 from tests.support.service import PASSWORD
 from tests.support.transcribing import Transcribing, job_of, transcribing
@@ -134,6 +134,15 @@ class TestCanceling:
         assert job_of(owner, job["transcription_id"])["status"] == "canceled"
         refused(owner.call("DELETE", "/api/transcriptions/none"), 404, "transcription_not_found")
         assert ask(owner, file_id=file_id, file_key=key, replace=True).status_code == 202
+
+    @pytest.mark.usefixtures("idle")
+    def test_behind_one_of_the_day_before_nothing_waits(self, owner: Owner) -> None:
+        file_id, key = recorded(owner)
+        older = made_a_day_older(owner, asked(owner, file_id=file_id, file_key=key))
+        job = asked(owner, file_id=file_id, file_key=key)
+        assert job_of(owner, older)["status"] == "failed"
+        assert owner.call("DELETE", f"/api/transcriptions/{job['transcription_id']}").status_code == 204
+        assert owner.state(file_id) is None
 
     def test_somebody_elses_is_not_there(self, idle: Transcribing, owner: Owner) -> None:
         file_id, key = recorded(owner)
