@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,8 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from panzoto.models.attributes import EPOCH, EpochAttribute, StoredModel, now, rfc3339
-from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
+from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
+from panzoto.models.event import Event
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELED = "queued", "running", "succeeded", "failed", "canceled"
 ACTIVE = (QUEUED, RUNNING)
@@ -153,9 +155,22 @@ class Transcription(StoredModel):
         """Whether the queue has had its message."""
         return bool(self.value("is_sent"))
 
-    def note_sent(self) -> None:
-        """Remember that the queue has its message; a job that is gone needs none."""
-        self._change([Transcription.is_sent.set(True)], Transcription.status.exists())
+    def note_sent(self, event: Event) -> None:
+        """Remember that the queue has its message, and write the event with it; once, whoever has sent it.
+
+        A job that is gone needs neither.
+        """
+
+        def fill(transaction: Transaction) -> None:
+            transaction.update(
+                Transcription(self.user_id, self.transcription_id),
+                actions=[Transcription.is_sent.set(True)],
+                condition=Transcription.status.exists() & Transcription.is_sent.does_not_exist(),
+            )
+            event.add_to(transaction)
+
+        with suppress(ConditionFailed):
+            transact(fill, Transcription)
 
     def seconds_left(self) -> float:
         """Return for how long the job may still go on."""

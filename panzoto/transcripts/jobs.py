@@ -1,8 +1,8 @@
 """Asking for transcripts: what is refused and why, the job's row, the recordings' rows, and the message.
 
 The job and the first recordings' rows are written in one transaction, which also sees to it that nobody else
-asks at the same moment; the message is sent last. A job whose message was never sent, since the process died
-in between, is sent again when it is asked for again.
+asks at the same moment; then come the other rows and the message, and last the event, with the note that the
+message was sent. What fails in between, or dies with the process, is done when the job is asked for again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from panzoto.errors import (
     TranscriptionNotFound,
     TranscriptionRunning,
     TranscriptionUnavailable,
+    Unavailable,
     VaultNeeded,
 )
 from panzoto.media.glimpse import Glimpse
@@ -124,16 +125,16 @@ class Jobs:
         try:
             clips = self._opened(rows, shown.keys())
             job = there or self._begun(user, wish)
-            mark_waiting(job, wish.file_ids[0 if there else CHANGED_PER_TRANSACTION :])
         except _AskedMeanwhile as other:
             uncount()
             return other.job, False
         except PanzotoError:
             uncount()
             raise
+        # From here on the job is there and counts: what fails is done by who asks again.
+        mark_waiting(job, wish.file_ids[0 if there else CHANGED_PER_TRANSACTION :])
         self._send(job, clips, wish.vocabulary, counting)
-        if there is None:
-            self._note(job, by)
+        job.note_sent(Event.by(by, "transcription_started", file_ids=job.file_ids, engine=job.engine))
         return job, there is None
 
     def ask_unless_there(
@@ -219,8 +220,13 @@ class Jobs:
 
         # Two wishes may share what is beyond the first rows, so that the second must see the first one's job.
         first = wish.file_ids[:CHANGED_PER_TRANSACTION]
-        if not edit_all(user.user_id, first, plan, rests_on="jobs"):
-            raise AudioFileNotFound()
+        try:
+            if not edit_all(user.user_id, first, plan, rests_on="jobs"):
+                raise AudioFileNotFound()
+        except Unavailable:
+            # The answer may have been lost of what was written.
+            if Transcription.of(user.user_id, job.transcription_id) is None:
+                raise
         return job
 
     def _send(
@@ -237,10 +243,6 @@ class Jobs:
                 counting.uncount()
                 put_back(job)
             raise
-        job.note_sent()
-
-    def _note(self, job: Transcription, by: Caller) -> None:
-        Event.by(by, "transcription_started", file_ids=job.file_ids, engine=job.engine).write()
 
 
 def _job_of(row: AudioFile) -> Transcription | None:

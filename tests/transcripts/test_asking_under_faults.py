@@ -8,13 +8,15 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import requests
 
+from panzoto.recordings.ledger import CHANGED_PER_TRANSACTION
 from tests.support.aws import start_moto
 from tests.support.engines import SpeechEngine
-from tests.support.fault_proxy import Fault, FaultProxy, Hang, Meanwhile, Refuse, Request
+from tests.support.fault_proxy import Fault, FaultProxy, Hang, LoseReply, Meanwhile, Refuse, Request
 from tests.support.faults import Before
 from tests.support.jobs import HEARD, JOBS, ask, asked, made_a_day_older, recorded, stored_to_transcribe
 from tests.support.service import aws_client, wait_until_healthy
@@ -25,12 +27,31 @@ from tests.support.transcripts import Owner, refused
 HANG_SECONDS = 15.0
 
 
+def lets_rows_wait(request: Request) -> bool:
+    return request.operation == "TransactWriteItems" and b"queued" in request.body
+
+
 def begins_a_job(request: Request) -> bool:
-    return request.operation == "TransactWriteItems" and JOBS.encode() in request.body
+    return lets_rows_wait(request) and JOBS.encode() in request.body
 
 
 def cancels_a_job(request: Request) -> bool:
     return JOBS.encode() in request.body and b"canceled" in request.body
+
+
+def further_rows_wait(request: Request) -> bool:
+    """Whether a request lets the rows of a job wait that its first transaction had no room for."""
+    return lets_rows_wait(request) and not begins_a_job(request)
+
+
+def notes_a_message(request: Request) -> bool:
+    return JOBS.encode() in request.body and b"is_sent" in request.body
+
+
+def started(owner: Owner) -> list[dict[str, Any]]:
+    """Return what the account is told of the jobs that were begun."""
+    events = owner.call("GET", "/api/user/events").json()["events"]
+    return [event["detail"] for event in events if event["type"] == "transcription_started"]
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +143,49 @@ def test_nothing_waits_for_one_that_was_asked_for_while_another_was_canceled(
     assert owner.state(file_id)["transcription_id"] == second[0]  # type: ignore[index]
     assert owner.call("DELETE", f"/api/transcriptions/{second[0]}").status_code == 204
     assert owner.state(file_id) is None
+
+
+class TestHalfBegun:
+    @pytest.mark.parametrize("failing", ["further rows", "noting"])
+    def test_who_asks_again_finishes_it_and_it_is_told_and_counts_once(
+        self, proxy: FaultProxy, owner: Owner, queue: Callable[[], list[str]], failing: str
+    ) -> None:
+        """A sitting that takes two transactions, of which the second fails; or what follows its message."""
+        keys = dict(recorded(owner) for _ in range(CHANGED_PER_TRANSACTION + 1))
+        body = {"file_ids": [*keys], "file_keys": keys}
+        fault = {"further rows": further_rows_wait, "noting": notes_a_message}[failing]
+        failed = proxy.add(Fault(Refuse(), where=fault))
+        refused(ask(owner, **body), 503, "unavailable")
+        assert failed.applied > 0
+        proxy.clear()
+        (file_id, key), *_ = keys.items()
+        refused(ask(owner, file_id=file_id, file_key=key), 409, "transcription_running")
+        for _ in range(2):
+            again = ask(owner, **body)
+            assert again.status_code == 200, again.text
+        job = again.json()["transcription"]["transcription_id"]
+        assert set(queue()) == {job}
+        assert [owner.state(one)["transcription_id"] for one in keys] == [job] * len(keys)  # type: ignore[index]
+        assert started(owner) == [{"file_ids": [*keys], "engine": "127.0.0.1"}]
+        one, other = recorded(owner), recorded(owner)
+        asked(owner, file_id=one[0], file_key=one[1])
+        refused(ask(owner, file_id=other[0], file_key=other[1]), 429, "too_many_requests")
+
+    def test_one_whose_answer_was_lost_counts_as_well(self, proxy: FaultProxy, owner: Owner) -> None:
+        file_id, key = recorded(owner)
+        lost = proxy.add(Fault(LoseReply(), where=begins_a_job))
+        asked(owner, file_id=file_id, file_key=key)
+        assert lost.applied > 1
+        proxy.clear()
+        one, other = recorded(owner), recorded(owner)
+        asked(owner, file_id=one[0], file_key=one[1])
+        refused(ask(owner, file_id=other[0], file_key=other[1]), 429, "too_many_requests")
+
+    def test_one_that_was_refused_is_told_nowhere(self, proxy: FaultProxy, owner: Owner) -> None:
+        file_id, key = recorded(owner)
+        proxy.add(Fault(Refuse(), operation="SendMessage"))
+        refused(ask(owner, file_id=file_id, file_key=key), 503, "unavailable")
+        assert started(owner) == []
 
 
 class TestWithoutTheQueue:
