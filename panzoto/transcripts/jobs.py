@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from panzoto.accounts.vaults import Vaults
 from panzoto.auth.caller import Caller
 from panzoto.crypto.keys import FileKey, Keys
 from panzoto.errors import (
@@ -100,6 +101,7 @@ class Jobs:
     playback: Playback
     messages: Messages
     queue: LazyQueue
+    vaults: Vaults
 
     def ask(
         self, user: User, wish: Wish, shown: Shown, counting: Counting, by: Caller
@@ -117,14 +119,15 @@ class Jobs:
         there = _same_or_refused(user.user_id, wish, rows)
         if there is not None and there.sent:
             return there, False
-        if shown.needs_key and user.transcripts_key() is None:
+        if shown.needs_key and self.vaults.transcripts_key(user) is None:
             raise VaultNeeded()
         if there is None:
             counting.count()
         uncount = counting.uncount if there is None else _nothing
         try:
             clips = self._opened(rows, shown.keys())
-            job = there or self._begun(user, wish)
+            public_key = self._public_key_of(user)
+            job = there or self._begun(user, wish, public_key)
         except _AskedMeanwhile as other:
             uncount()
             return other.job, False
@@ -133,7 +136,8 @@ class Jobs:
             raise
         # From here on the job is there and counts: what fails is done by who asks again.
         mark_waiting(job, wish.file_ids[0 if there else CHANGED_PER_TRANSACTION :])
-        self._send(job, clips, wish.vocabulary, counting)
+        body = self.messages.write(job, clips, wish.vocabulary, public_key)
+        self._send(job, body, counting)
         job.note_sent(Event.by(by, "transcription_started", file_ids=job.file_ids, engine=job.engine))
         return job, there is None
 
@@ -194,15 +198,21 @@ class Jobs:
         note_all_opened(rows, [clip.format for clip in clips])
         return clips
 
-    def _begun(self, user: User, wish: Wish) -> Transcription:
+    def _public_key_of(self, user: User) -> bytes:
+        """Return what is sealed to; a password that opened the recordings has made it, or put it right."""
+        user.reload()
+        public_key = self.vaults.transcripts_key(user)
+        if public_key is None:
+            raise VaultNeeded()
+        return public_key
+
+    def _begun(self, user: User, wish: Wish, public_key: bytes) -> Transcription:
         """Write the job and let the first recordings' rows say that they wait for it.
 
         Raises what `_same_or_refused` raises, for who asked at the same moment.
         """
-        user.reload()
-        public_key = user.transcripts_key()
-        if public_key is None or self.engine is None:
-            raise VaultNeeded()
+        if self.engine is None:
+            raise TranscriptionUnavailable(retry_after=HOUR)
         how = {"language": wish.language, "engine": self.engine.host, "model": self.engine.model}
         job = Transcription.new(user.user_id, wish.file_ids, encoded(public_key), **how)
 
@@ -229,11 +239,8 @@ class Jobs:
                 raise
         return job
 
-    def _send(
-        self, job: Transcription, clips: Sequence[ClipKey], vocabulary: Sequence[str], counting: Counting
-    ) -> None:
+    def _send(self, job: Transcription, body: str, counting: Counting) -> None:
         """Send the message; a job of which nobody can be told is undone, and does not count."""
-        body = self.messages.write(job, clips, vocabulary, job.seconds_left())
         try:
             self.queue.send(body, job.user_id)
         except QueueUnavailable as error:

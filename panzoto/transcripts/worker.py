@@ -154,10 +154,13 @@ class Worker:
             raise RuntimeError("begun too often")
         _require_as_asked(rows, job)
         heard = self._listen(job, errand, rows, hold)
-        written = self._sealed(job, errand, heard)
+        public_key = errand.public_key or decoded(job.public_key)
+        written = self._sealed(job, errand, heard, public_key)
         language = job.value("language") or detected(heard.answers)
         del heard
-        self._write(job, written, language, hold)
+        # With patience, as all that follows: the engine is not asked again for what the storage refuses.
+        if hold.patiently(lambda: self._may_write(job, public_key, hold)):
+            self._write(job, written, language, hold)
 
     def _listen(
         self, job: Transcription, errand: Errand, rows: dict[str, AudioFile], hold: _Hold
@@ -194,11 +197,10 @@ class Worker:
         return listening.run(self._limits.max_bytes, ask, tell)
 
     def _sealed(
-        self, job: Transcription, errand: Errand, heard: HeardClips
+        self, job: Transcription, errand: Errand, heard: HeardClips, public_key: bytes
     ) -> list[tuple[str, str | None, bytes]]:
         """Return (file_id, language, sealed) of each recording's document."""
         origin = Origin(self._engine.host, self._engine.model, rfc3339(now()), job.value("language"))
-        public_key = decoded(job.public_key)
         return [
             (
                 document["file_id"],
@@ -215,21 +217,20 @@ class Worker:
         language: str | None,
         hold: _Hold,
     ) -> None:
-        """Write what was heard, with patience: the engine is not asked again for what the storage refuses."""
-        if not hold.patiently(lambda: self._may_write(job, hold)):
-            return
+        """Write what was heard, one recording after the other, and end the job."""
         for file_id, of_one, sealed in written:
             hold.check()
             hold.patiently(partial(self._write_one, job, file_id, of_one, sealed))
         hold.patiently(lambda: self._succeed(job, hold, language))
 
-    def _may_write(self, job: Transcription, hold: _Hold) -> bool:
+    def _may_write(self, job: Transcription, public_key: bytes, hold: _Hold) -> bool:
         """Note that from here on transcripts are written; False when it is over instead."""
         user = User.find(job.user_id)
         if user is None or user.being_deleted:
             raise _Lost
-        if user.transcripts_key() != decoded(job.public_key):
-            # Whoever could open what is sealed to the key of before is not there any more.
+        if user.transcripts_key() != public_key:
+            # Whoever could open what is sealed to the key of before is not there any more; or somebody else
+            # has put theirs into the row.
             job.end(CANCELED, holder=hold.holder)
             self._leave(job)
             return False

@@ -18,12 +18,12 @@ from tests.support.commands import done
 from tests.support.engines import Handler
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, LoseReply
-from tests.support.jobs import HEARD, SAID, SOUND, asked, recorded
+from tests.support.jobs import HEARD, JOBS, SAID, SOUND, asked, recorded
 from tests.support.phone import Keys
 from tests.support.recordings import version_2
 from tests.support.service import BUCKET, PASSWORD
 from tests.support.transcribing import Transcribing, job_of, when_over
-from tests.support.transcripts import Owner, path
+from tests.support.transcripts import Owner, exchange_public_key, path
 from tests.support.waiting import eventually
 
 
@@ -136,17 +136,35 @@ class TestEnding:
     def test_another_vault_cancels(self, idle: Transcribing, owner: Owner) -> None:
         file_id, key = recorded(owner)
         job = asked(owner, file_id=file_id, file_key=key)
-        other = base64.b64encode(bytes(31) + b"\x09").decode()
-        owner.service.dynamodb().update_item(
-            TableName="panzoto-users",
-            Key={"user_id": {"S": owner.user_id}},
-            UpdateExpression="SET transcripts_public_key = :key",
-            ExpressionAttributeValues={":key": {"S": other}},
-        )
+        exchange_public_key(owner.service, "panzoto-users", "transcripts_public_key", user_id=owner.user_id)
         idle.start_worker()
         assert when_over(owner, job["transcription_id"])["status"] == "canceled"
         idle.end_workers()
         assert owner.state(file_id) is None
+
+    def test_a_key_that_was_exchanged_in_every_row_cancels(self, idle: Transcribing, owner: Owner) -> None:
+        """What to seal to is in the message, where nobody who writes to tables reaches it."""
+        file_id, key = recorded(owner)
+        job = asked(owner, file_id=file_id, file_key=key)["transcription_id"]
+        whose = {"user_id": owner.user_id}
+        exchange_public_key(owner.service, "panzoto-users", "transcripts_public_key", **whose)
+        exchange_public_key(owner.service, JOBS, "public_key", **whose, transcription_id=job)
+        idle.start_worker()
+        assert when_over(owner, job)["status"] == "canceled"
+        idle.end_workers()
+        assert owner.call("GET", path(file_id)).status_code == 404
+
+    def test_a_key_that_was_exchanged_in_the_jobs_row_changes_nothing(
+        self, idle: Transcribing, owner: Owner
+    ) -> None:
+        file_id, key = recorded(owner)
+        job = asked(owner, file_id=file_id, file_key=key)["transcription_id"]
+        where = {"user_id": owner.user_id, "transcription_id": job}
+        exchange_public_key(owner.service, JOBS, "public_key", **where)
+        idle.start_worker()
+        assert when_over(owner, job)["status"] == "succeeded"
+        idle.end_workers()
+        assert owner.opened(file_id)["segments"][0]["text"] == SAID
 
 
 class TestWorkers:

@@ -12,11 +12,11 @@ import pytest
 from tests.support.aws import start_moto
 from tests.support.commands import done
 from tests.support.engines import SpeechEngine
-from tests.support.jobs import HEARD, SOUND, ask, asked, made_a_day_older, recorded
+from tests.support.jobs import HEARD, SOUND, ask, asked, made_a_day_older, recorded, stored_to_transcribe
 from tests.support.recordings import version_2
 from tests.support.service import PASSWORD
 from tests.support.transcribing import Transcribing, job_of, transcribing
-from tests.support.transcripts import Owner, refused
+from tests.support.transcripts import Owner, exchange_public_key, refused
 
 
 class TestAsking:
@@ -117,6 +117,37 @@ class TestOnceStored:
         refused(malformed, 400, "invalid_request")
         plain = owner.call("POST", "/api/audio-file", json={"s3_key": s3_key}).json()
         assert set(plain) == {"audio_file"}
+
+
+class TestKeyOfSomebodyElse:
+    """A public key that was put into the account's row has no mark of the service's."""
+
+    @pytest.fixture
+    def exchanged(self, owner: Owner) -> Owner:
+        exchange_public_key(owner.service, "panzoto-users", "transcripts_public_key", user_id=owner.user_id)
+        return owner
+
+    @pytest.mark.usefixtures("idle")
+    def test_nothing_is_sealed_to_it(self, exchanged: Owner) -> None:
+        file_id, key = recorded(exchanged)
+        refused(ask(exchanged, file_id=file_id, file_key=key), 409, "vault_needed")
+        told = exchanged.call("POST", "/api/audio-file", json=stored_to_transcribe(exchanged)).json()
+        assert (told["transcription"], told["transcribe_error"]["code"]) == (None, "vault_needed")
+        assert exchanged.call("GET", "/api/user/transcriptions").json()["transcriptions"] == []
+
+    @pytest.mark.usefixtures("idle")
+    def test_nobody_proves_theirs_against_it(self, exchanged: Owner) -> None:
+        body = {"transcripts_key": base64.b64encode(exchanged.private_key).decode()}
+        refused(exchanged.call("POST", "/api/transcripts/unlock", json=body), 409, "vault_needed")
+
+    @pytest.mark.usefixtures("idle")
+    def test_a_password_puts_it_right(self, exchanged: Owner) -> None:
+        file_id, key = recorded(exchanged)
+        asked(exchanged, file_id=file_id, password=PASSWORD)
+        own = exchanged.call("GET", "/api/user").json()["vault"]["transcripts_public_key"]
+        assert base64.b64decode(own) == exchanged.public_key
+        other, key = recorded(exchanged)
+        asked(exchanged, file_id=other, file_key=key)
 
 
 class TestCanceling:
