@@ -10,6 +10,7 @@ import logging
 import random
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ from panzoto.transcripts.listening import HeardClips, Listening
 from panzoto.transcripts.messages import Errand, Messages, NoErrand, address_of
 from panzoto.transcripts.patience import Patience
 from panzoto.transcripts.records import ENGINE, Transcripts
-from panzoto.transcripts.times import Origin, detected, documents
+from panzoto.transcripts.times import Origin, detected, documents, most
 
 HOLD_SECONDS = 30.0
 RENEW_SECONDS = 10.0
@@ -148,7 +149,7 @@ class Worker:
         rows = AudioFile.rows(job.file_ids)
         if all(_is_written(rows.get(file_id), job) for file_id in job.file_ids):
             # Another worker died between the last transcript and the end of the job.
-            self._succeed(job, hold)
+            self._succeed(job, hold, job.value("language") or _language_of(rows))
             return
         if job.attempts > MOST_BEGINNINGS:
             raise RuntimeError("begun too often")
@@ -238,7 +239,7 @@ class Worker:
         hold.require(job.begin_writing(hold.holder, HOLD_SECONDS))
         return True
 
-    def _succeed(self, job: Transcription, hold: _Hold, language: str | None = None) -> None:
+    def _succeed(self, job: Transcription, hold: _Hold, language: str | None) -> None:
         if not job.end(SUCCEEDED, holder=hold.holder, language=language):
             # The message must not go while another worker may need it.
             self._leave(job)
@@ -396,6 +397,16 @@ def _is_written(row: AudioFile | None, job: Transcription) -> bool:
     """Whether this very job has written the recording's transcript."""
     known = {} if row is None else known_of(row)
     return known.get("transcription_id") == job.transcription_id and known.get("status") == SUCCEEDED
+
+
+def _language_of(rows: dict[str, AudioFile]) -> str | None:
+    """Return the language of most of the sound, as the rows tell it of their transcripts."""
+    languages: Counter[str] = Counter()
+    for row in rows.values():
+        language = known_of(row).get("language")
+        if language is not None:
+            languages[language] += int(row.value("duration_ms") or 1)
+    return most(languages)
 
 
 def _require_as_asked(rows: dict[str, AudioFile], job: Transcription) -> None:

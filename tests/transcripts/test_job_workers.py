@@ -17,7 +17,7 @@ from tests.support import rows
 from tests.support.commands import done
 from tests.support.engines import Handler
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import Fault, LoseReply
+from tests.support.faults import Fault, LoseReply, Meanwhile, Request
 from tests.support.jobs import HEARD, JOBS, SAID, SOUND, asked, recorded
 from tests.support.phone import Keys
 from tests.support.recordings import version_2
@@ -195,6 +195,23 @@ class TestWorkers:
         assert when_over(owner, job["transcription_id"])["status"] == "succeeded"
         idle.end_workers()
 
+    def test_one_that_died_between_the_last_transcript_and_the_end_is_told_as_any_other(
+        self, idle: Transcribing, owner: Owner
+    ) -> None:
+        file_id, key = recorded(owner)
+        job = asked(owner, file_id=file_id, file_key=key)
+        with FaultProxy(idle.service.aws_url) as proxy:
+            killing = proxy.add(Fault(Meanwhile(lambda _: worker.kill()), where=writes_a_transcript, times=1))
+            worker = idle.start_worker(at=proxy.url)
+            assert worker.wait(60) != 0
+        assert killing.applied == 1
+        assert owner.opened(file_id)["language"] == "en"
+        idle.start_worker()
+        over = when_over(owner, job["transcription_id"])
+        idle.end_workers()
+        assert (over["status"], over["language"]) == ("succeeded", "en")
+        assert len(idle.engine.requests) == 1
+
     def test_a_lost_answer_makes_no_second_transcript(self, idle: Transcribing, owner: Owner) -> None:
         file_id, key = recorded(owner)
         with FaultProxy(idle.service.aws_url) as proxy:
@@ -235,6 +252,10 @@ class TestWorkers:
         for one in jobs:
             owner.call("DELETE", f"/api/transcriptions/{one['transcription_id']}")
         idle.end_workers()
+
+
+def writes_a_transcript(request: Request) -> bool:
+    return request.operation == "TransactWriteItems" and b"panzoto-transcripts" in request.body
 
 
 def statuses(owner: Owner, jobs: list[dict[str, Any]]) -> list[str]:
