@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -251,13 +251,10 @@ class Worker:
             return is_of(known, job.transcription_id)
 
         how = {"language": language, "transcription_id": job.transcription_id}
-        try:
-            new = self._transcripts.write(file_id, job.user_id, sealed, may, source=ENGINE, **how)
-        except AudioFileNotFound:
-            # Erased while the others were written.
-            return
-        if new is not None:
-            Event.of(job.user_id, "transcript_written", None, None, file_id=file_id).write()
+        event = Event.of(job.user_id, "transcript_written", None, None, file_id=file_id)
+        # One that is gone was erased while the others were written.
+        with suppress(AudioFileNotFound):
+            self._transcripts.write(file_id, sealed, may, event, source=ENGINE, **how)
 
     def _fail_or_try_again(self, job: Transcription, hold: _Hold, error: Exception) -> None:
         """A fault of ours: another attempt may do, for as often as an engine's failures may be borne."""
