@@ -95,9 +95,12 @@ class Transcription(StoredModel):
 
     @classmethod
     def page(cls, user_id: str, limit: int, before: str | None, status: str | None) -> list[Transcription]:
-        """Return up to `limit` jobs, newest first, older than `before`, of this status if one is named."""
+        """Return up to `limit` jobs, newest first, older than `before`, of this status if one is named.
+
+        What should be over by now counts as failed, which it is as soon as somebody ends it.
+        """
         older = None if before is None else cls.transcription_id < before
-        wanted = None if status is None else cls.status == status
+        wanted = None if status is None else _is_or_will_be(status)
         with storage_failures():
             return list(
                 cls.query(user_id, older, wanted, limit=limit, scan_index_forward=False, consistent_read=True)
@@ -267,9 +270,7 @@ class Transcription(StoredModel):
         ]
         if holder is not None:
             return self._change(actions, self._mine(holder))
-        unwritten: Condition = Transcription.writing.does_not_exist()
-        if status == FAILED:
-            unwritten |= Transcription.held_until.does_not_exist() | (Transcription.held_until < now())
+        unwritten = _nobody_writes() if status == FAILED else Transcription.writing.does_not_exist()
         if only_unsent:
             unwritten &= Transcription.is_sent.does_not_exist()
         return self._change(actions, Transcription.status.is_in(*ACTIVE) & unwritten)
@@ -313,6 +314,24 @@ def overlapping(jobs: Collection[Transcription], file_ids: Collection[str]) -> T
 def _place(moment: datetime) -> str:
     """Return how ids of that moment begin: microseconds in hexadecimal."""
     return f"{(moment - EPOCH) // timedelta(microseconds=1):014x}"
+
+
+def _nobody_writes() -> Condition:
+    """The condition that no worker is writing the job's transcripts, as far as that can be known."""
+    unwritten: Condition = Transcription.writing.does_not_exist()
+    unwritten |= Transcription.held_until.does_not_exist() | (Transcription.held_until < now())
+    return unwritten
+
+
+def _is_or_will_be(status: str) -> Condition:
+    """The condition that a job has this status, or will have it once those are ended that are too old."""
+    ends: Condition = (Transcription.created_at <= now() - LONGEST) & _nobody_writes()
+    is_so: Condition = Transcription.status == status
+    if status == FAILED:
+        is_so |= Transcription.status.is_in(*ACTIVE) & ends
+    elif status in ACTIVE:
+        is_so &= ~ends
+    return is_so
 
 
 def _holding(holder: str, seconds: float) -> list[Action]:

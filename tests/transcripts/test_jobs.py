@@ -222,6 +222,21 @@ class TestOperators:
 
 class TestLists:
     @pytest.mark.usefixtures("idle")
+    def test_what_should_be_over_is_listed_as_what_it_becomes(self, owner: Owner) -> None:
+        (one, first), (two, second) = recorded(owner), recorded(owner)
+        older = made_a_day_older(owner, asked(owner, file_id=one, file_key=first))
+        waiting = asked(owner, file_id=two, file_key=second)["transcription_id"]
+
+        def listed(status: str) -> list[tuple[str, str]]:
+            shown = owner.call("GET", "/api/user/transcriptions", params={"status": status, "limit": 1})
+            return [(job["transcription_id"], job["status"]) for job in shown.json()["transcriptions"]]
+
+        assert listed("failed") == [(older, "failed")]
+        older = made_a_day_older(owner, asked(owner, file_id=one, file_key=first))
+        assert (listed("queued"), listed("running")) == ([(waiting, "queued")], [])
+        assert listed("failed") == [(older, "failed")]
+
+    @pytest.mark.usefixtures("idle")
     def test_pages_and_statuses(self, owner: Owner) -> None:
         ids = []
         for _ in range(3):
