@@ -24,8 +24,9 @@ class PanzotoError(Exception):
 
     # Whether an answer may hold it, so that the description of the calls tells it.
     met_by_clients: ClassVar[bool] = True
-    status = 500
-    code = "internal_error"
+    status: ClassVar[int] = 500
+    # Of the class: what one failure knows besides is no name that clients could act on.
+    code: ClassVar[str] = "internal_error"
     sentence = "Something went wrong on our side; please try again"
     retry_after: int | None = None
     # Of a call about several recordings: the one that is the reason.

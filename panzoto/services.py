@@ -141,6 +141,7 @@ class Services:
                 playback,
                 Messages(Sealer(*secrets, "transcription", LONGEST_ERRAND)),
                 LazyQueue(settings.transcription.queue, settings.region),
+                vaults,
             ),
             deletion=Deletion(removal, sessions),
             cursors=Cursors(Sealer(*secrets, "cursor")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import replace
 
 from panzoto.auth.passwords import Passwords, opens_to_nobody
@@ -70,7 +71,7 @@ class Vaults:
         stored = user.stored_vault()
         if stored is None:
             self._make_vault(user, password)
-        elif not self._voucher.knows(user.user_id, stored.key_id, stored.transcripts):
+        elif self.transcripts_key(user) is None:
             self._try_to_set_transcripts_key(user, stored, password)
         self._refresh_hash(user, password)
 
@@ -86,6 +87,22 @@ class Vaults:
             return _keys(user, password, vault_key)
         self._verify(user, password)
         return _keys(user, password, self._make_vault(user, password))
+
+    def transcripts_key(self, user: User) -> bytes | None:
+        """Return the public key that transcripts are sealed to; None where the row has none of this service.
+
+        One that somebody else has put into the row is as good as none. Costs no computation.
+        """
+        stored = user.stored_vault()
+        key = None if stored is None else stored.transcripts
+        if stored is None or key is None or not self._voucher.knows(user.user_id, stored.key_id, key):
+            return None
+        renewed = self._voucher.renewed(user.user_id, stored.key_id, key)
+        if renewed is not None:
+            # The mark of an earlier secret does as long as that is known.
+            with suppress(Unavailable):
+                user.set_transcripts_key(renewed)
+        return key.public_key
 
     def look(self, user: User, password: str) -> Keys:
         """Return the keys that `password` opens and change nothing. One computation.

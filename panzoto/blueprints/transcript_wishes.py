@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from panzoto.blueprints.account import signed_in_user
@@ -10,9 +10,9 @@ from panzoto.blueprints.counted_calls import count_call
 from panzoto.crypto.keys import FileKey
 from panzoto.edge.guard import asking
 from panzoto.edge.http import limit_account, services
-from panzoto.errors import InvalidRequest, PanzotoError
+from panzoto.errors import InvalidRequest, PanzotoError, TooManyRequests
 from panzoto.models import AudioFile, User
-from panzoto.transcripts.jobs import Count, Shown, Wish
+from panzoto.transcripts.jobs import Counting, Shown, Wish
 from panzoto.transcripts.languages import CODES
 
 LANGUAGE_RULE = "language must be two letters of ISO 639-1, of those that this service allows"
@@ -77,11 +77,16 @@ def language_of(wanted: dict[str, Any]) -> str | None:
     return language
 
 
-def counting(user: User) -> Count:
-    """Return what counts a job of the account, and then what takes that back. Raises `TooManyRequests`."""
+def counting(user: User) -> Counting:
+    """Return what counts a job of the account, which may raise `TooManyRequests`, and takes that back."""
+    uncount = partial(services().throttle.uncount_account, "transcribe", user.user_id)
 
-    def count() -> Callable[[], None]:
-        limit_account("transcribe", user.user_id)
-        return lambda: services().throttle.uncount_account("transcribe", user.user_id)
+    def count() -> None:
+        try:
+            limit_account("transcribe", user.user_id)
+        except TooManyRequests:
+            # One that is taken back meanwhile makes room for the next.
+            uncount()
+            raise
 
-    return count
+    return Counting(count, uncount)

@@ -205,7 +205,7 @@ def _unlock_key(password: str) -> bytes:
 
 
 def _own_key(private_key: bytes) -> bytes:
-    public_key = signed_in_user().transcripts_key()
+    public_key = services().vaults.transcripts_key(signed_in_user())
     if public_key is None:
         raise VaultNeeded()
     if not is_pair(private_key, public_key):

@@ -56,6 +56,14 @@ class Voucher:
         public_key = public_key_of(private_key_of(vault_key))
         return VouchedKey(public_key, _mark(self._keys[0], user_id, key_id, public_key))
 
+    def renewed(self, user_id: str, key_id: bytes, known: VouchedKey) -> VouchedKey | None:
+        """Return a key that one of the secrets knows with today's mark; None where it has that already.
+
+        Who stays signed in may not show a password before the secret of the mark is forgotten.
+        """
+        mark = _mark(self._keys[0], user_id, key_id, known.public_key)
+        return None if hmac.compare_digest(mark, known.mark) else VouchedKey(known.public_key, mark)
+
     def knows(self, user_id: str, key_id: bytes, known: VouchedKey | None) -> bool:
         """Whether the public key is that of the vault with this id, as one of the secrets says."""
         return known is not None and any(

@@ -99,7 +99,7 @@ class Post:
         try:
             self._outbox.send(self._envelopes.seal(errand))
         except QueueUnavailable as error:
-            log.warning("mail_not_queued", extra={**told, "code": error.code})
+            log.warning("mail_not_queued", extra={**told, "code": error.reason})
             return False
         except Exception:
             # What tells the letter is stored by now, so whoever caused it must not hear of a failure.

@@ -183,7 +183,7 @@ class Credentials(AccountRow):
         )
 
     def transcripts_key(self) -> bytes | None:
-        """Return the public key that transcripts are sealed to, None where it is not made yet."""
+        """Return the public key for transcripts that the row holds, whoever has written it; None without."""
         known = self._transcripts_key()
         return None if known is None else known.public_key
 

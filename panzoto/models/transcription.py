@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,8 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from panzoto.models.attributes import EPOCH, EpochAttribute, StoredModel, now, rfc3339
-from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
+from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
+from panzoto.models.event import Event
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELED = "queued", "running", "succeeded", "failed", "canceled"
 ACTIVE = (QUEUED, RUNNING)
@@ -93,9 +95,12 @@ class Transcription(StoredModel):
 
     @classmethod
     def page(cls, user_id: str, limit: int, before: str | None, status: str | None) -> list[Transcription]:
-        """Return up to `limit` jobs, newest first, older than `before`, of this status if one is named."""
+        """Return up to `limit` jobs, newest first, older than `before`, of this status if one is named.
+
+        What should be over by now counts as failed, which it is as soon as somebody ends it.
+        """
         older = None if before is None else cls.transcription_id < before
-        wanted = None if status is None else cls.status == status
+        wanted = None if status is None else _is_or_will_be(status)
         with storage_failures():
             return list(
                 cls.query(user_id, older, wanted, limit=limit, scan_index_forward=False, consistent_read=True)
@@ -153,9 +158,22 @@ class Transcription(StoredModel):
         """Whether the queue has had its message."""
         return bool(self.value("is_sent"))
 
-    def note_sent(self) -> None:
-        """Remember that the queue has its message; a job that is gone needs none."""
-        self._change([Transcription.is_sent.set(True)], Transcription.status.exists())
+    def note_sent(self, event: Event) -> None:
+        """Remember that the queue has its message, and write the event with it; once, whoever has sent it.
+
+        A job that is gone needs neither.
+        """
+
+        def fill(transaction: Transaction) -> None:
+            transaction.update(
+                Transcription(self.user_id, self.transcription_id),
+                actions=[Transcription.is_sent.set(True)],
+                condition=Transcription.status.exists() & Transcription.is_sent.does_not_exist(),
+            )
+            event.add_to(transaction)
+
+        with suppress(ConditionFailed):
+            transact(fill, Transcription)
 
     def seconds_left(self) -> float:
         """Return for how long the job may still go on."""
@@ -223,11 +241,18 @@ class Transcription(StoredModel):
         return self._change([Transcription.writing.set(True), *_holding(holder, seconds)], self._mine(holder))
 
     def end(
-        self, status: str, *, holder: str | None = None, error: dict[str, str] | None = None, **more: Any
+        self,
+        status: str,
+        *,
+        holder: str | None = None,
+        error: dict[str, str] | None = None,
+        only_unsent: bool = False,
+        **more: Any,
     ) -> bool:
         """Let the job be over; False when it already is, or is not `holder`'s.
 
         Without a holder it must not have begun to write transcripts; to fail, only nobody must be writing.
+        With `only_unsent` nobody must have told the queue of it.
         """
         actions: list[Action] = [
             Transcription.status.set(status),
@@ -245,9 +270,9 @@ class Transcription(StoredModel):
         ]
         if holder is not None:
             return self._change(actions, self._mine(holder))
-        unwritten: Condition = Transcription.writing.does_not_exist()
-        if status == FAILED:
-            unwritten |= Transcription.held_until.does_not_exist() | (Transcription.held_until < now())
+        unwritten = _nobody_writes() if status == FAILED else Transcription.writing.does_not_exist()
+        if only_unsent:
+            unwritten &= Transcription.is_sent.does_not_exist()
         return self._change(actions, Transcription.status.is_in(*ACTIVE) & unwritten)
 
     def _mine(self, holder: str) -> Condition:
@@ -289,6 +314,24 @@ def overlapping(jobs: Collection[Transcription], file_ids: Collection[str]) -> T
 def _place(moment: datetime) -> str:
     """Return how ids of that moment begin: microseconds in hexadecimal."""
     return f"{(moment - EPOCH) // timedelta(microseconds=1):014x}"
+
+
+def _nobody_writes() -> Condition:
+    """The condition that no worker is writing the job's transcripts, as far as that can be known."""
+    unwritten: Condition = Transcription.writing.does_not_exist()
+    unwritten |= Transcription.held_until.does_not_exist() | (Transcription.held_until < now())
+    return unwritten
+
+
+def _is_or_will_be(status: str) -> Condition:
+    """The condition that a job has this status, or will have it once those are ended that are too old."""
+    ends: Condition = (Transcription.created_at <= now() - LONGEST) & _nobody_writes()
+    is_so: Condition = Transcription.status == status
+    if status == FAILED:
+        is_so |= Transcription.status.is_in(*ACTIVE) & ends
+    elif status in ACTIVE:
+        is_so &= ~ends
+    return is_so
 
 
 def _holding(holder: str, seconds: float) -> list[Action]:

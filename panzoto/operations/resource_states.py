@@ -78,7 +78,7 @@ def aws_failures() -> Iterator[None]:
         raise ResourceError(refused(error.operation_name, code_of(error))) from error
     except QueueUnavailable as error:
         if not error.operation:
-            raise Unavailable(f"AWS cannot be reached: {error.code}") from error
-        raise ResourceError(refused(error.operation, error.code)) from error
+            raise Unavailable(f"AWS cannot be reached: {error.reason}") from error
+        raise ResourceError(refused(error.operation, error.reason)) from error
     except BotoCoreError as error:
         raise Unavailable(f"AWS cannot be reached: {type(error).__name__}") from error

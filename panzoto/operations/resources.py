@@ -167,5 +167,5 @@ class Resources:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, QueueUnavailable):
-        return error.code
+        return error.reason
     return code_of(error) if isinstance(error, ClientError) else type(error).__name__

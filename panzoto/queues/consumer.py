@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from panzoto.errors import PanzotoError, Unavailable
-from panzoto.queues.queue import POLL_SECONDS, Inbox, Message, Queue
+from panzoto.queues.queue import POLL_SECONDS, Inbox, Message, Queue, QueueUnavailable
 from panzoto.queues.queue_definition import TRIES_OF_A_DAY, VISIBILITY_SECONDS
 from panzoto.queues.trouble import Trouble
 
@@ -183,7 +183,8 @@ class Consumer:
         try:
             self._handle_or_put_aside(inbox, message)
         except Unavailable as error:
-            log.warning("message_postponed", extra={"message_id": message.message_id, "code": error.code})
+            told = {"message_id": message.message_id, "code": _known_as(error)}
+            log.warning("message_postponed", extra=told)
         finally:
             self._held.finish(message)
             self._room.release()
@@ -282,9 +283,14 @@ def _give_back(inbox: Inbox, message: Message) -> None:
     _hold(inbox, message, 0)
 
 
+def _known_as(error: Unavailable) -> str:
+    """Return the name of a failure for the log: AWS's own where SQS is what failed."""
+    return error.reason if isinstance(error, QueueUnavailable) else error.code
+
+
 def _hold(inbox: Inbox, message: Message, seconds: int) -> None:
     try:
         inbox.hold(message, seconds)
     except Unavailable as error:
         # Then it comes to somebody else when its time is over, at the worst a second time.
-        log.warning("message_not_held", extra={"message_id": message.message_id, "code": error.code})
+        log.warning("message_not_held", extra={"message_id": message.message_id, "code": _known_as(error)})

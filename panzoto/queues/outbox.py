@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
-from panzoto.queues.queue import HASTY, LazyQueue, QueueUnavailable
+from panzoto.queues.queue import LazyQueue, QueueUnavailable
 
 REST_SECONDS = 15.0
 
@@ -19,7 +19,7 @@ class Outbox:
     """Sends to one queue, whether or not it is there; may be used from many threads."""
 
     def __init__(self, name: str, region: str, rest_seconds: float = REST_SECONDS) -> None:
-        self._queue = LazyQueue(name, region, HASTY)
+        self._queue = LazyQueue(name, region)
         self._rest_seconds = rest_seconds
         self._guard = threading.Lock()
         self._rests_until = 0.0
@@ -40,7 +40,7 @@ class Outbox:
             if not self._rests_until:
                 return
             if time.monotonic() < self._rests_until:
-                raise QueueUnavailable(code="resting")
+                raise QueueUnavailable(reason="resting")
             self._rests_until = time.monotonic() + self._rest_seconds
 
     def _rest(self) -> None:

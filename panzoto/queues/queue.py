@@ -40,17 +40,20 @@ _MISSING = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
 class QueueUnavailable(Unavailable):
-    """SQS did not do what it was asked; `operation` and `code` are AWS's own names, or empty."""
+    """SQS did not do what it was asked; `operation` and `reason` are AWS's own names, or empty.
 
-    def __init__(self, sentence: str | None = None, operation: str = "", code: str = "") -> None:
+    They are for logs and operators; clients are told what is told of any storage.
+    """
+
+    def __init__(self, sentence: str | None = None, operation: str = "", reason: str = "") -> None:
         super().__init__(sentence)
         self.operation = operation
-        self.code = code
+        self.reason = reason
 
     @property
     def is_denied(self) -> bool:
         """Whether the rights do not reach so far."""
-        return "AccessDenied" in self.code
+        return "AccessDenied" in self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ class Queue:
                 without = [{key: entry[key] for key in ("Id", "MessageBody")} for entry in entries]
                 answer = self._sqs.send_message_batch(QueueUrl=url, Entries=without)
             if answer.get("Failed"):
-                raise QueueUnavailable(operation="SendMessageBatch", code=answer["Failed"][0].get("Code", ""))
+                reason = answer["Failed"][0].get("Code", "")
+                raise QueueUnavailable(operation="SendMessageBatch", reason=reason)
 
     def waiting(self) -> int:
         """Return about how many messages wait to be given out. Raises `QueueUnavailable`."""
@@ -189,7 +193,7 @@ class Queue:
     def _url(self) -> str:
         url = self._url_of(self.name)
         if url is None:
-            raise QueueUnavailable(f"There is no queue {self.name}", code="missing")
+            raise QueueUnavailable(f"There is no queue {self.name}", reason="missing")
         return url
 
     def _url_of(self, name: str) -> str | None:
@@ -228,10 +232,13 @@ _making = threading.Lock()
 
 
 class LazyQueue:
-    """A queue for who only sends to it, now and then; its client is made when the first message is."""
+    """A queue for a request that sends to it, now and then; its client is made when the first message is.
 
-    def __init__(self, name: str, region: str, patience: Config = PATIENT) -> None:
-        self._which = (name, region, patience)
+    A send takes two seconds at the worst, and as many again where the queue is yet to be found.
+    """
+
+    def __init__(self, name: str, region: str) -> None:
+        self._which = (name, region, HASTY)
         self._queue: Queue | None = None
 
     def send(self, body: str, group: str | None = None, *, delay_seconds: int = 0) -> None:
@@ -301,10 +308,10 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise QueueUnavailable(operation=error.operation_name, code=_code(error)) from error
+        raise QueueUnavailable(operation=error.operation_name, reason=_code(error)) from error
     except (BotoCoreError, ResponseParserError) as error:
         # The name tells an operator what is the matter, and nothing else.
-        raise QueueUnavailable(code=type(error).__name__) from error
+        raise QueueUnavailable(reason=type(error).__name__) from error
 
 
 def _code(error: ClientError) -> str:

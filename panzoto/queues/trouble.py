@@ -18,8 +18,8 @@ def in_worker_words(error: PanzotoError) -> str:
     if not isinstance(error, QueueUnavailable):
         return "DynamoDB or S3 cannot be reached right now"
     if error.operation:
-        return f"SQS refused {error.operation}: {error.code}"
-    return f"SQS cannot be reached right now: {error.code}"
+        return f"SQS refused {error.operation}: {error.reason}"
+    return f"SQS cannot be reached right now: {error.reason}"
 
 
 class Trouble:

@@ -24,8 +24,13 @@ log = logging.getLogger(__name__)
 
 
 def queued(known: dict[str, Any], transcription_id: str) -> dict[str, Any]:
-    """Return what a row says that waits for a job, and what it is to say again if that is canceled."""
+    """Return what a row says that waits for a job, and what it is to say again if that is canceled.
+
+    Behind a job that was over before the row said so, that is what it said before that one.
+    """
     before = [known.get("status"), known.get("transcription_id")]
+    if before[0] == QUEUED:
+        before = known.get("before") or [None, None]
     return {**known, "status": QUEUED, "transcription_id": transcription_id, "before": before}
 
 

@@ -1,16 +1,18 @@
 """Asking for transcripts: what is refused and why, the job's row, the recordings' rows, and the message.
 
 The job and the first recordings' rows are written in one transaction, which also sees to it that nobody else
-asks at the same moment; the message is sent last. A job whose message was never sent, since the process died
-in between, is sent again when it is asked for again.
+asks at the same moment; then come the other rows and the message, and last the event, with the note that the
+message was sent. What fails in between, or dies with the process, is done when the job is asked for again.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from panzoto.accounts.vaults import Vaults
 from panzoto.auth.caller import Caller
 from panzoto.crypto.keys import FileKey, Keys
 from panzoto.errors import (
@@ -29,11 +31,11 @@ from panzoto.media.glimpse import Glimpse
 from panzoto.media.media_type import sniffed
 from panzoto.models import AudioFile, Event, Transcription, User
 from panzoto.models.credentials import encoded
-from panzoto.models.transcription import CANCELED, FAILED, overlapping
+from panzoto.models.transcription import CANCELED, QUEUED, overlapping
 from panzoto.playback.decryption import keys_of
 from panzoto.playback.opening import Playback
 from panzoto.playback.sittings import naming, opened_in_order
-from panzoto.queues.queue import LazyQueue
+from panzoto.queues.queue import LazyQueue, QueueUnavailable
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import CHANGED_PER_TRANSACTION, edit_all
 from panzoto.recordings.ownership import note_all_opened
@@ -43,9 +45,17 @@ from panzoto.transcripts.messages import ClipKey, Messages
 
 HOUR = 3600
 
+log = logging.getLogger(__name__)
+
 ShownKeys = Keys | FileKey | Mapping[str, FileKey]
-# Counts a job and returns what takes that back.
-Count = Callable[[], Callable[[], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Counts a job, and takes that back; whoever asks again for one that was counted may have to."""
+
+    count: Callable[[], None]
+    uncount: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +101,17 @@ class Jobs:
     playback: Playback
     messages: Messages
     queue: LazyQueue
+    vaults: Vaults
 
     def ask(
-        self, user: User, wish: Wish, shown: Shown, count: Count, by: Caller
+        self, user: User, wish: Wish, shown: Shown, counting: Counting, by: Caller
     ) -> tuple[Transcription, bool]:
         """Return the job of these recordings, and whether it is a new one.
 
-        What opens the recordings is asked for late, since a password costs time and counts; `count` counts
-        the job and returns what takes that back. Raises, in this order, `AudioFileNotFound`,
-        `TranscriptionUnavailable`, `TranscriptionRunning`, `TranscriptExists`, `VaultNeeded`,
-        `TooManyRequests`, what showing keys raises, `ObjectNotFound`, `DecryptionFailed`, `NotAudio`.
+        What opens the recordings is asked for late, since a password costs time and counts. Raises, in this
+        order, `AudioFileNotFound`, `TranscriptionUnavailable`, `TranscriptionRunning`, `TranscriptExists`,
+        `VaultNeeded`, `TooManyRequests`, what showing keys raises, `ObjectNotFound`, `DecryptionFailed`,
+        `NotAudio`, `QueueUnavailable`.
         """
         rows = AudioFile.all_owned(wish.file_ids, user.user_id)
         if self.engine is None:
@@ -108,32 +119,37 @@ class Jobs:
         there = _same_or_refused(user.user_id, wish, rows)
         if there is not None and there.sent:
             return there, False
-        if shown.needs_key and user.transcripts_key() is None:
+        if shown.needs_key and self.vaults.transcripts_key(user) is None:
             raise VaultNeeded()
-        uncount = count() if there is None else _nothing
+        if there is None:
+            counting.count()
+        uncount = counting.uncount if there is None else _nothing
         try:
             clips = self._opened(rows, shown.keys())
-            job = there or self._begun(user, wish)
-            mark_waiting(job, wish.file_ids[0 if there else CHANGED_PER_TRANSACTION :])
+            public_key = self._public_key_of(user)
+            job = there or self._begun(user, wish, public_key)
         except _AskedMeanwhile as other:
             uncount()
             return other.job, False
         except PanzotoError:
             uncount()
             raise
-        self._send(job, clips, wish.vocabulary)
-        if there is None:
-            self._note(job, by)
+        # From here on the job is there and counts: what fails is done by who asks again.
+        mark_waiting(job, wish.file_ids[0 if there else CHANGED_PER_TRANSACTION :])
+        body = self.messages.write(job, clips, wish.vocabulary, public_key)
+        self._send(job, body, counting)
+        job.note_sent(Event.by(by, "transcription_started", file_ids=job.file_ids, engine=job.engine))
         return job, there is None
 
     def ask_unless_there(
-        self, row: AudioFile, user: User, wish: Wish, shown: Shown, how: tuple[Count, Caller]
+        self, row: AudioFile, user: User, wish: Wish, shown: Shown, how: tuple[Counting, Caller]
     ) -> Transcription | None:
         """Ask as `ask` does, but where a transcript or a job is there; return the job, if there is one."""
         known = known_of(row)
-        if known.get("status") not in (FAILED, None) or known.get("revision") is not None:
-            there = known.get("transcription_id")
-            return None if there is None else Transcription.of(user.user_id, there)
+        is_written = known.get("revision") is not None
+        there = _job_of(row) if is_written or known.get("status") == QUEUED else None
+        if is_written or (there is not None and _goes_on_without(there, wish)):
+            return there
         return self.ask(user, wish, shown, *how)[0]
 
     def told(self) -> dict[str, object]:
@@ -182,15 +198,21 @@ class Jobs:
         note_all_opened(rows, [clip.format for clip in clips])
         return clips
 
-    def _begun(self, user: User, wish: Wish) -> Transcription:
+    def _public_key_of(self, user: User) -> bytes:
+        """Return what is sealed to; a password that opened the recordings has made it, or put it right."""
+        user.reload()
+        public_key = self.vaults.transcripts_key(user)
+        if public_key is None:
+            raise VaultNeeded()
+        return public_key
+
+    def _begun(self, user: User, wish: Wish, public_key: bytes) -> Transcription:
         """Write the job and let the first recordings' rows say that they wait for it.
 
         Raises what `_same_or_refused` raises, for who asked at the same moment.
         """
-        user.reload()
-        public_key = user.transcripts_key()
-        if public_key is None or self.engine is None:
-            raise VaultNeeded()
+        if self.engine is None:
+            raise TranscriptionUnavailable(retry_after=HOUR)
         how = {"language": wish.language, "engine": self.engine.host, "model": self.engine.model}
         job = Transcription.new(user.user_id, wish.file_ids, encoded(public_key), **how)
 
@@ -208,23 +230,38 @@ class Jobs:
 
         # Two wishes may share what is beyond the first rows, so that the second must see the first one's job.
         first = wish.file_ids[:CHANGED_PER_TRANSACTION]
-        if not edit_all(user.user_id, first, plan, rests_on="jobs"):
-            raise AudioFileNotFound()
+        try:
+            if not edit_all(user.user_id, first, plan, rests_on="jobs"):
+                raise AudioFileNotFound()
+        except Unavailable:
+            # The answer may have been lost of what was written.
+            if Transcription.of(user.user_id, job.transcription_id) is None:
+                raise
         return job
 
-    def _send(self, job: Transcription, clips: Sequence[ClipKey], vocabulary: Sequence[str]) -> None:
-        """Send the message; a job of which nobody can be told is undone."""
-        body = self.messages.write(job, clips, vocabulary, job.seconds_left())
+    def _send(self, job: Transcription, body: str, counting: Counting) -> None:
+        """Send the message; a job of which nobody can be told is undone, and does not count."""
         try:
             self.queue.send(body, job.user_id)
-        except Unavailable:
-            if job.end(CANCELED):
+        except QueueUnavailable as error:
+            told = {"transcription_id": job.transcription_id, "code": error.reason}
+            log.warning("transcription_not_queued", extra=told)
+            if job.end(CANCELED, only_unsent=True):
+                counting.uncount()
                 put_back(job)
             raise
-        job.note_sent()
 
-    def _note(self, job: Transcription, by: Caller) -> None:
-        Event.by(by, "transcription_started", file_ids=job.file_ids, engine=job.engine).write()
+
+def _job_of(row: AudioFile) -> Transcription | None:
+    """Return the job that a recording's row names, which ends now where it should be over."""
+    named = known_of(row).get("transcription_id")
+    job = None if named is None else Transcription.of(row.user_id, named)
+    return None if job is None else expire(job)
+
+
+def _goes_on_without(job: Transcription, wish: Wish) -> bool:
+    """Whether a job needs nothing of who makes this wish: it was sent, or takes more keys than they have."""
+    return job.is_active and (job.sent or set(job.file_ids) != set(wish.file_ids))
 
 
 def _same_or_refused(user_id: str, wish: Wish, rows: Sequence[AudioFile]) -> Transcription | None:

@@ -39,10 +39,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What is sealed: the recordings in order, and the names that may be heard in them."""
+    """What is sealed: the recordings in order, the names that may be heard in them, and what to seal to.
+
+    The public key travels here since whoever writes to tables could exchange it in a row. A message of
+    1.4.1 and before has none.
+    """
 
     clips: tuple[ClipKey, ...]
     vocabulary: tuple[str, ...] = field(repr=False)
+    public_key: bytes | None = None
 
     @property
     def file_ids(self) -> list[str]:
@@ -61,9 +66,9 @@ class Messages:
         self._sealer = sealer
 
     def write(
-        self, job: Transcription, clips: Sequence[ClipKey], vocabulary: Sequence[str], seconds: float
+        self, job: Transcription, clips: Sequence[ClipKey], vocabulary: Sequence[str], public_key: bytes
     ) -> str:
-        """Return the body of a message that is good for so many seconds."""
+        """Return the body of a message that is good for as long as the job may go on."""
         sealed = {
             "job": job.transcription_id,
             "clips": [
@@ -71,11 +76,12 @@ class Messages:
                 for clip in clips
             ],
             "vocabulary": list(vocabulary),
+            "public_key": base64.b64encode(public_key).decode("ascii"),
         }
         body = {
             "user_id": job.user_id,
             "transcription_id": job.transcription_id,
-            "sealed": self._sealer.seal(sealed, int(time.time() + seconds)),
+            "sealed": self._sealer.seal(sealed, int(time.time() + job.seconds_left())),
         }
         return json.dumps(body)
 
@@ -93,7 +99,9 @@ class Messages:
             ClipKey(file_id, etag, kind, base64.b64decode(key))
             for file_id, etag, kind, key in values["clips"]
         )
-        return Errand(clips, tuple(values["vocabulary"]))
+        known = values.get("public_key")
+        public_key = None if known is None else base64.b64decode(known)
+        return Errand(clips, tuple(values["vocabulary"]), public_key)
 
 
 def address_of(body: str) -> Address:

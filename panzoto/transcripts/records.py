@@ -29,7 +29,7 @@ from panzoto.models.attributes import now, rfc3339
 from panzoto.models.change import transcripts_of
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import edit
-from panzoto.recordings.transcript_state import gone_with, known_of, setting, sized, stored_as
+from panzoto.recordings.transcript_state import gone_with, known_of, setting, sized, stored_as, together
 from panzoto.removal import Removal
 from panzoto.storage import Storage
 
@@ -103,19 +103,21 @@ class Transcripts:
                 raise Conflict()
             return True
 
-        written = self.write(file_id, by.user_id, sealed, may, source=CLIENT, language=language)
+        event = Event.by(by, "transcript_written", file_id=file_id)
+        written = self.write(file_id, sealed, may, event, source=CLIENT, language=language)
         if written is None:
             raise Conflict()
-        Event.by(by, "transcript_written", file_id=file_id).write()
         return written
 
     def write(
-        self, file_id: str, user_id: str, sealed: bytes, may: May, *, source: str, **more: Any
+        self, file_id: str, sealed: bytes, may: May, event: Event, *, source: str, **more: Any
     ) -> Transcript | None:
         """Write a transcript where `may` says so of the row at that moment; None where it does not.
 
+        `event` names the account and is written with it, so that it is told once, whatever answer is lost.
         `more` is its language, when it was made, and the job that made it. Raises `AudioFileNotFound`.
         """
+        user_id = event.user_id
         new = _new(user_id, file_id, sealed, source, more)
         job = more.get("transcription_id")
         replaced: list[str | None] = []
@@ -129,7 +131,7 @@ class Transcripts:
                 return None
             number = user.next_change_number
             actions = [setting(_says(new, number, job)), sized(new)]
-            return Edit(actions, also=stored_as(row, new, number))
+            return Edit(actions, also=together(stored_as(row, new, number), event.add_to))
 
         try:
             after = edit(file_id, user_id, plan)

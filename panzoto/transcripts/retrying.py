@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from panzoto.errors import PanzotoError, TranscriptionNotFound
 from panzoto.models import Transcription
-from panzoto.models.transcription import CANCELED, FAILED, SUCCEEDED
+from panzoto.models.transcription import CANCELED, FAILED, SUCCEEDED, overlapping
 from panzoto.queues.queue import Inbox, Message, Queue
 from panzoto.queues.queue_definition import dead_letter_name
-from panzoto.transcripts.job_states import mark_queued
+from panzoto.transcripts.job_states import mark_failed, mark_queued
 from panzoto.transcripts.messages import NoErrand, address_of
 
 # How long what is looked through stays hidden, and how often nothing may come before it was all.
@@ -46,11 +46,39 @@ def retry(queue: Queue, transcription_id: str) -> Transcription:
     if job.seconds_left() <= 0:
         raise CannotRetry("It was asked for more than a day ago: its owner can ask for the transcript again")
     if job.status == FAILED:
-        mark_queued(job)
-        job.wait_again()
+        try:
+            _wait_again(job)
+        except CannotRetry:
+            # It may be tried once that other job is over.
+            dead.hold(message, 0)
+            raise
     queue.send(message.body, job.user_id)
     dead.delete(message)
     return job
+
+
+def _wait_again(job: Transcription) -> None:
+    """Let the job wait. Raises `CannotRetry` where one of its recordings is or comes into another job."""
+    _require_alone(job)
+    error = job.value("error")
+    # In this order: who asks meanwhile sees the job, or has been seen by the look at the end.
+    job.wait_again()
+    mark_queued(job)
+    try:
+        _require_alone(job)
+    except CannotRetry:
+        mark_failed(job)
+        job.end(FAILED, error=error)
+        raise
+
+
+def _require_alone(job: Transcription) -> None:
+    """Raises `CannotRetry` where one of the recordings is in another job that is not over."""
+    active = Transcription.active_of(job.user_id)
+    others = [one for one in active if one.transcription_id != job.transcription_id]
+    other = overlapping(others, job.file_ids)
+    if other is not None:
+        raise CannotRetry(f"Another job of the same recordings is under way: {other.transcription_id}")
 
 
 def _take(dead: Inbox, transcription_id: str) -> Message | None:

@@ -86,10 +86,11 @@ def detected(answers: Iterable[Heard]) -> str | None:
     for span, answer in answers:
         if answer.language is not None:
             languages[answer.language] += span.duration_ms
-    return _most(languages)
+    return most(languages)
 
 
-def _most(languages: Counter[str]) -> str | None:
+def most(languages: Counter[str]) -> str | None:
+    """Return the language that was counted highest, None where none was."""
     return max(languages, key=lambda name: languages[name], default=None)
 
 
@@ -196,7 +197,7 @@ def _document(clip: _Clip, file_id: str, origin: Origin) -> dict[str, Any]:
     return {
         "version": VERSION,
         "file_id": file_id,
-        "language": (_most(clip.languages) or origin.language) if segments else None,
+        "language": (most(clip.languages) or origin.language) if segments else None,
         "duration_ms": clip.end - clip.start,
         "engine": origin.engine,
         "model": origin.model,

@@ -10,8 +10,9 @@ import logging
 import random
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -45,7 +46,7 @@ from panzoto.transcripts.listening import HeardClips, Listening
 from panzoto.transcripts.messages import Errand, Messages, NoErrand, address_of
 from panzoto.transcripts.patience import Patience
 from panzoto.transcripts.records import ENGINE, Transcripts
-from panzoto.transcripts.times import Origin, detected, documents
+from panzoto.transcripts.times import Origin, detected, documents, most
 
 HOLD_SECONDS = 30.0
 RENEW_SECONDS = 10.0
@@ -148,16 +149,19 @@ class Worker:
         rows = AudioFile.rows(job.file_ids)
         if all(_is_written(rows.get(file_id), job) for file_id in job.file_ids):
             # Another worker died between the last transcript and the end of the job.
-            self._succeed(job, hold)
+            self._succeed(job, hold, job.value("language") or _language_of(rows))
             return
         if job.attempts > MOST_BEGINNINGS:
             raise RuntimeError("begun too often")
         _require_as_asked(rows, job)
         heard = self._listen(job, errand, rows, hold)
-        written = self._sealed(job, errand, heard)
+        public_key = errand.public_key or decoded(job.public_key)
+        written = self._sealed(job, errand, heard, public_key)
         language = job.value("language") or detected(heard.answers)
         del heard
-        self._write(job, written, language, hold)
+        # With patience, as all that follows: the engine is not asked again for what the storage refuses.
+        if hold.patiently(lambda: self._may_write(job, public_key, hold)):
+            self._write(job, written, language, hold)
 
     def _listen(
         self, job: Transcription, errand: Errand, rows: dict[str, AudioFile], hold: _Hold
@@ -194,11 +198,10 @@ class Worker:
         return listening.run(self._limits.max_bytes, ask, tell)
 
     def _sealed(
-        self, job: Transcription, errand: Errand, heard: HeardClips
+        self, job: Transcription, errand: Errand, heard: HeardClips, public_key: bytes
     ) -> list[tuple[str, str | None, bytes]]:
         """Return (file_id, language, sealed) of each recording's document."""
         origin = Origin(self._engine.host, self._engine.model, rfc3339(now()), job.value("language"))
-        public_key = decoded(job.public_key)
         return [
             (
                 document["file_id"],
@@ -215,21 +218,20 @@ class Worker:
         language: str | None,
         hold: _Hold,
     ) -> None:
-        """Write what was heard, with patience: the engine is not asked again for what the storage refuses."""
-        if not hold.patiently(lambda: self._may_write(job, hold)):
-            return
+        """Write what was heard, one recording after the other, and end the job."""
         for file_id, of_one, sealed in written:
             hold.check()
             hold.patiently(partial(self._write_one, job, file_id, of_one, sealed))
         hold.patiently(lambda: self._succeed(job, hold, language))
 
-    def _may_write(self, job: Transcription, hold: _Hold) -> bool:
+    def _may_write(self, job: Transcription, public_key: bytes, hold: _Hold) -> bool:
         """Note that from here on transcripts are written; False when it is over instead."""
         user = User.find(job.user_id)
         if user is None or user.being_deleted:
             raise _Lost
-        if user.transcripts_key() != decoded(job.public_key):
-            # Whoever could open what is sealed to the key of before is not there any more.
+        if user.transcripts_key() != public_key:
+            # Whoever could open what is sealed to the key of before is not there any more; or somebody else
+            # has put theirs into the row.
             job.end(CANCELED, holder=hold.holder)
             self._leave(job)
             return False
@@ -237,7 +239,7 @@ class Worker:
         hold.require(job.begin_writing(hold.holder, HOLD_SECONDS))
         return True
 
-    def _succeed(self, job: Transcription, hold: _Hold, language: str | None = None) -> None:
+    def _succeed(self, job: Transcription, hold: _Hold, language: str | None) -> None:
         if not job.end(SUCCEEDED, holder=hold.holder, language=language):
             # The message must not go while another worker may need it.
             self._leave(job)
@@ -249,13 +251,10 @@ class Worker:
             return is_of(known, job.transcription_id)
 
         how = {"language": language, "transcription_id": job.transcription_id}
-        try:
-            new = self._transcripts.write(file_id, job.user_id, sealed, may, source=ENGINE, **how)
-        except AudioFileNotFound:
-            # Erased while the others were written.
-            return
-        if new is not None:
-            Event.of(job.user_id, "transcript_written", None, None, file_id=file_id).write()
+        event = Event.of(job.user_id, "transcript_written", None, None, file_id=file_id)
+        # One that is gone was erased while the others were written.
+        with suppress(AudioFileNotFound):
+            self._transcripts.write(file_id, sealed, may, event, source=ENGINE, **how)
 
     def _fail_or_try_again(self, job: Transcription, hold: _Hold, error: Exception) -> None:
         """A fault of ours: another attempt may do, for as often as an engine's failures may be borne."""
@@ -395,6 +394,16 @@ def _is_written(row: AudioFile | None, job: Transcription) -> bool:
     """Whether this very job has written the recording's transcript."""
     known = {} if row is None else known_of(row)
     return known.get("transcription_id") == job.transcription_id and known.get("status") == SUCCEEDED
+
+
+def _language_of(rows: dict[str, AudioFile]) -> str | None:
+    """Return the language of most of the sound, as the rows tell it of their transcripts."""
+    languages: Counter[str] = Counter()
+    for row in rows.values():
+        language = known_of(row).get("language")
+        if language is not None:
+            languages[language] += int(row.value("duration_ms") or 1)
+    return most(languages)
 
 
 def _require_as_asked(rows: dict[str, AudioFile], job: Transcription) -> None:

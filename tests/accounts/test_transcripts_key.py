@@ -13,7 +13,7 @@ from panzoto.crypto import transcripts, vault
 from panzoto.crypto.permits import HashPermits
 from tests.support import rows
 from tests.support.recordings import decrypt, single_shot, store
-from tests.support.service import PASSWORD, Service
+from tests.support.service import PASSWORD, Service, run_service
 
 NAMES = ("transcripts_public_key", "transcripts_key_mark")
 NEW_PASSWORD = "another quiet walk on Tuesday"
@@ -82,6 +82,26 @@ def test_what_is_not_the_vaults_own_is_put_right(
     told = [json.loads(line) for line in service.log().splitlines() if "transcripts_key_differed" in line]
     differed = bool(attributes.get("transcripts_public_key"))
     assert bool([line for line in told if line["user_id"] == account["user_id"]]) == differed
+
+
+def test_a_mark_outlives_the_secret_that_made_it(
+    moto: str, service: Service, account: dict[str, Any]
+) -> None:
+    """A secret is forgotten after some renewals, and who stays signed in shows no password meanwhile."""
+    new = "another secret of this service" * 2
+    stored = vault.Vault.from_stored(account["vault"])
+    before = rows.user_row(service, account["user_id"])
+
+    def marked(row: dict[str, Any]) -> transcripts.VouchedKey:
+        return transcripts.VouchedKey(*(base64.b64decode(row[name]["S"]) for name in NAMES))
+
+    known = transcripts.Voucher(new, ()).knows
+    assert not known(account["user_id"], stored.key_id, marked(before))
+    with run_service(moto, SECRET_KEY=new, SECRET_KEY_FALLBACKS=service.secret_key(), MAIL="off") as renewed:
+        own = public_key(account)
+        assert log_in(renewed, account)["vault"]["transcripts_public_key"] == own
+    after = rows.user_row(service, account["user_id"])
+    assert known(account["user_id"], stored.key_id, marked(after))
 
 
 def test_an_account_of_the_earlier_service_gets_it_with_its_vault(service: Service) -> None:

@@ -105,7 +105,7 @@ class Kept(Outbox):
 
     def send(self, body: str, delay_seconds: int = 0) -> None:
         if self.is_away:
-            raise QueueUnavailable(code="away")
+            raise QueueUnavailable(reason="away")
         self.sent.append((body, delay_seconds))
 
 

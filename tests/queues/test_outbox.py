@@ -58,7 +58,7 @@ def test_while_it_hangs_one_waits_and_the_others_are_told_at_once(way: FaultProx
     for _ in range(4):
         with pytest.raises(QueueUnavailable) as refusal:
             outbox.send("a letter")
-        told.append(refusal.value.code)
+        told.append(refusal.value.reason)
     assert told == ["ReadTimeoutError", "resting", "resting", "resting"]
     assert sends(way) == 1
 
@@ -78,7 +78,7 @@ def test_a_queue_that_is_missing_is_told_and_found_once_it_is_there(moto: str, w
     outbox = Outbox(missing, REGION, 0.0)
     with pytest.raises(QueueUnavailable) as refusal:
         outbox.send("lost")
-    assert refusal.value.code == "missing"
+    assert refusal.value.reason == "missing"
     sqs = aws_client("sqs", moto)
     url = sqs.create_queue(QueueName=missing)["QueueUrl"]
     outbox.send("a letter")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.conftest import UNLIMITED
@@ -47,11 +47,16 @@ class Transcribing:
 
 
 @contextmanager
-def transcribing(aws_url: str, engine: SpeechEngine, **settings: str) -> Iterator[Transcribing]:
-    """Run the service beside `engine`; a worker is started by who wants one."""
+def transcribing(
+    aws_url: str, engine: SpeechEngine, create_at: str | None = None, **settings: str
+) -> Iterator[Transcribing]:
+    """Run the service beside `engine`; a worker is started by who wants one.
+
+    With `create_at` something unreliable stands at `aws_url`, and what tests ask of AWS goes around it.
+    """
     how = SETTINGS | {"TRANSCRIPTION_URL": engine.url, **settings}
-    with run_service(aws_url, **how) as service:
-        running = Transcribing(service, engine)
+    with run_service(aws_url, create_at=create_at, **how) as service:
+        running = Transcribing(replace(service, aws_url=create_at or aws_url), engine)
         try:
             yield running
         finally:

@@ -15,6 +15,8 @@ from tests.support.phone import Keys
 from tests.support.recordings import store
 from tests.support.service import BUCKET, PASSWORD, Service
 
+SOMEBODY_ELSES_KEY = base64.b64encode(bytes(31) + b"\x09").decode()
+
 
 def path(file_id: str) -> str:
     return f"/api/audio-file/{file_id}/transcript"
@@ -22,6 +24,16 @@ def path(file_id: str) -> str:
 
 def refused(answer: requests.Response, status: int, code: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+def exchange_public_key(service: Service, table: str, name: str, **key: str) -> None:
+    """Put a public key of somebody else into a row, as who can write to tables may."""
+    service.dynamodb().update_item(
+        TableName=table,
+        Key={part: {"S": value} for part, value in key.items()},
+        UpdateExpression=f"SET {name} = :key",
+        ExpressionAttributeValues={":key": {"S": SOMEBODY_ELSES_KEY}},
+    )
 
 
 class Owner:

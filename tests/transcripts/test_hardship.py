@@ -254,7 +254,7 @@ def test_the_keys_of_the_longest_sitting_fit_into_a_message() -> None:
     key = ClipKey("f" * 64, '"' + "e" * 32 + '-10000"', "single_shot_hex_salt", bytes(range(32)))
     job = Transcription.new("u" * 36, [], "")
     body = Messages(Sealer("s" * 43, (), "transcription", LONGEST_ERRAND)).write(
-        job, [key] * 500, ["\U0001d11e" * 100] * 50, 86_400
+        job, [key] * 500, ["\U0001d11e" * 100] * 50, bytes(32)
     )
     assert len(body.encode()) < 256 * 1024
     errand = Messages(Sealer("s" * 43, (), "transcription", LONGEST_ERRAND)).open(body)

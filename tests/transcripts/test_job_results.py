@@ -16,7 +16,7 @@ from tests.support.jobs import HEARD, SAID, SOUND, ask, asked, recorded
 from tests.support.phone import Keys
 from tests.support.recordings import single_shot, store, version_2
 from tests.support.service import PASSWORD, aws_client
-from tests.support.transcribing import Transcribing, when_over
+from tests.support.transcribing import Transcribing, job_of, when_over
 from tests.support.transcripts import Owner, refused
 from tests.support.waiting import eventually
 
@@ -150,6 +150,33 @@ class TestEnding:
         file_id, key = recorded(owner, b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40))
         job = asked(owner, file_id=file_id, file_key=key)
         assert when_over(owner, job["transcription_id"])["error"]["code"] == "not_audio"
+
+
+def is_put_aside(owner: Owner, transcription_id: str) -> bool:
+    """Whether a job's message is in the queue of failures, where it stays to be found."""
+    dead = aws_client("sqs", owner.service.aws_url)
+    url = dead.get_queue_url(QueueName="panzoto-transcriptions-dead")["QueueUrl"]
+    answer = dead.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+    return any(transcription_id in message["Body"] for message in answer.get("Messages", []))
+
+
+def test_a_failed_job_is_not_tried_again_beside_another(working: Transcribing, owner: Owner) -> None:
+    """A recording is in one job at a time, and the engine hears it once."""
+    working.engine.manner = says({}, 400)
+    file_id, key = recorded(owner)
+    failed = asked(owner, file_id=file_id, file_key=key)["transcription_id"]
+    when_over(owner, failed)
+    eventually(lambda: is_put_aside(owner, failed), "its message never came to the queue of failures")
+    working.engine.manner = lambda handler: handler.wait_until_left()
+    other = asked(owner, file_id=file_id, file_key=key)["transcription_id"]
+    printed = done(owner.service, "support", "transcriptions", "retry", failed, status=1)
+    assert f"under way: {other}" in printed
+    assert job_of(owner, failed)["status"] == "failed"
+    assert owner.state(file_id)["transcription_id"] == other  # type: ignore[index]
+    assert owner.call("DELETE", f"/api/transcriptions/{other}").status_code == 204
+    working.engine.manner = HEARD
+    assert "once more" in done(owner.service, "support", "transcriptions", "retry", failed)
+    assert when_over(owner, failed)["status"] == "succeeded"
 
 
 def test_a_failed_job_is_tried_once_more(working: Transcribing, owner: Owner) -> None:

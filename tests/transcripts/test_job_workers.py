@@ -17,13 +17,13 @@ from tests.support import rows
 from tests.support.commands import done
 from tests.support.engines import Handler
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import Fault, LoseReply
-from tests.support.jobs import HEARD, SAID, SOUND, asked, recorded
+from tests.support.faults import Fault, LoseReply, Meanwhile, Request
+from tests.support.jobs import HEARD, JOBS, SAID, SOUND, asked, recorded
 from tests.support.phone import Keys
 from tests.support.recordings import version_2
 from tests.support.service import BUCKET, PASSWORD
 from tests.support.transcribing import Transcribing, job_of, when_over
-from tests.support.transcripts import Owner, path
+from tests.support.transcripts import Owner, exchange_public_key, path
 from tests.support.waiting import eventually
 
 
@@ -136,17 +136,35 @@ class TestEnding:
     def test_another_vault_cancels(self, idle: Transcribing, owner: Owner) -> None:
         file_id, key = recorded(owner)
         job = asked(owner, file_id=file_id, file_key=key)
-        other = base64.b64encode(bytes(31) + b"\x09").decode()
-        owner.service.dynamodb().update_item(
-            TableName="panzoto-users",
-            Key={"user_id": {"S": owner.user_id}},
-            UpdateExpression="SET transcripts_public_key = :key",
-            ExpressionAttributeValues={":key": {"S": other}},
-        )
+        exchange_public_key(owner.service, "panzoto-users", "transcripts_public_key", user_id=owner.user_id)
         idle.start_worker()
         assert when_over(owner, job["transcription_id"])["status"] == "canceled"
         idle.end_workers()
         assert owner.state(file_id) is None
+
+    def test_a_key_that_was_exchanged_in_every_row_cancels(self, idle: Transcribing, owner: Owner) -> None:
+        """What to seal to is in the message, where nobody who writes to tables reaches it."""
+        file_id, key = recorded(owner)
+        job = asked(owner, file_id=file_id, file_key=key)["transcription_id"]
+        whose = {"user_id": owner.user_id}
+        exchange_public_key(owner.service, "panzoto-users", "transcripts_public_key", **whose)
+        exchange_public_key(owner.service, JOBS, "public_key", **whose, transcription_id=job)
+        idle.start_worker()
+        assert when_over(owner, job)["status"] == "canceled"
+        idle.end_workers()
+        assert owner.call("GET", path(file_id)).status_code == 404
+
+    def test_a_key_that_was_exchanged_in_the_jobs_row_changes_nothing(
+        self, idle: Transcribing, owner: Owner
+    ) -> None:
+        file_id, key = recorded(owner)
+        job = asked(owner, file_id=file_id, file_key=key)["transcription_id"]
+        where = {"user_id": owner.user_id, "transcription_id": job}
+        exchange_public_key(owner.service, JOBS, "public_key", **where)
+        idle.start_worker()
+        assert when_over(owner, job)["status"] == "succeeded"
+        idle.end_workers()
+        assert owner.opened(file_id)["segments"][0]["text"] == SAID
 
 
 class TestWorkers:
@@ -177,6 +195,38 @@ class TestWorkers:
         assert when_over(owner, job["transcription_id"])["status"] == "succeeded"
         idle.end_workers()
 
+    def test_one_that_died_between_the_last_transcript_and_the_end_is_told_as_any_other(
+        self, idle: Transcribing, owner: Owner
+    ) -> None:
+        file_id, key = recorded(owner)
+        job = asked(owner, file_id=file_id, file_key=key)
+        with FaultProxy(idle.service.aws_url) as proxy:
+            killing = proxy.add(Fault(Meanwhile(lambda _: worker.kill()), where=writes_a_transcript, times=1))
+            worker = idle.start_worker(at=proxy.url)
+            assert worker.wait(60) != 0
+        assert killing.applied == 1
+        assert owner.opened(file_id)["language"] == "en"
+        idle.start_worker()
+        over = when_over(owner, job["transcription_id"])
+        idle.end_workers()
+        assert (over["status"], over["language"]) == ("succeeded", "en")
+        assert len(idle.engine.requests) == 1
+        assert times_written(owner) == 1
+
+    def test_what_an_attempt_wrote_whose_answers_were_lost_is_told(
+        self, idle: Transcribing, owner: Owner
+    ) -> None:
+        """A second lost answer ends an attempt, and the next one finds the transcript there."""
+        file_id, key = recorded(owner)
+        job = asked(owner, file_id=file_id, file_key=key)
+        with FaultProxy(idle.service.aws_url) as proxy:
+            lost = proxy.add(Fault(LoseReply(), where=writes_a_transcript, times=2))
+            idle.start_worker(at=proxy.url)
+            assert when_over(owner, job["transcription_id"])["status"] == "succeeded"
+            idle.end_workers()
+        assert lost.applied == 2
+        assert times_written(owner) == 1
+
     def test_a_lost_answer_makes_no_second_transcript(self, idle: Transcribing, owner: Owner) -> None:
         file_id, key = recorded(owner)
         with FaultProxy(idle.service.aws_url) as proxy:
@@ -186,8 +236,7 @@ class TestWorkers:
             assert when_over(owner, job["transcription_id"])["status"] == "succeeded"
             idle.end_workers()
         assert lost.applied == 1
-        events = owner.call("GET", "/api/user/events").json()["events"]
-        assert [event["type"] for event in events].count("transcript_written") == 1
+        assert times_written(owner) == 1
 
     def test_an_account_does_not_block_others(self, idle: Transcribing, owner: Owner) -> None:
         """One account has as many jobs running as it may; another's goes through."""
@@ -217,6 +266,16 @@ class TestWorkers:
         for one in jobs:
             owner.call("DELETE", f"/api/transcriptions/{one['transcription_id']}")
         idle.end_workers()
+
+
+def writes_a_transcript(request: Request) -> bool:
+    return request.operation == "TransactWriteItems" and b"panzoto-transcripts" in request.body
+
+
+def times_written(owner: Owner) -> int:
+    """Return how often the account is told that a transcript was written."""
+    events = owner.call("GET", "/api/user/events").json()["events"]
+    return [event["type"] for event in events].count("transcript_written")
 
 
 def statuses(owner: Owner, jobs: list[dict[str, Any]]) -> list[str]:

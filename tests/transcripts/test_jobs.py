@@ -12,11 +12,11 @@ import pytest
 from tests.support.aws import start_moto
 from tests.support.commands import done
 from tests.support.engines import SpeechEngine
-from tests.support.jobs import HEARD, SOUND, ask, asked, recorded
+from tests.support.jobs import HEARD, SOUND, ask, asked, made_a_day_older, recorded, stored_to_transcribe
 from tests.support.recordings import version_2
 from tests.support.service import PASSWORD
 from tests.support.transcribing import Transcribing, job_of, transcribing
-from tests.support.transcripts import Owner, refused
+from tests.support.transcripts import Owner, exchange_public_key, refused
 
 
 class TestAsking:
@@ -119,6 +119,37 @@ class TestOnceStored:
         assert set(plain) == {"audio_file"}
 
 
+class TestKeyOfSomebodyElse:
+    """A public key that was put into the account's row has no mark of the service's."""
+
+    @pytest.fixture
+    def exchanged(self, owner: Owner) -> Owner:
+        exchange_public_key(owner.service, "panzoto-users", "transcripts_public_key", user_id=owner.user_id)
+        return owner
+
+    @pytest.mark.usefixtures("idle")
+    def test_nothing_is_sealed_to_it(self, exchanged: Owner) -> None:
+        file_id, key = recorded(exchanged)
+        refused(ask(exchanged, file_id=file_id, file_key=key), 409, "vault_needed")
+        told = exchanged.call("POST", "/api/audio-file", json=stored_to_transcribe(exchanged)).json()
+        assert (told["transcription"], told["transcribe_error"]["code"]) == (None, "vault_needed")
+        assert exchanged.call("GET", "/api/user/transcriptions").json()["transcriptions"] == []
+
+    @pytest.mark.usefixtures("idle")
+    def test_nobody_proves_theirs_against_it(self, exchanged: Owner) -> None:
+        body = {"transcripts_key": base64.b64encode(exchanged.private_key).decode()}
+        refused(exchanged.call("POST", "/api/transcripts/unlock", json=body), 409, "vault_needed")
+
+    @pytest.mark.usefixtures("idle")
+    def test_a_password_puts_it_right(self, exchanged: Owner) -> None:
+        file_id, key = recorded(exchanged)
+        asked(exchanged, file_id=file_id, password=PASSWORD)
+        own = exchanged.call("GET", "/api/user").json()["vault"]["transcripts_public_key"]
+        assert base64.b64decode(own) == exchanged.public_key
+        other, key = recorded(exchanged)
+        asked(exchanged, file_id=other, file_key=key)
+
+
 class TestCanceling:
     @pytest.mark.usefixtures("idle")
     def test_what_was_there_is_back(self, owner: Owner) -> None:
@@ -134,6 +165,15 @@ class TestCanceling:
         assert job_of(owner, job["transcription_id"])["status"] == "canceled"
         refused(owner.call("DELETE", "/api/transcriptions/none"), 404, "transcription_not_found")
         assert ask(owner, file_id=file_id, file_key=key, replace=True).status_code == 202
+
+    @pytest.mark.usefixtures("idle")
+    def test_behind_one_of_the_day_before_nothing_waits(self, owner: Owner) -> None:
+        file_id, key = recorded(owner)
+        older = made_a_day_older(owner, asked(owner, file_id=file_id, file_key=key))
+        job = asked(owner, file_id=file_id, file_key=key)
+        assert job_of(owner, older)["status"] == "failed"
+        assert owner.call("DELETE", f"/api/transcriptions/{job['transcription_id']}").status_code == 204
+        assert owner.state(file_id) is None
 
     def test_somebody_elses_is_not_there(self, idle: Transcribing, owner: Owner) -> None:
         file_id, key = recorded(owner)
@@ -181,6 +221,21 @@ class TestOperators:
 
 
 class TestLists:
+    @pytest.mark.usefixtures("idle")
+    def test_what_should_be_over_is_listed_as_what_it_becomes(self, owner: Owner) -> None:
+        (one, first), (two, second) = recorded(owner), recorded(owner)
+        older = made_a_day_older(owner, asked(owner, file_id=one, file_key=first))
+        waiting = asked(owner, file_id=two, file_key=second)["transcription_id"]
+
+        def listed(status: str) -> list[tuple[str, str]]:
+            shown = owner.call("GET", "/api/user/transcriptions", params={"status": status, "limit": 1})
+            return [(job["transcription_id"], job["status"]) for job in shown.json()["transcriptions"]]
+
+        assert listed("failed") == [(older, "failed")]
+        older = made_a_day_older(owner, asked(owner, file_id=one, file_key=first))
+        assert (listed("queued"), listed("running")) == ([(waiting, "queued")], [])
+        assert listed("failed") == [(older, "failed")]
+
     @pytest.mark.usefixtures("idle")
     def test_pages_and_statuses(self, owner: Owner) -> None:
         ids = []

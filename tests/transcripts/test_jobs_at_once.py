@@ -30,7 +30,7 @@ def test_one_that_shares_what_the_others_first_transaction_does_not_write(servic
         for _ in range(ledger.CHANGED_PER_TRANSACTION + 2)
     )
     nothing: Any = None
-    jobs = Jobs(Engine("an engine", "a model", is_local=True), nothing, nothing, nothing)
+    jobs = Jobs(Engine("an engine", "a model", is_local=True), nothing, nothing, nothing, nothing)
     may_go_on = threading.Event()
 
     def wait(_: AudioFile, __: User) -> Edit:
@@ -40,7 +40,7 @@ def test_one_that_shares_what_the_others_first_transaction_does_not_write(servic
     def ask(wanted: list[str]) -> Transcription:
         user = User.find(user_id)
         assert user is not None
-        return jobs._begun(user, Wish(wanted))
+        return jobs._begun(user, Wish(wanted), bytes(32))
 
     def waiting() -> int:
         line = ledger._turns._lines.get(user_id)

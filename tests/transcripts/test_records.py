@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support import rows
+from tests.support.fault_proxy import Fault, FaultProxy, LoseReply
 from tests.support.service import PASSWORD, Service
 from tests.support.transcripts import Owner, path, refused
 from tests.support.waiting import eventually
@@ -373,6 +374,18 @@ class TestLife:
         for file_id, value in sealed.items():
             assert archive.read(f"transcripts/{file_id}.hpke") == base64.b64decode(value)
         assert b"HPKE (RFC 9180)" in archive.read("README.txt")
+
+    def test_what_was_written_is_told_whether_or_not_its_answer_came(
+        self, proxy: FaultProxy, second: Service, new_account: Callable[..., dict[str, Any]]
+    ) -> None:
+        owner = Owner(second, new_account())
+        file_id = owner.record()
+        lost = proxy.add(Fault(LoseReply(), operation="TransactWriteItems", times=2))
+        assert owner.put(file_id, owner.seal(file_id, "said")).status_code == 503
+        assert lost.applied == 2
+        assert owner.opened(file_id)["segments"][0]["text"] == "said"
+        events = owner.call("GET", "/api/user/events").json()["events"]
+        assert [event["type"] for event in events].count("transcript_written") == 1
 
     def test_events_tell_who_wrote(self, owner: Owner) -> None:
         file_id = owner.record()

@@ -159,7 +159,7 @@ ROLES: dict[str, dict[str, str]] = {
         "changes": "DeleteItem PutItem",
         "sessions": "DeleteItem Query",
         "events": "PutItem",
-        "transcriptions": "GetItem Scan UpdateItem",
+        "transcriptions": "GetItem Query Scan UpdateItem",
         "transcriptions-queue": "GetQueueUrl SendMessage",
         "transcriptions-dead-letter-queue": "ChangeMessageVisibility DeleteMessage GetQueueAttributes"
         " GetQueueUrl ReceiveMessage",
