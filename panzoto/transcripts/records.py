@@ -27,9 +27,10 @@ from panzoto.errors import (
 from panzoto.models import AudioFile, Change, Event, Transcript, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.change import transcripts_of
+from panzoto.models.connection import together
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import edit
-from panzoto.recordings.transcript_state import gone_with, known_of, setting, sized, stored_as, together
+from panzoto.recordings.transcript_state import gone_with, known_of, setting, sized, stored_as
 from panzoto.removal import Removal
 from panzoto.storage import Storage
 
