@@ -7,6 +7,7 @@ new at every write, and what it replaces goes after it.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ PAGE_BYTES = 8 * 1024 * 1024
 AT_ONCE = 25
 ENGINE, CLIENT = "engine", "client"
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
@@ -49,6 +52,14 @@ class Sealed:
 
     row: Transcript
     sealed: bytes = field(repr=False)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its object is not in the bucket any more, as after a restore of the tables alone.
+
+        What is lost opens as little as what is damaged, and like that it keeps nobody from all the others.
+        """
+        return not self.sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +91,16 @@ class Transcripts:
         self._removal = removal
 
     def read(self, file_id: str, user_id: str) -> Sealed:
-        """Return the transcript of a recording. Raises `AudioFileNotFound` and `TranscriptNotFound`."""
+        """Return the transcript of a recording.
+
+        Raises `AudioFileNotFound`, `TranscriptNotFound`, and `ObjectNotFound` for one that is lost.
+        """
         AudioFile.require(file_id, user_id)
         found = self._with_bytes(Transcript.of(user_id, file_id))
         if found is None:
             raise TranscriptNotFound()
+        if found.is_lost:
+            raise ObjectNotFound()
         return found
 
     def write_for_client(
@@ -190,7 +206,7 @@ class Transcripts:
                 yield found
 
     def _with_bytes(self, row: Transcript | None) -> Sealed | None:
-        """Return the row with its bytes; None when there is no row any more."""
+        """Return the row with its bytes, none where they are lost; None when there is no row any more."""
         while row is not None:
             sealed = row.value("sealed")
             if sealed is not None:
@@ -200,7 +216,8 @@ class Transcripts:
             except ObjectNotFound:
                 again = Transcript.of(row.user_id, row.file_id)
                 if again is not None and again.revision == row.revision:
-                    raise
+                    log.warning("transcript_lost", extra={"s3_key": row.s3_key})
+                    return Sealed(row, b"")
                 # It was replaced between the row and the object.
                 row = again
         return None
