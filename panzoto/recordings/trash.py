@@ -23,6 +23,13 @@ from panzoto.recordings.transcript_state import gone_with, known_of, together
 from panzoto.removal import Removal
 
 
+def _is_interrupted(row: AudioFile, user_id: str) -> bool:
+    """Whether it is `user_id`'s and its erasure has begun, and ended before S3 was done with it."""
+    erasure_id = row.value("erasure_id")
+    is_begun = row.user_id == user_id and row.status == ERASING and erasure_id is not None
+    return is_begun and Erasure.is_interrupted(user_id, erasure_id)
+
+
 def _always(_: AudioFile) -> bool:
     return True
 
@@ -102,8 +109,14 @@ class Trash:
         return edit(file_id, user_id, plan)
 
     def erase_for(self, file_id: str, by: Caller) -> None:
-        """Erase a recording for good because its owner says so. Raises `AudioFileNotFound`."""
-        self.erase(AudioFile.require(file_id, by.user_id))
+        """Erase a recording for good because its owner says so, or go on where that was interrupted.
+
+        Raises `AudioFileNotFound`.
+        """
+        row = AudioFile.row(file_id)
+        if row is None or not (row.is_there_for(by.user_id) or _is_interrupted(row, by.user_id)):
+            raise AudioFileNotFound()
+        self.erase(row)
         Event.by(by, "recording_deleted", file_id=file_id, permanent=True).write()
 
     def erase(self, audio_file: AudioFile) -> int:
