@@ -19,7 +19,7 @@ from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, edit
 from panzoto.recordings.ownership import erasable_keys
 from panzoto.recordings.presigning import Presigner
-from panzoto.recordings.transcript_state import gone_with, known_of, together
+from panzoto.recordings.transcript_state import gone_with, had_object, known_of, together
 from panzoto.removal import Removal
 
 
@@ -188,7 +188,8 @@ class Trash:
             done, refused = self.removal.of_a_recording(s3_key)
             removed, waiting = removed + done, waiting + refused
         if not waiting:
-            self.removal.of_transcripts(row.user_id, row.file_id, known_of(row).get("object"))
+            if had_object(known_of(row)):
+                self.removal.of_all_transcripts(row.user_id, row.file_id)
             self._remove_copy_of(row)
             (row.remove if row.may_be_erased else row.release_claims)()
         if row.erasure_id is not None:

@@ -30,7 +30,7 @@ from panzoto.models.attributes import now, rfc3339
 from panzoto.models.change import transcripts_of
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import edit
-from panzoto.recordings.transcript_state import gone_with, known_of, setting, sized, stored_as
+from panzoto.recordings.transcript_state import gone_with, had_object, known_of, setting, sized, stored_as
 from panzoto.removal import Removal
 from panzoto.storage import Storage
 
@@ -144,7 +144,7 @@ class Transcripts:
             if not may(known):
                 return None
             number = user.next_change_number
-            actions = [setting(_says(new, number, job)), sized(new)]
+            actions = [setting(_says(new, number, job) | _former(known)), sized(new)]
             return Edit(actions, also=stored_as(row, new, number))
 
         try:
@@ -171,7 +171,7 @@ class Transcripts:
                 raise TranscriptNotFound()
             replaced[:] = [known.get("object")]
             number = user.next_change_number
-            actions = [setting({"number": number}), sized(None)]
+            actions = [setting({"number": number} | _former(known)), sized(None)]
             return Edit(actions, also=gone_with(row, number))
 
         edit(file_id, user_id, plan)
@@ -248,6 +248,11 @@ def _new(user_id: str, file_id: str, sealed: bytes, source: str, more: dict[str,
         created_at=more.get("created_at") or now(),
         source=source,
     )
+
+
+def _former(known: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row says of former ones: an object that was not removed goes with the recording."""
+    return {"had_object": had_object(known) or None}
 
 
 def _says(new: Transcript, number: int, transcription_id: str | None) -> dict[str, Any]:
