@@ -56,7 +56,12 @@ def plan_folder(user_id: str) -> str:
 
 def transcript_key(user_id: str, file_id: str, revision: str) -> str:
     """Return the key of a large transcript of a recording, as it was written as `revision`."""
-    return f"{TRANSCRIPTS}{user_id}/{file_id}/{revision}"
+    return f"{transcripts_folder(user_id, file_id)}{revision}"
+
+
+def transcripts_folder(user_id: str, file_id: str) -> str:
+    """Return the folder of the large transcripts of a recording: one, and what it replaced till that goes."""
+    return f"{TRANSCRIPTS}{user_id}/{file_id}/"
 
 
 def transcript_of(s3_key: str) -> tuple[str, str] | None:

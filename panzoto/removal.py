@@ -174,13 +174,26 @@ class Removal:
         return itertools.dropwhile(lambda entry: entry.etag != version.etag, versions)
 
     def of_transcripts(self, user_id: str, file_id: str, s3_key: str | None) -> None:
-        """Remove the object of a transcript that was replaced, deleted or erased with its recording.
+        """Remove the object of a transcript that was replaced or deleted.
 
         `s3_key` is where the row said it lies; None where the row held it, and a key that is not of this
         recording's transcripts is left alone.
         """
         if s3_key is not None and object_keys.transcript_of(s3_key) == (user_id, file_id):
             self._storage.remove(s3_key)
+
+    def of_all_transcripts(self, user_id: str, file_id: str) -> None:
+        """Erase every object of transcripts of a recording that is erased, aside too.
+
+        A former one may lie there, if nobody was left to remove it after what replaced it was written.
+        """
+
+        def is_spared(s3_key: str) -> bool:
+            return object_keys.transcript_of(object_keys.original_key(s3_key) or s3_key) != (user_id, file_id)
+
+        folder = object_keys.transcripts_folder(user_id, file_id)
+        for one in (folder, object_keys.ASIDE + folder):
+            self._storage.remove_folder(one, is_spared)
 
     def of_parts(self, s3_key: str, upload_id: str) -> None:
         """Drop a multipart upload that this process began and nobody was told of."""

@@ -18,7 +18,7 @@ from panzoto.auth.passwords import Passwords
 from panzoto.auth.refresh import RefreshTokens
 from panzoto.auth.tokens import Tokens
 from panzoto.config import Settings, TranscriptionSettings
-from panzoto.crypto.permits import HashPermits
+from panzoto.crypto.permits import HashPermits, Permits
 from panzoto.crypto.sealed import Sealer
 from panzoto.crypto.transcripts import Voucher
 from panzoto.cursors import Cursors
@@ -42,7 +42,7 @@ from panzoto.recordings.trash import Trash
 from panzoto.recordings.uploads import Uploads
 from panzoto.removal import Removal
 from panzoto.storage import Storage
-from panzoto.transcripts import engine_address
+from panzoto.transcripts import engine_address, finding
 from panzoto.transcripts.jobs import Engine, Jobs
 from panzoto.transcripts.messages import LONGEST_ERRAND, Messages
 from panzoto.transcripts.records import Transcripts
@@ -74,6 +74,8 @@ class Services:
     trash: Trash
     transcripts: Transcripts
     transcripts_tickets: TranscriptsTickets
+    readings: Permits
+    searches: Permits
     jobs: Jobs
     deletion: Deletion
     post: Post | None
@@ -85,7 +87,8 @@ class Services:
     @classmethod
     def build(cls, settings: Settings) -> Services:
         secrets = (settings.secret_key, settings.secret_key_fallbacks)
-        # Who waits for a hash, or for a turn at an account, holds a thread: a quarter of them at most each.
+        # Who waits for a hash, for a turn at an account, or to search, holds a thread: a quarter of them at
+        # most each.
         waiting = max(4, settings.threads // 4)
         permits = HashPermits(settings.hashes_at_once, settings.hash_wait_seconds, waiting)
         rates = {
@@ -136,6 +139,8 @@ class Services:
             trash=trash,
             transcripts=Transcripts(storage, removal),
             transcripts_tickets=TranscriptsTickets(Sealer(*secrets, "transcripts"), settings.ticket_ttl),
+            readings=Permits(finding.READINGS_AT_ONCE, finding.WAIT_SECONDS, waiting),
+            searches=Permits(finding.SEARCHES_AT_ONCE, finding.WAIT_SECONDS, waiting),
             jobs=Jobs(
                 _engine(settings.transcription),
                 playback,

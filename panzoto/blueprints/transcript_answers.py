@@ -66,7 +66,9 @@ class TranscriptEntry(Answer):
     deleted = fields.Boolean(
         metadata={"description": "`true`, and nothing else beside it, where the transcript is gone"}
     )
-    sealed = fields.String(metadata={"description": "base64"})
+    sealed = fields.String(
+        metadata={"description": "base64; empty for one that the service has lost, which opens as little"}
+    )
     revision = fields.String()
     language = fields.String(allow_none=True)
     created_at = fields.DateTime()

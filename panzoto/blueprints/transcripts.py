@@ -151,9 +151,10 @@ def read(wanted: dict[str, Any], file_id: str) -> Response:
     """Read a transcript as JSON, text or subtitles."""
     private_key = _take_key(wanted)
     found = services().transcripts.read(file_id, caller().user_id)
-    document = finding.opened(found, private_key)
     written = FORMATS[wanted["format"]]
-    response = Response(written.write(document), content_type=f"{written.media_type}; charset=utf-8")
+    with services().readings.one():
+        content = written.write(finding.opened(found, private_key))
+    response = Response(content, content_type=f"{written.media_type}; charset=utf-8")
     name = f"transcript-{found.row.file_id}.{written.extension}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
@@ -182,7 +183,8 @@ def search(wanted: dict[str, Any]) -> dict[str, Any]:
     position = cursors.open(wanted["cursor"], user_id, name)
     private_key = _take_key(wanted)
     looked_for = finding.Wanted(query, between, wanted["limit"], position)
-    found = finding.find(services().transcripts, user_id, private_key, looked_for)
+    with services().searches.one():
+        found = finding.find(services().transcripts, user_id, private_key, looked_for)
     return {
         "hits": [_hit(hit) for hit in found.hits],
         "next_cursor": None if found.position is None else cursors.seal(user_id, name, found.position),

@@ -1,5 +1,6 @@
 """The bound on how many Argon2 computations one process runs at once, shared between those who ask.
 
+Whatever else costs a process much memory and time, as reading transcripts, has permits of the same kind.
 Every computation costs its full memory and, for a moment, every core it can
 get, so the permit belongs to the computation and not to the request around it.
 Who asks is told by names: the network address of a request, the account that
@@ -102,7 +103,7 @@ class _Waiter:
         return self.visit.begun_at > 0
 
 
-class HashPermits:
+class Permits:
     """`count` permits; who would get none within `wait_seconds`, or no place to wait, gets `Busy` (503)."""
 
     def __init__(self, count: int, wait_seconds: float, places: int = WAITING_PLACES) -> None:
@@ -251,3 +252,7 @@ class HashPermits:
 
     def _served_at(self, waiter: _Waiter) -> float:
         return max((self._served.get(name, 0.0) for name in waiter.names), default=0.0)
+
+
+class HashPermits(Permits):
+    """Those of Argon2 computations."""

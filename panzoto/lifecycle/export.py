@@ -36,6 +36,7 @@ def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Calle
     """
     sink = _Sink()
     missing: list[str] = []
+    lost: list[str] = []
     not_opened: list[str] = []
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_entry("README.txt"), README)
@@ -55,9 +56,12 @@ def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Calle
                 continue
             yield from _object(archive, sink, row.file_id, stored)
         for transcript in transcripts.everything_of(user.user_id):
+            if transcript.is_lost:
+                lost.append(transcript.row.file_id)
+                continue
             archive.writestr(_entry(f"transcripts/{transcript.row.file_id}.hpke"), transcript.sealed)
             yield sink.taken()
-        archive.writestr(_entry("missing.json"), _pretty({"file_ids": missing}))
+        archive.writestr(_entry("missing.json"), _pretty(_missing(missing, lost)))
         if not_opened:
             archive.writestr(_entry("not_opened_yet.json"), _pretty({"file_ids": not_opened}))
     yield sink.taken()
@@ -76,6 +80,10 @@ def _object(archive: zipfile.ZipFile, sink: _Sink, file_id: str, stored: StoredO
         for piece in stored.pieces(0, stored.size, PIECE):
             out.write(piece)
             yield sink.taken()
+
+
+def _missing(file_ids: list[str], transcripts: list[str]) -> dict[str, Any]:
+    return {"file_ids": file_ids} | ({"transcripts": transcripts} if transcripts else {})
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -280,6 +280,8 @@ class AudioFile(StoredModel):
         cls, user_id: str, order: str, page_size: int, between: tuple[datetime | None, datetime | None]
     ) -> Iterator[AudioFile]:
         """Yield what `page` would return, newest first by `order`, reading the index a page at a time."""
+        if _is_backwards(between):
+            return
         index, name = cls._index_of(order)
         with storage_failures():
             yield from index.query(
@@ -297,6 +299,8 @@ class AudioFile(StoredModel):
 
         The order is that of `recorded_at`; whoever has a transcript has its place there.
         """
+        if _is_backwards(between):
+            return
         with storage_failures():
             found = cls.user_recorded_index.query(
                 user_id,
@@ -311,6 +315,8 @@ class AudioFile(StoredModel):
     @classmethod
     def count_with_transcript(cls, user_id: str, between: tuple[datetime | None, datetime | None]) -> int:
         """Return how many `with_transcript` would yield."""
+        if _is_backwards(between):
+            return 0
         with storage_failures():
             count: int = cls.user_recorded_index.count(
                 user_id, _between(cls.listed_at, *between), filter_condition=cls.transcript_size.exists()
@@ -399,6 +405,8 @@ class AudioFile(StoredModel):
         `uploaded_at`, `recorded_at` or `deleted_at` (the trash); `between` the
         first and last moment of that field, each inclusive or None.
         """
+        if _is_backwards(between):
+            return [], None
         index, name = cls._index_of(order)
         with storage_failures():
             found = list(
@@ -541,6 +549,12 @@ def transcript_to_public(known: dict[str, Any] | None) -> dict[str, Any] | None:
     if known is None or known.get("status") is None:
         return None
     return {name: known.get(name) for name in TRANSCRIPT_FIELDS}
+
+
+def _is_backwards(between: tuple[datetime | None, datetime | None]) -> bool:
+    """Whether nothing can lie between two moments, of which DynamoDB refuses to be asked."""
+    first, last = between
+    return first is not None and last is not None and first > last
 
 
 def _between(attribute: Any, first: datetime | None, last: datetime | None) -> Condition | None:

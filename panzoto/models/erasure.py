@@ -53,6 +53,15 @@ class Erasure(StoredModel):
             cls(user_id, erasure_id).update(actions=actions)
 
     @classmethod
+    def is_interrupted(cls, user_id: str, erasure_id: str) -> bool:
+        """Whether nobody has noted how far the erasure is."""
+        with storage_failures():
+            found = list(
+                cls.query(user_id, cls.erasure_id == erasure_id, limit=1, consistent_read=True),
+            )
+        return any(erasure.value("objects_waiting") is None for erasure in found)
+
+    @classmethod
     def page(cls, user_id: str, limit: int, before: str | None) -> list[Erasure]:
         """Return up to `limit` erasures, newest first, older than `before`."""
         older = None if before is None else cls.erasure_id < before

@@ -26,7 +26,7 @@ from panzoto.recordings.turns import Turns, Waiting
 RECOUNTS = 12
 # How long writers try that others of the same account are faster than again and again.
 PATIENCE_SECONDS = 12.0
-# A transaction takes a hundred items and 4 MB. With all that goes along a row needs up to seven items, as
+# A transaction takes a hundred items and 4 MB. With all that goes along a row needs up to eight items, as
 # when it is erased with its transcript, and 300 KB for a transcript that is as long as fits into an item.
 ROWS_AT_ONCE = 12
 # Far below what a transaction takes: a stand-in needs long for many items, and other writes wait less.

@@ -99,8 +99,6 @@ def _in_both_orders(user_id: str, start: Any, between: Between, page_size: int) 
     moment, told = _reached(start)
     if moment is not None:
         last = moment if last is None else min(last, moment)
-    if first is not None and last is not None and first > last:
-        return
     for row in _merged(user_id, page_size, (first, last)):
         if row.listed_by != moment:
             moment, told = row.listed_by, []

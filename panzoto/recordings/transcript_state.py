@@ -1,8 +1,9 @@
 """What a recording's row says of its transcript, and how that changes with the transcript itself.
 
 The row's `transcript` is a JSON object: what clients see (`TRANSCRIPT_FIELDS`), `number`, the transcript's
-entry in the account's list of transcripts, and `object`, the key of one that is too large for a row.  It
-changes in the transaction that changes the transcript, so the two never differ.
+entry in the account's list of transcripts, `object`, the key of one that is too large for a row, and
+`had_object`, that a former one had such a key.  It changes in the transaction that changes the transcript, so
+the two never differ.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from panzoto.models.transcript import Transcript
 def known_of(row: AudioFile) -> dict[str, Any]:
     """Return what the row says; an empty object where it says nothing."""
     return dict(row.value("transcript") or {})
+
+
+def had_object(known: dict[str, Any]) -> bool:
+    """Whether a transcript of the recording lies in the bucket, or one did that may have been left there."""
+    return known.get("object") is not None or bool(known.get("had_object"))
 
 
 def setting(known: dict[str, Any]) -> Action:

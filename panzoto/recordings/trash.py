@@ -13,15 +13,22 @@ from panzoto.errors import AudioFileNotFound
 from panzoto.models import AudioFile, Claim, Erasure, Event, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING
-from panzoto.models.connection import together
+from panzoto.models.connection import Also, together
 from panzoto.object_keys import upgraded_key
 from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, edit
 from panzoto.recordings.ownership import erasable_keys
 from panzoto.recordings.presigning import Presigner
-from panzoto.recordings.transcript_state import gone_with, known_of
+from panzoto.recordings.transcript_state import gone_with, had_object, known_of
 from panzoto.removal import Removal
+
+
+def _is_interrupted(row: AudioFile, user_id: str) -> bool:
+    """Whether it is `user_id`'s and its erasure has begun, and ended before S3 was done with it."""
+    erasure_id = row.value("erasure_id")
+    is_begun = row.user_id == user_id and row.status == ERASING and erasure_id is not None
+    return is_begun and Erasure.is_interrupted(user_id, erasure_id)
 
 
 def _always(_: AudioFile) -> bool:
@@ -102,9 +109,14 @@ class Trash:
         return edit(file_id, user_id, plan)
 
     def erase_for(self, file_id: str, by: Caller) -> None:
-        """Erase a recording for good because its owner says so. Raises `AudioFileNotFound`."""
-        self.erase(AudioFile.require(file_id, by.user_id))
-        Event.by(by, "recording_deleted", file_id=file_id, permanent=True).write()
+        """Erase a recording for good because its owner says so, or go on where that was interrupted.
+
+        Raises `AudioFileNotFound`.
+        """
+        row = AudioFile.row(file_id)
+        if row is None or not (row.is_there_for(by.user_id) or _is_interrupted(row, by.user_id)):
+            raise AudioFileNotFound()
+        self._erase(row, _always, Event.by(by, "recording_deleted", file_id=file_id, permanent=True).add_to)
 
     def erase(self, audio_file: AudioFile) -> int:
         """Erase a recording for good: its objects with every version, then row and claims.
@@ -125,9 +137,11 @@ class Trash:
 
         return self._erase(audio_file, is_due)
 
-    def _erase(self, audio_file: AudioFile, is_due: Callable[[AudioFile], bool]) -> int:
+    def _erase(
+        self, audio_file: AudioFile, is_due: Callable[[AudioFile], bool], also: Also | None = None
+    ) -> int:
         erasure = Erasure.of(audio_file.user_id, audio_file.file_id)
-        row = self.begin_erasure(audio_file, erasure, is_due)
+        row = self.begin_erasure(audio_file, erasure, is_due, also)
         if row.status != ERASING:
             return 0
         waiting = self.finish_erasure(row)
@@ -136,11 +150,15 @@ class Trash:
         return waiting
 
     def begin_erasure(
-        self, audio_file: AudioFile, erasure: Erasure, is_due: Callable[[AudioFile], bool] = _always
+        self,
+        audio_file: AudioFile,
+        erasure: Erasure,
+        is_due: Callable[[AudioFile], bool] = _always,
+        also: Also | None = None,
     ) -> AudioFile:
         """Let the row say that it is being erased, if that `is_due` as the row is now, and note the erasure.
 
-        Nobody sees the row from then on.
+        It does what `also` adds at once. Nobody sees the row from then on.
         """
 
         def plan(row: AudioFile, user: User) -> Edit | None:
@@ -159,7 +177,7 @@ class Trash:
                 recordings=-1 if row.counts else 0,
                 size=-size if row.counts else 0,
                 reserved=None if until is None else (until, 1, size),
-                also=together(erasure.add_to, gone_with(row, user.next_change_number)),
+                also=together(erasure.add_to, gone_with(row, user.next_change_number), also),
             )
 
         return edit(audio_file.file_id, audio_file.user_id, plan, even_erasing=True)
@@ -175,11 +193,14 @@ class Trash:
             done, refused = self.removal.of_a_recording(s3_key)
             removed, waiting = removed + done, waiting + refused
         if not waiting:
-            self.removal.of_transcripts(row.user_id, row.file_id, known_of(row).get("object"))
+            if had_object(known_of(row)):
+                self.removal.of_all_transcripts(row.user_id, row.file_id)
             self._remove_copy_of(row)
-            (row.remove if row.may_be_erased else row.release_claims)()
+        # While the row is there whoever goes on with it notes it again, so what fails here is not lost.
         if row.erasure_id is not None:
             Erasure.note(row.user_id, row.erasure_id, removed, waiting)
+        if not waiting:
+            (row.remove if row.may_be_erased else row.release_claims)()
         return waiting
 
     def _remove_copy_of(self, row: AudioFile) -> None:

@@ -30,7 +30,7 @@ from panzoto.models.connection import Transaction, together
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, add, edit, record
 from panzoto.recordings.presigning import Presigner, SignedRequest
-from panzoto.recordings.transcript_state import gone_with, known_of
+from panzoto.recordings.transcript_state import gone_with, had_object, known_of
 from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage, StoredPart
 
@@ -230,7 +230,8 @@ class Uploads:
 
         edit(row.file_id, row.user_id, plan)
         self.removal.of_an_upload(row.s3_key)
-        self.removal.of_transcripts(row.user_id, row.file_id, known_of(row).get("object"))
+        if had_object(known_of(row)):
+            self.removal.of_all_transcripts(row.user_id, row.file_id)
 
     def record(self, row: AudioFile) -> AudioFile:
         """Record what a phone says is in the bucket, or return its owner's record that has the key.

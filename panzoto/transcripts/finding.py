@@ -1,11 +1,13 @@
 """Finding words in the transcripts of an account, which are opened in memory and forgotten again.
 
 Nothing about words is kept: there is no index, so the cost grows with what is looked through, and a call
-looks through so much at most. A cursor says where the next one goes on.
+looks through so much at most. A cursor says where the next one goes on. Some kilobytes that are sealed may be
+a document of 16 MiB, so a process opens few at a time, for whoever holds one of its permits.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +25,12 @@ MOST_TRANSCRIPTS = 2000
 MOST_BYTES = 64 * 1024 * 1024
 # Sealed bytes may inflate to a thousand times as many, which is what looking through them costs.
 MOST_INFLATED_BYTES = 64 * 1024 * 1024
+# Looking through one transcript is not broken off.
+MOST_SECONDS = 10.0
+# In one process, where a name has half of them; who waits for longer than that is told `busy`.
+SEARCHES_AT_ONCE = 2
+READINGS_AT_ONCE = 4
+WAIT_SECONDS = 5.0
 PAGE = 100
 QUERY_RULE = "The query must hold a word or phrase that is wanted"
 
@@ -81,10 +89,12 @@ def find(transcripts: Transcripts, user_id: str, private_key: bytes, wanted: Wan
     hits: list[Hit] = []
     searched = size = inflated = 0
     last: AudioFile | None = None
+    deadline = time.monotonic() + MOST_SECONDS
     for row, sealed in transcripts.of_rows(user_id, _behind(user_id, position, between)):
         size += int(row.transcript_size)
         much = searched == MOST_TRANSCRIPTS or size > MOST_BYTES or inflated > MOST_INFLATED_BYTES
-        if searched and (much or len(hits) == wanted.limit):
+        enough = len(hits) == wanted.limit or time.monotonic() >= deadline
+        if searched and (much or enough):
             return Found(hits, _position(last, total), searched, total)
         searched, last = searched + 1, row
         document = _readable(sealed, private_key)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from panzoto.transcripts.document import Segment
+from panzoto.transcripts.word_line import WordLine
 from panzoto.transcripts.word_times import WordTimes
-from panzoto.transcripts.words import borders, folded, folded_lengths
+from panzoto.transcripts.words import PART, folded_lengths, folded_parts
 
 CONTEXT = 80
-
-# No word holds a line break, since there is a border on both its sides.
-_EDGE = "\n"
+# What is known of how long characters become is forgotten again, so that not all of a text is at one time.
+_MOST_REMEMBERED_PARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +38,47 @@ class DividedText:
     def __init__(self, segments: Sequence[Segment]) -> None:
         self._segments = segments
         self._text = " ".join(segment.text for segment in segments)
-        self.folded = folded(self._text)
-
-    def divide(self) -> None:
-        """Find the words, which costs more than all else, so it waits for a reason. `places` needs it."""
-        # Plain numbers in arrays: a text of a million words takes twelve megabytes.
-        self._starts, self._ends = array("I"), array("I")
-        for start, end in borders(self.folded):
-            self._starts.append(start)
-            self._ends.append(end)
-        # With an edge around each word, finding words that follow each other is finding a string, which takes
-        # no longer for a text and a phrase that nearly match everywhere.
-        self._line = _EDGE.join(("", *map(self._word, range(len(self._starts))), ""))
-        in_line = (end - start + len(_EDGE) for start, end in zip(self._starts, self._ends, strict=True))
-        self._line_starts = array("I", accumulate(in_line, initial=0))
-        lengths = (len(segment.text) + 1 for segment in self._segments)
-        self._segment_starts = list(accumulate(lengths, initial=0))
-        self._origins: Sequence[int] = range(len(self._text) + 1)
-        if not self._text.isascii():
-            self._origins = array("I", accumulate(folded_lengths(self._text), initial=0))
+        self._parts = list(folded_parts(self._text))
+        self._part_starts = array("I", accumulate(map(len, self._parts), initial=0))
+        self._segment_starts = array("I", accumulate(map(_length, segments), initial=0))
+        # The rest is found out where somebody asks for it, since most texts are no hit.
+        self._folded_segment_starts: array[int] | None = None
+        self._line = WordLine(self._parts)
+        self._origins_of: dict[int, Sequence[int]] = {}
         self._times: dict[int, WordTimes] = {}
+
+    def holds(self, letters: str) -> bool:
+        """Whether folded letters occur anywhere, which costs next to nothing to know."""
+        before = ""
+        for part in self._parts:
+            text = before + part
+            if letters in text:
+                return True
+            before = text[len(text) + 1 - len(letters) :] if len(text) >= len(letters) else text
+        return False
+
+    def stands(self, words: tuple[str, ...], *, is_open: bool) -> bool:
+        """Whether there is a place of `words`."""
+        return next(self._folded_places(words, is_open=is_open), None) is not None
 
     def places(self, words: tuple[str, ...], *, is_open: bool) -> Iterator[tuple[int, int]]:
         """Yield where the folded `words` follow each other, in one segment or two neighbours.
 
         With `is_open` the last of them may be the beginning of one; the place is the whole word all the same.
         """
-        sought = _EDGE.join(("", *words, *(() if is_open else ("",))))
-        at = self._line.find(sought)
-        while at >= 0:
-            first = bisect_left(self._line_starts, at)
-            place = self._as_written(self._starts[first], self._ends[first + len(words) - 1])
-            if self._segment_at(place[1] - 1) - self._segment_at(place[0]) <= 1:
-                yield place
-            at = self._line.find(sought, at + 1)
+        return (self._as_written(*place) for place in self._folded_places(words, is_open=is_open))
 
-    def _word(self, index: int) -> str:
-        return self.folded[self._starts[index] : self._ends[index]]
+    def _folded_places(self, words: tuple[str, ...], *, is_open: bool) -> Iterator[tuple[int, int]]:
+        places = self._line.places(words, is_open=is_open)
+        # A word is always in one segment.
+        return places if len(words) == 1 else filter(self._is_in_neighbours, places)
+
+    def _is_in_neighbours(self, place: tuple[int, int]) -> bool:
+        if self._folded_segment_starts is None:
+            lengths = (sum(map(len, folded_parts(one.text))) + 1 for one in self._segments)
+            self._folded_segment_starts = array("Q", accumulate(lengths, initial=0))
+        starts = self._folded_segment_starts
+        return bisect_right(starts, place[1] - 1) - bisect_right(starts, place[0]) <= 1
 
     def match(self, start: int, end: int) -> Match:
         """Return what stands at a place, when it was said, and what stands around it."""
@@ -102,7 +106,25 @@ class DividedText:
 
         A character that becomes several (㍿) belongs to it as a whole.
         """
-        first, last = bisect_right(self._origins, start) - 1, bisect_right(self._origins, end - 1)
-        while last < len(self._text) and self._origins[last] == self._origins[last + 1]:
+        first, last = self._origin(start), self._origin(end - 1) + 1
+        while last < len(self._text) and not any(folded_lengths(self._text[last])):
             last += 1
         return first, last
+
+    def _origin(self, index: int) -> int:
+        """Return which character as it was written has become the one at a place of the folded text."""
+        part = bisect_right(self._part_starts, index) - 1
+        return part * PART + bisect_right(self._origins(part), index - self._part_starts[part]) - 1
+
+    def _origins(self, part: int) -> Sequence[int]:
+        """Return where in a folded part each of its characters begins."""
+        if part not in self._origins_of:
+            if len(self._origins_of) == _MOST_REMEMBERED_PARTS:
+                self._origins_of.clear()
+            written = self._text[part * PART : (part + 1) * PART]
+            self._origins_of[part] = array("I", accumulate(folded_lengths(written), initial=0))
+        return self._origins_of[part]
+
+
+def _length(segment: Segment) -> int:
+    return len(segment.text) + 1

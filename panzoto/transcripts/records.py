@@ -7,6 +7,7 @@ new at every write, and what it replaces goes after it.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from panzoto.models.change import transcripts_of
 from panzoto.models.connection import together
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import edit
-from panzoto.recordings.transcript_state import gone_with, known_of, setting, sized, stored_as
+from panzoto.recordings.transcript_state import gone_with, had_object, known_of, setting, sized, stored_as
 from panzoto.removal import Removal
 from panzoto.storage import Storage
 
@@ -43,6 +44,8 @@ PAGE_BYTES = 8 * 1024 * 1024
 AT_ONCE = 25
 ENGINE, CLIENT = "engine", "client"
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
@@ -50,6 +53,14 @@ class Sealed:
 
     row: Transcript
     sealed: bytes = field(repr=False)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its object is not in the bucket any more, as after a restore of the tables alone.
+
+        What is lost opens as little as what is damaged, and like that it keeps nobody from all the others.
+        """
+        return not self.sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +92,16 @@ class Transcripts:
         self._removal = removal
 
     def read(self, file_id: str, user_id: str) -> Sealed:
-        """Return the transcript of a recording. Raises `AudioFileNotFound` and `TranscriptNotFound`."""
+        """Return the transcript of a recording.
+
+        Raises `AudioFileNotFound`, `TranscriptNotFound`, and `ObjectNotFound` for one that is lost.
+        """
         AudioFile.require(file_id, user_id)
         found = self._with_bytes(Transcript.of(user_id, file_id))
         if found is None:
             raise TranscriptNotFound()
+        if found.is_lost:
+            raise ObjectNotFound()
         return found
 
     def write_for_client(
@@ -131,7 +147,7 @@ class Transcripts:
             if not may(known):
                 return None
             number = user.next_change_number
-            actions = [setting(_says(new, number, job)), sized(new)]
+            actions = [setting(_says(new, number, job) | _former(known)), sized(new)]
             return Edit(actions, also=together(stored_as(row, new, number), event.add_to))
 
         try:
@@ -158,7 +174,7 @@ class Transcripts:
                 raise TranscriptNotFound()
             replaced[:] = [known.get("object")]
             number = user.next_change_number
-            actions = [setting({"number": number}), sized(None)]
+            actions = [setting({"number": number} | _former(known)), sized(None)]
             return Edit(actions, also=gone_with(row, number))
 
         edit(file_id, user_id, plan)
@@ -193,7 +209,7 @@ class Transcripts:
                 yield found
 
     def _with_bytes(self, row: Transcript | None) -> Sealed | None:
-        """Return the row with its bytes; None when there is no row any more."""
+        """Return the row with its bytes, none where they are lost; None when there is no row any more."""
         while row is not None:
             sealed = row.value("sealed")
             if sealed is not None:
@@ -203,7 +219,8 @@ class Transcripts:
             except ObjectNotFound:
                 again = Transcript.of(row.user_id, row.file_id)
                 if again is not None and again.revision == row.revision:
-                    raise
+                    log.warning("transcript_lost", extra={"s3_key": row.s3_key})
+                    return Sealed(row, b"")
                 # It was replaced between the row and the object.
                 row = again
         return None
@@ -234,6 +251,11 @@ def _new(user_id: str, file_id: str, sealed: bytes, source: str, more: dict[str,
         created_at=more.get("created_at") or now(),
         source=source,
     )
+
+
+def _former(known: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row says of former ones: an object that was not removed goes with the recording."""
+    return {"had_object": had_object(known) or None}
 
 
 def _says(new: Transcript, number: int, transcription_id: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Finding words and phrases in a transcript: what a query means, and where a recording holds it.
 
 Most transcripts are no hit, and for most of those it is enough to look for the letters of the words anywhere
-in the text. Only where all are found is the text divided into words.
+in the text. Only where all are found is the text divided into words, as far as that is of use.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Term:
     words: tuple[str, ...]
     is_open: bool = False
 
-    def may_stand_in(self, folded_text: str) -> bool:
-        """Whether the letters of each word occur, which costs next to nothing to know."""
-        return all(word in folded_text for word in self.words)
+    def may_stand_in(self, text: DividedText) -> bool:
+        """Whether the letters of each word occur."""
+        return all(map(text.holds, self.words))
 
     def places(self, text: DividedText) -> Iterator[tuple[int, int]]:
         """Yield where the term stands."""
@@ -43,7 +43,7 @@ class Term:
 
     def stands_in(self, text: DividedText) -> bool:
         """Whether there is such a place."""
-        return next(self.places(text), None) is not None
+        return text.stands(self.words, is_open=self.is_open)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,11 @@ class Query:
         Each wanted term is shown before any is shown again, and phrases go before words.
         """
         text = DividedText(document.segments)
-        if not all(term.may_stand_in(text.folded) for term in self.wanted):
+        if not all(term.may_stand_in(text) for term in self.wanted):
             return []
-        text.divide()
         if not all(term.stands_in(text) for term in self.wanted):
             return []
-        if any(term.stands_in(text) for term in self.unwanted if term.may_stand_in(text.folded)):
+        if any(term.stands_in(text) for term in self.unwanted if term.may_stand_in(text)):
             return []
         longest_first = sorted(self.wanted, key=lambda term: len(term.words), reverse=True)
         return [text.match(*place) for place in _chosen(term.places(text) for term in longest_first)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from panzoto.transcripts.document import Segment, Word
-from panzoto.transcripts.words import folded
+from panzoto.transcripts.words import folded_parts
 
 # So many letters of a segment's text may belong to words that the engine did not list before one is looked
 # for no more.
@@ -25,16 +25,20 @@ class WordTimes:
 
     def start_at(self, offset: int) -> int:
         """Return when what begins at `offset` of the text began; the segment's where no word tells."""
+        if not self._placed:
+            return self._segment.start_ms
         letter = self._letters_before(offset)
         return next((word.start_ms for word in self._at(letter)), self._segment.start_ms)
 
     def end_at(self, offset: int) -> int:
         """Return when what ends before `offset` of the text ended; the segment's where no word tells."""
+        if not self._placed:
+            return self._segment.end_ms
         letter = self._letters_before(offset) - 1
         return next((word.end_ms for word in self._at(letter)), self._segment.end_ms)
 
     def _letters_before(self, offset: int) -> int:
-        return len(letters_of(self._segment.text[:offset]))
+        return sum(map(len, _letters(self._segment.text[:offset])))
 
     def _at(self, letter: int) -> Iterator[Word]:
         return (word for start, end, word in self._placed if start <= letter < end)
@@ -42,8 +46,10 @@ class WordTimes:
 
 def _placed(segment: Segment) -> Iterator[tuple[int, int, Word]]:
     """Yield start, end and word, for each whose letters follow, closely, on those of the last one found."""
-    said, end = letters_of(segment.text), 0
-    for word in segment.words:
+    words = segment.words
+    # A long text without words is not gone through for nothing.
+    said, end = letters_of(segment.text) if words else "", 0
+    for word in words:
         letters = letters_of(word.text)
         start = said.find(letters, end, end + len(letters) + _REACH) if letters else -1
         if start >= 0:
@@ -53,5 +59,9 @@ def _placed(segment: Segment) -> Iterator[tuple[int, int, Word]]:
 
 def letters_of(text: str) -> str:
     """Return only the letters and numbers of a text, folded."""
-    letters = folded(text)
-    return letters if letters.isalnum() else "".join(filter(str.isalnum, letters))
+    return "".join(_letters(text))
+
+
+def _letters(text: str) -> Iterator[str]:
+    for part in folded_parts(text):
+        yield part if part.isalnum() else "".join(filter(str.isalnum, part))

@@ -18,6 +18,11 @@ import regex
 
 # Real texts get by with a few thousand; whoever writes every character of Unicode shall not fill the memory.
 _MOST_REMEMBERED = 16_384
+# How many characters of a long text are folded at one time.
+PART = 65_536
+# No document has more bytes. A text grows beyond that only by characters that stand for whole sentences (ﷺ);
+# what lies behind is not sought.
+MOST_FOLDED = 16 * 1024 * 1024
 
 
 def folded(text: str) -> str:
@@ -29,18 +34,38 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_FOLDINGS)
 
 
-def folded_lengths(text: str) -> list[int]:
-    """Return how many characters each character of `text` becomes, 0 for a mark."""
-    return [len(folding) for folding in map(_FOLDINGS.__getitem__, map(ord, text))]
+def folded_lengths(text: str) -> Iterator[int]:
+    """Yield how many characters each character of `text` becomes, 0 for a mark."""
+    return map(len, map(_FOLDINGS.__getitem__, map(ord, text)))
+
+
+def folded_parts(text: str) -> Iterator[str]:
+    """Yield the folded forms of `PART` characters of `text` at a time, up to `MOST_FOLDED`."""
+    size = 0
+    for start in range(0, len(text), PART):
+        if size >= MOST_FOLDED:
+            return
+        part = folded(text[start : start + PART])
+        size += len(part)
+        yield part
 
 
 def borders(folded_text: str) -> Iterator[tuple[int, int]]:
     """Yield where the words of a folded text lie, as pairs of start and end."""
-    for found in _PIECE.finditer(folded_text.translate(_KINDS)):
-        start, end = found.span()
-        # A connector alone is no word, nor is a letter in a box, which Unicode counts among the symbols.
-        if folded_text[start].isalnum() or _LETTER_OR_NUMBER.search(folded_text, start, end):
-            yield start, end
+    return (piece for piece in pieces(folded_text) if is_word(folded_text, *piece))
+
+
+def pieces(folded_text: str) -> Iterator[tuple[int, int]]:
+    """Yield where pieces between borders lie that may be words."""
+    return (found.span() for found in _PIECE.finditer(folded_text.translate(_KINDS)))
+
+
+def is_word(folded_text: str, start: int, end: int) -> bool:
+    """Whether a piece is a word.
+
+    A connector alone is none, nor is a letter in a box, which Unicode counts among the symbols.
+    """
+    return folded_text[start].isalnum() or _LETTER_OR_NUMBER.search(folded_text, start, end) is not None
 
 
 def words(folded_text: str) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import rows
 from tests.support.fault_proxy import Fault, FaultProxy, LoseReply
-from tests.support.service import PASSWORD, Service
+from tests.support.service import BUCKET, PASSWORD, Service
 from tests.support.transcripts import Owner, path, refused
 from tests.support.waiting import eventually
 
@@ -326,6 +326,54 @@ class TestSearch:
             400,
             "invalid_request",
         )
+
+
+class TestLost:
+    """A transcript's object is gone, as when tables were restored and the bucket was not."""
+
+    @pytest.fixture
+    def lost(self, owner: Owner) -> str:
+        file_id = owner.record()
+        owner.put(file_id, owner.seal_bytes(file_id, b"\x00" + os.urandom(400_000)))
+        (s3_key,) = owner.objects()
+        owner.service.s3().delete_object(Bucket=BUCKET, Key=s3_key)
+        return file_id
+
+    def test_the_list_goes_on_behind_it(self, owner: Owner, lost: str) -> None:
+        other = owner.record()
+        owner.write(other, "alike")
+        refused(owner.call("GET", path(lost)), 404, "object_not_found")
+        first = owner.changes(limit=1)
+        told = owner.changes(first["next"])
+        (entry,) = first["transcripts"]
+        state = owner.state(lost) or {}
+        assert entry == {
+            "file_id": lost,
+            "sealed": "",
+            **{name: state[name] for name in ("revision", "language", "created_at", "source")},
+        }
+        assert [one["file_id"] for one in told["transcripts"]] == [other]
+
+    @pytest.mark.usefixtures("lost")
+    def test_it_is_passed_over_and_counts_as_searched(self, owner: Owner) -> None:
+        other = owner.record()
+        owner.write(other, "alike")
+        found = owner.find("alike")
+        assert [hit["file_id"] for hit in found["hits"]] == [other]
+        assert (found["searched"], found["total"], found["next_cursor"]) == (2, 2, None)
+
+    def test_an_export_is_whole_and_names_it(self, owner: Owner, lost: str) -> None:
+        other = owner.record()
+        owner.write(other, "alike")
+        archive = zipfile.ZipFile(io.BytesIO(owner.call("GET", "/api/user/export").content))
+        assert json.loads(archive.read("missing.json"))["transcripts"] == [lost]
+        held = [name for name in archive.namelist() if name.startswith("transcripts/")]
+        assert held == [f"transcripts/{other}.hpke"]
+
+    def test_it_is_written_anew(self, owner: Owner, lost: str) -> None:
+        owner.write(lost, "alike")
+        assert [entry["file_id"] for entry in owner.changes()["transcripts"]] == [lost]
+        assert owner.find("alike")["hits"][0]["file_id"] == lost
 
 
 class TestLife:
