@@ -172,6 +172,34 @@ def test_a_recording_goes_into_the_trash_once_and_not_unseen(
     assert events(second, token).count("recording_deleted") == 1
 
 
+def test_a_recording_is_not_erased_unseen(
+    second: Service, proxy: FaultProxy, person: Account, refuse: Callable[[str], Fault]
+) -> None:
+    file_id = store(second, person, f"users/{person['user_id']}/erased.3gp", b"sound" * 9)
+    path, token = f"/api/audio-file/{file_id}", person["token"]
+    refuse("recording_deleted")
+    expect_unavailable(second.call("DELETE", f"{path}?permanent=true", token))
+    proxy.clear()
+    assert second.call("GET", path, token).status_code == 200
+    assert second.call("DELETE", f"{path}?permanent=true", token).status_code == 204
+    assert events(second, token).count("recording_deleted") == 1
+
+
+def test_an_erasure_whose_end_could_not_be_noted_is_gone_on_with(
+    second: Service, proxy: FaultProxy, person: Account
+) -> None:
+    file_id = store(second, person, f"users/{person['user_id']}/noted.3gp", b"sound" * 9)
+    path, token = f"/api/audio-file/{file_id}?permanent=true", person["token"]
+    proxy.add(
+        Fault(REFUSED, operation="UpdateItem", where=lambda request: b"objects_waiting" in request.body)
+    )
+    expect_unavailable(second.call("DELETE", path, token))
+    proxy.clear()
+    assert second.call("DELETE", path, token).status_code == 204
+    (erasure,) = second.call("GET", "/api/user/erasures", token).json()["erasures"]
+    assert (erasure["objects_waiting"], erasure["erased_at"] is None) == (0, False)
+
+
 def test_guesses_count_and_tell_nothing_of_who_is_there(
     second: Service, proxy: FaultProxy, person: Account, refuse: Callable[[str], Fault]
 ) -> None:
