@@ -69,8 +69,8 @@ class UnlockTranscripts(Request):
 
 
 class WriteTranscript(Request):
-    needed = (("sealed", SEALED_RULE),)
-    sealed = Bytes(SEALED_RULE, required=True)
+    # Not `needed`: nothing at all is base64 of 0 bytes, and too short as others are.
+    sealed = Bytes(SEALED_RULE, required=True, error_messages={"required": SEALED_RULE})
     language = Text(
         load_default=None, validate=validate.Length(max=LONGEST_LANGUAGE, error="language is too long")
     )

@@ -8,10 +8,11 @@ and put together here, so a list waits for no more of them than it shows.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 from panzoto.models.audio_file import AudioFile
@@ -68,7 +69,8 @@ def page(
     user = present(user_id)
     if user.is_counted and not _is_in_both_orders(start):
         return AudioFile.page(user_id, order, limit, start, between)
-    found = list(islice(_in_both_orders(user_id, start, between, limit + 1), limit + 1))
+    # One more of another moment tells that there are no others of the last one shown.
+    found = list(islice(_in_both_orders(user_id, start, between, limit + 2), limit + 1))
     shown = [row for row, _ in found[:limit]]
     return shown, found[limit - 1][1] if len(found) > limit else None
 
@@ -92,19 +94,28 @@ def _is_in_both_orders(start: Any) -> bool:
 def _in_both_orders(user_id: str, start: Any, between: Between, page_size: int) -> Iterator[Placed]:
     """Yield what `recorded_at` orders and what it does not order yet, as one list.
 
-    A place in it is a moment and what was told of that moment, since a
-    recording may come into the other order between two pages.
+    A place in it is a moment and an id, since a recording may come into the
+    other order between two pages: those of one moment come by their ids.
     """
     first, last = between
-    moment, told = _reached(start)
+    moment, told, after = _reached(start)
     if moment is not None:
         last = moment if last is None else min(last, moment)
-    for row in _merged(user_id, page_size, (first, last)):
-        if row.listed_by != moment:
-            moment, told = row.listed_by, []
-        if row.file_id not in told:
-            told = [*told, row.file_id]
-            yield row, {"until": AudioFile.listed_at.serialize(row.listed_by), "told": told}
+    merged = _merged(user_id, page_size, (first, last))
+    for of_one_moment, rows in groupby(merged, key=attrgetter("listed_by")):
+        if of_one_moment != moment:
+            told, after = [], ""
+        until = AudioFile.listed_at.serialize(of_one_moment)
+        for row in _once_by_id(rows):
+            if row.file_id > after and row.file_id not in told:
+                yield row, {"until": until, "told": told, "after": row.file_id}
+
+
+def _once_by_id(rows: Iterable[AudioFile]) -> list[AudioFile]:
+    found: dict[str, AudioFile] = {}
+    for row in rows:
+        found.setdefault(row.file_id, row)
+    return sorted(found.values(), key=attrgetter("file_id"))
 
 
 def _merged(user_id: str, page_size: int, between: Between) -> Iterator[AudioFile]:
@@ -116,10 +127,13 @@ def _merged(user_id: str, page_size: int, between: Between) -> Iterator[AudioFil
     return heapq.merge(placed, as_uploaded, key=lambda row: row.listed_by, reverse=True)
 
 
-def _reached(start: Any) -> tuple[datetime | None, list[str]]:
-    """Return up to when a list was told, and which recordings of that moment were."""
+def _reached(start: Any) -> tuple[datetime | None, list[str], str]:
+    """Return up to when a list was told, and of that moment which recordings were, and up to which id.
+
+    Earlier releases told every id, and read no cursor in which none is.
+    """
     if start is None:
-        return None, []
+        return None, [], ""
     if _is_in_both_orders(start):
-        return AudioFile.listed_at.deserialize(start["until"]), start["told"]
-    return AudioFile.listed_at.deserialize(start["listed_at"]["N"]), [start["file_id"]["S"]]
+        return AudioFile.listed_at.deserialize(start["until"]), start["told"], start.get("after", "")
+    return AudioFile.listed_at.deserialize(start["listed_at"]["N"]), [start["file_id"]["S"]], ""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from panzoto.crypto.sealed import Sealer
+from panzoto.cursors import Cursors
 from panzoto.recordings.settling import AT_ONCE
 from tests.support import rows
 from tests.support.service import PASSWORD, Service
@@ -19,7 +21,7 @@ KEY_SALT = bytes(range(32))
 COUNT = 60
 
 
-def legacy(service: Service, count: int = COUNT) -> tuple[str, str, list[str]]:
+def legacy(service: Service, count: int = COUNT, of_one_second: int = 2) -> tuple[str, str, list[str]]:
     """A user of the earlier service: id, token, and the file_ids from the oldest to the newest."""
     email = f"{uuid.uuid4().hex}@example.com"
     user_id = rows.put_user(service, email, PASSWORD, KEY_SALT)
@@ -29,8 +31,7 @@ def legacy(service: Service, count: int = COUNT) -> tuple[str, str, list[str]]:
             "user_id": {"S": user_id},
             "s3_key": {"S": f"legacy/{user_id}/{number}"},
             "file_size": {"N": "4096"},
-            # Two in each second.
-            "uploaded_at": {"N": str(1_700_000_000 + number // 2)},
+            "uploaded_at": {"N": str(1_700_000_000 + number // of_one_second)},
             "uploaded_at_iso": {"S": "2023-11-14T22:13:20"},
         }
         for number in range(count)
@@ -186,6 +187,38 @@ def test_a_part_of_the_list_is_that_part(service: Service) -> None:
     assert sorted(told) == sorted(file_ids[20:30])
     reversed_ = {"from": between["to"], "to": between["from"]}
     assert list(by_recorded_at(service, token, **reversed_)) == [[]]
+
+
+class TestManyOfOneMoment:
+    """An import gave them all the same second."""
+
+    @pytest.mark.parametrize("limit", [7, 170])
+    def test_the_list_goes_on_and_its_cursors_stay_short(self, service: Service, limit: int) -> None:
+        _, token, file_ids = legacy(service, 200, of_one_second=200)
+        told: list[str] = []
+        query: dict[str, Any] = {"order": "recorded_at", "limit": limit}
+        while query.get("cursor", "") is not None:
+            page = service.call("GET", "/api/user/audio-files", token, params=query).json()
+            told += [one["file_id"] for one in page["audio_files"]]
+            query["cursor"] = page["next_cursor"]
+            assert len(query["cursor"] or "") < 500
+        assert told == sorted(file_ids)
+
+    def test_a_cursor_of_an_earlier_release_goes_on(self, service: Service) -> None:
+        """It names what was told of its moment, which came in no order."""
+        user_id, token, file_ids = legacy(service, 40, of_one_second=20)
+        newest = sorted(file_ids[20:])
+        before = newest[::3]
+        cursors = Cursors(Sealer(service.secret_key(), (), "cursor"))
+        position = {"until": "1700000001", "told": before}
+        query: dict[str, Any] = {"order": "recorded_at", "limit": 4}
+        query["cursor"] = cursors.seal(user_id, "audio-files recorded_at (None, None)", position)
+        told = [*before]
+        while query["cursor"] is not None:
+            page = service.call("GET", "/api/user/audio-files", token, params=query).json()
+            told += [one["file_id"] for one in page["audio_files"]]
+            query["cursor"] = page["next_cursor"]
+        assert told == [*before, *sorted(set(newest) - set(before)), *sorted(file_ids[:20])]
 
 
 @pytest.mark.parametrize("call", ["edit", "bin", "upload", "record", "decrypt"])

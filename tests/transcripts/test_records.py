@@ -75,11 +75,20 @@ def test_a_revision_is_written_over_only_as_it_was_seen(owner: Owner) -> None:
         ("no base64!", 400, "invalid_request"),
         (None, 400, "invalid_request"),
         (7, 400, "invalid_request"),
+        ("", 422, "decryption_failed"),
         (base64.b64encode(bytes(48)).decode(), 422, "decryption_failed"),
     ],
 )
 def test_what_is_no_sealed_transcript(owner: Owner, sealed: Any, status: int, code: str) -> None:
     refused(owner.call("PUT", path(owner.record()), json={"sealed": sealed}), status, code)
+
+
+@pytest.mark.parametrize("body", [{}, {"sealed": None}])
+def test_without_a_sealed_one_it_is_said_what_is_missing(owner: Owner, body: dict[str, None]) -> None:
+    answer = owner.call("PUT", path(owner.record()), json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "sealed must be base64"
+    assert answer.json()["fields"] == {"sealed": "sealed must be base64"}
 
 
 def test_a_recording_that_is_not_there_comes_before_what_is_wrong_with_the_seal(owner: Owner) -> None:
