@@ -88,6 +88,16 @@ def brief(stand_in: RunningStandIn) -> Iterator[Service]:
         yield running
 
 
+# A browser that refuses to copy, as where it was told so for this page.
+NO_CLIPBOARD = """
+    Clipboard.prototype.writeText = async () => { throw new DOMException("No", "NotAllowedError"); };
+"""
+# What somebody would have in the clipboard who copies what is selected.
+COPIED_BY_HAND = """() => {
+    const copied = new ClipboardEvent("copy", { clipboardData: new DataTransfer(), bubbles: true });
+    getSelection().anchorNode.dispatchEvent(copied);
+    return copied.clipboardData.getData("text/plain");
+}"""
 # When, in milliseconds, the way to the views, a banner and a view's own head first stood in the page.
 FIRST_SEEN = """
     window.firstSeen = {};
@@ -180,6 +190,23 @@ class TestCreateAccount:
         go(page, "Recordings")
         expect(page.get_by_text(NOT_TYPED_BACK)).to_be_visible()
         expect(banner).to_have_count(0)
+
+    def test_a_key_that_the_browser_does_not_copy_is_selected_and_can_be_had_otherwise(
+        self, console: Service, page: Page
+    ) -> None:
+        page.add_init_script(NO_CLIPBOARD)
+        open_at(page, console, "create-account")
+        fill_in(page, new_email())
+        button(page, "Create account").click()
+        button(page, "Make recovery key").click()
+        button(page, "Copy").click()
+        told = page.get_by_role("alert")
+        expect(told).to_contain_text("did not allow copying")
+        # Whoever loads the page anew has lost the key.
+        expect(told).not_to_contain_text("reload")
+        key = "-".join(page.locator(".key.shown span").all_inner_texts())
+        copied = page.evaluate(COPIED_BY_HAND)
+        assert copied == key
 
     def test_a_key_that_was_not_typed_back_is_told_until_somebody_says_that_they_have_it(
         self, console: Service, page: Page

@@ -309,6 +309,7 @@ export const de = {
   "recovery.left": "Der Wiederherstellungsschlüssel, den du vorher hattest, gilt nicht mehr, denn ein neuer wurde gemacht.",
   "recovery.make": "Wiederherstellungsschlüssel machen",
   "recovery.makeAnother": "Neuen Wiederherstellungsschlüssel machen",
+  "recovery.notCopied": "Dieser Browser hat das Kopieren nicht erlaubt. Der Schlüssel ist jetzt markiert: Kopiere ihn mit der Tastatur oder dem Menü, schreib ihn ab, oder speichere ihn als Datei.",
   "recovery.save": "Als Datei sichern",
   "recovery.title": "Wiederherstellungs\u00adschlüssel",
   "recovery.typeBack": "Tippe ihn von deiner Kopie ab, damit du weißt, dass sie stimmt.",

@@ -305,6 +305,7 @@ export const en = {
   "recovery.left": "The recovery key that you had before is void, since a new one was made.",
   "recovery.make": "Make recovery key",
   "recovery.makeAnother": "Make a new recovery key",
+  "recovery.notCopied": "This browser did not allow copying. The key is selected now: copy it with the keyboard or the menu, write it down, or save it as a file.",
   "recovery.save": "Save as a file",
   "recovery.title": "Recovery key",
   "recovery.typeBack": "Type it back from your copy, so that you know it is right.",
