@@ -2,6 +2,7 @@
 
 import { fetchTheRest } from "./later.js";
 import { NewRelease, useBannersKnown } from "./parts/banner.js";
+import { swallowSecondClicks } from "./parts/double-click.js";
 import { dismiss, hush, Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
 import { goInstead, route } from "./router.js";
@@ -84,6 +85,7 @@ async function begin() {
   registerWorker();
   watchForIdleness();
   stayWhenFilesAreDropped();
+  swallowSecondClicks();
   leaveViewsWithTheirOwner();
   render(html`<${Console} />`, place);
   await start();
