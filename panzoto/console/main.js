@@ -3,6 +3,7 @@
 import { fetchTheRest } from "./later.js";
 import { NewRelease, useBannersKnown } from "./parts/banner.js";
 import { swallowSecondClicks } from "./parts/double-click.js";
+import { keepFocus } from "./parts/focus.js";
 import { dismiss, hush, Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
 import { goInstead, route } from "./router.js";
@@ -86,6 +87,7 @@ async function begin() {
   watchForIdleness();
   stayWhenFilesAreDropped();
   swallowSecondClicks();
+  keepFocus();
   leaveViewsWithTheirOwner();
   render(html`<${Console} />`, place);
   await start();

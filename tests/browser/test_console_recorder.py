@@ -308,6 +308,7 @@ def test_a_refused_microphone_is_told(
         page.evaluate("(name) => { globalThis.refusal = name; }", refusal)
         dialog.get_by_role("button", name="Start").click()
         expect(dialog.get_by_role("alert")).to_contain_text(told)
+        expect(dialog.get_by_role("button", name="Start")).to_be_focused()
 
 
 def test_a_microphone_that_comes_too_late_is_let_go(
@@ -352,9 +353,11 @@ def test_who_clicks_twice_on_start_records(
     page.evaluate("() => leave()")
     expect(dialog.get_by_role("status")).to_contain_text("Recording")
     until_recorded(dialog, 2)
-    # Whoever waits before they click means it.
-    dialog.get_by_role("button", name="Pause").click()
+    # Whoever waits before they press it means it.
+    expect(dialog.get_by_role("button", name="Pause")).to_be_focused()
+    page.keyboard.press("Enter")
     expect(dialog.get_by_role("status")).to_contain_text("Paused")
+    expect(dialog.get_by_role("button", name="Resume")).to_be_focused()
 
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])

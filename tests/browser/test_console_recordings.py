@@ -522,6 +522,24 @@ def test_the_keyboard_alone_does_it(signed_in: Page, recorder: Recorder) -> None
     assert recorder.told(file_id, "title") == "Mum about the garden and the cat"
 
 
+def test_a_button_that_goes_leaves_the_focus_to_what_takes_its_place(
+    signed_in: Page, recorder: Recorder
+) -> None:
+    first, second = (recorder.record(name, NOON, title=name) for name in ("first", "second"))
+    view(signed_in, f"recording/{first}")
+    trash = signed_in.get_by_role("button", name="Move to trash")
+    trash.press("Enter")
+    expect(signed_in.get_by_role("button", name="Restore")).to_be_focused()
+    recorder.call("DELETE", f"/api/audio-file/{second}")
+    view(signed_in, "trash")
+    signed_in.get_by_role("listitem", name="first").get_by_role("button", name="Restore").press("Enter")
+    last = signed_in.get_by_role("listitem", name="second").get_by_role("button", name="Restore")
+    expect(last).to_be_focused()
+    last.press("Enter")
+    # Nothing is left there that could be pressed.
+    expect(signed_in.locator("#main")).to_be_focused()
+
+
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
 def test_axe_finds_nothing_in_the_list_a_recording_a_conversation_and_the_trash(
     language: str, new_page: Callable[..., Page], chromium: Browser, recorder: Recorder, axe: Axe

@@ -1,14 +1,14 @@
 // Double clicks. Many people click everything twice; the second one is for what stood there at the first, and not for
 // what has taken its place under the pointer, which may undo what was just begun.
 
-const CONTROLS = "button, a, summary";
+import { CONTROLS, nameOf } from "./controls.js";
 
 /** @typedef {{ control: Element | null, name: string }} Pressed */
 
 /** @param {Event} event @returns {Pressed} */
 function pressedBy({ target }) {
   const control = /** @type {Element} */ (target).closest(CONTROLS);
-  return { control, name: control?.getAttribute("aria-label") ?? control?.textContent ?? "" };
+  return { control, name: control === null ? "" : nameOf(control) };
 }
 
 /** Swallow the later clicks of a double click where another control is hit, or one that is called otherwise by then. */

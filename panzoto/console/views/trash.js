@@ -22,11 +22,6 @@ export function Trash() {
   useEffect(() => {
     loadTrash({ anew: true });
   }, []);
-  useEffect(() => {
-    // A button that went away with its row leaves the focus nowhere.
-    if (document.activeElement !== document.body) return;
-    document.getElementById("main")?.focus({ preventScroll: true });
-  }, [rows.length]);
   const empty = state === "shown" && failure === null && rows.length === 0;
   return html`
     <h1>${t("trash.title")}</h1>
