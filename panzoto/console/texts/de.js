@@ -33,7 +33,7 @@ export const de = {
   "account.eventsHint": "Was in deinem Konto geschah, das Neueste zuerst. Wenn du etwas davon nicht warst, ändere dein Passwort.",
   "account.export": "Export",
   "account.exportAll": "Alles exportieren",
-  "account.exportHint": "Eine ZIP-Datei mit allen Aufnahmen, wie sie gespeichert sind, ihren Angaben und einem Programm, das sie mit deinem Passwort öffnet, ohne diesen Dienst.",
+  "account.exportHint": "Eine ZIP-Datei mit allen Aufnahmen, Titeln, Notizen und Transkripten, wie sie gespeichert sind, und einem Programm, das sie mit deinem Passwort oder deinem Wiederherstellungsschlüssel öffnet, ohne diesen Dienst.",
   "account.foreign": "Dieses Konto versiegelt Abschriften mit einem fremden Schlüssel; darum werden keine verlangt, geschrieben oder gezeigt. Bitte schreibe an den Betreiber dieses Dienstes.",
   "account.no_vault": "Dieses Konto hat noch kein Passwort für seine Aufnahmen. Setze zuerst eines in der App, dann melde dich hier an.",
   "account.olderEvents": "Ältere Ereignisse zeigen",

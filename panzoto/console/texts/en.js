@@ -33,7 +33,7 @@ export const en = {
   "account.eventsHint": "What happened in your account, newest first. If something was not you, change your password.",
   "account.export": "Export",
   "account.exportAll": "Export everything",
-  "account.exportHint": "A ZIP file with all your recordings as they are stored, their details, and a program that opens them with your password, without this service.",
+  "account.exportHint": "A ZIP file with all your recordings, titles, notes and transcripts as they are stored, and a program that opens them with your password or your recovery key, without this service.",
   "account.foreign": "This account seals transcripts to a key that is not yours, so transcripts are neither asked for, written nor shown. Please write to whoever runs this service.",
   "account.no_vault": "This account has no password for its recordings yet. Set one in the app first, then sign in here.",
   "account.olderEvents": "Show older events",
