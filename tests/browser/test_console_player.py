@@ -66,6 +66,8 @@ def test_a_recording_plays_from_the_worker_and_is_silent_for_the_service(
     address = loaded(page)
     assert "/console-sound/" in address
     assert audio(page, "duration") == 20
+    # The service, which has never opened it, does not know that.
+    expect(page.get_by_text("encrypted on your device")).to_be_visible()
     player.get_by_role("button", name="Play", exact=True).click()
     reach(page, 0.5)
     player.get_by_role("slider", name="Position").fill("15")
