@@ -109,7 +109,7 @@ class TestPassword:
         expect(part(other, "Sessions").get_by_role("listitem")).to_have_count(1)
         button(other, "Lock").click()
         unlock(other, PASSWORD)
-        expect(other.get_by_role("alert")).to_contain_text("The password does not open your vault.")
+        expect(other.get_by_role("alert")).to_contain_text("The password is wrong.")
         unlock(other, NEW)
         signed_in(other)
         signed_in(page)

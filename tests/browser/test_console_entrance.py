@@ -506,10 +506,21 @@ class TestLocking:
         button(page, "Lock").click()
         calls = calls_of(page)
         unlock(page, NEW)
-        expect(page.get_by_role("alert")).to_contain_text("The password does not open your vault.")
+        expect(page.get_by_role("alert")).to_contain_text("The password is wrong.")
+        expect(textbox(page, "Password")).to_be_focused()
         assert all(request.post_data is None for request in calls)
         unlock(page)
         signed_in(page)
+
+    def test_who_has_forgotten_the_password_behind_the_lock_gets_to_what_helps(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        sign_in(page, console, person["user"]["email"], stay=True)
+        button(page, "Lock").click()
+        button(page, "Forgot your password?").click()
+        expect(heading(page, "Forgotten password")).to_be_visible()
+        expect(textbox(page, "Email")).to_have_value(person["user"]["email"])
+        assert key_is_kept(page) is None
 
     def test_it_stays_locked_over_a_reload(
         self, console: Service, page: Page, person: dict[str, Any]

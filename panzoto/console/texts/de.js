@@ -39,7 +39,7 @@ export const de = {
   "account.olderEvents": "Ältere Ereignisse zeigen",
   "account.othersEnded": "Alle anderen Sitzungen sind beendet.",
   "account.parameters": "Die Schlüssel dieses Kontos würden unsicher gebildet. Bitte schreibe an den Betreiber dieses Dienstes.",
-  "account.password": "Das Passwort öffnet deinen Tresor nicht.",
+  "account.password": "Das Passwort stimmt nicht.",
   "account.passwordChanged": "Dein Passwort ist geändert; alle anderen Sitzungen sind beendet.",
   "account.passwordHint": "Mit dem neuen öffnen sich alle Aufnahmen. Wer anderswo angemeldet ist, muss sich neu anmelden.",
   "account.passwordTitle": "Passwort",

@@ -39,7 +39,7 @@ export const en = {
   "account.olderEvents": "Show older events",
   "account.othersEnded": "All other sessions have ended.",
   "account.parameters": "This account's keys would be made in an unsafe way. Please write to whoever runs this service.",
-  "account.password": "The password does not open your vault.",
+  "account.password": "The password is wrong.",
   "account.passwordChanged": "Your password is changed; every other session has ended.",
   "account.passwordHint": "All recordings open with the new one. Everybody who is signed in elsewhere has to sign in again.",
   "account.passwordTitle": "Password",
