@@ -189,7 +189,7 @@ class TestEmail:
         expect(email).to_contain_text("or enter its code here")
         textbox(email, "Code").fill("no code of anybody")
         button(email, "Confirm address").click()
-        expect(page.get_by_role("alert")).to_contain_text("This code has expired or was used before.")
+        expect(page.get_by_role("alert")).to_contain_text("This code is not right, or it has expired")
         textbox(email, "Code").fill(mails.code_in(mails.wait_for(console, old, "verification")))
         button(email, "Confirm address").click()
         said(page, f"Your address {old} is confirmed.")
