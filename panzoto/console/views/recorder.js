@@ -64,6 +64,13 @@ export function Recorder({ close }) {
   `;
 }
 
+const PRESSES = /** @type {const} */ ({
+  idle: [start, "recorder.start"],
+  starting: [start, "recorder.start"],
+  recording: [pause, "recorder.pause"],
+  paused: [resume, "recorder.resume"],
+});
+
 /**
  * The button that begins, pauses and goes on. It stays one and the same: nothing else comes under the pointer, and
  * whoever works by the keyboard keeps their place.
@@ -73,12 +80,10 @@ export function Recorder({ close }) {
 function Changing({ phase }) {
   if (phase === "saving") return null;
   const isNew = phase === "idle" || phase === "starting";
-  const [press, name] = /** @type {const} */ (
-    isNew ? [start, "start"] : phase === "recording" ? [pause, "pause"] : [resume, "resume"]
-  );
+  const [press, name] = PRESSES[phase];
   return html`
     <${Button} class=${isNew ? "primary" : ""} autofocus busy=${phase === "starting"} onClick=${press}>
-      ${t(`recorder.${name}`)}
+      ${t(name)}
     <//>
   `;
 }
