@@ -480,7 +480,6 @@ export const de = {
   "words.model": (/** @type {{ model: string }} */ { model }) => `Modell: ${model}`,
   "words.notCopied": "Dieser Browser hat das Kopieren nicht erlaubt. Lade den Text stattdessen herunter.",
   "words.onThisServer": "auf diesem Server",
-  "words.openAgain": "Noch einmal versuchen",
   "words.opening": "Das Transkript wird geöffnet …",
   "words.passwordWhy": "Eine ältere App hat diese Aufnahme gemacht. Um sie zu transkribieren, muss der Dienst sie öffnen und braucht dafür dein Passwort, das er danach vergisst.",
   "words.place": (/** @type {{ place: string }} */ { place }) => `Sprache wird ${place} in Text verwandelt.`,

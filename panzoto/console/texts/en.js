@@ -476,7 +476,6 @@ export const en = {
   "words.model": (/** @type {{ model: string }} */ { model }) => `Model: ${model}`,
   "words.notCopied": "This browser did not allow copying. Download the text instead.",
   "words.onThisServer": "on this server",
-  "words.openAgain": "Try again",
   "words.opening": "Opening the transcript …",
   "words.passwordWhy": "An older app made this recording. To transcribe it the service has to open it, and needs your password for that, which it forgets afterwards.",
   "words.place": (/** @type {{ place: string }} */ { place }) => `Speech is turned into text ${place}.`,
