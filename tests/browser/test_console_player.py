@@ -169,6 +169,7 @@ def test_a_tab_is_not_shown_what_only_the_player_is_given(
     expect(page.get_by_role("region", name="Player")).to_contain_text("No browser plays sound of this kind")
     button(page, "Play").click()
     expect(page.get_by_role("alert")).to_contain_text("cannot play sound of this kind")
+    expect(page.get_by_text("turns it into one that they do")).to_have_count(0)
     sound = stored(console, person, tone(1))
     show(page, sound)
     address = loaded(page)
