@@ -22,12 +22,20 @@ function focusedAt(control) {
   return { control, name: nameOf(control), places };
 }
 
-/** What does the same for the next row, stands where the control stood, or is nearest to it. @param {Focused} focused */
+/**
+ * What is to be begun with there; else what does the same for the next row, stands where the control stood, or is nearest
+ * to it.
+ *
+ * @param {Focused} focused
+ */
 function successor({ name, places }) {
   for (const { parent, at } of places) {
     if (!parent.isConnected || parent === document.body) continue;
-    const there = controlsIn(parent).filter((one) => one.getClientRects().length > 0);
-    const found = there.slice(at).find((one) => nameOf(one) === name)
+    const isSeen = (/** @type {Element} */ one) => one.getClientRects().length > 0;
+    const there = controlsIn(parent).filter(isSeen);
+    const first = [.../** @type {NodeListOf<HTMLElement>} */ (parent.querySelectorAll("[autofocus]"))].find(isSeen);
+    const found = first
+      ?? there.slice(at).find((one) => nameOf(one) === name)
       ?? there.findLast((one) => nameOf(one) === name)
       ?? there[at]
       ?? there.at(-1);
