@@ -2,6 +2,8 @@
 
 import { fetchTheRest } from "./later.js";
 import { NewRelease, useBannersKnown } from "./parts/banner.js";
+import { swallowSecondClicks } from "./parts/double-click.js";
+import { keepFocus } from "./parts/focus.js";
 import { dismiss, hush, Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
 import { goInstead, route } from "./router.js";
@@ -84,6 +86,8 @@ async function begin() {
   registerWorker();
   watchForIdleness();
   stayWhenFilesAreDropped();
+  swallowSecondClicks();
+  keepFocus();
   leaveViewsWithTheirOwner();
   render(html`<${Console} />`, place);
   await start();

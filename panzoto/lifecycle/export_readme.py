@@ -20,9 +20,11 @@ Unpack this archive, and in its folder run (Python 3.9 or newer):
     python3 open_recordings.py
 
 It asks for your recovery key or your password and writes each recording to a
-file of its own in the folder `opened`. Nothing is sent anywhere. It may also
-be told: `--export FOLDER` where the archive was unpacked, `--to FOLDER` where
-the recordings shall go.
+file of its own in the folder `opened`. Beside it stands what was written of it,
+if anything was: `.words.txt` has its title, note and transcript for reading,
+`.transcript.json` the transcript with the times of its words. Nothing is sent
+anywhere. It may also be told: `--export FOLDER` where the archive was unpacked,
+`--to FOLDER` where all this shall go.
 
 
 How it is done, for whoever writes another opener

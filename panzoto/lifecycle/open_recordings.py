@@ -1,18 +1,21 @@
-"""Open the recordings of a Panzoto export, with the recovery key or the password, without any service.
+"""Open a Panzoto export, with the recovery key or the password, without any service.
 
 It lies in the unpacked export, beside account.json, and needs Python 3.9 or newer and one library:
 
     python3 -m pip install "cryptography>=44"
     python3 open_recordings.py
 
-It asks for the key and writes each recording to a file of its own in the folder `opened`. It sends nothing
-anywhere.  README.txt says how everything is computed; each function here names the paragraph that it follows.
+It asks for the key and writes each recording to a file of its own in the folder `opened`. Beside it stands
+what was written of it, if anything was: `.words.txt` has title, note and transcript for reading,
+`.transcript.json` the transcript as it is. It sends nothing anywhere.  README.txt says how everything is
+computed; each function here names the paragraph that it follows.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import binascii
 import getpass
 import hashlib
 import hmac
@@ -21,16 +24,19 @@ import os
 import re
 import struct
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})
@@ -41,6 +47,9 @@ STREAM_HEADER = 40
 SEGMENT = 65536
 TAG = 16
 PIECE = 1024 * 1024
+LARGEST_TRANSCRIPT = 16 * 1024 * 1024
+HPKE_KEM = b"KEM" + bytes.fromhex("0020")
+HPKE_SUITE = b"HPKE" + bytes.fromhex("0020 0001 0002")
 OPENINGS = (
     (0, b"#!AMR", ".amr"),
     (4, b"ftyp3g", ".3gp"),
@@ -231,14 +240,19 @@ def write(record: dict[str, Any], encrypted: Path, target: Path, keys: Keys) -> 
             size = os.fstat(source.fileno()).st_size
             for piece in decrypted(source, size, record["s3_key"], keys):
                 out.write(piece)
-        when = re.sub(r"[^0-9TZ-]", "-", (record.get("recorded_at") or record.get("uploaded_at") or "")[:19])
         with draft.open("rb") as plain:
             ending = suffix(plain.read(16), record["s3_key"])
-        done = target / "-".join(filter(None, (when, encrypted.name + ending)))
+        done = target / (stem(record) + ending)
         draft.replace(done)
         return done
     finally:
         draft.unlink(missing_ok=True)
+
+
+def stem(record: dict[str, Any]) -> str:
+    """Return the beginning of the names of all files of one recording: its time and its id."""
+    when = re.sub(r"[^0-9TZ-]", "-", (record.get("recorded_at") or record.get("uploaded_at") or "")[:19])
+    return "-".join(filter(None, (when, Path(record["file_id"]).name)))
 
 
 def suffix(opening: bytes, s3_key: str) -> str:
@@ -250,25 +264,131 @@ def suffix(opening: bytes, s3_key: str) -> str:
     return f".{named[1]}" if named else ".bin"
 
 
+def write_words(record: dict[str, Any], sealed: Path, target: Path, vault_key: bytes) -> list[Path]:
+    """Write title, note and transcript of one recording, where there are any; return the files."""
+    document = open_transcript(record, sealed.read_bytes(), vault_key) if sealed.exists() else None
+    parts = [
+        f"{what.title()}: {text}\n" for what in ("title", "note") if (text := name(record, what, vault_key))
+    ]
+    if document is not None:
+        parts.append("".join(lines_of(document)))
+    written = {".words.txt": "\n".join(parts).encode("utf-8"), ".transcript.json": document or b""}
+    files = []
+    for ending, content in written.items():
+        if content:
+            files.append(target / (stem(record) + ending))
+            files[-1].write_bytes(content)
+    return files
+
+
+def name(record: dict[str, Any], what: str, vault_key: bytes) -> str:
+    """Return the title or the note of a recording, or nothing where it has none that opens (paragraph 7)."""
+    if not record[what]:
+        return ""
+    bound = f"panzoto/v2/{what}\0{record['file_id']}".encode("ascii")
+    try:
+        sealed = base64.b64decode(record[what], validate=True)
+        key = hkdf(vault_key, b"panzoto/v2/names")
+        return AESGCM(key).decrypt(sealed[:12], sealed[12:], bound).decode("utf-8")
+    except (InvalidTag, binascii.Error, ValueError):
+        # An app of before may have written it in a way of its own, which only that app reads.
+        print(
+            f"{record['file_id']}: its {what} is not in the common form; see recordings.jsonl",
+            file=sys.stderr,
+        )
+        return ""
+
+
+def open_transcript(record: dict[str, Any], sealed: bytes, vault_key: bytes) -> bytes:
+    """Return the JSON of a sealed transcript (paragraph 6)."""
+    private_key = X25519PrivateKey.from_private_bytes(hkdf(vault_key, b"panzoto/v2/transcripts"))
+    public_key = private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    info = f"panzoto/v2/transcript\0{record['user_id']}\0{record['file_id']}".encode("ascii")
+    try:
+        shared = private_key.exchange(X25519PublicKey.from_public_bytes(sealed[:32]))
+        key, nonce = hpke_keys(shared, sealed[:32] + public_key, info)
+        plain = AESGCM(key).decrypt(nonce, sealed[32:], None)
+        return plain[1:] if plain[:1] == b"\0" else inflated(plain[1:])
+    except (InvalidTag, ValueError, zlib.error):
+        raise Refused("its transcript is damaged") from None
+
+
+def inflated(deflated: bytes) -> bytes:
+    """Return what was put into raw DEFLATE; nobody's transcript is larger than this reads."""
+    inflating = zlib.decompressobj(-zlib.MAX_WBITS)
+    document = inflating.decompress(deflated, LARGEST_TRANSCRIPT)
+    if not inflating.eof:
+        raise Refused("its transcript is damaged")
+    return document
+
+
+def hpke_keys(shared: bytes, both_public: bytes, info: bytes) -> tuple[bytes, bytes]:
+    """Return key and nonce of HPKE in base mode (RFC 9180, 5.1), which older libraries do not have."""
+    secret = labeled_extract(HPKE_KEM, b"", b"eae_prk", shared)
+    secret = labeled_expand(HPKE_KEM, secret, b"shared_secret", both_public, 32)
+    ids = labeled_extract(HPKE_SUITE, b"", b"psk_id_hash", b"")
+    context = b"\0" + ids + labeled_extract(HPKE_SUITE, b"", b"info_hash", info)
+    secret = labeled_extract(HPKE_SUITE, secret, b"secret", b"")
+    key = labeled_expand(HPKE_SUITE, secret, b"key", context, 32)
+    return key, labeled_expand(HPKE_SUITE, secret, b"base_nonce", context, 12)
+
+
+def labeled_extract(suite: bytes, salt: bytes, label: bytes, key: bytes) -> bytes:
+    """Return HPKE's LabeledExtract."""
+    return hmac.digest(salt, b"HPKE-v1" + suite + label + key, "sha256")
+
+
+def labeled_expand(suite: bytes, prk: bytes, label: bytes, info: bytes, length: int) -> bytes:
+    """Return HPKE's LabeledExpand, of 32 bytes at most."""
+    labeled = length.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info
+    return hmac.digest(prk, labeled + b"\1", "sha256")[:length]
+
+
+def lines_of(document: bytes) -> Iterator[str]:
+    """Yield a transcript for reading: a line for each segment, with its time, and who speaks."""
+    try:
+        segments = json.loads(document)["segments"]
+        for segment in segments:
+            minutes, milliseconds = divmod(int(segment.get("start_ms") or 0), 60_000)
+            speaker = f"{segment['speaker']}: " if segment.get("speaker") else ""
+            text = " ".join(str(segment.get("text") or "").split())
+            if text:
+                yield f"{minutes}:{milliseconds // 1000:02}  {speaker}{text}\n"
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        raise Refused("its transcript is none that this program knows") from None
+
+
+def opens(file_id: str, work: Callable[[], list[Path]]) -> bool:
+    """Tell which files `work` has written, or why it does not; return whether it has."""
+    try:
+        for file in work():
+            print(file)
+    except FileNotFoundError:
+        print(f"{file_id} was not there when the export was made", file=sys.stderr)
+        return False
+    except Refused as reason:
+        print(f"{file_id} does not open: {reason}", file=sys.stderr)
+        return False
+    return True
+
+
+def open_one(folder: Path, target: Path, record: dict[str, Any], keys: Keys) -> bool:
+    """Open one recording and what is written of it; return whether everything opened."""
+    file_id, vault_key = record["file_id"], keys.vault_key
+    encrypted, sealed = folder / "objects" / file_id, folder / "transcripts" / f"{file_id}.hpke"
+    sound = opens(file_id, lambda: [write(record, encrypted, target, keys)])
+    if vault_key is None:
+        return sound
+    return opens(file_id, lambda: write_words(record, sealed, target, vault_key)) and sound
+
+
 def open_all(folder: Path, target: Path, secret: str) -> int:
-    """Open every recording of the export in `folder`; return how many did not open."""
+    """Open everything in the export in `folder`; return how many recordings did not open as a whole."""
     account = json.loads((folder / "account.json").read_text("utf-8"))
     keys = open_keys(account, secret)
     target.mkdir(exist_ok=True)
-    failed = 0
     with (folder / "recordings.jsonl").open(encoding="utf-8") as lines:
-        for line in lines:
-            record = json.loads(line)
-            encrypted = folder / "objects" / record["file_id"]
-            try:
-                print(write(record, encrypted, target, keys))
-            except FileNotFoundError:
-                failed += 1
-                print(f"{record['file_id']} was not there when the export was made", file=sys.stderr)
-            except Refused as reason:
-                failed += 1
-                print(f"{record['file_id']} does not open: {reason}", file=sys.stderr)
-    return failed
+        return sum(not open_one(folder, target, json.loads(line), keys) for line in lines)
 
 
 def ask() -> str:
@@ -281,9 +401,9 @@ def ask() -> str:
 def main() -> int:
     """Run the command line; 1 when something did not open."""
     here = Path(__file__).resolve().parent
-    parser = argparse.ArgumentParser(description="Open the recordings of a Panzoto export.")
+    parser = argparse.ArgumentParser(description="Open a Panzoto export.")
     parser.add_argument("--export", type=Path, default=here, help="the unpacked export (where this file is)")
-    parser.add_argument("--to", type=Path, help="folder for the opened recordings (`opened` in the export)")
+    parser.add_argument("--to", type=Path, help="folder for what is opened (`opened` in the export)")
     options = parser.parse_args()
     try:
         return 1 if open_all(options.export, options.to or options.export / "opened", ask()) else 0

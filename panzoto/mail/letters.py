@@ -189,7 +189,8 @@ class Letters:
     def _way(self, purpose: str, page: str, code: str) -> tuple[str, ...]:
         """Return how the code comes back: by a page of the service where its address is known, or by hand."""
         if self._service_url is None:
-            return f"{purpose} enter this code:", code
+            where = f"in your app, or at the address where you use Panzoto with /{page} behind it"
+            return f"{purpose} enter this code {where}:", code
         link = f"{self._service_url}/{page}#code={code}"
         return f"{purpose} open this address:", link, "Or enter this code in your app:", code
 

@@ -16,12 +16,18 @@ function translate() {
   }
 }
 
+// The code that the link held, by which one that was typed is known.
+let linked = "";
+
 /** Return the code that the address holds, and take it out of there, so that neither history nor a bookmark keeps it. */
 export function takeCode() {
-  const code = new URLSearchParams(window.location.hash.slice(1)).get("code") ?? "";
+  linked = new URLSearchParams(window.location.hash.slice(1)).get("code") ?? "";
   window.history.replaceState(null, "", window.location.pathname);
-  return code;
+  return linked;
 }
+
+/** Return the sentence for a code that is refused: of a link that is over, or of what may be mistyped as well. */
+export const refused = (code, ofLink, ofCode) => t(linked && code === linked ? ofLink : ofCode);
 
 /** Say what happened: as a status where it went well, else as an alert. */
 export function say(text, { well = false } = {}) {
@@ -46,20 +52,20 @@ export async function ask(path, body, token) {
   }
 }
 
-/** Return a sentence for an answer that is no success, with what support asks for. */
-export function reason({ status, wait, body }) {
-  const sentence = sentenceOf(status, body);
+/** Return a sentence for an answer that is no success, with what support asks for. `sent` is the code that was sent. */
+export function reason({ status, wait, body }, sent) {
+  const sentence = sentenceOf(status, body, sent);
   const again = wait ? ` ${t("letters.wait", { seconds: wait })}` : "";
   const id = body.request_id && status >= 500 ? ` ${t("problem.reference", { id: body.request_id })}` : "";
   return sentence + again + id;
 }
 
-function sentenceOf(status, { code, fields }) {
+function sentenceOf(status, { code, fields }, sent) {
   if (status === 0) {
     return t("problem.unreachable");
   }
   if (code === "invalid_code") {
-    return t("letters.codeOver");
+    return refused(sent, "letters.codeOver", "service.invalid_code");
   }
   if (code === "invalid_request" && fields?.new_password) {
     return t("service.field.password");
@@ -67,11 +73,14 @@ function sentenceOf(status, { code, fields }) {
   return t(`service.${code}`) ?? t("problem.service");
 }
 
-/** Lead on to the console, where the service has one. */
-export async function leadOn() {
+/** Show the way on to the console, where the service has one. */
+export async function leadOn(way = "onward") {
   const answer = await fetch("/", { method: "HEAD", cache: "no-store" }).catch(() => null);
-  part("onward").hidden = answer?.ok !== true;
+  // What is done meanwhile has another way.
+  if (part(way)) part(way).hidden = answer?.ok !== true;
 }
 
 await loadTexts();
 translate();
+// Whoever came by mistake, or has no code after all, goes back.
+leadOn("back");

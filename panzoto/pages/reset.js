@@ -46,7 +46,7 @@ async function send(discard) {
   if (answer.body.code === "invalid_code") {
     askForCode();
   }
-  say(answer.body.code === "recovery_failed" ? t("letters.notThisKey") : reason(answer));
+  say(answer.body.code === "recovery_failed" ? t("letters.notThisKey") : reason(answer, wanted.code));
 }
 
 function askForCode() {

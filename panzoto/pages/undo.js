@@ -1,4 +1,4 @@
-import { ask, leadOn, part, reason, say, t, takeCode } from "./letters.js";
+import { ask, leadOn, part, reason, refused, say, t, takeCode } from "./letters.js";
 
 let code = takeCode();
 
@@ -21,7 +21,7 @@ part("form").addEventListener("submit", async (event) => {
     return;
   }
   if (answer.body.code === "invalid_code") {
-    say(t("letters.undoOver"));
+    say(refused(code, "letters.undoOver", "letters.undoCodeOver"));
     askForCode();
     return;
   }

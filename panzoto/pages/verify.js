@@ -12,7 +12,7 @@ async function confirm() {
     leadOn();
     return;
   }
-  say(reason(answer));
+  say(reason(answer, code));
   // What may succeed in a moment needs no other code.
   part("code-part").hidden = answer.body.code !== "invalid_code";
   part("code").required = !part("code-part").hidden;

@@ -88,6 +88,16 @@ def brief(stand_in: RunningStandIn) -> Iterator[Service]:
         yield running
 
 
+# A browser that refuses to copy, as where it was told so for this page.
+NO_CLIPBOARD = """
+    Clipboard.prototype.writeText = async () => { throw new DOMException("No", "NotAllowedError"); };
+"""
+# What somebody would have in the clipboard who copies what is selected.
+COPIED_BY_HAND = """() => {
+    const copied = new ClipboardEvent("copy", { clipboardData: new DataTransfer(), bubbles: true });
+    getSelection().anchorNode.dispatchEvent(copied);
+    return copied.clipboardData.getData("text/plain");
+}"""
 # When, in milliseconds, the way to the views, a banner and a view's own head first stood in the page.
 FIRST_SEEN = """
     window.firstSeen = {};
@@ -180,6 +190,23 @@ class TestCreateAccount:
         go(page, "Recordings")
         expect(page.get_by_text(NOT_TYPED_BACK)).to_be_visible()
         expect(banner).to_have_count(0)
+
+    def test_a_key_that_the_browser_does_not_copy_is_selected_and_can_be_had_otherwise(
+        self, console: Service, page: Page
+    ) -> None:
+        page.add_init_script(NO_CLIPBOARD)
+        open_at(page, console, "create-account")
+        fill_in(page, new_email())
+        button(page, "Create account").click()
+        button(page, "Make recovery key").click()
+        button(page, "Copy").click()
+        told = page.get_by_role("alert")
+        expect(told).to_contain_text("did not allow copying")
+        # Whoever loads the page anew has lost the key.
+        expect(told).not_to_contain_text("reload")
+        key = "-".join(page.locator(".key.shown span").all_inner_texts())
+        copied = page.evaluate(COPIED_BY_HAND)
+        assert copied == key
 
     def test_a_key_that_was_not_typed_back_is_told_until_somebody_says_that_they_have_it(
         self, console: Service, page: Page
@@ -479,10 +506,21 @@ class TestLocking:
         button(page, "Lock").click()
         calls = calls_of(page)
         unlock(page, NEW)
-        expect(page.get_by_role("alert")).to_contain_text("The password does not open your vault.")
+        expect(page.get_by_role("alert")).to_contain_text("The password is wrong.")
+        expect(textbox(page, "Password")).to_be_focused()
         assert all(request.post_data is None for request in calls)
         unlock(page)
         signed_in(page)
+
+    def test_who_has_forgotten_the_password_behind_the_lock_gets_to_what_helps(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        sign_in(page, console, person["user"]["email"], stay=True)
+        button(page, "Lock").click()
+        button(page, "Forgot your password?").click()
+        expect(heading(page, "Forgotten password")).to_be_visible()
+        expect(textbox(page, "Email")).to_have_value(person["user"]["email"])
+        assert key_is_kept(page) is None
 
     def test_it_stays_locked_over_a_reload(
         self, console: Service, page: Page, person: dict[str, Any]

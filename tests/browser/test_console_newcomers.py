@@ -123,6 +123,38 @@ def test_a_download_ends_with_the_lock(page: Page, console: Service, person: dic
     assert told.value.failure() is not None
 
 
+def test_each_conversation_has_its_own_bar_and_what_is_corrected_its_whole_ring(
+    page: Page, recorder: Recorder
+) -> None:
+    begin = datetime(2024, 5, 6, 7, 8, tzinfo=UTC)
+    for number, minutes in enumerate((0, 1, 5, 6)):
+        at = begin + timedelta(minutes=minutes)
+        file_id = recorder.record(f"{number}.wav", at, lasting=timedelta(seconds=50))
+    recorder.say(file_id, "something that was said")
+    sign_in(page, recorder.service, recorder.account)
+    groups = page.get_by_role("group", name="Conversation")
+    expect(groups).to_have_count(2)
+    ends = groups.evaluate_all(
+        """(groups) => groups.map((group) => {
+            const {top, bottom} = getComputedStyle(group, "::before");
+            const {y, height} = group.getBoundingClientRect();
+            return [y + parseFloat(top), y + height - parseFloat(bottom)];
+        })"""
+    )
+    assert ends[1][0] - ends[0][1] > 8
+    show(page, file_id)
+    page.get_by_role("button", name="Edit").click()
+    field = page.get_by_role("textbox", name="Text at 0:00")
+    expect(field).to_be_focused()
+    beyond = field.evaluate(
+        """(field) => {
+            const {outlineOffset, outlineWidth} = getComputedStyle(field);
+            return parseFloat(outlineOffset) + parseFloat(outlineWidth);
+        }"""
+    )
+    assert beyond <= 0
+
+
 def test_why_recordings_stand_together_is_said(page: Page, recorder: Recorder) -> None:
     begin = datetime(2024, 5, 6, 7, 8, tzinfo=UTC)
     minute = timedelta(minutes=1)

@@ -66,6 +66,8 @@ def test_a_recording_plays_from_the_worker_and_is_silent_for_the_service(
     address = loaded(page)
     assert "/console-sound/" in address
     assert audio(page, "duration") == 20
+    # The service, which has never opened it, does not know that.
+    expect(page.get_by_text("encrypted on your device")).to_be_visible()
     player.get_by_role("button", name="Play", exact=True).click()
     reach(page, 0.5)
     player.get_by_role("slider", name="Position").fill("15")
@@ -167,6 +169,7 @@ def test_a_tab_is_not_shown_what_only_the_player_is_given(
     expect(page.get_by_role("region", name="Player")).to_contain_text("No browser plays sound of this kind")
     button(page, "Play").click()
     expect(page.get_by_role("alert")).to_contain_text("cannot play sound of this kind")
+    expect(page.get_by_text("turns it into one that they do")).to_have_count(0)
     sound = stored(console, person, tone(1))
     show(page, sound)
     address = loaded(page)

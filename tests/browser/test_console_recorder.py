@@ -308,6 +308,7 @@ def test_a_refused_microphone_is_told(
         page.evaluate("(name) => { globalThis.refusal = name; }", refusal)
         dialog.get_by_role("button", name="Start").click()
         expect(dialog.get_by_role("alert")).to_contain_text(told)
+        expect(dialog.get_by_role("button", name="Start")).to_be_focused()
 
 
 def test_a_microphone_that_comes_too_late_is_let_go(
@@ -328,6 +329,35 @@ def test_a_microphone_that_comes_too_late_is_let_go(
     )
     assert page.evaluate(KEPT) == []
     until_recorded(recording(page), 2)
+
+
+@pytest.mark.parametrize("waiting", [False, True], ids=["at once", "after a question"])
+def test_who_clicks_twice_on_start_records(
+    *, waiting: bool, page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    """The second click hits what has taken the place of the first one's button."""
+    page.add_init_script(WAIT_FOR_LEAVE)
+    sign_in(page, console, person)
+    page.get_by_role("button", name="Record", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Record")
+    if not waiting:
+        page.evaluate("() => leave()")
+    place = dialog.get_by_role("button", name="Start").bounding_box()
+    assert place is not None
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.mouse.click(x, y)
+    now = "Waiting for the microphone" if waiting else "Recording"
+    expect(dialog.get_by_role("status")).to_contain_text(now)
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+    page.evaluate("() => leave()")
+    expect(dialog.get_by_role("status")).to_contain_text("Recording")
+    until_recorded(dialog, 2)
+    # Whoever waits before they press it means it.
+    expect(dialog.get_by_role("button", name="Pause")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("status")).to_contain_text("Paused")
+    expect(dialog.get_by_role("button", name="Resume")).to_be_focused()
 
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])

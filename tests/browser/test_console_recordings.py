@@ -252,6 +252,38 @@ def test_a_list_that_does_not_come_says_so_and_can_be_asked_for_again(page: Page
     expect(page.get_by_role("alert").filter(has_text="7c0ffee7")).to_have_count(0)
 
 
+def test_a_service_that_does_not_answer_is_told_of_once_and_until_it_does(
+    page: Page, recorder: Recorder
+) -> None:
+    file_id = recorder.record("a", NOON, title="Thrown away")
+    recorder.call("DELETE", f"/api/audio-file/{file_id}")
+    page.clock.install()
+    sign_in(page, recorder.service, recorder.account)
+    told = page.get_by_role("alert").filter(has_text="The service cannot be reached.")
+
+    def until(shown: Locator, count: int) -> None:
+        # Attempts are made anew after pauses, and what is new is asked for every half minute.
+        eventually(lambda: page.clock.run_for(5_000) or shown.count() == count, told.count)
+
+    page.route("**/api/**", lambda route: route.abort())
+    # What is on its way for a view that was left is nothing to the next.
+    view(page, "account")
+    expect(page.get_by_role("heading", name="Sessions")).to_be_visible()
+    view(page, "trash")
+    until(page.get_by_role("button", name="Try again"), 1)
+    page.clock.run_for(30_000)
+    assert told.count() == 1
+    page.unroute_all()
+    until(told, 0)
+    expect(page.get_by_role("listitem", name="Thrown away")).to_be_visible()
+    page.route("**/api/**", lambda route: route.abort())
+    view(page, "account")
+    until(told, 1)
+    page.unroute_all()
+    until(told, 0)
+    expect(page.get_by_role("list", name="Sessions").get_by_role("listitem")).not_to_have_count(0)
+
+
 KNOWN = """async () => {
     const base = document.querySelector("script[type=module]").src;
     const {Known} = await import(new URL("recordings/known.js", base));
@@ -520,6 +552,24 @@ def test_the_keyboard_alone_does_it(signed_in: Page, recorder: Recorder) -> None
     signed_in.keyboard.press("Enter")
     expect(signed_in.get_by_role("status").filter(has_text="Saved.")).to_be_visible()
     assert recorder.told(file_id, "title") == "Mum about the garden and the cat"
+
+
+def test_a_button_that_goes_leaves_the_focus_to_what_takes_its_place(
+    signed_in: Page, recorder: Recorder
+) -> None:
+    first, second = (recorder.record(name, NOON, title=name) for name in ("first", "second"))
+    view(signed_in, f"recording/{first}")
+    trash = signed_in.get_by_role("button", name="Move to trash")
+    trash.press("Enter")
+    expect(signed_in.get_by_role("button", name="Restore")).to_be_focused()
+    recorder.call("DELETE", f"/api/audio-file/{second}")
+    view(signed_in, "trash")
+    signed_in.get_by_role("listitem", name="first").get_by_role("button", name="Restore").press("Enter")
+    last = signed_in.get_by_role("listitem", name="second").get_by_role("button", name="Restore")
+    expect(last).to_be_focused()
+    last.press("Enter")
+    # Nothing is left there that could be pressed.
+    expect(signed_in.locator("#main")).to_be_focused()
 
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])

@@ -83,6 +83,9 @@ class TestVerify:
     ) -> None:
         page.goto(f"{public.url}/verify#code=no-code-of-ours")
         until_shown(page, "This link has expired or was used before.")
+        page.get_by_role("textbox", name="Code from the email").fill("mistyped")
+        page.get_by_role("button", name="Confirm address").click()
+        until_shown(page, "This code is not right, or it has expired or was used before.")
         code = link_in(public, account["user"]["email"], "verification").partition("#code=")[2]
         page.get_by_role("textbox", name="Code from the email").fill(code)
         page.get_by_role("button", name="Confirm address").click()
@@ -190,6 +193,21 @@ class TestUndo:
         assert public.call("GET", "/api/user", account["token"]).status_code == 401
         login = {"email": old, "password": PASSWORD}
         assert public.call("POST", "/api/login", json=login).status_code == 200
+
+
+class TestByHand:
+    @pytest.mark.parametrize("of", ["reset", "undo"])
+    def test_a_code_that_is_mistyped_is_told_as_such_and_there_is_a_way_back(
+        self, of: str, public: Service, page: Page
+    ) -> None:
+        page.goto(f"{public.url}/{of}")
+        page.get_by_role("textbox", name="Code from the email").fill("mistyped")
+        if of == "reset":
+            page.get_by_role("textbox", name="New password").fill(NEW)
+        page.locator("#submit").click()
+        until_shown(page, "This code is not right, or it has expired or was used before")
+        page.get_by_role("link", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
 class TestLooksAndLanguage:

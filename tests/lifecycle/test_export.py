@@ -11,12 +11,14 @@ import uuid
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from panzoto.crypto import recovery_key
+from tests.support.console import Recorder
 from tests.support.recordings import single_shot, store, version_2
 from tests.support.service import PASSWORD, Service
 
@@ -46,9 +48,14 @@ class Export:
         )
 
     def opened(self, folder: str = "opened") -> dict[str, bytes]:
-        """Return what was written, by the recording's id."""
-        files = list((self.folder / folder).iterdir())
+        """Return the recordings that were written, by their ids."""
+        files = [file for file in (self.folder / folder).iterdir() if not self.words_in(file)]
         return {file.stem[-36:]: file.read_bytes() for file in files}
+
+    @staticmethod
+    def words_in(file: Path) -> bool:
+        """Whether a file that was written holds what is written of a recording, and not its sound."""
+        return file.name.endswith((".words.txt", ".transcript.json"))
 
 
 @pytest.fixture
@@ -106,6 +113,67 @@ def test_the_password_opens_the_same(export: Export) -> None:
     ran = export.open(NEW_PASSWORD)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert export.opened() == export.plain
+
+
+@pytest.mark.parametrize("by_password", [True, False], ids=["password", "recovery key"])
+def test_titles_notes_and_transcripts_open(
+    service: Service, new_account: Callable[..., dict[str, Any]], tmp_path: Path, *, by_password: bool
+) -> None:
+    account = new_account()
+    owner = Recorder(service, account)
+    at = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+    file_id = owner.record("a.wav", at, title="Oma über den Garten", note="Zwei\nZeilen")
+    said = ["Mind the gap"] + [f"between train {number} and the platform" for number in range(500)]
+    owner.say(file_id, *said)
+    quiet = owner.record("b.wav")
+    strange = owner.record("c.wav")
+    owner.call("PATCH", f"/api/audio-file/{strange}", json={"title": "b2YgYW4gYXBwIG9mIGJlZm9yZQ=="})
+    short = owner.record("d.wav")
+    owner.say(short, "Hi")
+    made = owner.call("POST", "/api/user/recovery-key", json={"password": PASSWORD})["recovery_key"]
+    content = service.call("GET", "/api/user/export", account["token"]).content
+    zipfile.ZipFile(io.BytesIO(content)).extractall(tmp_path)
+    export = Export(tmp_path, {}, made)
+    ran = export.open(PASSWORD if by_password else made)
+    words = {file.name: file for file in (tmp_path / "opened").iterdir()}
+    assert set(words) == {
+        f"2024-05-06T07-08-09-{file_id}.words.txt",
+        f"2024-05-06T07-08-09-{file_id}.transcript.json",
+        *(name for name in words if name.endswith((f"{short}.words.txt", f"{short}.transcript.json"))),
+    }
+    assert len(words) == 4
+    assert {str(file.relative_to(tmp_path)) for file in words.values()} == {
+        str(Path(line).relative_to(tmp_path)) for line in ran.stdout.splitlines()
+    }
+    text = words[f"2024-05-06T07-08-09-{file_id}.words.txt"].read_text("utf-8")
+    assert text.startswith(
+        "Title: Oma über den Garten\n\nNote: Zwei\nZeilen\n\n0:00  Mind the gap\n0:02  between"
+    )
+    document = json.loads(words[f"2024-05-06T07-08-09-{file_id}.transcript.json"].read_bytes())
+    assert [segment["text"] for segment in document["segments"]] == said
+    # Nothing is behind these rows, and one title is of an app of its own.
+    not_there = {f"{one} was not there when the export was made" for one in (file_id, quiet, strange, short)}
+    told = f"{strange}: its title is not in the common form; see recordings.jsonl"
+    assert set(ran.stderr.splitlines()) == {*not_there, told}
+
+
+def test_a_transcript_that_is_damaged_is_named(
+    service: Service, new_account: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    account = new_account()
+    owner = Recorder(service, account)
+    file_id = owner.record("a.wav")
+    owner.say(file_id, "Mind the gap")
+    content = service.call("GET", "/api/user/export", account["token"]).content
+    zipfile.ZipFile(io.BytesIO(content)).extractall(tmp_path)
+    sealed = tmp_path / "transcripts" / f"{file_id}.hpke"
+    data = sealed.read_bytes()
+    for damaged in (data[:-1] + bytes([data[-1] ^ 1]), data[:20], bytes(32) + data[32:], b""):
+        sealed.write_bytes(damaged)
+        ran = Export(tmp_path, {}, "").open(PASSWORD)
+        assert ran.returncode == 1
+        assert f"{file_id} does not open: its transcript is damaged" in ran.stderr.splitlines()
+        assert "Traceback" not in ran.stderr
 
 
 def test_a_wrong_key_gets_one_sentence(export: Export) -> None:

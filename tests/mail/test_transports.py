@@ -100,6 +100,9 @@ class TestTexts:
         assert [line for line in lines if len(line) > LINE_CHARACTERS and line != CODE] == []
         assert "http" not in written.text
         assert lines.count(CODE) == (written.kind in PAGES)
+        # A code is of no use to who does not know where it goes.
+        said = " ".join(written.text.split())
+        assert (f"/{PAGES.get(written.kind)} behind it" in said) == (written.kind in PAGES)
 
     def test_a_code_comes_with_an_address_to_open_where_the_services_own_is_known(self) -> None:
         for written in all_letters("https://voice.example.com"):

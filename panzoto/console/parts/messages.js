@@ -1,6 +1,7 @@
 // What happened, said in one place: a status region for what went well, an alert region for what did not.
 
 import { AccountError, RecordingError, ServiceError, TranscriptError } from "../library/errors.js";
+import { isUnreachable, onAnswerAgain } from "../session/reach.js";
 import { createStore, useStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { moment } from "../texts/formats.js";
@@ -11,8 +12,18 @@ import { html } from "../ui.js";
 // Whether what is told names what only its owner may see.
 let isPrivate = false;
 
-// `at`, `alertAt`: the view that was shown, or was just about to be, when it was told.
-const said = createStore({ status: "", at: "", alert: /** @type {Said | null} */ (null), alertAt: "" });
+// `at`, `alertAt`: the view that was shown, or was just about to be, when it was told. `passing`: the alert is over once
+// the service answers again. `inView`: so many parts of the view say in their places that it does not.
+const said = createStore({
+  status: "",
+  at: "",
+  alert: /** @type {Said | null} */ (null),
+  alertAt: "",
+  passing: false,
+  inView: 0,
+});
+
+onAnswerAgain(() => said.get().passing && dismiss());
 
 // What was told in one view is nothing to the next.
 addEventListener("hashchange", () => {
@@ -42,7 +53,19 @@ export function tell(error) {
 /** The same of what nobody had just asked for: what was told of something else still holds. @param {unknown} error */
 export function tellBeside(error) {
   isPrivate = false;
-  said.set({ alert: explain(error), alertAt: location.hash });
+  said.set({ alert: explain(error), alertAt: location.hash, passing: false });
+}
+
+/** The same of what a view wanted to show: that the service does not answer is so until it does. @param {unknown} error */
+export function tellOfLoading(error) {
+  tell(error);
+  said.set({ passing: isUnreachable(error) });
+}
+
+/** A part of the view says that the service does not answer: once is enough. Returns how to take it back. */
+export function saidInView() {
+  said.set(({ inView, ...others }) => ({ ...others, inView: inView + 1 }));
+  return () => said.set(({ inView, ...others }) => ({ ...others, inView: inView - 1 }));
 }
 
 /** Say something that holds names of files, or titles: it is not shown behind the lock. @param {string} text */
@@ -111,7 +134,8 @@ export async function attempt(/** @type {() => Promise<unknown>} */ work) {
 
 /** The two regions, which stay in the page so that screen readers notice what comes into them. */
 export function Messages() {
-  const { status, alert } = useStore(said, (value) => value);
+  const { status, alert: told, passing, inView } = useStore(said, (value) => value);
+  const alert = passing && inView > 0 ? null : told;
   return html`
     <div class="messages">
       <p role="status" class=${status ? "said" : "silent"}>${status}</p>

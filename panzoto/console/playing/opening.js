@@ -101,7 +101,11 @@ export class Opening {
     if (!isWanted()) return null;
     const sound = await openByService(track.clips[0]);
     // The same sound once more would play no better.
-    if (notice === "converted" && sound.address === sound.plain) throw new UnplayableError();
+    if (notice === "converted" && sound.address === sound.plain) {
+      // Nothing is turned into anything.
+      this.#notice(null);
+      throw new UnplayableError();
+    }
     return { sounds: [sound] };
   }
 

@@ -6,6 +6,7 @@ import { fileKeyOf, RecordingReader } from "../library/recordings.js";
 import { isVersion2 } from "../library/header.js";
 import { refreshSoon, took } from "../recordings/store.js";
 import { call, session, vault } from "../session/session.js";
+import { createStore } from "../store.js";
 import { SOUND } from "./addresses.js";
 import { isUnheardOf } from "./kinds.js";
 import { ObjectError, objectSource } from "./objects.js";
@@ -30,8 +31,8 @@ import { answerWorker, askWorker, controller, hearWorker, tellWorker, WorkerErro
 const granted = new Map();
 /** Who is told that they break off. @type {Map<string, (problem: Error) => void>} */
 const watching = new Map();
-/** What was found of `format`, where the service did not know it. @type {Map<string, "v2" | "single">} */
-const found = new Map();
+/** What was found of `format`, by `file_id`, where the service did not know it. */
+export const found = createStore(/** @type {Record<string, "v2" | "single">} */ ({}));
 
 answerWorker("sound", (id) => {
   const recording = granted.get(id);
@@ -73,10 +74,10 @@ export async function sourceOf({ file_id }) {
  */
 export async function opensWithVault(recording) {
   if (recording.format !== null) return recording.format === "v2";
-  const known = found.get(recording.file_id);
+  const known = found.get()[recording.file_id];
   if (known !== undefined) return known === "v2";
   const kind = await lookedAt(recording);
-  found.set(recording.file_id, kind);
+  found.set({ [recording.file_id]: kind });
   return kind === "v2";
 }
 
@@ -225,14 +226,14 @@ session.subscribe(() => {
   if (session.get().state !== "out") return;
   granted.clear();
   watching.clear();
-  found.clear();
+  found.set(() => ({}));
 });
 
 /** Upgrade a recording of an earlier app, so that this browser opens it by itself from then on. @param {Recording} recording @param {string} password @returns {Promise<Recording>} */
 export async function upgraded({ file_id }, password) {
   const path = `/api/audio-file/${encodeURIComponent(file_id)}/upgrade`;
   const { audio_file } = await call("POST", path, { password });
-  found.delete(file_id);
+  found.set(({ [file_id]: before, ...others }) => others);
   took(audio_file);
   refreshSoon();
   return audio_file;

@@ -10,6 +10,7 @@ import { createStore } from "../store.js";
 import { argon2id } from "./argon2.js";
 import { deviceName } from "./device.js";
 import { changeKept, forgetKept, keepSession, keptSession } from "./kept.js";
+import { noting } from "./reach.js";
 import { forgetTokens, freshToken, heldToken, sessionId, takeTokens, tokenAfter } from "./tokens.js";
 
 /** @typedef {import("../library/keys.js").Vault} Vault */
@@ -79,7 +80,7 @@ export function beforeLock(/** @type {() => void | Promise<void>} */ work) {
 export async function call(method, path, body, options) {
   const asking = sessionId();
   try {
-    return await service.call(method, path, body, options);
+    return await noting(() => service.call(method, path, body, options));
   } catch (error) {
     // An answer to a session that somebody has left or replaced since says nothing of this one.
     if (isOver(error) && asking !== undefined && asking === sessionId()) await lock({ ended: true });

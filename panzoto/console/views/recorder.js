@@ -1,6 +1,7 @@
 // The dialog that records from the microphone.
 
 import { Dialog } from "../parts/dialog.js";
+import { Button } from "../parts/fields.js";
 import { announce, attempt } from "../parts/messages.js";
 import { useStore } from "../store.js";
 import { length } from "../texts/formats.js";
@@ -44,10 +45,8 @@ export function Recorder({ close }) {
         ${problem && html`<p role="alert" class="fault">${problem}</p>`}
         ${going && !kept && html`<${Unkept} />`}
         <div class="actions">
-          ${phase === "idle" && html`<button type="button" class="primary" autofocus onClick=${start}>${t("recorder.start")}</button>`}
+          <${Changing} phase=${phase} />
           ${(phase === "idle" || phase === "starting") && html`<button type="button" class="plain" onClick=${leave}>${t("recorder.close")}</button>`}
-          ${phase === "recording" && html`<button type="button" onClick=${pause}>${t("recorder.pause")}</button>`}
-          ${phase === "paused" && html`<button type="button" onClick=${resume}>${t("recorder.resume")}</button>`}
           ${going && html`<button type="button" class="primary" onClick=${save}>${t("recorder.stop")}</button>`}
           ${going && html`<button type="button" class="plain" onClick=${() => setAsking(true)}>${t("recorder.discard")}</button>`}
         </div>
@@ -61,6 +60,30 @@ export function Recorder({ close }) {
           </div>
         <//>
       `}
+    <//>
+  `;
+}
+
+const PRESSES = /** @type {const} */ ({
+  idle: [start, "recorder.start"],
+  starting: [start, "recorder.start"],
+  recording: [pause, "recorder.pause"],
+  paused: [resume, "recorder.resume"],
+});
+
+/**
+ * The button that begins, pauses and goes on. It stays one and the same: nothing else comes under the pointer, and
+ * whoever works by the keyboard keeps their place.
+ *
+ * @param {{ phase: import("../uploading/recorder.js").Phase }} props
+ */
+function Changing({ phase }) {
+  if (phase === "saving") return null;
+  const isNew = phase === "idle" || phase === "starting";
+  const [press, name] = PRESSES[phase];
+  return html`
+    <${Button} class=${isNew ? "primary" : ""} autofocus busy=${phase === "starting"} onClick=${press}>
+      ${t(name)}
     <//>
   `;
 }

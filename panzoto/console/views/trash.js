@@ -1,7 +1,7 @@
 // What was thrown away and can be had back.
 
+import { Failure } from "../parts/failure.js";
 import { useTabTitle } from "../parts/tab-title.js";
-import { explain } from "../parts/messages.js";
 import { momentOf } from "../recordings/known.js";
 import { titleOf, useNames } from "../recordings/titles.js";
 import { loadTrash, trash } from "../recordings/trash.js";
@@ -22,18 +22,13 @@ export function Trash() {
   useEffect(() => {
     loadTrash({ anew: true });
   }, []);
-  useEffect(() => {
-    // A button that went away with its row leaves the focus nowhere.
-    if (document.activeElement !== document.body) return;
-    document.getElementById("main")?.focus({ preventScroll: true });
-  }, [rows.length]);
   const empty = state === "shown" && failure === null && rows.length === 0;
   return html`
     <h1>${t("trash.title")}</h1>
     ${empty && html`<p class="empty">${t("trash.empty")}</p>`}
     ${rows.length > 0 && html`<p>${t("trash.hint")}</p>`}
     ${state === "loading" && rows.length === 0 && html`<p role="status">${t("recordings.loading")}</p>`}
-    ${failure !== null && html`<${Failed} failure=${failure} />`}
+    ${failure !== null && html`<${Failure} failure=${failure} again=${() => loadTrash()} />`}
     <ul class="trash" aria-label=${t("trash.title")} hidden=${rows.length === 0}>
       ${rows.map((recording) => html`<${Row} key=${recording.file_id} recording=${recording} />`)}
     </ul>
@@ -42,17 +37,6 @@ export function Trash() {
         <button type="button" aria-busy=${state === "loading"} onClick=${() => loadTrash()}>${t("trash.more")}</button>
       </p>
     `}
-  `;
-}
-
-/** @param {{ failure: unknown }} props */
-function Failed({ failure }) {
-  const { text, detail } = explain(failure);
-  return html`
-    <div class="said said-alert" role="alert">
-      <p>${text} <small>${detail}</small></p>
-      <button type="button" class="plain" onClick=${() => loadTrash()}>${t("recordings.tryAgain")}</button>
-    </div>
   `;
 }
 

@@ -1,7 +1,8 @@
 // The transcript of one recording: opened, read, and corrected where somebody wants to.
 
 import { ServiceError } from "../library/errors.js";
-import { announce, dismiss, explain, tell } from "../parts/messages.js";
+import { Failure } from "../parts/failure.js";
+import { announce, dismiss, tell } from "../parts/messages.js";
 import { momentOf } from "../recordings/known.js";
 import { refreshSoon } from "../recordings/store.js";
 import { headingOf } from "../recordings/titles.js";
@@ -52,17 +53,6 @@ export function Clip({ recording, alone }) {
       ${transcript !== null && html`
         <${Said} recording=${recording} transcript=${transcript} changed=${setTranscript} />
       `}
-    </div>
-  `;
-}
-
-/** @param {{ failure: unknown, again: () => void }} props */
-function Failure({ failure, again }) {
-  const { text, detail } = explain(failure);
-  return html`
-    <div class="said said-alert" role="alert">
-      <p>${text} <small>${detail}</small></p>
-      <button type="button" class="plain" onClick=${again}>${t("words.openAgain")}</button>
     </div>
   `;
 }

@@ -1,6 +1,6 @@
 // What can be done with a transcript: correct it, copy it, take it along.
 
-import { announce, tell } from "../parts/messages.js";
+import { copy } from "../parts/copying.js";
 import { stemOf } from "../playing/names.js";
 import { momentOf } from "../recordings/known.js";
 import { headingOf } from "../recordings/titles.js";
@@ -42,19 +42,15 @@ function useAddresses(transcript) {
 /** @param {{ recording: Recording, transcript: Transcript, edit: () => void }} props */
 export function Tools({ recording, transcript, edit }) {
   const addressed = useAddresses(transcript);
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(new TextDecoder().decode(FORMATS.text.write(transcript)));
-      announce(t("words.copied"));
-    } catch {
-      tell(t("words.notCopied"));
-    }
+  const copyText = () => {
+    const text = new TextDecoder().decode(FORMATS.text.write(transcript));
+    return copy(text, { copied: t("words.copied"), refused: t("words.notCopied") });
   };
   return html`
     <div class="transcript-tools">
       ${transcript.segments.length > 0 && html`
         <button type="button" onClick=${edit}>${t("words.edit")}</button>
-        <button type="button" onClick=${copy}>${t("words.copy")}</button>
+        <button type="button" onClick=${copyText}>${t("words.copy")}</button>
       `}
       <span class="download-as">
         <span aria-hidden="true">${t("words.downloadAs")}</span>

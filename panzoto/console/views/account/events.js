@@ -1,13 +1,13 @@
 // The security log, newest first, as the person reads it.
 
 import { Button } from "../../parts/fields.js";
-import { tell } from "../../parts/messages.js";
+import { useLoading } from "../../parts/failure.js";
 import { Section } from "../../parts/section.js";
 import { useWork } from "../../parts/work.js";
 import { call } from "../../session/session.js";
 import { moment } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
-import { html, useEffect, useState } from "../../ui.js";
+import { html, useState } from "../../ui.js";
 import { sentenceOf } from "./event-words.js";
 
 /** @typedef {import("./event-words.js").AccountEvent} AccountEvent */
@@ -23,9 +23,7 @@ export function Events() {
     setEvents((before) => (from === null ? found : [...before, ...found]));
     setCursor(next_cursor);
   };
-  useEffect(() => {
-    load(null).catch(tell);
-  }, []);
+  useLoading(() => load(null));
   const more = useWork(() => load(cursor));
   return html`
     <${Section} title=${t("account.events")}>

@@ -1,11 +1,11 @@
 // The account: who is signed in where, what happened, its password, address and recovery key, and how to leave.
 
+import { useLoading } from "../../parts/failure.js";
 import { useTabTitle } from "../../parts/tab-title.js";
-import { tell } from "../../parts/messages.js";
 import { profile, refreshProfile } from "../../session/profile.js";
 import { useStore } from "../../store.js";
 import { t } from "../../texts/index.js";
-import { html, useEffect } from "../../ui.js";
+import { html } from "../../ui.js";
 import { Deletion } from "./deletion.js";
 import { Email } from "./email.js";
 import { Events } from "./events.js";
@@ -19,9 +19,7 @@ import { Transcription } from "./transcription.js";
 export function Account() {
   useTabTitle(t("main.account"));
   const now = useStore(profile, (value) => value.now);
-  useEffect(() => {
-    refreshProfile().catch(tell);
-  }, []);
+  useLoading(refreshProfile);
   return html`
     <div class="account narrow">
       <h1>${t("account.title")}</h1>

@@ -1,13 +1,14 @@
 // Where the account is signed in, and how to end that.
 
 import { Button } from "../../parts/fields.js";
-import { announce, tell } from "../../parts/messages.js";
+import { useLoading } from "../../parts/failure.js";
+import { announce } from "../../parts/messages.js";
 import { Section } from "../../parts/section.js";
 import { useWork } from "../../parts/work.js";
 import { call } from "../../session/session.js";
 import { moment } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
-import { html, useEffect, useState } from "../../ui.js";
+import { html, useState } from "../../ui.js";
 
 /**
  * @typedef {{
@@ -26,9 +27,7 @@ export function Sessions() {
     );
     setSessions(found);
   };
-  useEffect(() => {
-    load().catch(tell);
-  }, []);
+  useLoading(load);
   const others = useWork(async () => {
     await call("POST", "/api/logout-others");
     announce(t("account.othersEnded"));

@@ -4,9 +4,10 @@ import { Button } from "../../parts/fields.js";
 import { announce, attempt } from "../../parts/messages.js";
 import { downloadRecording } from "../../playing/downloads.js";
 import { askPassword } from "../../playing/password.js";
-import { upgraded } from "../../playing/sounds.js";
+import { found, upgraded } from "../../playing/sounds.js";
 import { isOld, moveToTrash, restore } from "../../recordings/actions.js";
 import { headingOf } from "../../recordings/titles.js";
+import { useStore } from "../../store.js";
 import { bytes } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
@@ -32,6 +33,8 @@ function useAction(/** @type {() => Promise<unknown>} */ work, said = "") {
 export function Fate({ recording }) {
   const trashed = recording.deleted_at !== null;
   const arrived = recording.status !== "pending";
+  // The service knows it once it has opened a recording; the player sees it in the first bytes.
+  const isNew = useStore(found, (kinds) => kinds[recording.file_id] === "v2") || recording.format === "v2";
   return html`
     <section class="fate" aria-label=${t("recording.actions")}>
       <div class="actions">
@@ -41,18 +44,19 @@ export function Fate({ recording }) {
           ? html`<${RestoreButton} recording=${recording} /> <${EraseButton} recording=${recording} />`
           : arrived && html`<${TrashButton} recording=${recording} />`}
       </div>
-      <p><small>${factsOf(recording).join(" · ")}</small></p>
+      <p><small>${factsOf(recording, isNew).join(" · ")}</small></p>
     </section>
   `;
 }
 
-/** What the service knows of it, in words. @param {Recording} recording */
-function factsOf(recording) {
-  const { content_type, file_size, format } = recording;
+/** What is known of it, in words. @param {Recording} recording @param {boolean} isNew */
+function factsOf(recording, isNew) {
+  const { content_type, file_size } = recording;
   const facts = [];
   if (content_type !== null) facts.push(content_type);
   if (file_size !== null) facts.push(bytes(file_size));
-  if (format !== null) facts.push(t(isOld(recording) ? "recording.old" : "recording.new"));
+  if (isNew) facts.push(t("recording.new"));
+  if (isOld(recording)) facts.push(t("recording.old"));
   return facts;
 }
 

@@ -1,6 +1,6 @@
 // What a view says of a recording that is not there, or not there yet.
 
-import { explain } from "../../parts/messages.js";
+import { Failure } from "../../parts/failure.js";
 import { addressOf } from "../../router.js";
 import { t } from "../../texts/index.js";
 import { html } from "../../ui.js";
@@ -20,12 +20,5 @@ export function Nothing({ missing, failure, again }) {
   if (failure === null) {
     return html`<h1>${t("recording.one")}</h1><p role="status">${t("recordings.loading")}</p>`;
   }
-  const { text, detail } = explain(failure);
-  return html`
-    <h1>${t("recording.one")}</h1>
-    <div class="said said-alert" role="alert">
-      <p>${text} <small>${detail}</small></p>
-      <button type="button" class="plain" onClick=${again}>${t("recordings.tryAgain")}</button>
-    </div>
-  `;
+  return html`<h1>${t("recording.one")}</h1><${Failure} failure=${failure} again=${again} />`;
 }

@@ -3,7 +3,7 @@
 import { loadMore, recordings, tryAgain } from "../../recordings/store.js";
 import { useStore } from "../../store.js";
 import { later } from "../../later.js";
-import { explain } from "../../parts/messages.js";
+import { Failure } from "../../parts/failure.js";
 import { useTabTitle } from "../../parts/tab-title.js";
 import { t } from "../../texts/index.js";
 import { RecordButton, UploadButton } from "../../uploading/buttons.js";
@@ -31,21 +31,10 @@ export function Recordings() {
       <div class="actions"><${RecordButton} /><${UploadButton} /></div>
     </div>
     <${Uploads} />
-    ${failure !== null && html`<${NotUpToDate} failure=${failure} />`}
+    ${failure !== null && html`<${Failure} failure=${failure} again=${tryAgain} />`}
     ${empty && html`<p class="empty">${t("recordings.empty")}</p>`}
     ${waiting && html`<p class="empty" role="status">${t("recordings.loading")}</p>`}
     <${List} rows=${rows} whole=${whole} />
-  `;
-}
-
-/** @param {{ failure: unknown }} props */
-function NotUpToDate({ failure }) {
-  const { text, detail } = explain(failure);
-  return html`
-    <div class="said said-alert" role="alert">
-      <p>${text} <small>${detail}</small></p>
-      <button type="button" class="plain" onClick=${tryAgain}>${t("recordings.tryAgain")}</button>
-    </div>
   `;
 }
 

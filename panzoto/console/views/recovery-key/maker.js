@@ -2,6 +2,7 @@
 
 import { equal } from "../../library/bytes.js";
 import { parseRecoveryKey } from "../../library/recovery-key.js";
+import { copy } from "../../parts/copying.js";
 import { Button, PasswordField } from "../../parts/fields.js";
 import { announce, tell } from "../../parts/messages.js";
 import { Countdown, useWork } from "../../parts/work.js";
@@ -71,16 +72,22 @@ function Show({ recoveryKey, hadOne, done }) {
     await done();
   };
   const work = useWork(compare);
-  const copy = useWork(async () => {
-    await navigator.clipboard.writeText(recoveryKey);
-    announce(t("recovery.copied"));
-  });
+  const shown = useRef(/** @type {HTMLElement | null} */ (null));
+  const copying = useWork(() =>
+    copy(recoveryKey, { copied: t("recovery.copied"), refused: t("recovery.notCopied"), select: shown.current }),
+  );
+  // What is selected by hand is copied as it is written, with its hyphens.
+  const takeAsWritten = (/** @type {ClipboardEvent} */ event) => {
+    if (getSelection()?.toString().replaceAll(/\s/g, "") !== recoveryKey.replaceAll("-", "")) return;
+    event.clipboardData?.setData("text/plain", recoveryKey);
+    event.preventDefault();
+  };
   return html`
     <div class="made" tabindex="-1" ref=${start} aria-label=${t("recovery.yours")} role="group">
       <p>${t("recovery.writeDown")} ${hadOne && t("recovery.void")}</p>
-      <p class="key shown" translate="no">${recoveryKey.split("-").map((group) => html`<span>${group}</span>`)}</p>
+      <p class="key shown" translate="no" ref=${shown} onCopy=${takeAsWritten}>${recoveryKey.split("-").map((group) => html`<span>${group}</span>`)}</p>
       <div class="buttons">
-        <${Button} busy=${copy.busy} onClick=${() => copy.submit()}>${t("recovery.copy")}<//>
+        <${Button} busy=${copying.busy} onClick=${() => copying.submit()}>${t("recovery.copy")}<//>
         <${Saving} recoveryKey=${recoveryKey} />
       </div>
       <form onSubmit=${work.submit}>
