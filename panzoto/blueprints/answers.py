@@ -121,9 +121,6 @@ class ProfileAnswer(UserShape):
     vault = fields.Nested("VaultShape", required=True, allow_none=True)
     transcription = fields.Nested(EngineShape, required=True)
     usage = fields.Nested(UsageShape, required=True)
-    trash_days = fields.Integer(
-        required=True, metadata={"description": "So long the trash is kept; then it is erased for good"}
-    )
 
 
 class DeletionShape(Answer):

@@ -129,7 +129,6 @@ OF_PROPERTIES: dict[str, Any] = {
     "transcription_id": TRANSCRIPTION_ID,
     "transcripts_key": KEY_BYTES,
     "transcripts_public_key": KEY_BYTES,
-    "trash_days": 30,
     "TranscriptDocument.version": 1,
     "confidence": 0.94,
     "speaker": "A",

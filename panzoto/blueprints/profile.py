@@ -44,7 +44,6 @@ def profile() -> dict[str, Any]:
         "vault": user.public_vault(),
         "transcription": services().jobs.told(),
         "usage": usage(user),
-        "trash_days": services().settings.trash_days,
     }
 
 

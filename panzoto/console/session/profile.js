@@ -9,7 +9,6 @@ import { call, noteEmail, session } from "./session.js";
  *   recovery_key_set: boolean,
  *   transcription: { available: boolean, engine: string | null, model: string | null, local: boolean },
  *   usage: { recordings: number, bytes: number, quota_recordings: number, quota_bytes: number },
- *   trash_days?: number,
  * }} Profile
  */
 

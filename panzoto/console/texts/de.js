@@ -8,9 +8,6 @@ export const count = plural("de");
 const NOT_UNDERSTOOD =
   "Diese Seite hat etwas verlangt, das der Dienst nicht versteht. Lade die Seite neu; hilft das nicht, sag es dem, der sie betreibt.";
 
-/** Wie lange etwas bleibt; 0, wo das nicht bekannt ist. @param {number} days */
-const after = (days) => (days === 0 ? "nach einiger Zeit" : `nach ${count(days, "Tag", "Tagen")}`);
-
 export const de = {
   "account.changeEmail": "E-Mail ändern",
   "account.changePassword": "Passwort ändern",
@@ -274,7 +271,7 @@ export const de = {
   "recording.eraseHint": "Ton, Transkript, Titel und Notiz sind dann weg, und niemand kann sie zurückholen.",
   "recording.eraseQuestion": "Diese Aufnahme endgültig löschen?",
   "recording.erased": "Endgültig gelöscht.",
-  "recording.inTrash": (/** @type {{ time: string, days: number }} */ { time, days }) => `Seit ${time} im Papierkorb. Dort wird sie ${after(days)} endgültig gelöscht; „Wiederherstellen“ holt sie zurück.`,
+  "recording.inTrash": (/** @type {{ time: string }} */ { time }) => `Seit ${time} im Papierkorb. Dort wird sie nach einiger Zeit gelöscht; „Wiederherstellen“ holt sie zurück.`,
   "recording.keep": "Behalten",
   "recording.missing": "Diese Aufnahme gibt es nicht",
   "recording.missingHint": "Sie wurde gelöscht oder gehört zu einem anderen Konto.",
@@ -413,7 +410,7 @@ export const de = {
   "sitting.title": "Gespräch",
   "sitting.why": "Aufnahmen mit höchstens einer halben Minute dazwischen stehen als ein Gespräch beisammen.",
   "trash.empty": "Der Papierkorb ist leer.",
-  "trash.hint": (/** @type {{ days: number }} */ { days }) => `Was hier liegt, wird ${after(days)} endgültig gelöscht.`,
+  "trash.hint": "Was hier liegt, wird nach einiger Zeit endgültig gelöscht.",
   "trash.more": "Mehr zeigen",
   "trash.since": (/** @type {{ time: string }} */ { time }) => `im Papierkorb seit ${time}`,
   "trash.title": "Papierkorb",

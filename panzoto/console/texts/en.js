@@ -8,9 +8,6 @@ export const count = plural("en");
 const NOT_UNDERSTOOD =
   "This page asked for something that the service does not understand. Please reload the page; if that does not help, tell whoever runs it.";
 
-/** How long something is kept; 0 where that is not known. @param {number} days */
-const after = (days) => (days === 0 ? "after a while" : `after ${count(days, "day", "days")}`);
-
 export const en = {
   "account.changeEmail": "Change email",
   "account.changePassword": "Change password",
@@ -270,7 +267,7 @@ export const en = {
   "recording.eraseHint": "The sound, its transcript, title and note will be gone, and nobody can bring them back.",
   "recording.eraseQuestion": "Erase this recording for good?",
   "recording.erased": "Erased for good.",
-  "recording.inTrash": (/** @type {{ time: string, days: number }} */ { time, days }) => `In the trash since ${time}. There it is erased for good ${after(days)}; Restore brings it back.`,
+  "recording.inTrash": (/** @type {{ time: string }} */ { time }) => `In the trash since ${time}. It will be erased there after a while; Restore brings it back.`,
   "recording.keep": "Keep",
   "recording.missing": "There is no such recording",
   "recording.missingHint": "It was erased, or belongs to another account.",
@@ -409,7 +406,7 @@ export const en = {
   "sitting.title": "Conversation",
   "sitting.why": "Recordings with no more than half a minute between them stand together as one conversation.",
   "trash.empty": "The trash is empty.",
-  "trash.hint": (/** @type {{ days: number }} */ { days }) => `What lies here is erased for good ${after(days)}.`,
+  "trash.hint": "What lies here is erased for good after a while.",
   "trash.more": "Show more",
   "trash.since": (/** @type {{ time: string }} */ { time }) => `in the trash since ${time}`,
   "trash.title": "Trash",

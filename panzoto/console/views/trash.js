@@ -6,7 +6,6 @@ import { momentOf } from "../recordings/known.js";
 import { titleOf, useNames } from "../recordings/titles.js";
 import { loadTrash, trash } from "../recordings/trash.js";
 import { addressOf } from "../router.js";
-import { profile } from "../session/profile.js";
 import { useStore } from "../store.js";
 import { length, moment } from "../texts/formats.js";
 import { t } from "../texts/index.js";
@@ -19,7 +18,6 @@ import { RestoreButton } from "./recording/fate.js";
 export function Trash() {
   useTabTitle(t("trash.title"));
   const { rows, cursor, state, failure } = useStore(trash, (value) => value);
-  const days = useStore(profile, ({ now }) => now?.trash_days ?? 0);
   useNames();
   useEffect(() => {
     loadTrash({ anew: true });
@@ -28,7 +26,7 @@ export function Trash() {
   return html`
     <h1>${t("trash.title")}</h1>
     ${empty && html`<p class="empty">${t("trash.empty")}</p>`}
-    ${rows.length > 0 && html`<p>${t("trash.hint", { days })}</p>`}
+    ${rows.length > 0 && html`<p>${t("trash.hint")}</p>`}
     ${state === "loading" && rows.length === 0 && html`<p role="status">${t("recordings.loading")}</p>`}
     ${failure !== null && html`<${Failure} failure=${failure} again=${() => loadTrash()} />`}
     <ul class="trash" aria-label=${t("trash.title")} hidden=${rows.length === 0}>

@@ -8,8 +8,6 @@ import { spokenLength } from "../../recordings/lengths.js";
 import { refreshSoon } from "../../recordings/store.js";
 import { headingOf, titleOf, useNames } from "../../recordings/titles.js";
 import { addressOf } from "../../router.js";
-import { profile } from "../../session/profile.js";
-import { useStore } from "../../store.js";
 import { moment } from "../../texts/formats.js";
 import { t } from "../../texts/index.js";
 import { html, useEffect, useMemo } from "../../ui.js";
@@ -31,7 +29,6 @@ export function RecordingView({ id }) {
 /** @param {{ recording: Recording }} props */
 function Page({ recording }) {
   useNames();
-  const days = useStore(profile, ({ now }) => now?.trash_days ?? 0);
   const at = moment(momentOf(recording));
   useTabTitle(`${t("recording.one")}, ${at}`);
   const heard = useMemo(() => [recording], [recording]);
@@ -46,7 +43,7 @@ function Page({ recording }) {
         </p>
       </header>
       ${recording.deleted_at !== null && html`
-        <p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at), days })}</p>
+        <p class="said">${t("recording.inTrash", { time: moment(recording.deleted_at) })}</p>
       `}
       ${recording.status === "pending" && html`<p class="said">${t("recording.pending")}</p>`}
       ${recording.status !== "pending" && html`
