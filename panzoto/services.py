@@ -28,6 +28,7 @@ from panzoto.mail.letter_limit import LetterLimit
 from panzoto.mail.mailbox import Mailbox
 from panzoto.mail.post import Post, post_for
 from panzoto.models import check_reachable
+from panzoto.playback import opening
 from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
 from panzoto.playback.places import Places
@@ -35,6 +36,7 @@ from panzoto.playback.sittings import Sittings
 from panzoto.playback.upgrade import Upgrade
 from panzoto.queues.queue import LazyQueue
 from panzoto.readiness import Readiness
+from panzoto.recordings.checksums import Checksums
 from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.ledger import Quota
 from panzoto.recordings.presigning import Presigner
@@ -72,6 +74,7 @@ class Services:
     presigner: Presigner
     uploads: Uploads
     trash: Trash
+    earlier_keys: EarlierKeys
     transcripts: Transcripts
     transcripts_tickets: TranscriptsTickets
     readings: Permits
@@ -110,10 +113,13 @@ class Services:
             settings.bucket, settings.region, settings.custom_aws_endpoint, settings.ticket_ttl
         )
         quota = Quota(settings.quota_recordings, settings.quota_bytes)
-        uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max)
         earlier_keys = EarlierKeys(storage)
         trash = Trash(removal, earlier_keys, presigner, quota)
-        playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
+        checksums = Checksums(storage)
+        uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max, trash, checksums)
+        attempts = Permits(opening.ATTEMPTS_AT_ONCE, opening.WAIT_SECONDS, waiting)
+        tickets = Sealer(*secrets, "ticket")
+        playback = Playback(storage, removal, tickets, sessions, settings.ticket_ttl, attempts=attempts)
         codes, letter_limit = MailCodes(*secrets), LetterLimit(settings.limit_letters)
         post = post_for(settings, codes, letter_limit)
         mailbox = Mailbox(post, codes, letter_limit)
@@ -137,6 +143,7 @@ class Services:
             presigner=presigner,
             uploads=uploads,
             trash=trash,
+            earlier_keys=earlier_keys,
             transcripts=Transcripts(storage, removal),
             transcripts_tickets=TranscriptsTickets(Sealer(*secrets, "transcripts"), settings.ticket_ttl),
             readings=Permits(finding.READINGS_AT_ONCE, finding.WAIT_SECONDS, waiting),

@@ -503,12 +503,6 @@ class AudioFile(StoredModel):
             for row in self._all_named(s3_key)
         )
 
-    def add_release_to(self, transaction: Transaction) -> None:
-        """Give up the claims of an upload that is given up, as part of `transaction`."""
-        self.claim().release_in(transaction)
-        if self.client_id:
-            self._claim_of_client().release_in(transaction)
-
     def remove(self) -> None:
         """Remove the claims and then the row; the objects must be gone already."""
         self.release_claims()

@@ -7,13 +7,14 @@ before lists show it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from panzoto import object_keys
 from panzoto.errors import (
+    AudioFileNotFound,
+    Busy,
     ChecksumMismatch,
     KeyTaken,
     ObjectNotFound,
@@ -26,18 +27,19 @@ from panzoto.errors import (
 from panzoto.models import AudioFile, Claim, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING, PENDING, STORED
-from panzoto.models.connection import Transaction, together
+from panzoto.recordings.checksums import Checksums
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, add, edit, record
 from panzoto.recordings.presigning import Presigner, SignedRequest
-from panzoto.recordings.transcript_state import gone_with, had_object, known_of
+from panzoto.recordings.transcript_state import gone_with
+from panzoto.recordings.trash import Trash
 from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage, StoredPart
 
 MIB = 1024 * 1024
 SMALLEST_PART = 16 * MIB
 MOST_PARTS = 10_000
-PIECE = MIB
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +51,36 @@ class Uploads:
     presigner: Presigner
     quota: Quota
     single_max: int
+    trash: Trash
+    checksums: Checksums
 
     def announce(
         self, user_id: str, file_size: int, client_id: str | None, **more: Any
     ) -> tuple[AudioFile, bool]:
         """Write a pending recording and return it with True, or the one announced before under `client_id`.
 
-        Raises `QuotaExceeded`, `TokenInvalid`.
+        Raises `QuotaExceeded`, `TokenInvalid`, `Unavailable`.
         """
-        known = self._known(user_id, client_id)
-        if known is not None:
-            return known, False
-        row = AudioFile.announced(user_id, file_size, client_id=client_id, **more)
-
-        def also(transaction: Transaction) -> None:
-            if client_id is not None:
-                Claim.for_client_id(user_id, client_id, row.file_id).add_to(transaction)
-
-        try:
-            add(
-                row,
-                quota=self.quota,
-                also=also,
-                taken=lambda: self._known(user_id, client_id) is not None,
-            )
-        except KeyTaken:
-            known = self._known(user_id, client_id)
-            if known is None:
-                raise
-            return known, False
-        return row, True
-
-    def _known(self, user_id: str, client_id: str | None) -> AudioFile | None:
-        claim = Claim.on_client_id(user_id, client_id) if client_id is not None else None
-        return AudioFile.owned(claim.file_id, user_id) if claim is not None else None
+        for _ in range(ATTEMPTS):
+            former = Claim.on_client_id(user_id, client_id) if client_id is not None else None
+            known = AudioFile.owned(former.file_id, user_id) if former is not None else None
+            if known is not None:
+                return known, False
+            row = AudioFile.announced(user_id, file_size, client_id=client_id, **more)
+            # A recording that is being erased needs its phone's name for it no more.
+            named = Claim.for_client_id(user_id, client_id, row.file_id) if client_id is not None else None
+            try:
+                add(
+                    row,
+                    quota=self.quota,
+                    also=partial(named.take_from, former) if named is not None else None,
+                    taken=partial(named.is_taken_beside, former) if named is not None else None,
+                )
+            except KeyTaken:
+                # It was announced a second time at this moment.
+                continue
+            return row, True
+        raise Unavailable()
 
     def describe(self, row: AudioFile, host: str) -> tuple[dict[str, Any] | None, list[StoredPart]]:
         """Return where the bytes of a pending recording go, with fresh URLs, and the parts that are there.
@@ -158,7 +156,8 @@ class Uploads:
         """Look at what is in the bucket and let lists show the recording; repeating it changes nothing.
 
         Raises `UploadIncomplete`, `SizeMismatch`, `ChecksumMismatch`,
-        `AudioFileNotFound`. What does not match is removed, so that the phone can try again.
+        `AudioFileNotFound`, and `Busy` while another request looks at it. What does not
+        match is removed, so that the phone can try again.
         """
         if row.status != PENDING:
             return row
@@ -195,43 +194,48 @@ class Uploads:
         if version.size != row.size_in_bytes:
             self.removal.of_a_wrong_upload(version)
             raise SizeMismatch()
-        if row.sha256 and self._sha256(version) != row.sha256:
+        if row.sha256 and self.checksums.sha256(version) != row.sha256:
             self.removal.of_a_wrong_upload(version)
             raise ChecksumMismatch()
 
-    def _sha256(self, version: ObjectVersion) -> str:
-        digest = hashlib.sha256()
-        for piece in self.storage.pinned(version).pieces(0, version.size, PIECE):
-            digest.update(piece)
-        return base64.b64encode(digest.digest()).decode("ascii")
+    def abort_for(self, file_id: str, user_id: str) -> None:
+        """Give up a pending upload because its owner says so, or go on where that was interrupted.
+
+        Raises `AudioFileNotFound` and `UploadComplete`.
+        """
+        row = AudioFile.row(file_id)
+        if row is None or not (row.is_there_for(user_id) or _is_interrupted(row, user_id)):
+            raise AudioFileNotFound()
+        self.abort(row)
 
     def abort(self, row: AudioFile) -> None:
-        """Give up a pending upload: row and claims, then its parts and object.
+        """Give up a pending upload: nobody sees its row any more, then its parts and object go, then the row.
 
-        The row goes first. Were it the object, a commit at the same moment would leave
-        a stored recording without one.  An address of a single PUT that was given out
-        is good for a while: so long the bytes stay reserved, and the row, which nobody
-        sees any more, tells the sweep what to remove then. Raises `UploadComplete`.
+        The row says so first. Were it the object, a commit at the same moment would leave
+        a stored recording without one. Interrupted anywhere, `Trash.finish_erasure` goes on.
+        An address of a single PUT that was given out is good for a while: so long the bytes
+        stay reserved, and the row tells the chores what to remove then. Raises `UploadComplete`.
         """
-        if row.status != PENDING:
-            raise UploadComplete()
 
-        def plan(current: AudioFile, user: User) -> Edit:
+        def plan(current: AudioFile, user: User) -> Edit | None:
+            if current.status == ERASING:
+                return None
             if current.status != PENDING:
                 raise UploadComplete()
-            size = current.size_in_bytes
-            also = together(current.add_release_to, gone_with(current, user.next_change_number))
-            given_up = Edit(recordings=-1, size=-size, also=also)
-            until = self.presigner.still_good_until(current)
-            if until is None:
-                return replace(given_up, remove=True)
-            actions = [AudioFile.status.set(ERASING), AudioFile.erase_after.set(until)]
-            return replace(given_up, actions=actions, reserved=(until, 1, size))
+            until, size = self.presigner.still_good_until(current), current.size_in_bytes
+            actions = [AudioFile.status.set(ERASING)]
+            return Edit(
+                actions if until is None else [*actions, AudioFile.erase_after.set(until)],
+                recordings=-1,
+                size=-size,
+                reserved=None if until is None else (until, 1, size),
+                also=gone_with(current, user.next_change_number),
+            )
 
-        edit(row.file_id, row.user_id, plan)
-        self.removal.of_an_upload(row.s3_key)
-        if had_object(known_of(row)):
-            self.removal.of_all_transcripts(row.user_id, row.file_id)
+        given_up = edit(row.file_id, row.user_id, plan, even_erasing=True)
+        if given_up.status == ERASING:
+            # Else somebody else was faster, and through with it.
+            self.trash.finish_erasure(given_up)
 
     def record(self, row: AudioFile) -> AudioFile:
         """Record what a phone says is in the bucket, or return its owner's record that has the key.
@@ -284,10 +288,20 @@ class Uploads:
             self.complete(row)
         except Unavailable:
             raise
+        except Busy as error:
+            # What the other request finds out may never be written.
+            raise Unavailable() from error
         except PanzotoError:
             # Not whole, not what was announced, replaced or given up meanwhile: asking again would not help.
             return False
         return True
+
+
+def _is_interrupted(row: AudioFile, user_id: str) -> bool:
+    """Whether `user_id` gave it up, and S3 was not done with it: its key is claimed until then."""
+    is_given_up = row.user_id == user_id and row.status == ERASING and row.value("erasure_id") is None
+    claim = Claim.on_s3_key(row.s3_key) if is_given_up else None
+    return claim is not None and claim.file_id == row.file_id
 
 
 def commit(row: AudioFile, version: ObjectVersion) -> AudioFile:
