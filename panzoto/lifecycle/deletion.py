@@ -16,7 +16,7 @@ from datetime import datetime
 from panzoto.accounts.sessions import Sessions
 from panzoto.accounts.throttle import account_subject, session_subject
 from panzoto.auth.caller import Caller
-from panzoto.errors import PanzotoError
+from panzoto.errors import DamagedRecord, PanzotoError
 from panzoto.models import (
     AudioFile,
     Change,
@@ -56,13 +56,18 @@ class Deletion:
         try:
             self.run(user)
         except PanzotoError as error:
-            log.warning("deletion_interrupted", extra={"user_id": user.user_id, "code": error.code})
+            tell_interrupted(user.user_id, error)
             return False
         return True
 
     def run(self, user: User) -> None:
-        """Remove everything of an account that is marked. Raises `Unavailable`, and may then be repeated."""
+        """Remove everything of an account that is marked. Raises `Unavailable`, and may then be repeated.
+
+        Raises `DamagedRecord` for one whose own row cannot be read: nobody can tell what it is to give up.
+        """
         user_id = user.user_id
+        if user.damaged:
+            raise DamagedRecord(user_id)
         self._remove_recordings(user_id)
         self._removal.of_an_account(user_id, lambda key: AudioFile.is_named_by_another(key, user_id))
         # A row written just before the mark may have been missing from the index the first time.
@@ -93,3 +98,11 @@ class Deletion:
         for session in Session.all_of(user_id, with_expired=True):
             Attempts.reset(session_subject(user_id, session.session_id))
             self._sessions.end(user_id, session.session_id)
+
+
+def tell_interrupted(user_id: str, error: PanzotoError) -> None:
+    """Say in the log whose deletion did not come to its end, why, and at which row where one is damaged."""
+    told = {"user_id": user_id, "code": error.code}
+    if isinstance(error, DamagedRecord):
+        told["row"] = error.row
+    log.warning("deletion_interrupted", extra=told)

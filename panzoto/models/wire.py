@@ -112,6 +112,8 @@ class ReadPlainly(Model):
     """
 
     _by_stored_name: ClassVar[dict[str, Reader]]
+    # The attributes that cannot be read and are None; only of rows that `damage.with_damaged` yields.
+    damaged: frozenset[str] = frozenset()
 
     @classmethod
     def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Any:
@@ -125,8 +127,24 @@ class ReadPlainly(Model):
                     name, kind, read = readers[stored_name]
                     values[name] = read(stored[kind])
         except DAMAGE as error:
-            raise DamagedRecord(cls._row_name(attribute_values)) from error
+            raise DamagedRecord(cls._row_name(attribute_values), cls._readable(attribute_values)) from error
         instance.attribute_values = values
+        return instance
+
+    @classmethod
+    def _readable(cls, attribute_values: dict[str, dict[str, Any]]) -> Any:
+        """Build an instance from what can be read of a damaged item; its `damaged` names the rest."""
+        instance = cls.__new__(cls)
+        instance.attribute_values = {}
+        damaged = set()
+        for stored_name, (name, kind, read) in cls._readers().items():
+            stored = attribute_values.get(stored_name, {"NULL": True})
+            try:
+                if "NULL" not in stored:
+                    instance.attribute_values[name] = read(stored[kind])
+            except DAMAGE:
+                damaged.add(name)
+        instance.damaged = frozenset(damaged)
         return instance
 
     @classmethod
