@@ -47,7 +47,7 @@ class Deletion:
         """Mark the account, end its sessions, and go on in the background; return since when."""
         open_deletion.note(user.user_id)
         started = user.begin_deletion(Event.by(caller, "deletion_started").add_to)
-        self._sessions.end_others(user.user_id, None)
+        self._sessions.end_all(user.user_id)
         threading.Thread(target=self.run_or_log, args=(user,), daemon=True).start()
         return started
 
@@ -95,9 +95,9 @@ class Deletion:
             row.remove()
 
     def _remove_sessions(self, user_id: str) -> None:
-        for session in Session.all_of(user_id, with_expired=True):
-            Attempts.reset(session_subject(user_id, session.session_id))
-            self._sessions.end(user_id, session.session_id)
+        for session_id in Session.ids_of(user_id):
+            Attempts.reset(session_subject(user_id, session_id))
+            self._sessions.end(user_id, session_id)
 
 
 def tell_interrupted(user_id: str, error: PanzotoError) -> None:

@@ -13,6 +13,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from panzoto.models.attributes import StoredModel
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+from panzoto.models.damage import remove_all_of
 
 
 def transcripts_of(user_id: str) -> str:
@@ -60,9 +61,7 @@ class Change(StoredModel):
     @classmethod
     def remove_all(cls, user_id: str) -> None:
         """Remove the list of a user whose account is deleted."""
-        for change in cls.all_of(user_id):
-            with storage_failures():
-                change.delete()
+        remove_all_of(cls, user_id)
 
     @classmethod
     def all_of(cls, user_id: str) -> Iterator[Change]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from panzoto.errors import DamagedRecord
+from panzoto.models.connection import storage_failures
 from panzoto.models.wire import ReadPlainly
 
 Row = TypeVar("Row", bound=ReadPlainly)
@@ -29,3 +30,10 @@ def with_damaged(found: Iterator[Row]) -> Iterator[Row]:
         except DamagedRecord as error:
             row = error.readable
         yield row
+
+
+def remove_all_of(model: type[ReadPlainly], user_id: str) -> None:
+    """Remove every row of `model` under an account that is deleted, by its key alone: damaged ones, too."""
+    with storage_failures():
+        for row in model.query(user_id, consistent_read=True, attributes_to_get=model.key_names()):
+            row.delete()

@@ -11,6 +11,7 @@ from pynamodb.expressions.update import Action
 
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+from panzoto.models.damage import remove_all_of
 
 
 class Erasure(StoredModel):
@@ -79,9 +80,7 @@ class Erasure(StoredModel):
     @classmethod
     def remove_all(cls, user_id: str) -> None:
         """Remove what is kept for a user whose account is deleted."""
-        with storage_failures():
-            for erasure in cls.query(user_id, consistent_read=True):
-                erasure.delete()
+        remove_all_of(cls, user_id)
 
     def to_public(self) -> dict[str, Any]:
         """Return the erasure as its owner sees it; `objects_waiting` is null until S3 was asked."""

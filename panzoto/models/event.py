@@ -11,6 +11,7 @@ from pynamodb.attributes import JSONAttribute, TTLAttribute, UnicodeAttribute
 from panzoto.auth.caller import Caller
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+from panzoto.models.damage import remove_all_of
 
 KEPT = timedelta(days=400)
 
@@ -81,9 +82,7 @@ class Event(StoredModel):
     @classmethod
     def remove_all(cls, user_id: str) -> None:
         """Remove the whole log of a user whose account is deleted."""
-        with storage_failures():
-            for event in cls.query(user_id, consistent_read=True):
-                event.delete()
+        remove_all_of(cls, user_id)
 
     def to_public(self) -> dict[str, Any]:
         """Return the event as its owner sees it."""

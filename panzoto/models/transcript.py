@@ -14,6 +14,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from panzoto.models.attributes import BytesAttribute, EpochAttribute, StoredModel, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+from panzoto.models.damage import remove_all_of
 
 
 class Transcript(StoredModel):
@@ -58,9 +59,7 @@ class Transcript(StoredModel):
     @classmethod
     def remove_all(cls, user_id: str) -> None:
         """Remove every row of an account that is deleted; the objects go with its folder."""
-        with storage_failures():
-            for row in cls.query(user_id, consistent_read=True, attributes_to_get=["user_id", "file_id"]):
-                row.delete()
+        remove_all_of(cls, user_id)
 
     def add_to(self, transaction: Transaction) -> None:
         """Write the row, whatever was there, as part of `transaction`."""

@@ -155,6 +155,11 @@ class ReadPlainly(Model):
         return str(attribute_values.get(name, {}).get("S", "")).partition("#")[0]
 
     @classmethod
+    def key_names(cls) -> list[str]:
+        """Return the stored names of the key's attributes, which are of the right type in every row."""
+        return [one.attr_name for one in cls._attributes.values() if one.is_hash_key or one.is_range_key]
+
+    @classmethod
     def _readers(cls) -> dict[str, Reader]:
         if "_by_stored_name" not in cls.__dict__:
             cls._by_stored_name = {
