@@ -18,6 +18,7 @@ from panzoto.lifecycle.deletion import Deletion
 from panzoto.lifecycle.row_chores import YOUNG, Chore, RowChores
 from panzoto.models import AudioFile, Claim, SweepMemory, User
 from panzoto.models.attributes import now
+from panzoto.models.damage import require_whole
 from panzoto.removal import Removal
 from panzoto.storage import Storage
 
@@ -119,7 +120,7 @@ class AccountLook:
                 ahead.keep(row)
 
     def _look_at_trash(self, user_id: str, ahead: _Ahead, done: Done) -> None:
-        for row in AudioFile.binned_longest_ago(user_id):
+        for row in map(require_whole, AudioFile.binned_longest_ago(user_id)):
             chore = self.rows.due(row, now())
             if chore is None:
                 falls_due = self.rows.falls_due(row)

@@ -26,6 +26,7 @@ from panzoto.models import (
     Transcript,
     Transcription,
     User,
+    damage,
     open_deletion,
 )
 from panzoto.models.attempts import Attempts
@@ -89,8 +90,8 @@ class Deletion:
         log.info("account_deleted", extra={"user_id": user_id})
 
     def _remove_recordings(self, user_id: str) -> None:
-        for row in AudioFile.everything_of(user_id):
-            for s3_key in erasable_keys(row, with_account=True)[0]:
+        for row in AudioFile.everything_with_damaged_of(user_id):
+            for s3_key in _keys_that_go(row):
                 self._removal.of_a_recording(s3_key)
             row.remove()
 
@@ -98,6 +99,18 @@ class Deletion:
         for session_id in Session.ids_of(user_id):
             Attempts.reset(session_subject(user_id, session_id))
             self._sessions.end(user_id, session_id)
+
+
+def _keys_that_go(row: AudioFile) -> list[str]:
+    """Return the keys whose objects go with a recording, none where damage keeps that from being known.
+
+    What is in the account's folders goes with them; any other object may be somebody else's, and is left.
+    """
+    try:
+        return erasable_keys(row, with_account=True)[0]
+    except DamagedRecord as error:
+        damage.tell(error.row)
+        return []
 
 
 def tell_interrupted(user_id: str, error: PanzotoError) -> None:

@@ -16,11 +16,12 @@ from pynamodb.expressions.update import Action as Action  # noqa: PLC0414 - what
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 
 from panzoto import object_keys
-from panzoto.errors import AudioFileNotFound
+from panzoto.errors import AudioFileNotFound, DamagedRecord
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, IndexMissing, Transaction, storage_failures
+from panzoto.models.damage import require_whole, with_damaged
 from panzoto.object_keys import lies_in_folder_of
 
 log = logging.getLogger(__name__)
@@ -231,6 +232,25 @@ class AudioFile(StoredModel):
             return {row.file_id: row for row in batch}
 
     @classmethod
+    def rows_with_damaged(cls, file_ids: Iterable[str]) -> dict[str, AudioFile]:
+        """Do as `rows` does, and return of damaged rows what can be read; see `damage`."""
+        wanted = list(dict.fromkeys(file_ids))
+        try:
+            return cls.rows(wanted)
+        except DamagedRecord:
+            # One by one, since PynamoDB ends a batch at the row that it cannot read.
+            found = filter(None, map(cls._row_with_damaged, wanted))
+            return {row.file_id: row for row in found}
+
+    @classmethod
+    def _row_with_damaged(cls, file_id: str) -> AudioFile | None:
+        try:
+            return cls.row(file_id)
+        except DamagedRecord as error:
+            readable: AudioFile = error.readable
+            return readable
+
+    @classmethod
     def find_and_claim_s3_key(cls, s3_key: str, user_id: str) -> AudioFile | None:
         """Return `user_id`'s recording under `s3_key`: two reads, however many recordings there are.
 
@@ -338,9 +358,12 @@ class AudioFile(StoredModel):
 
     @classmethod
     def _all_named(cls, s3_key: str) -> Iterator[AudioFile]:
-        """Yield the rows that name `s3_key`, whoever owns them. Raises `IndexMissing`."""
+        """Yield the rows that name `s3_key`, whoever owns them: nobody, where that cannot be read.
+
+        So another names it. Raises `IndexMissing`.
+        """
         with storage_failures():
-            yield from cls.s3_key_index.query(s3_key, page_size=10)
+            yield from with_damaged(cls.s3_key_index.query(s3_key, page_size=10))
 
     @classmethod
     def oldest_first(cls, user_id: str) -> Iterator[AudioFile]:
@@ -350,14 +373,34 @@ class AudioFile(StoredModel):
 
     @classmethod
     def everything_of(cls, user_id: str) -> Iterator[AudioFile]:
-        """Yield every row of `user_id` in whatever state, those of the earlier service included."""
+        """Yield every row of `user_id` in whatever state, those of the earlier service included.
+
+        Raises `DamagedRecord`: who counts, or asks whether there is any, must not pass over one.
+        """
+        for row in cls._everything_of(user_id, list(map(require_whole, Change.all_of(user_id)))):
+            yield require_whole(row)
+
+    @classmethod
+    def everything_with_damaged_of(cls, user_id: str) -> Iterator[AudioFile]:
+        """Do as `everything_of` does, and yield of damaged rows what can be read; see `damage`."""
+        entries = list(Change.all_of(user_id))
+        readable = [entry for entry in entries if not entry.damaged]
+        yield from cls._everything_of(user_id, readable)
+        if len(readable) < len(entries):
+            # What such an entry is about is met in an index, unless it is an upload that has not arrived.
+            yield from cls.binned_longest_ago(user_id)
+
+    @classmethod
+    def _everything_of(cls, user_id: str, entries: list[Change]) -> Iterator[AudioFile]:
         seen: set[str] = set()
-        numbered = [change.file_id for change in Change.all_of(user_id)]
+        numbered = [entry.file_id for entry in entries]
         for start in range(0, len(numbered), BATCH):
-            for row in cls.rows(numbered[start : start + BATCH]).values():
+            for row in cls.rows_with_damaged(numbered[start : start + BATCH]).values():
                 seen.add(row.file_id)
                 yield row
-        yield from (row for row in cls.oldest_first(user_id) if row.file_id not in seen)
+        with storage_failures():
+            listed = with_damaged(cls.user_files_index.query(user_id))
+            yield from (row for row in listed if row.file_id not in seen)
 
     @classmethod
     def everything_there_of(cls, user_id: str) -> Iterator[AudioFile]:
@@ -376,9 +419,12 @@ class AudioFile(StoredModel):
 
     @classmethod
     def binned_longest_ago(cls, user_id: str, page_size: int = BATCH) -> Iterator[AudioFile]:
-        """Yield what is in the trash, the longest there first; the index follows a moment later."""
+        """Yield what is in the trash, the longest there first, of damaged rows what can be read.
+
+        The index follows a moment later.
+        """
         with storage_failures():
-            yield from cls.user_trash_index.query(user_id, page_size=page_size)
+            yield from with_damaged(cls.user_trash_index.query(user_id, page_size=page_size))
 
     @classmethod
     def any_not_of_format(cls, user_id: str, name: str) -> bool:
@@ -491,7 +537,7 @@ class AudioFile(StoredModel):
 
     def named_keys(self) -> list[str]:
         """Return the keys of this recording: today's, and the one it had before an upgrade."""
-        return sorted({self.s3_key, self.value("earlier_key") or self.s3_key})
+        return sorted(filter(None, {self.s3_key, self.value("earlier_key")}))
 
     def is_named_beside(self, s3_key: str, *, with_account: bool) -> bool:
         """Whether another row names `s3_key`, as rows of the earlier service may; one read of an index.

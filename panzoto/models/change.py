@@ -13,7 +13,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from panzoto.models.attributes import StoredModel
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
-from panzoto.models.damage import remove_all_of
+from panzoto.models.damage import remove_all_of, with_damaged
 
 
 def transcripts_of(user_id: str) -> str:
@@ -65,6 +65,6 @@ class Change(StoredModel):
 
     @classmethod
     def all_of(cls, user_id: str) -> Iterator[Change]:
-        """Yield every entry of a user."""
+        """Yield every entry of a user, of damaged ones what can be read."""
         with storage_failures():
-            yield from cls.query(user_id, consistent_read=True)
+            yield from with_damaged(cls.query(user_id, consistent_read=True))

@@ -7,6 +7,7 @@ and none is taken for absent.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from panzoto.errors import DamagedRecord
 from panzoto.models.connection import storage_failures
 from panzoto.models.wire import ReadPlainly
 
+log = logging.getLogger(__name__)
 Row = TypeVar("Row", bound=ReadPlainly)
 
 
@@ -30,6 +32,27 @@ def with_damaged(found: Iterator[Row]) -> Iterator[Row]:
         except DamagedRecord as error:
             row = error.readable
         yield row
+
+
+def whole(found: Iterator[Row]) -> Iterator[Row]:
+    """Yield the rows that are not damaged; the log names the others, and an alarm counts them."""
+    for row in with_damaged(found):
+        if row.damaged:
+            tell(row.shown_as)
+        else:
+            yield row
+
+
+def require_whole(row: Row) -> Row:
+    """Return the row. Raises `DamagedRecord` for one that is damaged."""
+    if row.damaged:
+        raise DamagedRecord(row.shown_as)
+    return row
+
+
+def tell(row: str) -> None:
+    """Name a damaged row in the log, and nothing of what it holds."""
+    log.error("damaged_record", extra={"row": row})
 
 
 def remove_all_of(model: type[ReadPlainly], user_id: str) -> None:

@@ -114,6 +114,8 @@ class ReadPlainly(Model):
     _by_stored_name: ClassVar[dict[str, Reader]]
     # The attributes that cannot be read and are None; only of rows that `damage.with_damaged` yields.
     damaged: frozenset[str] = frozenset()
+    # How a log may name such a row.
+    shown_as: str = ""
 
     @classmethod
     def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Any:
@@ -145,6 +147,7 @@ class ReadPlainly(Model):
             except DAMAGE:
                 damaged.add(name)
         instance.damaged = frozenset(damaged)
+        instance.shown_as = cls._row_name(attribute_values)
         return instance
 
     @classmethod

@@ -91,6 +91,52 @@ class TestDeletingAnAccount:
         delete(service, account)
         assert service.dynamodb().scan(TableName=f"panzoto-{table}")["Items"] == []
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("title", WRONG),
+            ("file_size", {"S": "many"}),
+            ("transcript", {"S": "{"}),
+            ("user_id", WRONG),
+            ("earlier_key", WRONG),
+        ],
+    )
+    def test_a_damaged_recording_goes_with_it_and_so_do_all_others(
+        self, service: Service, account: dict[str, Any], name: str, value: dict[str, str]
+    ) -> None:
+        for file_id in [record(service, account)[0] for _ in range(3)][:2]:
+            damage(service, file_id, name, value)
+        binned, _ = record(service, account)
+        assert service.call("DELETE", f"/api/audio-file/{binned}", account["token"]).status_code == 200
+        damage(service, binned, name, value)
+        delete(service, account)
+        assert (recordings(service), keys(service)) == (set(), set())
+        assert service.dynamodb().scan(TableName="panzoto-changes")["Items"] == []
+        claims = service.dynamodb().scan(TableName="panzoto-claims")["Items"]
+        assert [one for one in claims if one["claim"]["S"] != "deletions"] == []
+
+    def test_a_damaged_entry_of_the_changes_hides_no_recording(
+        self, service: Service, account: dict[str, Any]
+    ) -> None:
+        listed, binned = record(service, account)[0], record(service, account)[0]
+        assert service.call("DELETE", f"/api/audio-file/{binned}", account["token"]).status_code == 200
+        for item in service.dynamodb().scan(TableName="panzoto-changes")["Items"]:
+            service.dynamodb().put_item(TableName="panzoto-changes", Item=item | {"file_id": WRONG})
+        assert recordings(service) == {listed, binned}
+        delete(service, account)
+        assert (recordings(service), keys(service)) == (set(), set())
+
+    def test_an_object_that_may_be_somebody_elses_is_left(
+        self, service: Service, account: dict[str, Any]
+    ) -> None:
+        """The row does not tell whether its object was ever opened by its owner's keys."""
+        key = f"attic-{uuid.uuid4()}"
+        file_id = store(service, account, key, b"sound")
+        damage(service, file_id, "unproved")
+        delete(service, account)
+        assert (recordings(service), keys(service)) == (set(), {key})
+        assert named(service.log()) >= {file_id}
+
 
 def delete(service: Service, account: dict[str, Any]) -> None:
     """Delete an account, which begins at once, and wait for its end."""
