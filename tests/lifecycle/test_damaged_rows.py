@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from tests.conftest import UNLIMITED
 from tests.support import rows
 from tests.support.aws import start_moto
+from tests.support.commands import done
 from tests.support.fewer_shards import FEWER
 from tests.support.recordings import store
 from tests.support.service import BUCKET, PASSWORD, Service, empty_tables, run_service
 from tests.support.waiting import eventually
 
+DAY = 86_400
 WRONG = {"N": "5"}
 
 
@@ -136,6 +139,49 @@ class TestDeletingAnAccount:
         delete(service, account)
         assert (recordings(service), keys(service)) == (set(), {key})
         assert named(service.log()) >= {file_id}
+
+
+class TestSweeping:
+    def test_a_sweep_passes_over_a_damaged_row_and_names_it(
+        self, service: Service, account: dict[str, Any]
+    ) -> None:
+        """It would be erased, were it not damaged; its object is not taken for nobody's."""
+        damaged, _ = sorted(binned_long_ago(service, account) for _ in range(2))
+        damage(service, damaged)
+        printed = done(service, "sweep", "recordings", "sweep", "--apply", status=1)
+        assert recordings(service) == {damaged}
+        assert named(printed) == {damaged}
+        assert "not done, 1 times: rows that cannot be read: damaged_record" in printed
+        assert len(keys(service)) == 1
+        assert "record without object" not in printed.replace("records without object", "")
+
+    def test_what_a_damaged_row_may_name_stays(self, service: Service, account: dict[str, Any]) -> None:
+        """A row of the earlier service without a claim, and nothing else, says that this is somebody's."""
+        key = f"audio_upload/{uuid.uuid4()}.3gp"
+        service.put_object(key, b"sound")
+        record(service, account)
+        file_id = rows.put_file(service, account["user_id"], key)
+        damage(service, file_id, "s3_key")
+        done(service, "sweep", "recordings", "sweep", "--apply", status=1)
+        for item in service.dynamodb().scan(TableName="panzoto-sweeps")["Items"]:
+            item["at"] = {"N": str(float(item["at"]["N"]) - 40 * DAY)}
+            service.dynamodb().put_item(TableName="panzoto-sweeps", Item=item)
+        printed = done(service, "sweep", "recordings", "sweep", "--apply", status=1)
+        assert key in keys(service)
+        assert f"left, since a row that cannot be read may name it: {key}" in printed
+
+
+def binned_long_ago(service: Service, account: dict[str, Any]) -> str:
+    """Put a recording into the trash for longer than it lies there, and return its id."""
+    file_id, _ = record(service, account)
+    assert service.call("DELETE", f"/api/audio-file/{file_id}", account["token"]).status_code == 200
+    service.dynamodb().update_item(
+        TableName=rows.FILES_TABLE,
+        Key={"file_id": {"S": file_id}},
+        UpdateExpression="SET deleted_at = :moment",
+        ExpressionAttributeValues={":moment": {"N": str(int(time.time()) - 40 * DAY)}},
+    )
+    return file_id
 
 
 def delete(service: Service, account: dict[str, Any]) -> None:
