@@ -409,10 +409,13 @@ class AudioFile(StoredModel):
 
     @classmethod
     def changed_between(cls, user_id: str, after: int, upto: int) -> Iterator[AudioFile]:
-        """Yield the rows of `user_id` whose latest change is after `after`, and not after `upto`."""
+        """Yield the rows of `user_id` whose latest change is after `after`, and not after `upto`.
+
+        Of damaged ones it yields what can be read; see `damage`.
+        """
         while entries := Change.after(user_id, after, BATCH):
             within = [entry for entry in entries if entry.number <= upto]
-            yield from cls.rows(entry.file_id for entry in within).values()
+            yield from cls.rows_with_damaged(entry.file_id for entry in within).values()
             after = int(entries[-1].number)
             if len(within) < len(entries) or len(entries) < BATCH:
                 return

@@ -7,13 +7,14 @@ the same transaction, and read strongly consistently, so that nobody who asks
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from panzoto.models.attributes import StoredModel
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
-from panzoto.models.damage import remove_all_of, with_damaged
+from panzoto.models.damage import remove_all_of, whole, with_damaged
 
 
 def transcripts_of(user_id: str) -> str:
@@ -44,9 +45,13 @@ class Change(StoredModel):
 
     @classmethod
     def after(cls, user_id: str, number: int, limit: int) -> list[Change]:
-        """Return up to `limit` entries beyond `number`, in order, strongly consistent."""
+        """Return up to `limit` entries beyond `number`, in order, strongly consistent.
+
+        A damaged one is passed over and named in the log: it does not tell which recording it is about.
+        """
         with storage_failures():
-            return list(cls.query(user_id, cls.number > number, limit=limit, consistent_read=True))
+            found = cls.query(user_id, cls.number > number, page_size=limit, consistent_read=True)
+            return list(itertools.islice(whole(found), limit))
 
     @classmethod
     def is_marked(cls, user_id: str, number: int, mark: str) -> bool:

@@ -171,6 +171,40 @@ class TestSweeping:
         assert f"left, since a row that cannot be read may name it: {key}" in printed
 
 
+class TestChores:
+    def test_a_damaged_row_keeps_no_other_of_its_account_waiting(
+        self, service: Service, account: dict[str, Any]
+    ) -> None:
+        ids = [binned_long_ago(service, account) for _ in range(3)]
+        damage(service, ids[1])
+        due_now(service, account)
+        printed = done(service, "chores", "chores", "run", status=1)
+        assert recordings(service) == {ids[1]}
+        assert named(printed) == {ids[1]}
+        assert len(keys(service)) == 1
+        assert "rows that cannot be read: damaged_record" in printed
+
+    def test_once_it_is_mended_its_chore_is_done(self, service: Service, account: dict[str, Any]) -> None:
+        file_id = binned_long_ago(service, account)
+        damage(service, file_id)
+        due_now(service, account)
+        done(service, "chores", "chores", "run", status=1)
+        damage(service, file_id, value={"S": "a title again"})
+        due_now(service, account)
+        done(service, "chores", "chores", "run")
+        assert (recordings(service), keys(service)) == (set(), set())
+
+
+def due_now(service: Service, account: dict[str, Any]) -> None:
+    """Let the account be due, as somebody who changes something does and as time does."""
+    service.dynamodb().update_item(
+        TableName=rows.USERS_TABLE,
+        Key={"user_id": {"S": account["user_id"]}},
+        UpdateExpression="SET due_at = :past",
+        ExpressionAttributeValues={":past": {"N": str(int(time.time()) - DAY)}},
+    )
+
+
 def binned_long_ago(service: Service, account: dict[str, Any]) -> str:
     """Put a recording into the trash for longer than it lies there, and return its id."""
     file_id, _ = record(service, account)
