@@ -17,8 +17,9 @@ from panzoto.auth.caller import Caller
 from panzoto.errors import ObjectNotFound
 from panzoto.lifecycle import open_recordings
 from panzoto.lifecycle.export_readme import README
-from panzoto.models import AudioFile, Event, User
+from panzoto.models import AudioFile, Event, User, damage
 from panzoto.models.attributes import now
+from panzoto.models.audio_file import ERASING
 from panzoto.recordings.ownership import is_proved
 from panzoto.storage import Storage, StoredObject
 from panzoto.transcripts.records import Transcripts
@@ -45,7 +46,11 @@ def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Calle
         Event.by(caller, "exported").write()
         yield sink.taken()
         yield from _records(archive, sink, user.user_id)
-        for row in AudioFile.everything_there_of(user.user_id):
+        for row in _everything_there_of(user.user_id):
+            if row.damaged:
+                damage.tell(row.file_id)
+                missing.append(row.file_id)
+                continue
             if not is_proved(row):
                 not_opened.append(row.file_id)
                 continue
@@ -70,9 +75,16 @@ def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Calle
 def _records(archive: zipfile.ZipFile, sink: _Sink, user_id: str) -> Iterator[bytes]:
     """Write one JSON object a line, so that any number of recordings fits."""
     with archive.open(_entry("recordings.jsonl"), "w", force_zip64=True) as out:
-        for row in AudioFile.everything_there_of(user_id):
+        for row in _everything_there_of(user_id):
+            if row.damaged:
+                continue
             out.write(json.dumps(row.to_public(), ensure_ascii=False).encode() + b"\n")
             yield sink.taken()
+
+
+def _everything_there_of(user_id: str) -> Iterator[AudioFile]:
+    """Yield every recording but those that are being erased, of damaged ones what can be read."""
+    return (row for row in AudioFile.everything_with_damaged_of(user_id) if row.status != ERASING)
 
 
 def _object(archive: zipfile.ZipFile, sink: _Sink, file_id: str, stored: StoredObject) -> Iterator[bytes]:

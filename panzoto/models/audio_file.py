@@ -16,12 +16,12 @@ from pynamodb.expressions.update import Action as Action  # noqa: PLC0414 - what
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 
 from panzoto import object_keys
-from panzoto.errors import AudioFileNotFound, DamagedRecord
+from panzoto.errors import AudioFileNotFound
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, IndexMissing, Transaction, storage_failures
-from panzoto.models.damage import require_whole, with_damaged
+from panzoto.models.damage import batch_with_damaged, require_whole, some, whole, with_damaged
 from panzoto.object_keys import lies_in_folder_of
 
 log = logging.getLogger(__name__)
@@ -234,21 +234,7 @@ class AudioFile(StoredModel):
     @classmethod
     def rows_with_damaged(cls, file_ids: Iterable[str]) -> dict[str, AudioFile]:
         """Do as `rows` does, and return of damaged rows what can be read; see `damage`."""
-        wanted = list(dict.fromkeys(file_ids))
-        try:
-            return cls.rows(wanted)
-        except DamagedRecord:
-            # One by one, since PynamoDB ends a batch at the row that it cannot read.
-            found = filter(None, map(cls._row_with_damaged, wanted))
-            return {row.file_id: row for row in found}
-
-    @classmethod
-    def _row_with_damaged(cls, file_id: str) -> AudioFile | None:
-        try:
-            return cls.row(file_id)
-        except DamagedRecord as error:
-            readable: AudioFile = error.readable
-            return readable
+        return batch_with_damaged(list(dict.fromkeys(file_ids)), cls.rows, cls.row)
 
     @classmethod
     def find_and_claim_s3_key(cls, s3_key: str, user_id: str) -> AudioFile | None:
@@ -304,12 +290,13 @@ class AudioFile(StoredModel):
             return
         index, name = cls._index_of(order)
         with storage_failures():
-            yield from index.query(
+            found = index.query(
                 user_id,
                 _between(cls.get_attributes()[name], *between),
                 page_size=page_size,
                 scan_index_forward=False,
             )
+            yield from whole(found)
 
     @classmethod
     def with_transcript(
@@ -329,7 +316,7 @@ class AudioFile(StoredModel):
                 page_size=page_size,
                 scan_index_forward=False,
             )
-            for _, of_one_moment in itertools.groupby(found, key=attrgetter("listed_at")):
+            for _, of_one_moment in itertools.groupby(whole(found), key=attrgetter("listed_at")):
                 yield from sorted(of_one_moment, key=attrgetter("file_id"))
 
     @classmethod
@@ -385,13 +372,13 @@ class AudioFile(StoredModel):
         """Do as `everything_of` does, and yield of damaged rows what can be read; see `damage`."""
         entries = list(Change.all_of(user_id))
         readable = [entry for entry in entries if not entry.damaged]
-        yield from cls._everything_of(user_id, readable)
-        if len(readable) < len(entries):
-            # What such an entry is about is met in an index, unless it is an upload that has not arrived.
-            yield from cls.binned_longest_ago(user_id)
+        # What a damaged entry is about is met in an index, unless it is an upload that has not arrived.
+        yield from cls._everything_of(user_id, readable, also_binned=len(readable) < len(entries))
 
     @classmethod
-    def _everything_of(cls, user_id: str, entries: list[Change]) -> Iterator[AudioFile]:
+    def _everything_of(
+        cls, user_id: str, entries: list[Change], *, also_binned: bool = False
+    ) -> Iterator[AudioFile]:
         seen: set[str] = set()
         numbered = [entry.file_id for entry in entries]
         for start in range(0, len(numbered), BATCH):
@@ -401,10 +388,12 @@ class AudioFile(StoredModel):
         with storage_failures():
             listed = with_damaged(cls.user_files_index.query(user_id))
             yield from (row for row in listed if row.file_id not in seen)
+        if also_binned:
+            yield from (row for row in cls.binned_longest_ago(user_id) if row.file_id not in seen)
 
     @classmethod
     def everything_there_of(cls, user_id: str) -> Iterator[AudioFile]:
-        """Yield every recording of `user_id` but those that are being erased."""
+        """Yield every recording of `user_id` but those that are being erased. Raises `DamagedRecord`."""
         return (row for row in cls.everything_of(user_id) if row.status != ERASING)
 
     @classmethod
@@ -450,7 +439,7 @@ class AudioFile(StoredModel):
     ) -> tuple[list[AudioFile], Any]:
         """Return up to `limit` recordings, newest first by `order`, and where the list goes on or None.
 
-        One query, whose cost does not grow with the collection. `order` is
+        One query, whose cost does not grow with the collection; a damaged recording is left out. `order` is
         `uploaded_at`, `recorded_at` or `deleted_at` (the trash); `between` the
         first and last moment of that field, each inclusive or None.
         """
@@ -458,15 +447,14 @@ class AudioFile(StoredModel):
             return [], None
         index, name = cls._index_of(order)
         with storage_failures():
-            found = list(
-                index.query(
-                    user_id,
-                    _between(cls.get_attributes()[name], *between),
-                    limit=limit + 1,
-                    scan_index_forward=False,
-                    last_evaluated_key=start,
-                )
+            coming = index.query(
+                user_id,
+                _between(cls.get_attributes()[name], *between),
+                page_size=limit + 1,
+                scan_index_forward=False,
+                last_evaluated_key=start,
             )
+            found = some(coming, limit + 1)
         if len(found) <= limit:
             return found, None
         return found[:limit], found[limit - 1].position(name)

@@ -7,14 +7,13 @@ the same transaction, and read strongly consistently, so that nobody who asks
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from panzoto.models.attributes import StoredModel
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
-from panzoto.models.damage import remove_all_of, whole, with_damaged
+from panzoto.models.damage import remove_all_of, some, with_damaged
 
 
 def transcripts_of(user_id: str) -> str:
@@ -51,7 +50,7 @@ class Change(StoredModel):
         """
         with storage_failures():
             found = cls.query(user_id, cls.number > number, page_size=limit, consistent_read=True)
-            return list(itertools.islice(whole(found), limit))
+            return some(found, limit)
 
     @classmethod
     def is_marked(cls, user_id: str, number: int, mark: str) -> bool:

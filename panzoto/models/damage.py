@@ -7,8 +7,9 @@ and none is taken for absent.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from panzoto.errors import DamagedRecord
@@ -41,6 +42,36 @@ def whole(found: Iterator[Row]) -> Iterator[Row]:
             tell(row.shown_as)
         else:
             yield row
+
+
+def some(found: Iterator[Row], limit: int) -> list[Row]:
+    """Return up to `limit` rows that are not damaged, as `whole`; fewer only where there are no more.
+
+    Who says `page_size=limit` to PynamoDB, and not `limit`, pays for others only where some are damaged.
+    """
+    return list(itertools.islice(whole(found), limit))
+
+
+def batch_with_damaged(
+    keys: Sequence[str], batch: Callable[[Sequence[str]], dict[str, Row]], one: Callable[[str], Row | None]
+) -> dict[str, Row]:
+    """Return what `batch` does, and of damaged rows what can be read.
+
+    PynamoDB ends a batch at a row that it cannot read: then each is asked for by `one`.
+    """
+    try:
+        return batch(keys)
+    except DamagedRecord:
+        found = ((key, _with_damaged(one, key)) for key in keys)
+        return {key: row for key, row in found if row is not None}
+
+
+def _with_damaged(one: Callable[[str], Row | None], key: str) -> Row | None:
+    try:
+        return one(key)
+    except DamagedRecord as error:
+        readable: Row = error.readable
+        return readable
 
 
 def require_whole(row: Row) -> Row:

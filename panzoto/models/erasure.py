@@ -11,7 +11,7 @@ from pynamodb.expressions.update import Action
 
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
-from panzoto.models.damage import remove_all_of
+from panzoto.models.damage import remove_all_of, some
 
 
 class Erasure(StoredModel):
@@ -67,9 +67,8 @@ class Erasure(StoredModel):
         """Return up to `limit` erasures, newest first, older than `before`."""
         older = None if before is None else cls.erasure_id < before
         with storage_failures():
-            return list(
-                cls.query(user_id, older, limit=limit, scan_index_forward=False, consistent_read=True)
-            )
+            found = cls.query(user_id, older, page_size=limit, scan_index_forward=False, consistent_read=True)
+            return some(found, limit)
 
     @classmethod
     def asked_since(cls, moment: datetime) -> Iterator[Erasure]:

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import orjson
@@ -152,15 +153,16 @@ class ReadPlainly(Model):
 
     @classmethod
     def _row_name(cls, attribute_values: dict[str, dict[str, Any]]) -> str:
-        """Return the hash key of a stored item as a log may show it."""
-        name = cls._attributes[cls._hash_keyname].attr_name if cls._hash_keyname else ""
+        """Return the key of a stored item as a log may show it; of both its parts where it has two."""
+        parts = [str(next(iter(attribute_values.get(name, {"S": ""}).values()))) for name in cls.key_names()]
         # Behind its kind, a claim's key holds an address.
-        return str(attribute_values.get(name, {}).get("S", "")).partition("#")[0]
+        return "/".join(part.partition("#")[0] for part in parts)
 
     @classmethod
     def key_names(cls) -> list[str]:
         """Return the stored names of the key's attributes, which are of the right type in every row."""
-        return [one.attr_name for one in cls._attributes.values() if one.is_hash_key or one.is_range_key]
+        keys = [one for one in cls._attributes.values() if one.is_hash_key or one.is_range_key]
+        return [one.attr_name for one in sorted(keys, key=attrgetter("is_range_key"))]
 
     @classmethod
     def _readers(cls) -> dict[str, Reader]:

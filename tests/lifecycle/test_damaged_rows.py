@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -193,6 +195,82 @@ class TestChores:
         due_now(service, account)
         done(service, "chores", "chores", "run")
         assert (recordings(service), keys(service)) == (set(), set())
+
+
+class TestWhatItsOwnerSees:
+    @pytest.mark.parametrize("path", ["audio-files", "audio-files?order=recorded_at", "trash"])
+    def test_a_list_leaves_it_out_and_loses_no_other_at_any_page(
+        self, service: Service, account: dict[str, Any], path: str
+    ) -> None:
+        ids = [record(service, account)[0] for _ in range(6)]
+        if path == "trash":
+            for file_id in ids:
+                service.call("DELETE", f"/api/audio-file/{file_id}", account["token"])
+        for file_id in (ids[0], ids[2], ids[3], ids[5]):
+            damage(service, file_id)
+        for limit in (1, 2, 3):
+            assert listed(service, account, path, limit) == [ids[4], ids[1]]
+        assert named(service.log()) >= {ids[0], ids[2], ids[3], ids[5]}
+
+    def test_changes_do_not_tell_of_it_as_gone(self, service: Service, account: dict[str, Any]) -> None:
+        ids = [record(service, account)[0] for _ in range(4)]
+        for file_id in ids[1:3]:
+            damage(service, file_id, "file_size", {"S": "many"})
+        for limit in (1, 2, 3):
+            told, since, more = [], "", True
+            while more:
+                query = f"limit={limit}" + (f"&since={since}" if since else "")
+                answer = service.call("GET", f"/api/user/changes?{query}", account["token"]).json()
+                told += [(one["type"], one["file_id"]) for one in answer["changes"]]
+                since, more = answer["next"], answer["more"]
+            assert told == [("upsert", ids[0]), ("upsert", ids[3])]
+
+    def test_the_timeline_shows_all_others(self, service: Service, account: dict[str, Any]) -> None:
+        ids = [record(service, account)[0] for _ in range(3)]
+        damage(service, ids[1])
+        answer = service.call("GET", "/api/user/timeline", account["token"]).json()
+        assert [one["file_ids"] for one in answer["sittings"]] == [[ids[0], ids[2]]]
+
+    def test_the_log_of_the_account_shows_all_others(self, service: Service, account: dict[str, Any]) -> None:
+        item = {"user_id": {"S": account["user_id"]}, "event_id": {"S": "0-damaged"}, "type": WRONG}
+        service.dynamodb().put_item(TableName="panzoto-events", Item=item)
+        answer = service.call("GET", "/api/user/events", account["token"])
+        assert [one["type"] for one in answer.json()["events"]] == ["registered"]
+        assert f"{account['user_id']}/0-damaged" in named(service.log())
+
+    def test_the_export_holds_all_others_and_names_it(
+        self, service: Service, account: dict[str, Any]
+    ) -> None:
+        (good, _), (bad, _) = record(service, account), record(service, account)
+        damage(service, bad)
+        transcript = {"user_id": {"S": account["user_id"]}, "file_id": {"S": good}, "size": {"S": "big"}}
+        service.dynamodb().put_item(TableName="panzoto-transcripts", Item=transcript)
+        answer = service.call("GET", "/api/user/export", account["token"])
+        archive = zipfile.ZipFile(io.BytesIO(answer.content))
+        records = [json.loads(line) for line in archive.read("recordings.jsonl").splitlines()]
+        assert [one["file_id"] for one in records] == [good]
+        assert [name for name in archive.namelist() if "/" in name] == [f"objects/{good}"]
+        assert json.loads(archive.read("missing.json")) == {"file_ids": [bad], "transcripts": [good]}
+        assert bad in named(service.log())
+
+    def test_by_itself_it_is_refused(self, service: Service, account: dict[str, Any]) -> None:
+        file_id, _ = record(service, account)
+        damage(service, file_id)
+        answer = service.call("GET", f"/api/audio-file/{file_id}", account["token"])
+        assert (answer.status_code, answer.json()["code"]) == (500, "damaged_record")
+
+
+def listed(service: Service, account: dict[str, Any], path: str, limit: int) -> list[str]:
+    """Return the ids of a list, read page by page."""
+    ids: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        query = f"{'&' if '?' in path else '?'}limit={limit}" + (f"&cursor={cursor}" if cursor else "")
+        answer = service.call("GET", f"/api/user/{path}{query}", account["token"])
+        assert answer.status_code == 200, answer.text
+        ids += [one["file_id"] for one in answer.json()["audio_files"]]
+        cursor = answer.json()["next_cursor"]
+    return ids
 
 
 def due_now(service: Service, account: dict[str, Any]) -> None:
