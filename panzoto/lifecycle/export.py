@@ -29,10 +29,11 @@ PIECE = 512 * 1024
 OPENER = Path(open_recordings.__file__)
 
 
-def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Caller) -> Iterator[bytes]:
+def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Caller | None) -> Iterator[bytes]:
     """Yield the archive, and note the export when its beginning is there and nothing of it has left.
 
-    Noted at its end, it would not be noted of who stops just before. Raises `Unavailable` on the way, which
+    Noted at its end, it would not be noted of who stops just before. Without a
+    caller it is not noted: of an answer to HEAD nothing leaves. Raises `Unavailable` on the way, which
     must cut the response off.
     """
     sink = _Sink()
@@ -43,7 +44,8 @@ def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Calle
         archive.writestr(_entry("README.txt"), README)
         archive.writestr(_entry(OPENER.name), OPENER.read_bytes())
         archive.writestr(_entry("account.json"), _pretty(user.to_export()))
-        Event.by(caller, "exported").write()
+        if caller is not None:
+            Event.by(caller, "exported").write()
         yield sink.taken()
         yield from _records(archive, sink, user.user_id)
         for row in _everything_there_of(user.user_id):
