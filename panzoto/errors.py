@@ -8,7 +8,7 @@ edge (`panzoto.edge.http`) is the one place that turns these into responses.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class SettingsError(Exception):
@@ -540,9 +540,11 @@ class DamagedRecord(PanzotoError):
     code = "damaged_record"
     sentence = "The stored account is damaged; please contact support"
 
-    def __init__(self, row: str = "") -> None:
+    def __init__(self, row: str = "", readable: Any = None) -> None:
+        """Name the row; `readable` is the row with what of it can be read, and never comes into a log."""
         super().__init__()
         self.row = row
+        self.readable = readable
 
 
 class Unavailable(PanzotoError):

@@ -224,6 +224,12 @@ class Sessions:
             self.end(user_id, session.session_id)
         self.end_unnamed(user_id)
 
+    def end_all(self, user_id: str) -> None:
+        """End every session of an account that is deleted, which none outlives for being damaged."""
+        for session_id in Session.ids_of(user_id):
+            self.end(user_id, session_id)
+        self.end_unnamed(user_id)
+
     @staticmethod
     def others(user_id: str, kept_session_id: str | None) -> list[Session]:
         """Return every session of `user_id` but one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 
 from panzoto import errors
 from panzoto.blueprints.account import signed_in_user
@@ -110,7 +110,8 @@ def export_all() -> Response:
     its recordings open without the service.
     """
     user = signed_in_user()
-    archive = export.stream(user, services().storage, services().transcripts, asking())
+    noted = None if request.method == "HEAD" else asking()
+    archive = export.stream(user, services().storage, services().transcripts, noted)
     content = Stream(archive, "export_aborted", user.user_id, f"export of {user.user_id}")
     response = Response(content, content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="panzoto-export.zip"'

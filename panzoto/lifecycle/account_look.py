@@ -15,8 +15,8 @@ from functools import partial
 from panzoto import object_keys
 from panzoto.errors import PanzotoError
 from panzoto.lifecycle.deletion import Deletion
-from panzoto.lifecycle.row_chores import YOUNG, Chore, RowChores
-from panzoto.models import AudioFile, Claim, SweepMemory, User
+from panzoto.lifecycle.row_chores import UNREADABLE, YOUNG, Chore, RowChores
+from panzoto.models import AudioFile, Claim, SweepMemory, User, damage
 from panzoto.models.attributes import now
 from panzoto.removal import Removal
 from panzoto.storage import Storage
@@ -48,6 +48,8 @@ class _Ahead:
 
     next_due: datetime | None = None
     oldest_change: int | None = None
+    # The ids of those that cannot be read, each of which is told once.
+    damaged: set[str] = field(default_factory=set)
 
     def begin_round(self) -> None:
         self.oldest_change = None
@@ -105,6 +107,10 @@ class AccountLook:
 
     def _look_at_changes(self, user_id: str, between: tuple[int, int], ahead: _Ahead, done: Done) -> None:
         for row in AudioFile.changed_between(user_id, *between):
+            if row.damaged:
+                _pass_over(row, ahead, done)
+                ahead.keep(row)
+                continue
             chore = self.rows.due(row, now())
             if chore is not None and not _do(chore, done):
                 ahead.expect(now() + AGAIN)
@@ -120,6 +126,9 @@ class AccountLook:
 
     def _look_at_trash(self, user_id: str, ahead: _Ahead, done: Done) -> None:
         for row in AudioFile.binned_longest_ago(user_id):
+            if row.damaged:
+                _pass_over(row, ahead, done)
+                continue
             chore = self.rows.due(row, now())
             if chore is None:
                 falls_due = self.rows.falls_due(row)
@@ -143,6 +152,15 @@ class AccountLook:
                     are_there = True
                     ahead.expect(now() + AGAIN)
         return are_there
+
+
+def _pass_over(row: AudioFile, ahead: _Ahead, done: Done) -> None:
+    """Tell of a row that cannot be read, and look again later: somebody may have mended it."""
+    ahead.expect(now() + AGAIN)
+    if row.file_id not in ahead.damaged:
+        ahead.damaged.add(row.file_id)
+        damage.tell(row.file_id)
+        done.failures[UNREADABLE] += 1
 
 
 def _do(chore: Chore, done: Done) -> bool:

@@ -16,7 +16,7 @@ from datetime import datetime
 from panzoto.accounts.sessions import Sessions
 from panzoto.accounts.throttle import account_subject, session_subject
 from panzoto.auth.caller import Caller
-from panzoto.errors import PanzotoError
+from panzoto.errors import DamagedRecord, PanzotoError
 from panzoto.models import (
     AudioFile,
     Change,
@@ -26,6 +26,7 @@ from panzoto.models import (
     Transcript,
     Transcription,
     User,
+    damage,
     open_deletion,
 )
 from panzoto.models.attempts import Attempts
@@ -47,7 +48,7 @@ class Deletion:
         """Mark the account, end its sessions, and go on in the background; return since when."""
         open_deletion.note(user.user_id)
         started = user.begin_deletion(Event.by(caller, "deletion_started").add_to)
-        self._sessions.end_others(user.user_id, None)
+        self._sessions.end_all(user.user_id)
         threading.Thread(target=self.run_or_log, args=(user,), daemon=True).start()
         return started
 
@@ -56,13 +57,18 @@ class Deletion:
         try:
             self.run(user)
         except PanzotoError as error:
-            log.warning("deletion_interrupted", extra={"user_id": user.user_id, "code": error.code})
+            tell_interrupted(user.user_id, error)
             return False
         return True
 
     def run(self, user: User) -> None:
-        """Remove everything of an account that is marked. Raises `Unavailable`, and may then be repeated."""
+        """Remove everything of an account that is marked. Raises `Unavailable`, and may then be repeated.
+
+        Raises `DamagedRecord` for one whose own row cannot be read: nobody can tell what it is to give up.
+        """
         user_id = user.user_id
+        if user.damaged:
+            raise DamagedRecord(user_id)
         self._remove_recordings(user_id)
         self._removal.of_an_account(user_id, lambda key: AudioFile.is_named_by_another(key, user_id))
         # A row written just before the mark may have been missing from the index the first time.
@@ -84,12 +90,32 @@ class Deletion:
         log.info("account_deleted", extra={"user_id": user_id})
 
     def _remove_recordings(self, user_id: str) -> None:
-        for row in AudioFile.everything_of(user_id):
-            for s3_key in erasable_keys(row, with_account=True)[0]:
+        for row in AudioFile.everything_with_damaged_of(user_id):
+            for s3_key in _keys_that_go(row):
                 self._removal.of_a_recording(s3_key)
             row.remove()
 
     def _remove_sessions(self, user_id: str) -> None:
-        for session in Session.all_of(user_id, with_expired=True):
-            Attempts.reset(session_subject(user_id, session.session_id))
-            self._sessions.end(user_id, session.session_id)
+        for session_id in Session.ids_of(user_id):
+            Attempts.reset(session_subject(user_id, session_id))
+            self._sessions.end(user_id, session_id)
+
+
+def _keys_that_go(row: AudioFile) -> list[str]:
+    """Return the keys whose objects go with a recording, none where damage keeps that from being known.
+
+    What is in the account's folders goes with them; any other object may be somebody else's, and is left.
+    """
+    try:
+        return erasable_keys(row, with_account=True)[0]
+    except DamagedRecord as error:
+        damage.tell(error.row)
+        return []
+
+
+def tell_interrupted(user_id: str, error: PanzotoError) -> None:
+    """Say in the log whose deletion did not come to its end, why, and at which row where one is damaged."""
+    told = {"user_id": user_id, "code": error.code}
+    if isinstance(error, DamagedRecord):
+        told["row"] = error.row
+    log.warning("deletion_interrupted", extra=told)

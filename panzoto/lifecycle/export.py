@@ -17,8 +17,9 @@ from panzoto.auth.caller import Caller
 from panzoto.errors import ObjectNotFound
 from panzoto.lifecycle import open_recordings
 from panzoto.lifecycle.export_readme import README
-from panzoto.models import AudioFile, Event, User
+from panzoto.models import AudioFile, Event, User, damage
 from panzoto.models.attributes import now
+from panzoto.models.audio_file import ERASING
 from panzoto.recordings.ownership import is_proved
 from panzoto.storage import Storage, StoredObject
 from panzoto.transcripts.records import Transcripts
@@ -28,10 +29,11 @@ PIECE = 512 * 1024
 OPENER = Path(open_recordings.__file__)
 
 
-def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Caller) -> Iterator[bytes]:
+def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Caller | None) -> Iterator[bytes]:
     """Yield the archive, and note the export when its beginning is there and nothing of it has left.
 
-    Noted at its end, it would not be noted of who stops just before. Raises `Unavailable` on the way, which
+    Noted at its end, it would not be noted of who stops just before. Without a
+    caller it is not noted: of an answer to HEAD nothing leaves. Raises `Unavailable` on the way, which
     must cut the response off.
     """
     sink = _Sink()
@@ -42,10 +44,15 @@ def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Calle
         archive.writestr(_entry("README.txt"), README)
         archive.writestr(_entry(OPENER.name), OPENER.read_bytes())
         archive.writestr(_entry("account.json"), _pretty(user.to_export()))
-        Event.by(caller, "exported").write()
+        if caller is not None:
+            Event.by(caller, "exported").write()
         yield sink.taken()
         yield from _records(archive, sink, user.user_id)
-        for row in AudioFile.everything_there_of(user.user_id):
+        for row in _everything_there_of(user.user_id):
+            if row.damaged:
+                damage.tell(row.file_id)
+                missing.append(row.file_id)
+                continue
             if not is_proved(row):
                 not_opened.append(row.file_id)
                 continue
@@ -70,9 +77,16 @@ def stream(user: User, storage: Storage, transcripts: Transcripts, caller: Calle
 def _records(archive: zipfile.ZipFile, sink: _Sink, user_id: str) -> Iterator[bytes]:
     """Write one JSON object a line, so that any number of recordings fits."""
     with archive.open(_entry("recordings.jsonl"), "w", force_zip64=True) as out:
-        for row in AudioFile.everything_there_of(user_id):
+        for row in _everything_there_of(user_id):
+            if row.damaged:
+                continue
             out.write(json.dumps(row.to_public(), ensure_ascii=False).encode() + b"\n")
             yield sink.taken()
+
+
+def _everything_there_of(user_id: str) -> Iterator[AudioFile]:
+    """Yield every recording but those that are being erased, of damaged ones what can be read."""
+    return (row for row in AudioFile.everything_with_damaged_of(user_id) if row.status != ERASING)
 
 
 def _object(archive: zipfile.ZipFile, sink: _Sink, file_id: str, stored: StoredObject) -> Iterator[bytes]:

@@ -9,8 +9,9 @@ account.json        your account: address, vault, what is kept under the vault
 recordings.jsonl    what is known of each recording, one JSON object a line
 objects/<file_id>   each recording, encrypted, byte for byte as it was stored
 transcripts/        what was said in recordings, sealed
-missing.json        recordings whose object was not there, and `transcripts`, if
-                    any: recordings of whose transcripts that is so
+missing.json        recordings whose object was not there, or whose record could
+                    not be read, and `transcripts`, if any: recordings of whose
+                    transcripts that is so
 not_opened_yet.json only if there are any: recordings outside your folders that
                     have never opened with your keys, whose objects are not here
 

@@ -24,6 +24,8 @@ from panzoto.recordings.uploads import Uploads
 
 # How long an announced upload, or a plan of a sitting, may lie.
 YOUNG = timedelta(days=1)
+# What reports call rows that are passed over since an attribute of theirs is of a wrong type.
+UNREADABLE = "rows that cannot be read: damaged_record"
 
 
 @dataclass(frozen=True, slots=True)

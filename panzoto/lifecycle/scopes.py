@@ -11,6 +11,7 @@ from panzoto import object_keys
 from panzoto.lifecycle.sightings import Sightings
 from panzoto.models import AudioFile, SweepMemory, User
 from panzoto.models.connection import storage_failures
+from panzoto.models.damage import with_damaged
 from panzoto.storage import ListedEntry, Storage
 
 OWNERS_AT_ONCE = 100
@@ -20,6 +21,7 @@ OWNERS_AT_ONCE = 100
 class Scope:
     """Which rows and entries are looked at, and what earlier looks remember of those that are unknown.
 
+    Of the rows that are damaged it has what can be read.
     Only what looks at everything may conclude that something remembered is no longer there.
     """
 
@@ -31,7 +33,7 @@ class Scope:
 
 def _all_rows() -> Iterator[AudioFile]:
     with storage_failures():
-        yield from AudioFile.scan(consistent_read=True)
+        yield from with_damaged(AudioFile.scan(consistent_read=True))
 
 
 def _all_entries(storage: Storage) -> Iterator[ListedEntry]:
@@ -50,7 +52,7 @@ def of_account(user_id: str) -> Scope:
             if not folder.startswith(object_keys.ASIDE):
                 yield from storage.entries(folder)
 
-    return Scope(lambda: AudioFile.everything_of(user_id), entries, _remembered)
+    return Scope(lambda: AudioFile.everything_with_damaged_of(user_id), entries, _remembered)
 
 
 def of_nobody(entries: Callable[[Storage], Iterator[ListedEntry]]) -> Scope:

@@ -69,10 +69,10 @@ class Sightings:
         self._listed = itertools.count()
 
     def add_row(self, row: AudioFile) -> None:
-        """Note which keys a row names."""
+        """Note which keys a row names, of a damaged one those that can be read."""
         of_transcript = known_of(row).get("object")
-        for s3_key in {row.s3_key, row.value("superseded_key") or row.s3_key, of_transcript or row.s3_key}:
-            listed = row.is_listed and s3_key == row.s3_key
+        for s3_key in filter(None, {row.s3_key, row.value("superseded_key"), of_transcript}):
+            listed = row.is_listed and not row.damaged and s3_key == row.s3_key
             values = (s3_key, row.file_id, row.value("upload_id"), listed)
             self._database.execute("INSERT INTO named VALUES (?, ?, ?, ?)", values)
 

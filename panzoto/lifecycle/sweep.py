@@ -15,10 +15,10 @@ from datetime import datetime
 
 from panzoto import object_keys
 from panzoto.errors import DamagedRecord, ObjectChanged, PanzotoError
-from panzoto.lifecycle.row_chores import YOUNG, RowChores
+from panzoto.lifecycle.row_chores import UNREADABLE, YOUNG, RowChores
 from panzoto.lifecycle.scopes import WHOLE, Scope
 from panzoto.lifecycle.sightings import LiesAside, Sightings, sightings
-from panzoto.models import AudioFile, Claim, SweepMemory, Transcript, User
+from panzoto.models import AudioFile, Claim, SweepMemory, Transcript, User, damage
 from panzoto.models.attributes import now
 from panzoto.removal import AT_MOST, Outcome, Removal, Rule, reasons_to_hold, target_of
 from panzoto.storage import ListedEntry, Storage
@@ -34,7 +34,11 @@ TO_ABORT = "unfinished uploads of nobody: to go"
 BARE_MARKERS = "of nobody: markers over nothing, to go"
 ANOTHER_NIGHT = "more than a night may take"
 TOO_LONG = "of nobody: left, since the key is too long to be moved"
+MAYBE_NAMED = "of nobody: left, since a row that cannot be read may name it"
 NOT_PLANS = "left among the plans of sittings, since the service did not write it"
+
+# Where one of these cannot be read, nobody can tell what the row names.
+NAMING = frozenset({"s3_key", "superseded_key", "upload_id"})
 
 Progress = Callable[[int], None]
 
@@ -82,6 +86,7 @@ class Sweep:
         self._apply = apply
         self._at_most = at_most
         self._left_tonight = 0
+        self._is_all_named = True
         self._rule = Rule(now(), None)
         self.findings = Findings()
 
@@ -129,12 +134,24 @@ class Sweep:
         for row in self._scope.rows():
             seen += 1
             found.add_row(row)
-            self._look_at_row(row)
+            if row.damaged:
+                self._pass_over(row)
+            else:
+                self._look_at_row(row)
             progress(seen)
         for entry in self._scope.entries(self._parts.storage):
             seen += 1
             self._look_at_entry(entry, found)
             progress(seen)
+
+    def _pass_over(self, row: AudioFile) -> None:
+        """Tell of a row that cannot be read, and let nothing go in this sweep that it may name."""
+        damage.tell(row.file_id)
+        self.findings.failures[UNREADABLE] += 1
+        if len(self.findings.named[UNREADABLE]) < NAMED:
+            self.findings.named[UNREADABLE].append(row.file_id)
+        if row.damaged & NAMING:
+            self._is_all_named = False
 
     def _look_at_entry(self, entry: ListedEntry, found: Sightings) -> None:
         if entry.s3_key.startswith(object_keys.PLANS):
@@ -162,7 +179,7 @@ class Sweep:
         """A plan of a sitting goes after a day, whoever opened it; nothing else in that folder goes ever."""
         if now() - entry.modified_at <= YOUNG or entry.is_marker:
             return
-        named = found.has_key(entry.s3_key) or Claim.on_s3_key(entry.s3_key) is not None
+        named = found.has_key(entry.s3_key) or bool(Claim.keys_taken([entry.s3_key]))
         if named or not self._parts.removal.is_plan(entry):
             self.findings.add(NOT_PLANS, entry.s3_key)
         else:
@@ -181,7 +198,7 @@ class Sweep:
     def _leave_what_is_known(self, found: Sightings) -> None:
         """Leave what a claim names, and objects in the folder of an account as long as there is one."""
         for keys in found.unknown_keys():
-            for s3_key in Claim.on_s3_keys(keys):
+            for s3_key in Claim.keys_taken(keys):
                 found.forget_key(s3_key)
         for owners in found.unknown_owners():
             for owner in filter(_has_account, owners):
@@ -251,6 +268,9 @@ class Sweep:
         is_unknown: Callable[[], bool],
     ) -> None:
         """Do, or tell, what counts toward the night's number."""
+        if not self._is_all_named:
+            self.findings.add(MAYBE_NAMED, s3_key)
+            return
         if not self._left_tonight:
             self.findings.add(ANOTHER_NIGHT, s3_key)
             return
@@ -304,9 +324,13 @@ def _is_named(s3_key: str) -> bool:
     """Whether a table names the key at this moment; rows of the earlier service may have no claim."""
     of_transcript = object_keys.transcript_of(s3_key)
     if of_transcript is not None:
-        transcript = Transcript.of(*of_transcript)
+        try:
+            transcript = Transcript.of(*of_transcript)
+        except DamagedRecord as error:
+            damage.tell(error.row)
+            return True
         return transcript is not None and transcript.value("s3_key") == s3_key
-    return Claim.on_s3_key(s3_key) is not None or AudioFile.is_named_by_another(s3_key, "")
+    return bool(Claim.keys_taken([s3_key])) or AudioFile.is_named_by_another(s3_key, "")
 
 
 def is_known(s3_key: str) -> bool:

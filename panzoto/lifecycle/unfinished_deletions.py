@@ -7,8 +7,8 @@ import random
 import threading
 import time
 
-from panzoto.errors import PanzotoError
-from panzoto.lifecycle.deletion import Deletion
+from panzoto.errors import DamagedRecord, PanzotoError
+from panzoto.lifecycle.deletion import Deletion, tell_interrupted
 from panzoto.models import User, open_deletion
 
 # Workers that start together do not all ask at once.
@@ -43,11 +43,17 @@ def finish(deletion: Deletion, unmarked_before: set[str]) -> tuple[set[str], int
     """Finish every deletion that is noted; return who is noted but not yet marked, and how many failed.
 
     A deletion is noted a moment before the account is marked. Who is still not
-    marked at the second look never will be, and is forgotten. Raises `Unavailable`.
+    marked at the second look never will be, and is forgotten. Whose row is
+    damaged stays noted and does not count as failed: to try again mends no
+    row, so it is left to the next worker that starts. Raises `Unavailable`.
     """
     unmarked, failed = set[str](), 0
     for user_id in sorted(open_deletion.noted()):
-        user = User.find(user_id)
+        try:
+            user = User.find(user_id)
+        except DamagedRecord as error:
+            tell_interrupted(user_id, error)
+            continue
         if user is not None and user.being_deleted:
             failed += not deletion.run_or_log(user)
         elif user is None or user_id in unmarked_before:

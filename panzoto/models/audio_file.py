@@ -21,6 +21,7 @@ from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
 from panzoto.models.connection import BaseMeta, IndexMissing, Transaction, storage_failures
+from panzoto.models.damage import batch_with_damaged, require_whole, some, whole, with_damaged
 from panzoto.object_keys import lies_in_folder_of
 
 log = logging.getLogger(__name__)
@@ -231,6 +232,11 @@ class AudioFile(StoredModel):
             return {row.file_id: row for row in batch}
 
     @classmethod
+    def rows_with_damaged(cls, file_ids: Iterable[str]) -> dict[str, AudioFile]:
+        """Do as `rows` does, and return of damaged rows what can be read; see `damage`."""
+        return batch_with_damaged(list(dict.fromkeys(file_ids)), cls.rows, cls.row)
+
+    @classmethod
     def find_and_claim_s3_key(cls, s3_key: str, user_id: str) -> AudioFile | None:
         """Return `user_id`'s recording under `s3_key`: two reads, however many recordings there are.
 
@@ -284,12 +290,13 @@ class AudioFile(StoredModel):
             return
         index, name = cls._index_of(order)
         with storage_failures():
-            yield from index.query(
+            found = index.query(
                 user_id,
                 _between(cls.get_attributes()[name], *between),
                 page_size=page_size,
                 scan_index_forward=False,
             )
+            yield from whole(found)
 
     @classmethod
     def with_transcript(
@@ -309,7 +316,7 @@ class AudioFile(StoredModel):
                 page_size=page_size,
                 scan_index_forward=False,
             )
-            for _, of_one_moment in itertools.groupby(found, key=attrgetter("listed_at")):
+            for _, of_one_moment in itertools.groupby(whole(found), key=attrgetter("listed_at")):
                 yield from sorted(of_one_moment, key=attrgetter("file_id"))
 
     @classmethod
@@ -338,9 +345,12 @@ class AudioFile(StoredModel):
 
     @classmethod
     def _all_named(cls, s3_key: str) -> Iterator[AudioFile]:
-        """Yield the rows that name `s3_key`, whoever owns them. Raises `IndexMissing`."""
+        """Yield the rows that name `s3_key`, whoever owns them: nobody, where that cannot be read.
+
+        So another names it. Raises `IndexMissing`.
+        """
         with storage_failures():
-            yield from cls.s3_key_index.query(s3_key, page_size=10)
+            yield from with_damaged(cls.s3_key_index.query(s3_key, page_size=10))
 
     @classmethod
     def oldest_first(cls, user_id: str) -> Iterator[AudioFile]:
@@ -350,35 +360,63 @@ class AudioFile(StoredModel):
 
     @classmethod
     def everything_of(cls, user_id: str) -> Iterator[AudioFile]:
-        """Yield every row of `user_id` in whatever state, those of the earlier service included."""
+        """Yield every row of `user_id` in whatever state, those of the earlier service included.
+
+        Raises `DamagedRecord`: who counts, or asks whether there is any, must not pass over one.
+        """
+        for row in cls._everything_of(user_id, list(map(require_whole, Change.all_of(user_id)))):
+            yield require_whole(row)
+
+    @classmethod
+    def everything_with_damaged_of(cls, user_id: str) -> Iterator[AudioFile]:
+        """Do as `everything_of` does, and yield of damaged rows what can be read; see `damage`."""
+        entries = list(Change.all_of(user_id))
+        readable = [entry for entry in entries if not entry.damaged]
+        # What a damaged entry is about is met in an index, unless it is an upload that has not arrived.
+        yield from cls._everything_of(user_id, readable, also_binned=len(readable) < len(entries))
+
+    @classmethod
+    def _everything_of(
+        cls, user_id: str, entries: list[Change], *, also_binned: bool = False
+    ) -> Iterator[AudioFile]:
         seen: set[str] = set()
-        numbered = [change.file_id for change in Change.all_of(user_id)]
+        numbered = [entry.file_id for entry in entries]
         for start in range(0, len(numbered), BATCH):
-            for row in cls.rows(numbered[start : start + BATCH]).values():
+            for row in cls.rows_with_damaged(numbered[start : start + BATCH]).values():
                 seen.add(row.file_id)
                 yield row
-        yield from (row for row in cls.oldest_first(user_id) if row.file_id not in seen)
+        with storage_failures():
+            listed = with_damaged(cls.user_files_index.query(user_id))
+            yield from (row for row in listed if row.file_id not in seen)
+        if also_binned:
+            yield from (row for row in cls.binned_longest_ago(user_id) if row.file_id not in seen)
 
     @classmethod
     def everything_there_of(cls, user_id: str) -> Iterator[AudioFile]:
-        """Yield every recording of `user_id` but those that are being erased."""
+        """Yield every recording of `user_id` but those that are being erased. Raises `DamagedRecord`."""
         return (row for row in cls.everything_of(user_id) if row.status != ERASING)
 
     @classmethod
     def changed_between(cls, user_id: str, after: int, upto: int) -> Iterator[AudioFile]:
-        """Yield the rows of `user_id` whose latest change is after `after`, and not after `upto`."""
+        """Yield the rows of `user_id` whose latest change is after `after`, and not after `upto`.
+
+        Of damaged ones it yields what can be read; see `damage`.
+        """
         while entries := Change.after(user_id, after, BATCH):
             within = [entry for entry in entries if entry.number <= upto]
-            yield from cls.rows(entry.file_id for entry in within).values()
+            yield from cls.rows_with_damaged(entry.file_id for entry in within).values()
             after = int(entries[-1].number)
             if len(within) < len(entries) or len(entries) < BATCH:
                 return
 
     @classmethod
     def binned_longest_ago(cls, user_id: str, page_size: int = BATCH) -> Iterator[AudioFile]:
-        """Yield what is in the trash, the longest there first; the index follows a moment later."""
+        """Yield what is in the trash, the longest there first, of damaged rows what can be read.
+
+        The index follows a moment later.
+        """
         with storage_failures():
-            yield from cls.user_trash_index.query(user_id, page_size=page_size)
+            yield from with_damaged(cls.user_trash_index.query(user_id, page_size=page_size))
 
     @classmethod
     def any_not_of_format(cls, user_id: str, name: str) -> bool:
@@ -401,7 +439,7 @@ class AudioFile(StoredModel):
     ) -> tuple[list[AudioFile], Any]:
         """Return up to `limit` recordings, newest first by `order`, and where the list goes on or None.
 
-        One query, whose cost does not grow with the collection. `order` is
+        One query, whose cost does not grow with the collection; a damaged recording is left out. `order` is
         `uploaded_at`, `recorded_at` or `deleted_at` (the trash); `between` the
         first and last moment of that field, each inclusive or None.
         """
@@ -409,15 +447,14 @@ class AudioFile(StoredModel):
             return [], None
         index, name = cls._index_of(order)
         with storage_failures():
-            found = list(
-                index.query(
-                    user_id,
-                    _between(cls.get_attributes()[name], *between),
-                    limit=limit + 1,
-                    scan_index_forward=False,
-                    last_evaluated_key=start,
-                )
+            coming = index.query(
+                user_id,
+                _between(cls.get_attributes()[name], *between),
+                page_size=limit + 1,
+                scan_index_forward=False,
+                last_evaluated_key=start,
             )
+            found = some(coming, limit + 1)
         if len(found) <= limit:
             return found, None
         return found[:limit], found[limit - 1].position(name)
@@ -491,7 +528,7 @@ class AudioFile(StoredModel):
 
     def named_keys(self) -> list[str]:
         """Return the keys of this recording: today's, and the one it had before an upgrade."""
-        return sorted({self.s3_key, self.value("earlier_key") or self.s3_key})
+        return sorted(filter(None, {self.s3_key, self.value("earlier_key")}))
 
     def is_named_beside(self, s3_key: str, *, with_account: bool) -> bool:
         """Whether another row names `s3_key`, as rows of the earlier service may; one read of an index.

@@ -104,6 +104,14 @@ class Claim(StoredModel):
         return {names[name]: claim for name, claim in cls.those_taken(set(names)).items()}
 
     @classmethod
+    def keys_taken(cls, s3_keys: Iterable[str]) -> set[str]:
+        """Return those of `s3_keys`, at most 100, that have a claim, be it a damaged one; as `on_s3_keys`."""
+        names = {cls.name_of_s3_key(s3_key): s3_key for s3_key in s3_keys}
+        with storage_failures():
+            found = cls.batch_get(set(names), consistent_read=True, attributes_to_get=cls.key_names())
+            return {names[one.claim] for one in found}
+
+    @classmethod
     def on_client_id(cls, user_id: str, client_id: str) -> Claim | None:
         return cls.named(cls.name_of_client(user_id, client_id))
 

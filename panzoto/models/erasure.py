@@ -11,6 +11,7 @@ from pynamodb.expressions.update import Action
 
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+from panzoto.models.damage import remove_all_of, some
 
 
 class Erasure(StoredModel):
@@ -66,9 +67,8 @@ class Erasure(StoredModel):
         """Return up to `limit` erasures, newest first, older than `before`."""
         older = None if before is None else cls.erasure_id < before
         with storage_failures():
-            return list(
-                cls.query(user_id, older, limit=limit, scan_index_forward=False, consistent_read=True)
-            )
+            found = cls.query(user_id, older, page_size=limit, scan_index_forward=False, consistent_read=True)
+            return some(found, limit)
 
     @classmethod
     def asked_since(cls, moment: datetime) -> Iterator[Erasure]:
@@ -79,9 +79,7 @@ class Erasure(StoredModel):
     @classmethod
     def remove_all(cls, user_id: str) -> None:
         """Remove what is kept for a user whose account is deleted."""
-        with storage_failures():
-            for erasure in cls.query(user_id, consistent_read=True):
-                erasure.delete()
+        remove_all_of(cls, user_id)
 
     def to_public(self) -> dict[str, Any]:
         """Return the erasure as its owner sees it; `objects_waiting` is null until S3 was asked."""

@@ -11,6 +11,7 @@ from pynamodb.attributes import JSONAttribute, TTLAttribute, UnicodeAttribute
 from panzoto.auth.caller import Caller
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+from panzoto.models.damage import remove_all_of, some
 
 KEPT = timedelta(days=400)
 
@@ -68,22 +69,19 @@ class Event(StoredModel):
         """Return up to `limit` events, newest first, older than the event `before`."""
         older = None if before is None else cls.event_id < before
         with storage_failures():
-            return list(
-                cls.query(
-                    user_id,
-                    older,
-                    limit=limit,
-                    scan_index_forward=False,
-                    consistent_read=True,
-                )
+            found = cls.query(
+                user_id,
+                older,
+                page_size=limit,
+                scan_index_forward=False,
+                consistent_read=True,
             )
+            return some(found, limit)
 
     @classmethod
     def remove_all(cls, user_id: str) -> None:
         """Remove the whole log of a user whose account is deleted."""
-        with storage_failures():
-            for event in cls.query(user_id, consistent_read=True):
-                event.delete()
+        remove_all_of(cls, user_id)
 
     def to_public(self) -> dict[str, Any]:
         """Return the event as its owner sees it."""

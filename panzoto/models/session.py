@@ -65,12 +65,19 @@ class Session(StoredModel):
         return found if found.expires_at > now() else None
 
     @classmethod
-    def all_of(cls, user_id: str, with_expired: bool = False) -> list[Session]:
+    def all_of(cls, user_id: str) -> list[Session]:
         """Return every session of `user_id` that goes on, the most recently used first."""
         with storage_failures():
             found = list(cls.query(user_id, consistent_read=True))
-        going_on = [session for session in found if with_expired or session.expires_at > now()]
+        going_on = [session for session in found if session.expires_at > now()]
         return sorted(going_on, key=lambda session: session.last_seen_at, reverse=True)
+
+    @classmethod
+    def ids_of(cls, user_id: str) -> list[str]:
+        """Return the ids of all sessions of `user_id`, of expired and of damaged ones as well."""
+        with storage_failures():
+            found = cls.query(user_id, consistent_read=True, attributes_to_get=cls.key_names())
+            return [session.session_id for session in found]
 
     def rotate(self, ttl_seconds: int) -> bool:
         """Make the next refresh token the good one; False when another use of this one was first."""

@@ -8,12 +8,14 @@ transaction: `panzoto.transcripts.records` is the one place that writes both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from panzoto.models.attributes import BytesAttribute, EpochAttribute, StoredModel, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+from panzoto.models.damage import batch_with_damaged, remove_all_of, with_damaged
 
 
 class Transcript(StoredModel):
@@ -50,17 +52,20 @@ class Transcript(StoredModel):
             return {row.file_id: row for row in cls.batch_get(wanted, consistent_read=True)}
 
     @classmethod
+    def all_with_damaged_of(cls, user_id: str, file_ids: Iterable[str]) -> dict[str, Transcript]:
+        """Do as `all_of` does, and return of damaged rows what can be read; see `damage`."""
+        return batch_with_damaged(list(file_ids), partial(cls.all_of, user_id), partial(cls.of, user_id))
+
+    @classmethod
     def everything_of(cls, user_id: str) -> Iterator[Transcript]:
-        """Yield every transcript of an account."""
+        """Yield every transcript of an account, of damaged rows what can be read."""
         with storage_failures():
-            yield from cls.query(user_id, consistent_read=True)
+            yield from with_damaged(cls.query(user_id, consistent_read=True))
 
     @classmethod
     def remove_all(cls, user_id: str) -> None:
         """Remove every row of an account that is deleted; the objects go with its folder."""
-        with storage_failures():
-            for row in cls.query(user_id, consistent_read=True, attributes_to_get=["user_id", "file_id"]):
-                row.delete()
+        remove_all_of(cls, user_id)
 
     def add_to(self, transaction: Transaction) -> None:
         """Write the row, whatever was there, as part of `transaction`."""

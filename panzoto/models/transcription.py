@@ -25,6 +25,7 @@ from pynamodb.expressions.update import Action
 
 from panzoto.models.attributes import EPOCH, EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures, transact
+from panzoto.models.damage import remove_all_of, some
 from panzoto.models.event import Event
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELED = "queued", "running", "succeeded", "failed", "canceled"
@@ -102,9 +103,10 @@ class Transcription(StoredModel):
         older = None if before is None else cls.transcription_id < before
         wanted = None if status is None else _is_or_will_be(status)
         with storage_failures():
-            return list(
-                cls.query(user_id, older, wanted, limit=limit, scan_index_forward=False, consistent_read=True)
+            found = cls.query(
+                user_id, older, wanted, page_size=limit, scan_index_forward=False, consistent_read=True
             )
+            return some(found, limit)
 
     @classmethod
     def active_of(cls, user_id: str) -> list[Transcription]:
@@ -135,9 +137,7 @@ class Transcription(StoredModel):
     @classmethod
     def remove_all(cls, user_id: str) -> None:
         """Remove every job of an account that is deleted."""
-        with storage_failures():
-            for job in cls.query(user_id, consistent_read=True):
-                job.delete()
+        remove_all_of(cls, user_id)
 
     def add_to(self, transaction: Transaction) -> None:
         """Write the new job as part of `transaction`."""

@@ -25,6 +25,7 @@ from panzoto.models.attributes import EpochAttribute, now, rfc3339
 from panzoto.models.claim import Claim
 from panzoto.models.connection import Also, BaseMeta, ConditionFailed, Transaction, storage_failures, transact
 from panzoto.models.credentials import Credentials, encoded, vault_attributes
+from panzoto.models.damage import with_damaged
 from panzoto.models.due import shard_of
 from panzoto.models.usage import Usage
 from panzoto.models.wire import DAMAGE
@@ -350,9 +351,9 @@ class User(Credentials, Usage):
 
     @classmethod
     def all_being_deleted(cls) -> Iterator[User]:
-        """Yield the accounts whose deletion has begun; reads the whole table, for operators."""
+        """Yield the accounts whose deletion has begun, damaged ones as well; reads the whole table."""
         with storage_failures():
-            yield from cls.scan(cls.deletion_started_at.exists())
+            yield from with_damaged(cls.scan(cls.deletion_started_at.exists()))
 
     @classmethod
     def all_ids(cls) -> set[str]:

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import orjson
@@ -112,6 +113,10 @@ class ReadPlainly(Model):
     """
 
     _by_stored_name: ClassVar[dict[str, Reader]]
+    # The attributes that cannot be read and are None; only of rows that `damage.with_damaged` yields.
+    damaged: frozenset[str] = frozenset()
+    # How a log may name such a row.
+    shown_as: str = ""
 
     @classmethod
     def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Any:
@@ -125,16 +130,39 @@ class ReadPlainly(Model):
                     name, kind, read = readers[stored_name]
                     values[name] = read(stored[kind])
         except DAMAGE as error:
-            raise DamagedRecord(cls._row_name(attribute_values)) from error
+            raise DamagedRecord(cls._row_name(attribute_values), cls._readable(attribute_values)) from error
         instance.attribute_values = values
         return instance
 
     @classmethod
+    def _readable(cls, attribute_values: dict[str, dict[str, Any]]) -> Any:
+        """Build an instance from what can be read of a damaged item; its `damaged` names the rest."""
+        instance = cls.__new__(cls)
+        instance.attribute_values = {}
+        damaged = set()
+        for stored_name, (name, kind, read) in cls._readers().items():
+            stored = attribute_values.get(stored_name, {"NULL": True})
+            try:
+                if "NULL" not in stored:
+                    instance.attribute_values[name] = read(stored[kind])
+            except DAMAGE:
+                damaged.add(name)
+        instance.damaged = frozenset(damaged)
+        instance.shown_as = cls._row_name(attribute_values)
+        return instance
+
+    @classmethod
     def _row_name(cls, attribute_values: dict[str, dict[str, Any]]) -> str:
-        """Return the hash key of a stored item as a log may show it."""
-        name = cls._attributes[cls._hash_keyname].attr_name if cls._hash_keyname else ""
+        """Return the key of a stored item as a log may show it; of both its parts where it has two."""
+        parts = [str(next(iter(attribute_values.get(name, {"S": ""}).values()))) for name in cls.key_names()]
         # Behind its kind, a claim's key holds an address.
-        return str(attribute_values.get(name, {}).get("S", "")).partition("#")[0]
+        return "/".join(part.partition("#")[0] for part in parts)
+
+    @classmethod
+    def key_names(cls) -> list[str]:
+        """Return the stored names of the key's attributes, which are of the right type in every row."""
+        keys = [one for one in cls._attributes.values() if one.is_hash_key or one.is_range_key]
+        return [one.attr_name for one in sorted(keys, key=attrgetter("is_range_key"))]
 
     @classmethod
     def _readers(cls) -> dict[str, Reader]:

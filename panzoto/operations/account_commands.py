@@ -64,7 +64,7 @@ def sweep() -> None:
     try:
         ended.extend(map(deletion.run_or_log, User.all_being_deleted()))
     except PanzotoError as error:
-        log.warning("deletion_interrupted", extra={"code": error.code, "row": getattr(error, "row", "")})
+        log.warning("deletion_interrupted", extra={"code": error.code})
         raise
     finally:
         click.echo(f"{ended.count(True)} deletions finished")

@@ -24,7 +24,8 @@ from panzoto.operations.restoring import RESTORED, Outcome, Restoring
 from panzoto.operations.verification import verify_recordings
 from panzoto.services import Services
 
-HOLD = "restore"
+# Names of their own, so that a drill leaves alone what a restore holds that waits to be looked at.
+HOLD, HOLD_OF_DRILL = "restore", "drill"
 
 backup = Commands("backup", help="Backups: verify them, restore from them, drill that.")
 
@@ -117,7 +118,7 @@ def restore(
 ) -> None:
     """Bring tables and folders back to a moment, beside what is there; prints the settings to change to."""
     password = password_of(password_file, "Password of the sample's account")
-    _hold_sweeps()
+    _hold_sweeps(HOLD)
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     opened = _open_sample(outcome, sample, password)
@@ -142,14 +143,14 @@ def drill(
 ) -> None:
     """Do what `restore` does, and delete the copies again: a restore that was never tried is a hope."""
     password = password_of(password_file, "Password of the sample's account")
-    _hold_sweeps()
+    _hold_sweeps(HOLD_OF_DRILL)
     restoring = Restoring(services().settings, click.echo)
     outcome = _restored(restoring, moment, folders)
     try:
         opened = _open_sample(outcome, sample, password)
     finally:
         restoring.remove_copies(outcome)
-    _release_sweeps()
+    _release_sweeps(HOLD_OF_DRILL)
     click.echo("The drill went well." if opened else "The drill failed: what was restored does not open.")
     if not opened:
         raise SystemExit(1)
@@ -165,21 +166,21 @@ def _table_of(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
-def _hold_sweeps() -> None:
+def _hold_sweeps(name: str) -> None:
     """Hold the sweeps: what removes things must not work on half of what there was."""
     try:
-        SweepMemory.hold(HOLD, "everything is brought back to one moment")
+        SweepMemory.hold(name, "everything is brought back to one moment")
     except PanzotoError as error:
         raise click.ClickException(error.sentence) from error
     click.echo("Held: no sweep removes anything.")
 
 
-def _release_sweeps() -> None:
+def _release_sweeps(name: str) -> None:
     try:
-        SweepMemory.release(HOLD)
+        SweepMemory.release(name)
     except PanzotoError as error:
-        raise click.ClickException(f"{error.sentence}. The sweeps are still held") from error
-    click.echo("The sweeps are released.")
+        raise click.ClickException(f"{error.sentence}. The sweeps are still held: {name}") from error
+    click.echo(f"The hold {name} is released.")
 
 
 def _restored(restoring: Restoring, moment: datetime, folders: tuple[str, ...]) -> Outcome:

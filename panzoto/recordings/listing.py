@@ -15,6 +15,7 @@ from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
 
+from panzoto.models import damage
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.change import Change
 from panzoto.models.user import User
@@ -30,7 +31,10 @@ ALL: Between = (None, None)
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed, in order, with the rows as they are now; `reached` is the number of the last one."""
+    """What changed, in order, with the rows as they are now; `reached` is the number of the last one.
+
+    Of damaged recordings nothing is told: as one that is gone it would be removed where it is kept.
+    """
 
     shown: list[Change]
     rows: dict[str, AudioFile]
@@ -51,10 +55,14 @@ def take_up_and_list_changes(user_id: str, since: int, limit: int) -> Changes:
     if not settled and len(found) < limit:
         settled = settling.take_up(user)
         found = Change.after(user_id, since, limit + 1)
-    shown = found[:limit]
-    rows = AudioFile.rows(change.file_id for change in shown)
-    reached = int(shown[-1].number) if shown else since
-    return Changes(shown, rows, reached, more=not settled or len(found) > len(shown))
+    taken = found[:limit]
+    rows = AudioFile.rows_with_damaged(change.file_id for change in taken)
+    damaged = [row.file_id for row in rows.values() if row.damaged]
+    for file_id in damaged:
+        damage.tell(file_id)
+    reached = int(taken[-1].number) if taken else since
+    shown = [change for change in taken if change.file_id not in damaged]
+    return Changes(shown, rows, reached, more=not settled or len(found) > len(taken))
 
 
 def page(

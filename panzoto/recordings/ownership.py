@@ -16,13 +16,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from panzoto.crypto.header import V2
-from panzoto.errors import KeyTaken, NotOpenedYet
+from panzoto.errors import DamagedRecord, KeyTaken, NotOpenedYet
 from panzoto.models.audio_file import Action, AudioFile
 from panzoto.models.claim import Claim
 from panzoto.models.connection import IndexMissing, Transaction
 from panzoto.object_keys import lies_in_folder_of
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import add, edit, edit_all
+
+# What decides whether an object is a recording's, and which.
+WHOSE_IT_IS = frozenset({"user_id", "s3_key", "earlier_key", "unproved"})
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +60,11 @@ def erasable_keys(row: AudioFile, *, with_account: bool = False) -> tuple[list[s
     An object goes when it is proved to be the owner's and no other row names
     it; `with_account`, no row of another account.  The claims are taken where
     they are free, so that nobody records the keys meanwhile.  Nobody can tell
-    as long as the table lacks `s3-key-index`: the log says so.
+    as long as the table lacks `s3-key-index`: the log says so. Raises
+    `DamagedRecord` for a row that does not tell whose its objects are.
     """
+    if row.damaged & WHOSE_IT_IS:
+        raise DamagedRecord(row.file_id)
     erasable: list[str] = []
     unclear: list[str] = []
     for s3_key in row.named_keys():

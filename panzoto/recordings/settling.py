@@ -16,6 +16,7 @@ from panzoto.models import pauses
 from panzoto.models.audio_file import BATCH, AudioFile
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
+from panzoto.models.damage import require_whole
 from panzoto.models.user import User
 from panzoto.recordings.edits import Edit, apply
 
@@ -103,7 +104,7 @@ def _count_what_is_numbered(user: User) -> None:
     for attempt in range(ATTEMPTS):
         if user.value("change_number") is None or user.value("used_recordings") is not None:
             return
-        numbered = [change.file_id for change in Change.all_of(user.user_id)]
+        numbered = [require_whole(change).file_id for change in Change.all_of(user.user_id)]
         sizes = [
             row.size_in_bytes
             for start in range(0, len(numbered), BATCH)

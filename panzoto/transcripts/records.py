@@ -25,7 +25,7 @@ from panzoto.errors import (
     TranscriptNotFound,
     Unavailable,
 )
-from panzoto.models import AudioFile, Change, Event, Transcript, User
+from panzoto.models import AudioFile, Change, Event, Transcript, User, damage
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.change import transcripts_of
 from panzoto.models.connection import together
@@ -186,6 +186,11 @@ class Transcripts:
         entries: list[Entry] = []
         reached, size = since, 0
         for change, row in _with_rows(user_id, changes[:limit]):
+            if row is not None and row.damaged:
+                # Told as gone, it would be removed where it is kept.
+                damage.tell(row.shown_as)
+                reached = int(change.number)
+                continue
             size += int(row.size) if row is not None else 0
             if entries and size > PAGE_BYTES:
                 return Page(entries, reached, more=True)
@@ -197,7 +202,7 @@ class Transcripts:
         """Yield each recording with its transcript, None where there is none any more; some at a time."""
         coming = iter(rows)
         while some := list(islice(coming, AT_ONCE)):
-            found = Transcript.all_of(user_id, [row.file_id for row in some])
+            found = Transcript.all_with_damaged_of(user_id, [row.file_id for row in some])
             for row in some:
                 yield row, self._with_bytes(found.pop(row.file_id, None))
 
@@ -209,7 +214,13 @@ class Transcripts:
                 yield found
 
     def _with_bytes(self, row: Transcript | None) -> Sealed | None:
-        """Return the row with its bytes, none where they are lost; None when there is no row any more."""
+        """Return the row with its bytes, none where they are lost; None when there is no row any more.
+
+        Of a damaged row they count as lost.
+        """
+        if row is not None and row.damaged:
+            damage.tell(row.shown_as)
+            return Sealed(row, b"")
         while row is not None:
             sealed = row.value("sealed")
             if sealed is not None:
@@ -233,7 +244,7 @@ class Transcripts:
 def _with_rows(user_id: str, changes: list[Change]) -> Iterator[tuple[Change, Transcript | None]]:
     for start in range(0, len(changes), AT_ONCE):
         some = changes[start : start + AT_ONCE]
-        rows = Transcript.all_of(user_id, [change.file_id for change in some])
+        rows = Transcript.all_with_damaged_of(user_id, [change.file_id for change in some])
         yield from ((change, rows.get(change.file_id)) for change in some)
 
 

@@ -95,6 +95,19 @@ def test_an_export_opens_without_the_service(service: Service, account: dict[str
     assert b"panzoto/v2/vault" in archive.read("README.txt")
 
 
+def test_an_export_is_noted_when_it_leaves_and_not_when_only_its_headers_do(
+    service: Service, account: dict[str, Any]
+) -> None:
+    def noted() -> int:
+        answer = service.call("GET", "/api/user/events", account["token"])
+        return [event["type"] for event in answer.json()["events"]].count("exported")
+
+    asked = service.call("HEAD", "/api/user/export", account["token"])
+    assert (asked.status_code, asked.headers["Content-Type"], noted()) == (200, "application/zip", 0)
+    assert service.call("GET", "/api/user/export", account["token"]).status_code == 200
+    assert noted() == 1
+
+
 def test_events_are_told_newest_first_page_by_page(
     service: Service, new_account: Callable[..., dict[str, Any]]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -58,3 +59,24 @@ def test_the_next_worker_finishes_and_leaves_alone_who_is_not_marked(
         # The second look forgets who was noted and never marked.
         eventually(lambda: not noted(service), another.log)
     assert is_there(service, unmarked["user_id"])
+
+
+def test_a_damaged_account_keeps_nobody_behind_it_waiting(
+    moto: str, service: Service, new_account: Callable[..., dict[str, Any]]
+) -> None:
+    damaged, whole = sorted(new_account()["user_id"] for _ in range(2))
+    for user_id, more in ((damaged, {":iso": {"N": "5"}}), (whole, {":iso": {"S": "2023-11-14T22:13:20"}})):
+        service.dynamodb().update_item(
+            TableName="panzoto-users",
+            Key={"user_id": {"S": user_id}},
+            UpdateExpression="SET deletion_started_at = :now, created_at_iso = :iso",
+            ExpressionAttributeValues={":now": {"N": "1764000000"}, **more},
+        )
+        note(service, user_id)
+    with run_service(moto) as another:
+        eventually(lambda: noted(service) == {damaged}, another.log)
+        eventually(lambda: "deletion_interrupted" in another.log(), another.log)
+        told = [json.loads(line) for line in another.log().splitlines() if "deletion_interrupted" in line]
+    assert {line["row"] for line in told} == {damaged}
+    assert (is_there(service, damaged), is_there(service, whole)) == (True, False)
+    service.dynamodb().delete_item(TableName="panzoto-claims", Key=DELETIONS)

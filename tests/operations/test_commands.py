@@ -285,6 +285,24 @@ def test_a_damaged_account_is_named(old: Service) -> None:
     old.dynamodb().delete_item(TableName=rows.USERS_TABLE, Key={"user_id": {"S": user_id}})
 
 
+def test_a_damaged_account_does_not_stop_the_others(old: Service) -> None:
+    """Whatever order the table is read in, somebody is behind one of two."""
+    damaged = {
+        rows.put_user(old, f"damaged-{one}@example.com", "unused", b"s" * 32, vault={"N": "1"})
+        for one in range(2)
+    }
+    whole = {rows.put_user(old, f"whole-{one}@example.com", "unused", b"s" * 32) for one in range(3)}
+    for user_id in damaged | whole:
+        mark(old, user_id)
+    printed = done(old, "sweep", "accounts", "sweep", status=1)
+    assert "3 deletions finished" in printed
+    assert "Error: 2 could not be finished" in printed
+    there = {user["user_id"]["S"] for user in old.dynamodb().scan(TableName=rows.USERS_TABLE)["Items"]}
+    assert there & (damaged | whole) == damaged
+    for user_id in damaged:
+        old.dynamodb().delete_item(TableName=rows.USERS_TABLE, Key={"user_id": {"S": user_id}})
+
+
 def mark(service: Service, user_id: str) -> None:
     service.dynamodb().update_item(
         TableName=rows.USERS_TABLE,
