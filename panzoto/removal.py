@@ -145,10 +145,6 @@ class Removal:
         for folder in object_keys.folders_of(user_id):
             self._storage.remove_folder(folder, is_spared)
 
-    def of_an_upload(self, s3_key: str) -> None:
-        """Remove what was uploaded under a key of the service's own and is given up."""
-        self._storage.remove(s3_key)
-
     def of_a_wrong_upload(self, version: ObjectVersion) -> None:
         """Remove an object that is not what was announced, as it was looked at, and what it had replaced.
 

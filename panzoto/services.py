@@ -110,9 +110,9 @@ class Services:
             settings.bucket, settings.region, settings.custom_aws_endpoint, settings.ticket_ttl
         )
         quota = Quota(settings.quota_recordings, settings.quota_bytes)
-        uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max)
         earlier_keys = EarlierKeys(storage)
         trash = Trash(removal, earlier_keys, presigner, quota)
+        uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max, trash)
         playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
         codes, letter_limit = MailCodes(*secrets), LetterLimit(settings.limit_letters)
         post = post_for(settings, codes, letter_limit)

@@ -65,7 +65,7 @@ def complete(wanted: dict[str, Any], file_id: str) -> dict[str, Any]:
 @blueprint.answers(204, None, "The upload is given up", errors.AudioFileNotFound, errors.UploadComplete)
 def abort(file_id: str) -> tuple[str, int]:
     """Give up an upload that is not complete."""
-    services().uploads.abort(owned(file_id))
+    services().uploads.abort_for(file_id, caller().user_id)
     return "", 204
 
 

@@ -504,8 +504,10 @@ class AudioFile(StoredModel):
         )
 
     def add_release_to(self, transaction: Transaction) -> None:
-        """Give up the claims of an upload that is given up, as part of `transaction`."""
-        self.claim().release_in(transaction)
+        """Let a phone have its name for an upload again that is given up, as part of `transaction`.
+
+        The key stays claimed until there is nothing under it.
+        """
         if self.client_id:
             self._claim_of_client().release_in(transaction)
 

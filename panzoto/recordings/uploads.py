@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from panzoto import object_keys
 from panzoto.errors import (
+    AudioFileNotFound,
     ChecksumMismatch,
     KeyTaken,
     ObjectNotFound,
@@ -30,7 +31,8 @@ from panzoto.models.connection import Transaction, together
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, add, edit, record
 from panzoto.recordings.presigning import Presigner, SignedRequest
-from panzoto.recordings.transcript_state import gone_with, had_object, known_of
+from panzoto.recordings.transcript_state import gone_with
+from panzoto.recordings.trash import Trash
 from panzoto.removal import Removal
 from panzoto.storage import ObjectVersion, Storage, StoredPart
 
@@ -49,6 +51,7 @@ class Uploads:
     presigner: Presigner
     quota: Quota
     single_max: int
+    trash: Trash
 
     def announce(
         self, user_id: str, file_size: int, client_id: str | None, **more: Any
@@ -205,33 +208,44 @@ class Uploads:
             digest.update(piece)
         return base64.b64encode(digest.digest()).decode("ascii")
 
-    def abort(self, row: AudioFile) -> None:
-        """Give up a pending upload: row and claims, then its parts and object.
+    def abort_for(self, file_id: str, user_id: str) -> None:
+        """Give up a pending upload because its owner says so, or go on where that was interrupted.
 
-        The row goes first. Were it the object, a commit at the same moment would leave
-        a stored recording without one.  An address of a single PUT that was given out
-        is good for a while: so long the bytes stay reserved, and the row, which nobody
-        sees any more, tells the sweep what to remove then. Raises `UploadComplete`.
+        Raises `AudioFileNotFound` and `UploadComplete`.
         """
-        if row.status != PENDING:
-            raise UploadComplete()
+        row = AudioFile.row(file_id)
+        if row is None or not (row.is_there_for(user_id) or _is_interrupted(row, user_id)):
+            raise AudioFileNotFound()
+        self.abort(row)
 
-        def plan(current: AudioFile, user: User) -> Edit:
+    def abort(self, row: AudioFile) -> None:
+        """Give up a pending upload: nobody sees its row any more, then its parts and object go, then the row.
+
+        The row says so first. Were it the object, a commit at the same moment would leave
+        a stored recording without one. Interrupted anywhere, `Trash.finish_erasure` goes on.
+        An address of a single PUT that was given out is good for a while: so long the bytes
+        stay reserved, and the row tells the chores what to remove then. Raises `UploadComplete`.
+        """
+
+        def plan(current: AudioFile, user: User) -> Edit | None:
+            if current.status == ERASING:
+                return None
             if current.status != PENDING:
                 raise UploadComplete()
-            size = current.size_in_bytes
-            also = together(current.add_release_to, gone_with(current, user.next_change_number))
-            given_up = Edit(recordings=-1, size=-size, also=also)
-            until = self.presigner.still_good_until(current)
-            if until is None:
-                return replace(given_up, remove=True)
-            actions = [AudioFile.status.set(ERASING), AudioFile.erase_after.set(until)]
-            return replace(given_up, actions=actions, reserved=(until, 1, size))
+            until, size = self.presigner.still_good_until(current), current.size_in_bytes
+            actions = [AudioFile.status.set(ERASING)]
+            return Edit(
+                actions if until is None else [*actions, AudioFile.erase_after.set(until)],
+                recordings=-1,
+                size=-size,
+                reserved=None if until is None else (until, 1, size),
+                also=together(current.add_release_to, gone_with(current, user.next_change_number)),
+            )
 
-        edit(row.file_id, row.user_id, plan)
-        self.removal.of_an_upload(row.s3_key)
-        if had_object(known_of(row)):
-            self.removal.of_all_transcripts(row.user_id, row.file_id)
+        given_up = edit(row.file_id, row.user_id, plan, even_erasing=True)
+        if given_up.status == ERASING:
+            # Else somebody else was faster, and through with it.
+            self.trash.finish_erasure(given_up)
 
     def record(self, row: AudioFile) -> AudioFile:
         """Record what a phone says is in the bucket, or return its owner's record that has the key.
@@ -288,6 +302,13 @@ class Uploads:
             # Not whole, not what was announced, replaced or given up meanwhile: asking again would not help.
             return False
         return True
+
+
+def _is_interrupted(row: AudioFile, user_id: str) -> bool:
+    """Whether `user_id` gave it up, and S3 was not done with it: its key is claimed until then."""
+    is_given_up = row.user_id == user_id and row.status == ERASING and row.value("erasure_id") is None
+    claim = Claim.on_s3_key(row.s3_key) if is_given_up else None
+    return claim is not None and claim.file_id == row.file_id
 
 
 def commit(row: AudioFile, version: ObjectVersion) -> AudioFile:
