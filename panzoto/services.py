@@ -28,6 +28,7 @@ from panzoto.mail.letter_limit import LetterLimit
 from panzoto.mail.mailbox import Mailbox
 from panzoto.mail.post import Post, post_for
 from panzoto.models import check_reachable
+from panzoto.playback import opening
 from panzoto.playback.decryption import Opening
 from panzoto.playback.opening import Playback
 from panzoto.playback.places import Places
@@ -72,6 +73,7 @@ class Services:
     presigner: Presigner
     uploads: Uploads
     trash: Trash
+    earlier_keys: EarlierKeys
     transcripts: Transcripts
     transcripts_tickets: TranscriptsTickets
     readings: Permits
@@ -113,7 +115,9 @@ class Services:
         earlier_keys = EarlierKeys(storage)
         trash = Trash(removal, earlier_keys, presigner, quota)
         uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max, trash)
-        playback = Playback(storage, removal, Sealer(*secrets, "ticket"), sessions, settings.ticket_ttl)
+        attempts = Permits(opening.ATTEMPTS_AT_ONCE, opening.WAIT_SECONDS, waiting)
+        tickets = Sealer(*secrets, "ticket")
+        playback = Playback(storage, removal, tickets, sessions, settings.ticket_ttl, attempts=attempts)
         codes, letter_limit = MailCodes(*secrets), LetterLimit(settings.limit_letters)
         post = post_for(settings, codes, letter_limit)
         mailbox = Mailbox(post, codes, letter_limit)
@@ -137,6 +141,7 @@ class Services:
             presigner=presigner,
             uploads=uploads,
             trash=trash,
+            earlier_keys=earlier_keys,
             transcripts=Transcripts(storage, removal),
             transcripts_tickets=TranscriptsTickets(Sealer(*secrets, "transcripts"), settings.ticket_ttl),
             readings=Permits(finding.READINGS_AT_ONCE, finding.WAIT_SECONDS, waiting),

@@ -111,7 +111,9 @@ def change_password(wanted: dict[str, Any]) -> dict[str, Any]:
     """
     count_call()
     user = signed_in_user()
-    return account(user, services().accounts.change_password(user, **wanted, caller=asking()))
+    grant = services().accounts.change_password(user, **wanted, caller=asking())
+    services().earlier_keys.forget_after_change(user.user_id)
+    return account(user, grant)
 
 
 @blueprint.post("/user/recover")

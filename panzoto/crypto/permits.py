@@ -81,6 +81,16 @@ def asking_for(name: str) -> Iterator[None]:
         _asking.reset(before)
 
 
+@contextmanager
+def visiting_apart() -> Iterator[None]:
+    """Let what is computed inside be a visit of its own, which gains nothing by what was computed before."""
+    before = _visit.set(_Visit())
+    try:
+        yield
+    finally:
+        _visit.reset(before)
+
+
 def come_back_with(turn: str) -> None:
     """Let the visit of this context have the turn that a `Busy` has told it before, in whatever process."""
     visit = _visit.get()

@@ -22,6 +22,8 @@ from panzoto.crypto.source import ByteSource, read
 TAG = 16
 BLOCK = 16
 COUNTER_MODULUS = 2**32
+# Of one password: two readings of its salt, and two lengths of an IV.
+CANDIDATES_OF_ONE = 4
 LONGEST_IV = 16
 PIECE = 512 * 1024
 
@@ -87,6 +89,28 @@ def _accepts(context: AEADDecryptionContext, tag: bytes) -> bool:
     except InvalidTag:
         return False
     return True
+
+
+def trial(opening: bytes, candidate: Candidate) -> SingleShotRecording:
+    """Return what `opening`, the first bytes of an object, would be with `candidate`.
+
+    Nothing of it is authenticated, so it is good for nothing but to guess by.
+    """
+    return SingleShotRecording(candidate.key, opening[: candidate.iv_length], _Opening(opening))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """The first bytes of an object as a `ByteSource`."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def pieces(self, start: int, stop: int, piece: int) -> Iterator[bytes]:
+        return (self.data[at : min(at + piece, stop)] for at in range(start, stop, piece))
 
 
 class SingleShotRecording:

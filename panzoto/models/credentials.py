@@ -66,16 +66,19 @@ class Credentials(AccountRow):
         return kept
 
     @property
-    def has_earlier_direct_keys(self) -> bool:
-        """Whether direct keys of passwords before today's are kept."""
-        return any(entry["key_salt"] != self.key_salt for entry in self.wrapped_direct_keys or [])
+    def earlier_direct_keys_kept(self) -> int:
+        """Of how many passwords before today's the direct keys are kept."""
+        return sum(entry["key_salt"] != self.key_salt for entry in self.wrapped_direct_keys or [])
 
-    def forget_earlier_direct_keys(self) -> None:
-        """Give up the direct keys of every password but today's. Raises `Conflict`.
+    def forget_earlier_direct_keys(self, all_but: int = 0) -> None:
+        """Give up the direct keys of every password but today's, and the latest `all_but`. Raises `Conflict`.
 
         Today's stay: after a recovery nobody could derive them, and a phone of before still uses them.
         """
-        kept = [entry for entry in self.wrapped_direct_keys or [] if entry["key_salt"] == self.key_salt]
+        stored = self.wrapped_direct_keys or []
+        earlier = [entry for entry in stored if entry["key_salt"] != self.key_salt]
+        given_up = earlier[: max(0, len(earlier) - all_but)]
+        kept = [entry for entry in stored if entry not in given_up]
         self._change_or_conflict(
             [AccountRow.wrapped_direct_keys.set(kept)], lambda stored: stored.wrapped_direct_keys == kept
         )

@@ -8,8 +8,10 @@ kept in the service's memory or storage.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from panzoto.accounts.sessions import Sessions
@@ -17,9 +19,10 @@ from panzoto.auth.caller import Identity
 from panzoto.crypto import header, single_shot
 from panzoto.crypto.header import V2
 from panzoto.crypto.keys import AnyKeys, FileKey, Keys
+from panzoto.crypto.permits import Permits, visiting_apart
 from panzoto.crypto.sealed import NotSealedHere, Sealer, SealExpired
 from panzoto.crypto.segments import PREAMBLE, SegmentedRecording
-from panzoto.crypto.single_shot import SingleShotRecording
+from panzoto.crypto.single_shot import Candidate, SingleShotRecording
 from panzoto.crypto.source import Recording
 from panzoto.errors import (
     DecryptionFailed,
@@ -34,7 +37,7 @@ from panzoto.errors import (
 )
 from panzoto.media import amr, durations
 from panzoto.media.glimpse import Glimpse
-from panzoto.media.media_type import BY_ENDING, media_type
+from panzoto.media.media_type import BY_ENDING, media_type, sniffed
 from panzoto.media.wav import RENDERING, WAV_TYPE, Renderers, WavRecording
 from panzoto.playback.sitting_plan import JoinedRecording
 from panzoto.playback.tickets import Clip, TicketContent
@@ -48,6 +51,14 @@ NO_WAV = "This recording cannot be had as WAV"
 # so that damage is told at once; beyond, only its end is, and playback
 # authenticates the segments it touches.
 WHOLE_UP_TO_BYTES = 4 * 1024 * 1024
+# What a single-shot recording would begin with is looked at before all of it is authenticated.
+GUESSED_BY_BYTES = 512
+MOST_LIKELY = 4
+# So many of the keys of earlier passwords are tried without a permit.
+FREELY_TRIED = 4 * single_shot.CANDIDATES_OF_ONE
+# In one process, where a name has half of them; who waits for longer than that is told `busy`.
+ATTEMPTS_AT_ONCE = 2
+WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +108,21 @@ class Playback:
     """Opens objects of one bucket and seals tickets under one secret."""
 
     def __init__(
-        self, storage: Storage, removal: Removal, sealer: Sealer, sessions: Sessions, ttl_seconds: int
+        self,
+        storage: Storage,
+        removal: Removal,
+        sealer: Sealer,
+        sessions: Sessions,
+        ttl_seconds: int,
+        *,
+        attempts: Permits,
     ) -> None:
         self._storage = storage
         self._removal = removal
         self._sessions = sessions
         self._sealer = sealer
         self._ttl_seconds = ttl_seconds
+        self._attempts = attempts
         self._renderers = Renderers()
 
     def open(self, s3_key: str, keys: AnyKeys, remembered_format: str | None) -> OpenedRecording:
@@ -112,7 +131,7 @@ class Playback:
         What is known as version 2 opens as nothing else, whoever put something
         older in its place. Raises `ObjectNotFound`, `DecryptionFailed`,
         `UnsupportedFormat`, `ObjectChanged` and `Unavailable`; with a file key
-        also `NeedsPassword`.
+        also `NeedsPassword`, and `Busy` where many passwords must be tried.
         """
         stored = self._opened(s3_key)
         if isinstance(keys, FileKey):
@@ -120,7 +139,7 @@ class Playback:
         if keys.vault_key is None or not header.looks_like(stored.head):
             if remembered_format == V2:
                 raise DecryptionFailed()
-            return _open_single_shot(stored, keys, remembered_format)
+            return self._open_single_shot(stored, keys, remembered_format)
         try:
             file_key = header.open_file_key(stored.head[: header.HEADER_BYTES], keys.vault_key)
         except (DecryptionFailed, UnsupportedFormat):
@@ -129,11 +148,44 @@ class Playback:
             # An IV is random, so once in four thousand million recordings a
             # single-shot one begins like a version 2 header.
             try:
-                return _open_single_shot(stored, keys, remembered_format)
+                return self._open_single_shot(stored, keys, remembered_format)
             except DecryptionFailed:
                 pass
             raise
         return _open_segmented(stored, file_key)
+
+    def _open_single_shot(self, stored: StoredObject, keys: Keys, remembered: str | None) -> OpenedRecording:
+        candidates = single_shot.candidates(keys.generations)
+        todays = candidates[: single_shot.CANDIDATES_OF_ONE]
+        # What opened it before is tried without the others; an object may have been replaced since.
+        likely = _likely(stored.head[:GUESSED_BY_BYTES], candidates)
+        likely += [one for one in todays if one.name == remembered and one not in likely]
+        accepted = single_shot.authenticate(stored, likely)
+        if accepted is None:
+            accepted = single_shot.authenticate(stored, [one for one in todays if one not in likely])
+        if accepted is None:
+            tried = {*likely, *todays}
+            accepted = self._by_earlier([one for one in candidates if one not in tried], stored, remembered)
+        if accepted is None:
+            raise DecryptionFailed()
+        iv = stored.head[: accepted.iv_length]
+        recording = SingleShotRecording(accepted.key, iv, stored)
+        return OpenedRecording(recording, accepted.name, accepted.key, iv, stored.version)
+
+    def _by_earlier(
+        self, among: Sequence[Candidate], stored: StoredObject, remembered: str | None
+    ) -> Candidate | None:
+        """Authenticate what is no sound that we know, or damaged, with the keys of all earlier passwords.
+
+        That costs as many passes over the object as there were passwords, so beyond a few of them a process
+        does it for few at a time. Raises `Busy`.
+        """
+        if len(among) <= FREELY_TRIED:
+            return single_shot.authenticate(stored, among)
+        alike = [one for one in among if one.name == remembered]
+        others = [one for one in among if one.name != remembered]
+        with visiting_apart(), self._attempts.one():
+            return single_shot.authenticate(stored, alike) or single_shot.authenticate(stored, others)
 
     def reopen(self, s3_key: str, etag: str, name: str, key: bytes) -> Recording:
         """Return a recording that was opened before, as `name` and with its own key; nothing else will do.
@@ -252,17 +304,11 @@ class Playback:
         return SingleShotRecording(clip.key, clip.preamble, source)
 
 
-def _open_single_shot(stored: StoredObject, keys: Keys, remembered: str | None) -> OpenedRecording:
-    candidates = single_shot.candidates(keys.generations)
-    # What opened it before is tried alone first; an object may have been replaced since.
-    likely = [candidate for candidate in candidates if candidate.name == remembered]
-    others = [candidate for candidate in candidates if candidate.name != remembered]
-    accepted = single_shot.authenticate(stored, likely) or single_shot.authenticate(stored, others)
-    if accepted is None:
-        raise DecryptionFailed()
-    iv = stored.head[: accepted.iv_length]
-    recording = SingleShotRecording(accepted.key, iv, stored)
-    return OpenedRecording(recording, accepted.name, accepted.key, iv, stored.version)
+def _likely(opening: bytes, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return those candidates with which an object begins like sound, as nearly nothing does by chance."""
+    possible = (one for one in candidates if len(opening) > one.iv_length + single_shot.TAG)
+    found = (one for one in possible if sniffed(Glimpse(single_shot.trial(opening, one))) is not None)
+    return list(itertools.islice(found, MOST_LIKELY))
 
 
 def _open_with_file_key(

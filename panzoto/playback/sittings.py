@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from contextvars import copy_context
 from datetime import timedelta
 from typing import Protocol
 
@@ -139,14 +140,18 @@ def opened_in_order(
         with naming(row):
             return playback.open(row.s3_key, keys_of(row), row.format)
 
+    def begin(row: AudioFile) -> Future[OpenedRecording]:
+        # For whom it is, permits know by the context.
+        return pool.submit(copy_context().run, open_one, row)
+
     waiting = iter(rows)
     pool = ThreadPoolExecutor(AHEAD)
     try:
         under_way: deque[Future[OpenedRecording]] = deque()
-        under_way.extend(pool.submit(open_one, row) for row in itertools.islice(waiting, AHEAD))
+        under_way.extend(begin(row) for row in itertools.islice(waiting, AHEAD))
         while under_way:
             opened = under_way.popleft().result()
-            under_way.extend(pool.submit(open_one, row) for row in itertools.islice(waiting, 1))
+            under_way.extend(begin(row) for row in itertools.islice(waiting, 1))
             yield opened
     finally:
         pool.shutdown(cancel_futures=True)

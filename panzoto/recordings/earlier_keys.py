@@ -12,11 +12,13 @@ from itertools import islice
 
 from panzoto import object_keys
 from panzoto.crypto.header import V2
-from panzoto.errors import Conflict
+from panzoto.errors import Conflict, Unavailable
 from panzoto.models import AudioFile, Claim, User
 from panzoto.storage import Storage
 
 CLAIMS_AT_ONCE = 100
+# Of so many earlier passwords the keys are kept when there are no recordings that need them.
+KEPT_FOR_PHONES = 10
 
 log = logging.getLogger(__name__)
 
@@ -27,19 +29,30 @@ class EarlierKeys:
 
     storage: Storage
 
-    def forget_if_unneeded(self, user_id: str) -> None:
-        """Give the account's earlier direct keys up, unless something may still need them.
+    def forget_after_change(self, user_id: str) -> None:
+        """Do as `forget_if_unneeded` does once a password was changed, but keep the latest few.
 
-        That is a recording not known to be version 2, be it in the trash, and an
+        A phone of before may hold what it has recorded under them and could not send yet. The change
+        stands, so what fails here waits for the next one.
+        """
+        try:
+            self.forget_if_unneeded(user_id, all_but=KEPT_FOR_PHONES)
+        except Unavailable:
+            log.warning("earlier_direct_keys_postponed", extra={"user_id": user_id})
+
+    def forget_if_unneeded(self, user_id: str, all_but: int = 0) -> None:
+        """Give the account's earlier direct keys up, but for the latest `all_but`, if nothing may need them.
+
+        What may is a recording not known to be version 2, be it in the trash, and an
         object in the account's folders that is yet to be recorded. Raises `Unavailable`.
         """
         user = User.find(user_id)
-        if user is None or not user.has_earlier_direct_keys:
+        if user is None or user.earlier_direct_keys_kept <= all_but:
             return
         if AudioFile.any_not_of_format(user_id, V2) or self._any_unrecorded(user_id):
             return
         try:
-            user.forget_earlier_direct_keys()
+            user.forget_earlier_direct_keys(all_but)
         except Conflict:
             # The password is being changed at this moment; the next upgrade or erasure asks again.
             return
