@@ -103,19 +103,22 @@ class Upgrade:
             raise
 
     def remove_superseded(self, audio_file: AudioFile) -> AudioFile:
-        """Remove what an upgrade replaced, where it was interrupted before that; safe to repeat."""
+        """Remove what an upgrade replaced, where it was interrupted before that; safe to repeat.
+
+        With it go the keys of earlier passwords, if it was the last that needed them. As long as the row says
+        that something is left the chores ask for that, too.
+        """
         superseded = audio_file.superseded_key
+        if superseded and superseded in erasable_keys(audio_file)[0]:
+            self._removal.of_a_superseded(superseded)
+        self._earlier_keys.forget_if_unneeded(audio_file.user_id)
         if not superseded:
             return audio_file
-        if superseded in erasable_keys(audio_file)[0]:
-            self._removal.of_a_superseded(superseded)
-        audio_file = edit(
+        return edit(
             audio_file.file_id,
             audio_file.user_id,
             lambda row, _: Edit([AudioFile.superseded_key.remove()]) if row.superseded_key else None,
         )
-        self._earlier_keys.forget_if_unneeded(audio_file.user_id)
-        return audio_file
 
 
 def _digested(pieces: Iterator[bytes], digest: Any) -> Iterator[bytes]:

@@ -144,10 +144,7 @@ class Trash:
         row = self.begin_erasure(audio_file, erasure, is_due, also)
         if row.status != ERASING:
             return 0
-        waiting = self.finish_erasure(row)
-        if audio_file.format != V2:
-            self.earlier_keys.forget_if_unneeded(audio_file.user_id)
-        return waiting
+        return self.finish_erasure(row)
 
     def begin_erasure(
         self,
@@ -199,6 +196,9 @@ class Trash:
         # While the row is there whoever goes on with it notes it again, so what fails here is not lost.
         if row.erasure_id is not None:
             Erasure.note(row.user_id, row.erasure_id, removed, waiting)
+        if row.format != V2:
+            # Before the row goes, so that whoever goes on with it asks again.
+            self.earlier_keys.forget_if_unneeded(row.user_id)
         if not waiting:
             (row.remove if row.may_be_erased else row.release_claims)()
         return waiting
