@@ -503,14 +503,6 @@ class AudioFile(StoredModel):
             for row in self._all_named(s3_key)
         )
 
-    def add_release_to(self, transaction: Transaction) -> None:
-        """Let a phone have its name for an upload again that is given up, as part of `transaction`.
-
-        The key stays claimed until there is nothing under it.
-        """
-        if self.client_id:
-            self._claim_of_client().release_in(transaction)
-
     def remove(self) -> None:
         """Remove the claims and then the row; the objects must be gone already."""
         self.release_claims()

@@ -187,6 +187,18 @@ class Claim(StoredModel):
         free = Claim.claim.does_not_exist() | (Claim.kept_until <= now())
         transaction.save(self, condition=free)
 
+    def take_from(self, former: Claim | None, transaction: Transaction) -> None:
+        """Take the claim as part of `transaction`, which fails when it is free no more and not `former`'s."""
+        free = Claim.claim.does_not_exist()
+        if former is not None:
+            free |= Claim.file_id == former.file_id
+        transaction.save(self, condition=free)
+
+    def is_taken_beside(self, former: Claim | None) -> bool:
+        """Whether another recording than `former`'s has the claim by now; strongly consistent."""
+        found = Claim.named(self.claim)
+        return found is not None and (former is None or found.file_id != former.file_id)
+
     def take_if_free(self) -> bool:
         """Write the claim for a row that has none yet; False when there is one, whoever owns it."""
         try:

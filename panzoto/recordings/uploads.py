@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from panzoto import object_keys
@@ -27,7 +28,6 @@ from panzoto.errors import (
 from panzoto.models import AudioFile, Claim, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING, PENDING, STORED
-from panzoto.models.connection import Transaction, together
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, add, edit, record
 from panzoto.recordings.presigning import Presigner, SignedRequest
@@ -40,6 +40,7 @@ MIB = 1024 * 1024
 SMALLEST_PART = 16 * MIB
 MOST_PARTS = 10_000
 PIECE = MIB
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +59,28 @@ class Uploads:
     ) -> tuple[AudioFile, bool]:
         """Write a pending recording and return it with True, or the one announced before under `client_id`.
 
-        Raises `QuotaExceeded`, `TokenInvalid`.
+        Raises `QuotaExceeded`, `TokenInvalid`, `Unavailable`.
         """
-        known = self._known(user_id, client_id)
-        if known is not None:
-            return known, False
-        row = AudioFile.announced(user_id, file_size, client_id=client_id, **more)
-
-        def also(transaction: Transaction) -> None:
-            if client_id is not None:
-                Claim.for_client_id(user_id, client_id, row.file_id).add_to(transaction)
-
-        try:
-            add(
-                row,
-                quota=self.quota,
-                also=also,
-                taken=lambda: self._known(user_id, client_id) is not None,
-            )
-        except KeyTaken:
-            known = self._known(user_id, client_id)
-            if known is None:
-                raise
-            return known, False
-        return row, True
-
-    def _known(self, user_id: str, client_id: str | None) -> AudioFile | None:
-        claim = Claim.on_client_id(user_id, client_id) if client_id is not None else None
-        return AudioFile.owned(claim.file_id, user_id) if claim is not None else None
+        for _ in range(ATTEMPTS):
+            former = Claim.on_client_id(user_id, client_id) if client_id is not None else None
+            known = AudioFile.owned(former.file_id, user_id) if former is not None else None
+            if known is not None:
+                return known, False
+            row = AudioFile.announced(user_id, file_size, client_id=client_id, **more)
+            # A recording that is being erased needs its phone's name for it no more.
+            named = Claim.for_client_id(user_id, client_id, row.file_id) if client_id is not None else None
+            try:
+                add(
+                    row,
+                    quota=self.quota,
+                    also=partial(named.take_from, former) if named is not None else None,
+                    taken=partial(named.is_taken_beside, former) if named is not None else None,
+                )
+            except KeyTaken:
+                # It was announced a second time at this moment.
+                continue
+            return row, True
+        raise Unavailable()
 
     def describe(self, row: AudioFile, host: str) -> tuple[dict[str, Any] | None, list[StoredPart]]:
         """Return where the bytes of a pending recording go, with fresh URLs, and the parts that are there.
@@ -239,7 +234,7 @@ class Uploads:
                 recordings=-1,
                 size=-size,
                 reserved=None if until is None else (until, 1, size),
-                also=together(current.add_release_to, gone_with(current, user.next_change_number)),
+                also=gone_with(current, user.next_change_number),
             )
 
         given_up = edit(row.file_id, row.user_id, plan, even_erasing=True)
