@@ -36,6 +36,7 @@ from panzoto.playback.sittings import Sittings
 from panzoto.playback.upgrade import Upgrade
 from panzoto.queues.queue import LazyQueue
 from panzoto.readiness import Readiness
+from panzoto.recordings.checksums import Checksums
 from panzoto.recordings.earlier_keys import EarlierKeys
 from panzoto.recordings.ledger import Quota
 from panzoto.recordings.presigning import Presigner
@@ -114,7 +115,8 @@ class Services:
         quota = Quota(settings.quota_recordings, settings.quota_bytes)
         earlier_keys = EarlierKeys(storage)
         trash = Trash(removal, earlier_keys, presigner, quota)
-        uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max, trash)
+        checksums = Checksums(storage)
+        uploads = Uploads(storage, removal, presigner, quota, settings.single_upload_max, trash, checksums)
         attempts = Permits(opening.ATTEMPTS_AT_ONCE, opening.WAIT_SECONDS, waiting)
         tickets = Sealer(*secrets, "ticket")
         playback = Playback(storage, removal, tickets, sessions, settings.ticket_ttl, attempts=attempts)

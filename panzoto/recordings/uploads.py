@@ -7,8 +7,6 @@ before lists show it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 from panzoto import object_keys
 from panzoto.errors import (
     AudioFileNotFound,
+    Busy,
     ChecksumMismatch,
     KeyTaken,
     ObjectNotFound,
@@ -28,6 +27,7 @@ from panzoto.errors import (
 from panzoto.models import AudioFile, Claim, User
 from panzoto.models.attributes import now, rfc3339
 from panzoto.models.audio_file import ERASING, PENDING, STORED
+from panzoto.recordings.checksums import Checksums
 from panzoto.recordings.edits import Edit
 from panzoto.recordings.ledger import Quota, add, edit, record
 from panzoto.recordings.presigning import Presigner, SignedRequest
@@ -39,7 +39,6 @@ from panzoto.storage import ObjectVersion, Storage, StoredPart
 MIB = 1024 * 1024
 SMALLEST_PART = 16 * MIB
 MOST_PARTS = 10_000
-PIECE = MIB
 ATTEMPTS = 3
 
 
@@ -53,6 +52,7 @@ class Uploads:
     quota: Quota
     single_max: int
     trash: Trash
+    checksums: Checksums
 
     def announce(
         self, user_id: str, file_size: int, client_id: str | None, **more: Any
@@ -156,7 +156,8 @@ class Uploads:
         """Look at what is in the bucket and let lists show the recording; repeating it changes nothing.
 
         Raises `UploadIncomplete`, `SizeMismatch`, `ChecksumMismatch`,
-        `AudioFileNotFound`. What does not match is removed, so that the phone can try again.
+        `AudioFileNotFound`, and `Busy` while another request looks at it. What does not
+        match is removed, so that the phone can try again.
         """
         if row.status != PENDING:
             return row
@@ -193,15 +194,9 @@ class Uploads:
         if version.size != row.size_in_bytes:
             self.removal.of_a_wrong_upload(version)
             raise SizeMismatch()
-        if row.sha256 and self._sha256(version) != row.sha256:
+        if row.sha256 and self.checksums.sha256(version) != row.sha256:
             self.removal.of_a_wrong_upload(version)
             raise ChecksumMismatch()
-
-    def _sha256(self, version: ObjectVersion) -> str:
-        digest = hashlib.sha256()
-        for piece in self.storage.pinned(version).pieces(0, version.size, PIECE):
-            digest.update(piece)
-        return base64.b64encode(digest.digest()).decode("ascii")
 
     def abort_for(self, file_id: str, user_id: str) -> None:
         """Give up a pending upload because its owner says so, or go on where that was interrupted.
@@ -293,6 +288,9 @@ class Uploads:
             self.complete(row)
         except Unavailable:
             raise
+        except Busy as error:
+            # What the other request finds out may never be written.
+            raise Unavailable() from error
         except PanzotoError:
             # Not whole, not what was announced, replaced or given up meanwhile: asking again would not help.
             return False
