@@ -359,6 +359,12 @@ class AudioFile(StoredModel):
             yield from cls.user_files_index.query(user_id)
 
     @classmethod
+    def oldest_first_with_damaged(cls, user_id: str) -> Iterator[AudioFile]:
+        """Do as `oldest_first` does, and yield of damaged rows what can be read; see `damage`."""
+        with storage_failures():
+            yield from with_damaged(cls.user_files_index.query(user_id))
+
+    @classmethod
     def everything_of(cls, user_id: str) -> Iterator[AudioFile]:
         """Yield every row of `user_id` in whatever state, those of the earlier service included.
 
@@ -385,9 +391,7 @@ class AudioFile(StoredModel):
             for row in cls.rows_with_damaged(numbered[start : start + BATCH]).values():
                 seen.add(row.file_id)
                 yield row
-        with storage_failures():
-            listed = with_damaged(cls.user_files_index.query(user_id))
-            yield from (row for row in listed if row.file_id not in seen)
+        yield from (row for row in cls.oldest_first_with_damaged(user_id) if row.file_id not in seen)
         if also_binned:
             yield from (row for row in cls.binned_longest_ago(user_id) if row.file_id not in seen)
 

@@ -11,7 +11,7 @@ from pynamodb.expressions.update import Action
 
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.connection import BaseMeta, Transaction, storage_failures
-from panzoto.models.damage import remove_all_of, some
+from panzoto.models.damage import remove_all_of, some, with_damaged
 
 
 class Erasure(StoredModel):
@@ -72,9 +72,12 @@ class Erasure(StoredModel):
 
     @classmethod
     def asked_since(cls, moment: datetime) -> Iterator[Erasure]:
-        """Yield every erasure that anybody asked for after `moment`; reads the whole table."""
+        """Yield every erasure that anybody asked for after `moment`, damaged ones as well.
+
+        Reads the whole table.
+        """
         with storage_failures():
-            yield from cls.scan(cls.asked_at > moment, consistent_read=True)
+            yield from with_damaged(cls.scan(cls.asked_at > moment, consistent_read=True))
 
     @classmethod
     def remove_all(cls, user_id: str) -> None:

@@ -126,7 +126,9 @@ def restore(
         click.echo(f"{name.upper()}={getattr(outcome.settings, name)}")
     click.echo("Put these into the settings and start the service; then: flask panzoto recordings recount")
     click.echo(f"The sweeps stay held. When all is well: flask panzoto sweeps release {HOLD}")
-    if not opened:
+    if outcome.not_erased:
+        click.echo("First mend the rows named above, or what their owners had erased is back.")
+    if not opened or outcome.not_erased:
         raise SystemExit(1)
 
 
@@ -152,7 +154,7 @@ def drill(
         restoring.remove_copies(outcome)
     _release_sweeps(HOLD_OF_DRILL)
     click.echo("The drill went well." if opened else "The drill failed: what was restored does not open.")
-    if not opened:
+    if not opened or outcome.not_erased:
         raise SystemExit(1)
 
 
@@ -190,6 +192,8 @@ def _restored(restoring: Restoring, moment: datetime, folders: tuple[str, ...]) 
     except PanzotoError as error:
         raise click.ClickException(f"{error.sentence}. Copies end in -restored-{suffix}") from error
     click.echo(f"objects brought back: {outcome.objects_back}")
+    for erasure in outcome.not_erased:
+        click.echo(f"not erased again, since a row is damaged: {erasure}")
     for user_id in outcome.not_alive:
         click.echo(f"not among the live accounts, so deleted since or lost: {user_id}")
     return outcome

@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from panzoto.config import Settings
-from panzoto.errors import Unavailable
-from panzoto.models import AudioFile, Erasure, User, bind_models
+from panzoto.errors import DamagedRecord, Unavailable
+from panzoto.models import AudioFile, Erasure, User, bind_models, damage
+from panzoto.models.damage import require_whole
 from panzoto.operations.backup import Backup
 from panzoto.operations.resources import Resources
 from panzoto.services import Services
@@ -44,6 +45,8 @@ class Outcome:
     settings: Settings
     objects_back: int = 0
     erased_again: int = 0
+    # The erasures that a damaged row keeps from being done again: what their owners had erased is back.
+    not_erased: list[str] = field(default_factory=list)
     # Accounts of the copy that the live table has not: deleted since, or lost with it. Nobody else can tell.
     not_alive: list[str] = field(default_factory=list)
 
@@ -74,7 +77,12 @@ class Restoring:
         services = Services.build(outcome.settings)
         for folder in folders:
             outcome.objects_back += services.storage.bring_back(folder, moment)
-        outcome.erased_again = sum(_erase_again(services, erasure) for erasure in erasures)
+        for erasure in erasures:
+            try:
+                outcome.erased_again += _erase_again(services, erasure)
+            except DamagedRecord as error:
+                damage.tell(error.row)
+                outcome.not_erased.append(f"{erasure.user_id}/{erasure.erasure_id}")
         self._report(f"erasures asked for since, done again: {outcome.erased_again}")
         if alive is not None:
             outcome.not_alive = sorted(User.all_ids() - alive)
@@ -110,7 +118,11 @@ def _settings_of(settings: Settings, copies: dict[str, str]) -> Settings:
 
 
 def _erase_again(services: Services, erasure: Erasure) -> bool:
-    """Erase in the copies what its owner had erased since; its objects are gone, or wait for the sweep."""
+    """Erase in the copies what its owner had erased since; its objects are gone, or wait for the sweep.
+
+    Raises `DamagedRecord`.
+    """
+    require_whole(erasure)
     row = AudioFile.row(erasure.file_id)
     if row is None or row.user_id != erasure.user_id:
         return False

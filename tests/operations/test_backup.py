@@ -254,6 +254,39 @@ class TestRestore:
         assert (sorted(held_meanwhile), holds(house)) == (["drill", "restore"], ["restore"])
         done(house, "sweep", "sweeps", "release", "restore")
 
+    def test_a_damaged_row_keeps_no_other_erasure_from_being_done_again(
+        self, house: Service, tmp_path: Path
+    ) -> None:
+        account, (damaged, erased, kept) = self.filled(house)
+
+        def title(value: dict[str, str]) -> None:
+            house.dynamodb().update_item(
+                TableName=Settings().audio_files_table,
+                Key={"file_id": {"S": damaged}},
+                UpdateExpression="SET title = :value",
+                ExpressionAttributeValues={":value": value},
+            )
+
+        def meanwhile(_: Request) -> None:
+            """The row is mended and both recordings are erased after the moment that is restored."""
+            title({"S": "a title again"})
+            for file_id in (damaged, erased):
+                path = f"/api/audio-file/{file_id}?permanent=true"
+                assert house.call("DELETE", path, account["token"]).status_code == 204
+
+        title({"N": "5"})
+        with FaultProxy(house.aws_url) as proxy:
+            last = lambda request: "erasures" in request.json()["TargetTableName"]  # noqa: E731
+            restore = "RestoreTableToPointInTime"
+            proxy.add(Fault(Meanwhile(meanwhile), operation=restore, where=last, times=1))
+            printed = self.run(house, account, "drill", tmp_path, at=proxy.url, status=1)
+        assert "erasures asked for since, done again: 1" in printed
+        (told,) = re.findall("not erased again, since a row is damaged: (.*)", printed)
+        assert told.endswith(damaged)
+        assert f"{damaged}: damaged_record" in printed
+        assert f"{kept}: opens" in printed
+        assert f"{erased}: " not in printed
+
     def test_a_restore_leaves_tables_that_the_service_can_work_on(
         self, house: Service, tmp_path: Path
     ) -> None:
