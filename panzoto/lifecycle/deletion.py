@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from panzoto.accounts.sessions import Sessions
 from panzoto.accounts.throttle import account_subject, session_subject
@@ -30,6 +32,7 @@ from panzoto.models import (
 )
 from panzoto.models.attempts import Attempts
 from panzoto.models.change import transcripts_of
+from panzoto.models.connection import Transaction, together
 from panzoto.recordings.ownership import erasable_keys
 from panzoto.removal import Removal
 
@@ -44,17 +47,34 @@ class Deletion:
         self._sessions = sessions
 
     def begin(self, user: User, caller: Caller) -> datetime:
-        """Mark the account, end its sessions, and go on in the background; return since when."""
+        """Mark the account and end its sessions, at once, and go on in the background; return since when.
+
+        Once it is marked its owner is told so, whatever fails then. Raises `UserNotFound` and `Unavailable`.
+        """
         open_deletion.note(user.user_id)
-        started = user.begin_deletion(Event.by(caller, "deletion_started").add_to)
-        self._sessions.end_others(user.user_id, None)
+        sessions = self._sessions.ending(user.user_id, None)
+        event = Event.by(caller, "deletion_started")
+        started = user.begin_deletion(together(partial(_end_in, sessions), event.add_to))
         threading.Thread(target=self.run_or_log, args=(user,), daemon=True).start()
+        self._end_sessions(user.user_id, sessions)
         return started
+
+    def _end_sessions(self, user_id: str, ended: Sequence[Session]) -> None:
+        """Forget those that have ended, and end those that a transaction has no room for, or began meanwhile.
+
+        The deletion ends them as well, so what fails here is not lost.
+        """
+        try:
+            self._sessions.end_others(user_id, None, ended)
+        except PanzotoError as error:
+            log.warning("sessions_end_later", extra={"user_id": user_id, "code": error.code})
 
     def run_or_log(self, user: User) -> bool:
         """Run, and return whether that came to its end; if not, the log says why."""
         try:
-            self.run(user)
+            # What was read before the mark may lack an address that came between, whose claim goes as well.
+            stored = User.find(user.user_id)
+            self.run(user if stored is None else stored)
         except PanzotoError as error:
             log.warning("deletion_interrupted", extra={"user_id": user.user_id, "code": error.code})
             return False
@@ -63,6 +83,8 @@ class Deletion:
     def run(self, user: User) -> None:
         """Remove everything of an account that is marked. Raises `Unavailable`, and may then be repeated."""
         user_id = user.user_id
+        # First, for whoever is signed in where the mark could not end all of them.
+        self._sessions.end_others(user_id, None)
         self._remove_recordings(user_id)
         self._removal.of_an_account(user_id, lambda key: AudioFile.is_named_by_another(key, user_id))
         # A row written just before the mark may have been missing from the index the first time.
@@ -93,3 +115,8 @@ class Deletion:
         for session in Session.all_of(user_id, with_expired=True):
             Attempts.reset(session_subject(user_id, session.session_id))
             self._sessions.end(user_id, session.session_id)
+
+
+def _end_in(sessions: Sequence[Session], transaction: Transaction) -> None:
+    for session in sessions:
+        transaction.delete(session)
