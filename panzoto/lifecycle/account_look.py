@@ -100,8 +100,9 @@ class AccountLook:
         if now() - user.deletion_started_at < AT_IT:
             return
         done.counts["unfinished deletions"] += 1
-        if not self.deletion.run_or_log(user):
-            done.failures["unfinished deletions"] += 1
+        error = self.deletion.run_or_log(user)
+        if error is not None:
+            done.failures[f"unfinished deletions: {error.code}"] += 1
 
     def _look_at_changes(self, user_id: str, between: tuple[int, int], ahead: _Ahead, done: Done) -> None:
         for row in AudioFile.changed_between(user_id, *between):

@@ -18,7 +18,7 @@ from functools import partial
 from panzoto.accounts.sessions import Sessions
 from panzoto.accounts.throttle import account_subject, session_subject
 from panzoto.auth.caller import Caller
-from panzoto.errors import PanzotoError
+from panzoto.errors import ObjectsKept, PanzotoError
 from panzoto.models import (
     AudioFile,
     Change,
@@ -69,26 +69,35 @@ class Deletion:
         except PanzotoError as error:
             log.warning("sessions_end_later", extra={"user_id": user_id, "code": error.code})
 
-    def run_or_log(self, user: User) -> bool:
-        """Run, and return whether that came to its end; if not, the log says why."""
+    def run_or_log(self, user: User) -> PanzotoError | None:
+        """Run, and return what kept that from its end, which the log tells as well; None when it is over."""
         try:
             # What was read before the mark may lack an address that came between, whose claim goes as well.
             stored = User.find(user.user_id)
             self.run(user if stored is None else stored)
         except PanzotoError as error:
-            log.warning("deletion_interrupted", extra={"user_id": user.user_id, "code": error.code})
-            return False
-        return True
+            told = {"code": error.code, "waiting": getattr(error, "waiting", 0)}
+            log.warning("deletion_interrupted", extra={"user_id": user.user_id, **told})
+            return error
+        return None
 
     def run(self, user: User) -> None:
-        """Remove everything of an account that is marked. Raises `Unavailable`, and may then be repeated."""
+        """Remove everything of an account that is marked.
+
+        Raises `Unavailable`, and `ObjectsKept` where S3 refuses to remove an object: mark and rows stay then,
+        which tell of it. Either way it may be repeated.
+        """
         user_id = user.user_id
         # First, for whoever is signed in where the mark could not end all of them.
         self._sessions.end_others(user_id, None)
         self._remove_recordings(user_id)
-        self._removal.of_an_account(user_id, lambda key: AudioFile.is_named_by_another(key, user_id))
+        waiting = self._removal.of_an_account(
+            user_id, lambda key: AudioFile.is_named_by_another(key, user_id)
+        )
         # A row written just before the mark may have been missing from the index the first time.
-        self._remove_recordings(user_id)
+        waiting = max(waiting, self._remove_recordings(user_id))
+        if waiting:
+            raise ObjectsKept(waiting)
         self._remove_sessions(user_id)
         Change.remove_all(user_id)
         Change.remove_all(transcripts_of(user_id))
@@ -105,11 +114,16 @@ class Deletion:
         open_deletion.forget(user_id)
         log.info("account_deleted", extra={"user_id": user_id})
 
-    def _remove_recordings(self, user_id: str) -> None:
+    def _remove_recordings(self, user_id: str) -> int:
+        """Remove every recording whose object goes; return how many versions S3 kept of all others."""
+        waiting = 0
         for row in AudioFile.everything_of(user_id):
-            for s3_key in erasable_keys(row, with_account=True)[0]:
-                self._removal.of_a_recording(s3_key)
-            row.remove()
+            keys = erasable_keys(row, with_account=True)[0]
+            kept = sum(self._removal.of_a_recording(s3_key)[1] for s3_key in keys)
+            waiting += kept
+            if not kept:
+                row.remove()
+        return waiting
 
     def _remove_sessions(self, user_id: str) -> None:
         for session in Session.all_of(user_id, with_expired=True):

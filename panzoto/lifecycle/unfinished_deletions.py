@@ -7,7 +7,7 @@ import random
 import threading
 import time
 
-from panzoto.errors import PanzotoError
+from panzoto.errors import ObjectsKept, PanzotoError
 from panzoto.lifecycle.deletion import Deletion
 from panzoto.models import User, open_deletion
 
@@ -43,13 +43,16 @@ def finish(deletion: Deletion, unmarked_before: set[str]) -> tuple[set[str], int
     """Finish every deletion that is noted; return who is noted but not yet marked, and how many failed.
 
     A deletion is noted a moment before the account is marked. Who is still not
-    marked at the second look never will be, and is forgotten. Raises `Unavailable`.
+    marked at the second look never will be, and is forgotten. One whose objects
+    S3 keeps has not failed: what keeps them may do so for years, and the chores
+    ask again from hour to hour. Raises `Unavailable`.
     """
     unmarked, failed = set[str](), 0
     for user_id in sorted(open_deletion.noted()):
         user = User.find(user_id)
         if user is not None and user.being_deleted:
-            failed += not deletion.run_or_log(user)
+            error = deletion.run_or_log(user)
+            failed += error is not None and not isinstance(error, ObjectsKept)
         elif user is None or user_id in unmarked_before:
             open_deletion.forget(user_id)
         else:

@@ -1,7 +1,9 @@
-"""An account's deletion is begun whole or not at all, and its owner is told which, whatever fails."""
+"""An account's deletion is begun whole or not at all, and is over when nothing is left, whatever fails."""
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +14,12 @@ from tests.support import rows
 from tests.support.accounts import remains
 from tests.support.commands import done
 from tests.support.fault_proxy import Answer, Fault, FaultProxy, LoseReply, Request
-from tests.support.service import PASSWORD, Service
+from tests.support.service import BUCKET, PASSWORD, Service
 from tests.support.waiting import eventually
 
 Account = dict[str, Any]
 DENIED = Answer.dynamodb("AccessDeniedException")
+KEPT = Answer.s3(403, "AccessDenied")
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +101,38 @@ def test_a_mark_that_could_not_be_written_is_none(
     assert delete(second, account).status_code == 503
     assert not is_marked(service, account)
     assert second.call("GET", "/api/user", account["token"]).status_code == 200
+
+
+def recorded(service: Service, account: Account, folder: str) -> tuple[str, str]:
+    """Record something that counts as proved; return its id and its key."""
+    key = f"{folder}/{uuid.uuid4()}"
+    service.put_object(key, b"sound")
+    return rows.put_file(service, account["user_id"], key), key
+
+
+def interruptions(text: str, account: Account) -> list[tuple[str, int]]:
+    """Return what kept the account's deletion from its end, as the lines of a log tell it."""
+    lines = [json.loads(line) for line in text.splitlines() if "deletion_interrupted" in line]
+    return [(line["code"], line["waiting"]) for line in lines if line["user_id"] == account["user_id"]]
+
+
+@pytest.mark.parametrize("folder", ["users/{user_id}", "users/of-nobody-in-particular"])
+def test_what_the_bucket_keeps_is_not_told_as_deleted(
+    service: Service, second: Service, proxy: FaultProxy, account: Account, folder: str
+) -> None:
+    file_id, key = recorded(service, account, folder.format(**account))
+    other_id, _ = recorded(service, account, f"users/{account['user_id']}")
+    proxy.add(Fault(KEPT, method="DELETE", path=key))
+    assert delete(second, account).status_code == 202
+    eventually(lambda: interruptions(second.log(), account) == [("objects_kept", 1)], second.log)
+    told = done(second, "sweep", "accounts", "sweep", status=1)
+    assert interruptions(told, account) == [("objects_kept", 1)]
+    assert "1 could not be finished" in told
+    # What tells of it stays, and nothing else.
+    assert is_marked(service, account)
+    assert rows.file_row(service, file_id) is not None
+    assert rows.file_row(service, other_id) is None
+    assert service.s3().head_object(Bucket=BUCKET, Key=key)["ContentLength"] == len(b"sound")
+    proxy.clear()
+    assert "1 deletions finished" in done(second, "sweep", "accounts", "sweep")
+    ends(service, account)
