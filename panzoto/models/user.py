@@ -324,8 +324,11 @@ class User(Credentials, Usage):
         return self._changed_with(actions, free, also)
 
     def unlock(self, also: Also) -> bool:
-        """Let the account be used again and do what `also` adds, at once; False when it was not locked."""
-        actions = [User.locked_at.remove(), User.version.add(1)]
+        """Let the account be used again and do what `also` adds, at once; False when it was not locked.
+
+        Nothing of it goes by time alone for a while, see `rests_until`.
+        """
+        actions = [User.locked_at.remove(), User.unlocked_at.set(now()), User.version.add(1)]
         return self._changed_with(actions, User.locked_at.exists(), also)
 
     def remove(self) -> None:
