@@ -14,6 +14,8 @@ from tests.support import rows
 from tests.support.accounts import remains
 from tests.support.commands import done
 from tests.support.fault_proxy import Answer, Fault, FaultProxy, LoseReply, Request
+from tests.support.faults import Before
+from tests.support.recordings import single_shot, store
 from tests.support.service import BUCKET, PASSWORD, Service
 from tests.support.waiting import eventually
 
@@ -46,11 +48,11 @@ def is_marked(service: Service, account: Account) -> bool:
 
 def ends(service: Service, account: Account) -> None:
     """Wait until nothing of the account is left."""
+    eventually(lambda: not left(service, account), lambda: left(service, account))
 
-    def left() -> list[str]:
-        return remains(service, account["user_id"], account["user"]["email"])
 
-    eventually(lambda: not left(), left)
+def left(service: Service, account: Account) -> list[str]:
+    return remains(service, account["user_id"], account["user"]["email"])
 
 
 def test_where_sessions_cannot_be_found_nothing_has_begun(
@@ -136,3 +138,45 @@ def test_what_the_bucket_keeps_is_not_told_as_deleted(
     proxy.clear()
     assert "1 deletions finished" in done(second, "sweep", "accounts", "sweep")
     ends(service, account)
+
+
+def gone(service: Service, account: Account) -> Before:
+    """Let the account be deleted, to the end, right before the storage hears of a call."""
+
+    def act() -> None:
+        assert delete(service, account).status_code == 202
+        ends(service, account)
+
+    return Before(act)
+
+
+def test_an_upgrade_under_way_leaves_no_copy(
+    service: Service, second: Service, proxy: FaultProxy, account: Account
+) -> None:
+    key = f"users/{account['user_id']}/{uuid.uuid4()}.3gp"
+    file_id = store(service, account, key, single_shot(PASSWORD, account["key_salt"], b"plain sound"))
+    # It is short, so it has been read whole by the time at which the copy is begun.
+    late = proxy.add(
+        Fault(gone(service, account), method="POST", where=lambda one: "uploads" in one.query, times=1)
+    )
+    path = f"/api/audio-file/{file_id}/upgrade"
+    assert second.call("POST", path, account["token"], json={"password": PASSWORD}).status_code == 401
+    assert late.applied
+    assert left(service, account) == []
+
+
+def test_an_erasure_under_way_notes_nothing_any_more(
+    service: Service, second: Service, proxy: FaultProxy, account: Account
+) -> None:
+    file_id, _ = recorded(service, account, f"users/{account['user_id']}")
+    late = proxy.add(
+        Fault(
+            gone(service, account),
+            operation="UpdateItem",
+            where=lambda one: b"panzoto-erasures" in one.body,
+            times=1,
+        )
+    )
+    second.call("DELETE", f"/api/audio-file/{file_id}?permanent=true", account["token"])
+    assert late.applied
+    assert left(service, account) == []
