@@ -135,6 +135,22 @@ class BeingDeleted(PanzotoError):
     sentence = "The account is being deleted"
 
 
+class ObjectsKept(PanzotoError):
+    """S3 would not remove `waiting` versions or more of an account that is being deleted.
+
+    No call answers it: a deletion goes on behind its answer.
+    """
+
+    met_by_clients = False
+    status = 409
+    code = "objects_kept"
+    sentence = "The bucket does not let go of all objects of the account"
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__()
+        self.waiting = waiting
+
+
 class UnusableInventory(PanzotoError):
     """The bucket's Inventory report is missing, damaged, or not made as this service reads it.
 

@@ -124,12 +124,12 @@ class Removal:
         """
         removed, kept = self._storage.remove(s3_key)
         for entry in self._aside_of(s3_key):
-            self._storage.drop(entry)
-            removed += 1
+            removed_there, kept_there = self._storage.remove(entry.s3_key)
+            removed, kept = removed + removed_there, kept + kept_there
         return removed, kept
 
-    def of_an_account(self, user_id: str, is_named_by_another: Callable[[str], bool]) -> None:
-        """Erase every folder of an account that its owner deletes.
+    def of_an_account(self, user_id: str, is_named_by_another: Callable[[str], bool]) -> int:
+        """Erase every folder of an account that its owner deletes; return how many versions S3 kept.
 
         What a row of another account names stays, as rows of the earlier service may; so does what lies
         in the folders of plans and of transcripts and is none.
@@ -142,8 +142,8 @@ class Removal:
             )
             return foreign or is_named_by_another(object_keys.original_key(s3_key) or s3_key)
 
-        for folder in object_keys.folders_of(user_id):
-            self._storage.remove_folder(folder, is_spared)
+        folders = object_keys.folders_of(user_id)
+        return sum(self._storage.remove_folder(folder, is_spared) for folder in folders)
 
     def of_a_wrong_upload(self, version: ObjectVersion) -> None:
         """Remove an object that is not what was announced, as it was looked at, and what it had replaced.
@@ -178,26 +178,27 @@ class Removal:
         if s3_key is not None and object_keys.transcript_of(s3_key) == (user_id, file_id):
             self._storage.remove(s3_key)
 
-    def of_all_transcripts(self, user_id: str, file_id: str) -> None:
+    def of_all_transcripts(self, user_id: str, file_id: str) -> int:
         """Erase every object of transcripts of a recording that is erased, aside too.
 
         A former one may lie there, if nobody was left to remove it after what replaced it was written.
+        Returns how many versions S3 kept.
         """
 
         def is_spared(s3_key: str) -> bool:
             return object_keys.transcript_of(object_keys.original_key(s3_key) or s3_key) != (user_id, file_id)
 
         folder = object_keys.transcripts_folder(user_id, file_id)
-        for one in (folder, object_keys.ASIDE + folder):
-            self._storage.remove_folder(one, is_spared)
+        folders = (folder, object_keys.ASIDE + folder)
+        return sum(self._storage.remove_folder(one, is_spared) for one in folders)
 
     def of_parts(self, s3_key: str, upload_id: str) -> None:
         """Drop a multipart upload that this process began and nobody was told of."""
         self._storage.abort_parts(s3_key, upload_id)
 
-    def of_a_copy(self, s3_key: str) -> None:
-        """Remove the copy that an upgrade wrote and no row names."""
-        self._storage.remove(s3_key)
+    def of_a_copy(self, s3_key: str) -> int:
+        """Remove the copy that an upgrade wrote and no row names; return how many versions S3 kept."""
+        return self._storage.remove(s3_key)[1]
 
     def of_a_superseded(self, s3_key: str) -> None:
         """Remove what an upgrade replaced, once the copy was read back and the row names it."""

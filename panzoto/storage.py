@@ -300,12 +300,15 @@ class Storage:
                 return 0, 0
             raise _unavailable(error) from error
 
-    def remove_folder(self, prefix: str, is_spared: Callable[[str], bool]) -> None:
-        """Remove every object whose key begins with `prefix` and is not spared, as `remove` does."""
+    def remove_folder(self, prefix: str, is_spared: Callable[[str], bool]) -> int:
+        """Remove every object whose key begins with `prefix` and is not spared, as `remove` does.
+
+        Returns how many S3 would not remove.
+        """
         if not prefix.endswith("/"):
             raise ValueError("a folder's prefix ends with a slash")
         try:
-            self._remove_where(prefix, lambda s3_key: not is_spared(s3_key))
+            return self._remove_where(prefix, lambda s3_key: not is_spared(s3_key))[1]
         except REFUSALS as error:
             raise _unavailable(error) from error
 

@@ -162,8 +162,8 @@ def signed_in_user() -> User:
     user = User.find(caller().user_id)
     if user is None:
         raise UserNotFound()
-    # The session ended with the lock, which this process may not have heard of yet.
-    if user.is_locked:
+    # The session ended with the lock, or the deletion, which this process may not have heard of yet.
+    if user.is_locked or user.being_deleted:
         raise TokenInvalid()
     return user
 

@@ -90,8 +90,8 @@ class AccountLook:
             swept_to = int(user.value("swept_to") or 0) if swept_to is None else swept_to
             ahead.begin_round()
             latest = user.next_change_number - 1
-            self._look_at_changes(user_id, (swept_to, latest), ahead, done)
-            self._look_at_trash(user_id, ahead, done)
+            self._look_at_changes(user, (swept_to, latest), ahead, done)
+            self._look_at_trash(user, ahead, done)
             has_plans = user.value("plans_at") is not None and self._look_at_plans(user_id, ahead, done)
             swept_to = latest if ahead.oldest_change is None else min(latest, ahead.oldest_change - 1)
             if user.finish_chores(ahead.next_due, swept_to, has_plans):
@@ -102,36 +102,39 @@ class AccountLook:
         if now() - user.deletion_started_at < AT_IT:
             return
         done.counts["unfinished deletions"] += 1
-        if not self.deletion.run_or_log(user):
-            done.failures["unfinished deletions"] += 1
+        error = self.deletion.run_or_log(user)
+        if error is not None:
+            done.failures[f"unfinished deletions: {error.code}"] += 1
 
-    def _look_at_changes(self, user_id: str, between: tuple[int, int], ahead: _Ahead, done: Done) -> None:
-        for row in AudioFile.changed_between(user_id, *between):
+    def _look_at_changes(self, user: User, between: tuple[int, int], ahead: _Ahead, done: Done) -> None:
+        rests_until = user.rests_until
+        for row in AudioFile.changed_between(user.user_id, *between):
             if row.damaged:
                 _pass_over(row, ahead, done)
                 ahead.keep(row)
                 continue
-            chore = self.rows.due(row, now())
+            chore = self.rows.due(row, now(), rests_until)
             if chore is not None and not _do(chore, done):
                 ahead.expect(now() + AGAIN)
                 ahead.keep(row)
                 continue
             row_after = row if chore is None else AudioFile.row(row.file_id)
-            falls_due = None if row_after is None else self.rows.falls_due(row_after)
+            falls_due = None if row_after is None else self.rows.falls_due(row_after, rests_until)
             if row_after is None or falls_due is None:
                 continue
             ahead.expect(max(falls_due, now() + AGAIN) if chore is not None else falls_due)
             if self.rows.has_no_index(row_after):
                 ahead.keep(row)
 
-    def _look_at_trash(self, user_id: str, ahead: _Ahead, done: Done) -> None:
-        for row in AudioFile.binned_longest_ago(user_id):
+    def _look_at_trash(self, user: User, ahead: _Ahead, done: Done) -> None:
+        rests_until = user.rests_until
+        for row in AudioFile.binned_longest_ago(user.user_id):
             if row.damaged:
                 _pass_over(row, ahead, done)
                 continue
-            chore = self.rows.due(row, now())
+            chore = self.rows.due(row, now(), rests_until)
             if chore is None:
-                falls_due = self.rows.falls_due(row)
+                falls_due = self.rows.falls_due(row, rests_until)
                 if falls_due is not None:
                     ahead.expect(falls_due)
                 return

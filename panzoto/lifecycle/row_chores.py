@@ -45,9 +45,12 @@ class RowChores:
     upgrade: Upgrade
     kept_in_trash: timedelta
 
-    def due(self, row: AudioFile, moment: datetime) -> Chore | None:
-        """Return what is to be done with `row` at `moment`; safe to do twice, and after others did it."""
-        falls_due = self.falls_due(row)
+    def due(self, row: AudioFile, moment: datetime, rests_until: datetime | None = None) -> Chore | None:
+        """Return what is to be done with `row` at `moment`; safe to do twice, and after others did it.
+
+        `rests_until` is that of its account, see `falls_due`.
+        """
+        falls_due = self.falls_due(row, rests_until)
         if falls_due is None or falls_due >= moment:
             return None
         if row.status == ERASING:
@@ -59,10 +62,18 @@ class RowChores:
         erase = partial(self.trash.erase_binned_before, moment=moment - self.kept_in_trash)
         return Chore("recordings past their days in the trash", lambda: _unless_gone(erase, row))
 
-    def falls_due(self, row: AudioFile) -> datetime | None:
-        """Return when something is to be done with `row` by time alone; None for never."""
+    def falls_due(self, row: AudioFile, rests_until: datetime | None = None) -> datetime | None:
+        """Return when something is to be done with `row` by time alone; None for never.
+
+        As long as its account rests, which its owner cannot reach or has just got back, only what the owner
+        had asked for goes on: an erasure that has begun.
+        """
         if row.status == ERASING:
             return row.value("erase_after") or EPOCH
+        falls_due = self._falls_due_of_itself(row)
+        return falls_due if falls_due is None or rests_until is None else max(falls_due, rests_until)
+
+    def _falls_due_of_itself(self, row: AudioFile) -> datetime | None:
         if row.status == PENDING:
             announced_at = row.value("announced_at")
             return None if announced_at is None else announced_at + YOUNG

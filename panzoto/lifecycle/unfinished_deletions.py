@@ -7,7 +7,7 @@ import random
 import threading
 import time
 
-from panzoto.errors import DamagedRecord, PanzotoError
+from panzoto.errors import DamagedRecord, ObjectsKept, PanzotoError
 from panzoto.lifecycle.deletion import Deletion, tell_interrupted
 from panzoto.models import User, open_deletion
 
@@ -45,7 +45,9 @@ def finish(deletion: Deletion, unmarked_before: set[str]) -> tuple[set[str], int
     A deletion is noted a moment before the account is marked. Who is still not
     marked at the second look never will be, and is forgotten. Whose row is
     damaged stays noted and does not count as failed: to try again mends no
-    row, so it is left to the next worker that starts. Raises `Unavailable`.
+    row, so it is left to the next worker that starts. Nor has one failed whose
+    objects S3 keeps: what keeps them may do so for years, and the chores ask
+    again from hour to hour. Raises `Unavailable`.
     """
     unmarked, failed = set[str](), 0
     for user_id in sorted(open_deletion.noted()):
@@ -55,7 +57,8 @@ def finish(deletion: Deletion, unmarked_before: set[str]) -> tuple[set[str], int
             tell_interrupted(user_id, error)
             continue
         if user is not None and user.being_deleted:
-            failed += not deletion.run_or_log(user)
+            kept_by = deletion.run_or_log(user)
+            failed += kept_by is not None and not isinstance(kept_by, ObjectsKept)
         elif user is None or user_id in unmarked_before:
             open_deletion.forget(user_id)
         else:

@@ -73,6 +73,8 @@ class AccountRow(StoredModel):
     openid_email = UnicodeAttribute(null=True)
     # Since when an operator keeps everybody out, its owner included.
     locked_at = EpochAttribute(null=True)
+    # When an operator last let them in again.
+    unlocked_at = EpochAttribute(null=True)
     # Since when the account is being deleted.
     deletion_started_at = EpochAttribute(null=True)
 

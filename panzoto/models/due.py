@@ -8,7 +8,7 @@ the others.
 from __future__ import annotations
 
 import zlib
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -19,10 +19,22 @@ from panzoto.models.connection import ConditionFailed
 
 # A partition of an index takes 1 000 writes a second (DynamoDB, "Burst and adaptive capacity").
 SHARDS = 64
+# A locked account is looked at again after that.
+WHILE_LOCKED = timedelta(hours=6)
+# Who gets a locked account back has so long to save what would have gone meanwhile.
+AFTER_A_LOCK = timedelta(days=7)
 
 
 class Due(AccountRow):
     """The verbs of an account's chores; part of `User`."""
+
+    @property
+    def rests_until(self) -> datetime | None:
+        """Until when at least nothing of the account goes by time alone; None where no lock keeps it."""
+        if self.is_locked:
+            return now() + WHILE_LOCKED
+        unlocked_at = self.value("unlocked_at")
+        return None if unlocked_at is None else unlocked_at + AFTER_A_LOCK
 
     def becoming_due(self, condition: Condition) -> tuple[list[Action], Condition]:
         """Return what a change adds to its write, and on what condition it is written now.

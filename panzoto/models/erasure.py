@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.update import Action
 
 from panzoto.models.attributes import EpochAttribute, StoredModel, now, rfc3339
-from panzoto.models.connection import BaseMeta, Transaction, storage_failures
+from panzoto.models.connection import BaseMeta, ConditionFailed, Transaction, storage_failures
 from panzoto.models.damage import remove_all_of, some, with_damaged
 
 
@@ -46,12 +47,15 @@ class Erasure(StoredModel):
 
     @classmethod
     def note(cls, user_id: str, erasure_id: str, removed: int, waiting: int) -> None:
-        """Note how far an erasure is; with nothing waiting it is done, from the first time on."""
+        """Note how far an erasure is; with nothing waiting it is done, from the first time on.
+
+        One that went with its account meanwhile is not begun anew: nothing of it would ever go again.
+        """
         actions: list[Action] = [cls.objects_removed.add(removed), cls.objects_waiting.set(waiting)]
         if not waiting:
             actions.append(cls.erased_at.set(cls.erased_at | now()))
-        with storage_failures():
-            cls(user_id, erasure_id).update(actions=actions)
+        with suppress(ConditionFailed), storage_failures():
+            cls(user_id, erasure_id).update(actions=actions, condition=cls.erasure_id.exists())
 
     @classmethod
     def is_interrupted(cls, user_id: str, erasure_id: str) -> bool:

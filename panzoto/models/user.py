@@ -19,7 +19,7 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, KeysOnlyProjec
 
 from panzoto.auth.mail_address import spellings
 from panzoto.crypto.vault import Vault
-from panzoto.errors import InvalidCode, UserExists
+from panzoto.errors import InvalidCode, Unavailable, UserExists
 from panzoto.models.attempts import Attempts
 from panzoto.models.attributes import EpochAttribute, now, rfc3339
 from panzoto.models.claim import Claim
@@ -288,17 +288,27 @@ class User(Credentials, Usage):
                 return
 
     def begin_deletion(self, also: Also) -> datetime:
-        """Mark the account as being deleted and do what `also` adds, at once; return since when."""
+        """Mark the account as being deleted and do what `also` adds, at once; return since when.
+
+        Raises `UserNotFound` and `Unavailable`, which both tell that nobody has seen the mark.
+        """
+        started = now()
         actions = [
-            User.deletion_started_at.set(now()),
+            User.deletion_started_at.set(started),
             User.token_epoch.set(int(time.time()) + 1),
             User.due_at.set(now()),
             User.due_shard.set(shard_of(self.user_id)),
         ]
-        with suppress(ConditionFailed):
+        try:
             self._change_with(actions, User.deletion_started_at.does_not_exist(), also)
-        self.reload()
-        return self.deletion_started_at
+        except (ConditionFailed, Unavailable) as error:
+            # It may be marked all the same: by somebody else, or by a write whose answer was lost.
+            self.reload()
+            if not self.being_deleted:
+                raise Unavailable() from error
+            return self.deletion_started_at
+        # Nothing is read after the mark, for what fails then would deny what is done.
+        return started
 
     def lock(self, also: Also) -> bool:
         """Lock the account and do what `also` adds, at once; False when it was locked or is being deleted.
@@ -315,8 +325,11 @@ class User(Credentials, Usage):
         return self._changed_with(actions, free, also)
 
     def unlock(self, also: Also) -> bool:
-        """Let the account be used again and do what `also` adds, at once; False when it was not locked."""
-        actions = [User.locked_at.remove(), User.version.add(1)]
+        """Let the account be used again and do what `also` adds, at once; False when it was not locked.
+
+        Nothing of it goes by time alone for a while, see `rests_until`.
+        """
+        actions = [User.locked_at.remove(), User.unlocked_at.set(now()), User.version.add(1)]
         return self._changed_with(actions, User.locked_at.exists(), also)
 
     def remove(self) -> None:

@@ -21,7 +21,7 @@ from panzoto import object_keys
 from panzoto.crypto import segments
 from panzoto.crypto.header import V2
 from panzoto.crypto.keys import Keys
-from panzoto.errors import AudioFileNotFound, Conflict, DecryptionFailed
+from panzoto.errors import AudioFileNotFound, Conflict, DecryptionFailed, TokenInvalid
 from panzoto.models import AudioFile, Claim, User
 from panzoto.playback.opening import OpenedRecording, Playback
 from panzoto.recordings.earlier_keys import EarlierKeys
@@ -97,8 +97,9 @@ class Upgrade:
 
         try:
             return edit(audio_file.file_id, audio_file.user_id, plan)
-        except AudioFileNotFound:
-            # The recording was deleted meanwhile, and nobody else will ever look for the copy.
+        except (AudioFileNotFound, TokenInvalid):
+            # The recording was deleted meanwhile, alone or with its account, and nobody else will ever look
+            # for the copy.
             self._removal.of_a_copy(copy.s3_key)
             raise
 

@@ -191,8 +191,8 @@ class Trash:
             removed, waiting = removed + done, waiting + refused
         if not waiting:
             if had_object(known_of(row)):
-                self.removal.of_all_transcripts(row.user_id, row.file_id)
-            self._remove_copy_of(row)
+                waiting += self.removal.of_all_transcripts(row.user_id, row.file_id)
+            waiting += self._remove_copy_of(row)
         # While the row is there whoever goes on with it notes it again, so what fails here is not lost.
         if row.erasure_id is not None:
             Erasure.note(row.user_id, row.erasure_id, removed, waiting)
@@ -203,11 +203,15 @@ class Trash:
             (row.remove if row.may_be_erased else row.release_claims)()
         return waiting
 
-    def _remove_copy_of(self, row: AudioFile) -> None:
-        """Remove the copy that an upgrade of the recording left which was interrupted before its end."""
+    def _remove_copy_of(self, row: AudioFile) -> int:
+        """Remove the copy that an upgrade of the recording left which was interrupted before its end.
+
+        Returns how many versions of it S3 kept.
+        """
         if row.format in (None, V2):
             # An upgrade notes first that it has opened what is not version 2.
-            return
+            return 0
         s3_key = upgraded_key(row.user_id, row.file_id)
-        if Claim.on_s3_key(s3_key) is None and not AudioFile.is_named_by_another(s3_key, ""):
-            self.removal.of_a_copy(s3_key)
+        if Claim.on_s3_key(s3_key) is not None or AudioFile.is_named_by_another(s3_key, ""):
+            return 0
+        return self.removal.of_a_copy(s3_key)

@@ -388,3 +388,86 @@ def set_value(service: Service, account: dict[str, Any], name: str, value: dict[
         ExpressionAttributeNames={"#name": name},
         ExpressionAttributeValues={":value": value},
     )
+
+
+def locked_or_not(service: Service, verb: str, account: dict[str, Any]) -> None:
+    done(service, "support", "accounts", verb, account["user_id"])
+
+
+def sweep_all(service: Service) -> str:
+    return done(service, "sweep", "recordings", "sweep", "--apply")
+
+
+class TestALockedAccount:
+    @pytest.fixture
+    def old(self, service: Service, account: dict[str, Any]) -> list[tuple[str, str]]:
+        """What would go by time alone: days in the trash that are over, and an upload that never ended."""
+        binned, announced = record(service, account), announce(service, account)
+        service.call("DELETE", f"/api/audio-file/{binned[0]}", account["token"])
+        earlier(service, binned[0], "deleted_at", 31)
+        earlier(service, announced[0], "announced_at", 2)
+        return [binned, announced]
+
+    def test_loses_nothing_by_time_alone(
+        self, service: Service, account: dict[str, Any], old: list[tuple[str, str]]
+    ) -> None:
+        before = [row(service, file_id) for file_id, _ in old]
+        locked_or_not(service, "lock", account)
+        for _ in range(2):
+            assert "past their days" not in run(service)
+            assert "past their days" not in sweep_all(service)
+            due_now(service, account)
+        run(service)
+        assert [row(service, file_id) for file_id, _ in old] == before
+        assert is_there(service, old[0][1])
+        # It is looked at again, and not at every turn.
+        due_at = float(user(service, account)["due_at"]["N"])
+        assert due_at == pytest.approx(time.time() + DAY / 4, abs=300)
+
+    def test_has_days_left_when_it_is_unlocked(
+        self, service: Service, account: dict[str, Any], old: list[tuple[str, str]]
+    ) -> None:
+        (binned, key), (announced, _) = old
+        locked_or_not(service, "lock", account)
+        run(service)
+        locked_or_not(service, "unlock", account)
+        due_now(service, account)
+        run(service)
+        sweep_all(service)
+        assert is_there(service, key)
+        due_at = float(user(service, account)["due_at"]["N"])
+        assert due_at == pytest.approx(time.time() + 7 * DAY, abs=300)
+        set_value(service, account, "unlocked_at", {"N": str(int(time.time() - 7.1 * DAY))})
+        due_now(service, account)
+        run(service)
+        assert (row(service, binned), is_there(service, key)) == (None, False)
+        given_up = row(service, announced)
+        assert given_up is None or given_up["status"]["S"] == "erasing"
+
+    def test_an_erasure_that_its_owner_asked_for_is_finished(
+        self, service: Service, account: dict[str, Any]
+    ) -> None:
+        file_id, key = record(service, account)
+        service.dynamodb().update_item(
+            TableName=rows.FILES_TABLE,
+            Key={"file_id": {"S": file_id}},
+            UpdateExpression="SET #status = :erasing REMOVE uploaded_at, listed_at",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":erasing": {"S": "erasing"}},
+        )
+        locked_or_not(service, "lock", account)
+        run(service)
+        assert (row(service, file_id), is_there(service, key)) == (None, False)
+
+    def test_is_left_alone_by_a_sweep_over_everybody(
+        self, service: Service, account: dict[str, Any], old: list[tuple[str, str]]
+    ) -> None:
+        """A sweep knows each row by itself, and what is due of others goes."""
+        other = service.register(f"{uuid.uuid4()}@example.com")
+        gone, _ = record(service, other)
+        service.call("DELETE", f"/api/audio-file/{gone}", other["token"])
+        earlier(service, gone, "deleted_at", 31)
+        locked_or_not(service, "lock", account)
+        assert '"found": 1,' in sweep_all(service)
+        assert row(service, gone) is None
+        assert all(row(service, file_id) is not None for file_id, _ in old)

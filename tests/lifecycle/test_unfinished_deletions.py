@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import pytest
+
+from panzoto.errors import ObjectsKept, PanzotoError, Unavailable
+from panzoto.lifecycle.deletion import Deletion
+from panzoto.lifecycle.unfinished_deletions import finish
+from panzoto.models import User
 from tests.support.service import Service, run_service
 from tests.support.waiting import eventually
 
@@ -23,6 +29,15 @@ def note(service: Service, user_id: str) -> None:
         Key=DELETIONS,
         UpdateExpression="ADD user_ids :one",
         ExpressionAttributeValues={":one": {"SS": [user_id]}},
+    )
+
+
+def mark(service: Service, user_id: str) -> None:
+    service.dynamodb().update_item(
+        TableName="panzoto-users",
+        Key={"user_id": {"S": user_id}},
+        UpdateExpression="SET deletion_started_at = :now",
+        ExpressionAttributeValues={":now": {"N": "1764000000"}},
     )
 
 
@@ -45,12 +60,7 @@ def test_the_next_worker_finishes_and_leaves_alone_who_is_not_marked(
     moto: str, service: Service, new_account: Callable[..., dict[str, Any]]
 ) -> None:
     marked, unmarked = new_account(), new_account()
-    service.dynamodb().update_item(
-        TableName="panzoto-users",
-        Key={"user_id": {"S": marked["user_id"]}},
-        UpdateExpression="SET deletion_started_at = :now",
-        ExpressionAttributeValues={":now": {"N": "1764000000"}},
-    )
+    mark(service, marked["user_id"])
     for account in (marked, unmarked):
         note(service, account["user_id"])
     note(service, "of-nobody")
@@ -80,3 +90,23 @@ def test_a_damaged_account_keeps_nobody_behind_it_waiting(
     assert {line["row"] for line in told} == {damaged}
     assert (is_there(service, damaged), is_there(service, whole)) == (True, False)
     service.dynamodb().delete_item(TableName="panzoto-claims", Key=DELETIONS)
+
+
+@pytest.mark.parametrize(("kept_by", "failed"), [(Unavailable(), 1), (ObjectsKept(3), 0), (None, 0)])
+@pytest.mark.usefixtures("bound_here")
+def test_what_the_bucket_keeps_is_not_asked_for_every_few_seconds(
+    service: Service, account: dict[str, Any], kept_by: PanzotoError | None, failed: int
+) -> None:
+    """As long as one has failed, the worker that has started looks again soon."""
+
+    class Kept:
+        def run_or_log(self, user: User) -> PanzotoError | None:
+            assert user.user_id == account["user_id"]
+            return kept_by
+
+    mark(service, account["user_id"])
+    note(service, account["user_id"])
+    try:
+        assert finish(cast("Deletion", Kept()), set()) == (set(), failed)
+    finally:
+        service.dynamodb().delete_item(TableName="panzoto-claims", Key=DELETIONS)

@@ -59,3 +59,11 @@ def user_row(service: Service, user_id: str) -> dict[str, Any]:
     found = service.dynamodb().get_item(TableName=USERS_TABLE, Key={"user_id": {"S": user_id}})
     item: dict[str, Any] = found["Item"]
     return item
+
+
+def file_row(service: Service, file_id: str) -> dict[str, Any] | None:
+    """Return a recording's item as it lies in the table, None when there is none."""
+    key = {"file_id": {"S": file_id}}
+    found = service.dynamodb().get_item(TableName=FILES_TABLE, Key=key, ConsistentRead=True)
+    item: dict[str, Any] | None = found.get("Item")
+    return item

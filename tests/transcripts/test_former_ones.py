@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.fault_proxy import Fault, FaultProxy, LoseReply
+from tests.support.fault_proxy import Answer, Fault, FaultProxy, LoseReply
+from tests.support.rows import FILES_TABLE
 from tests.support.service import BUCKET, Service
 from tests.support.transcripts import Owner, path, refused
 
@@ -60,6 +61,21 @@ def test_they_go_with_the_recording(
     assert owner.put(file_id, owner.seal(file_id, "said again")).status_code == 200
     assert owner.call("DELETE", f"/api/audio-file/{file_id}?permanent=true").status_code == 204
     assert owner.objects() == [kept]
+
+
+def test_what_the_bucket_keeps_of_them_waits(owner: Owner, proxy: FaultProxy) -> None:
+    file_id = owner.record()
+    assert owner.put(file_id, large(owner, file_id)).status_code == 200
+    kept = owner.objects()
+    proxy.add(Fault(Answer.s3(403, "AccessDenied"), method="DELETE", path="/transcripts/"))
+    erasing = f"/api/audio-file/{file_id}?permanent=true"
+    owner.call("DELETE", erasing)
+    (erasure,) = owner.call("GET", "/api/user/erasures").json()["erasures"]
+    assert (erasure["erased_at"], erasure["objects_waiting"]) == (None, 1)
+    assert owner.objects() == kept
+    row = owner.service.dynamodb().get_item(TableName=FILES_TABLE, Key={"file_id": {"S": file_id}})
+    assert row["Item"]["status"]["S"] == "erasing"
+    proxy.clear()
 
 
 def test_what_lies_beside_them_and_is_none_stays(owner: Owner) -> None:
