@@ -216,19 +216,27 @@ class Sessions:
 
         `ended` are those that a transaction has ended already.
         """
-        for session in ended:
-            key = (user_id, session.session_id)
-            with self._known.lock(key):
-                self._known.forget(key)
+        self._forget(ended)
         for session in self.others(user_id, kept_session_id):
             self.end(user_id, session.session_id)
         self.end_unnamed(user_id)
 
-    def end_all(self, user_id: str) -> None:
-        """End every session of an account that is deleted, which none outlives for being damaged."""
+    def ending_all(self, user_id: str) -> list[Session]:
+        """Return what `ending` would of an account that is deleted, which none outlives for being damaged."""
+        return [Session(user_id, session_id) for session_id in Session.ids_of(user_id)][:ENDED_AT_ONCE]
+
+    def end_all(self, user_id: str, ended: Sequence[Session] = ()) -> None:
+        """End every session of an account that is deleted, as `end_others` does."""
+        self._forget(ended)
         for session_id in Session.ids_of(user_id):
             self.end(user_id, session_id)
         self.end_unnamed(user_id)
+
+    def _forget(self, ended: Sequence[Session]) -> None:
+        for session in ended:
+            key = (session.user_id, session.session_id)
+            with self._known.lock(key):
+                self._known.forget(key)
 
     @staticmethod
     def others(user_id: str, kept_session_id: str | None) -> list[Session]:

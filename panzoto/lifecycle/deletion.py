@@ -53,7 +53,7 @@ class Deletion:
         Once it is marked its owner is told so, whatever fails then. Raises `UserNotFound` and `Unavailable`.
         """
         open_deletion.note(user.user_id)
-        sessions = self._sessions.ending(user.user_id, None)
+        sessions = self._sessions.ending_all(user.user_id)
         event = Event.by(caller, "deletion_started")
         started = user.begin_deletion(together(partial(_end_in, sessions), event.add_to))
         threading.Thread(target=self.run_or_log, args=(user,), daemon=True).start()
@@ -66,7 +66,7 @@ class Deletion:
         The deletion ends them as well, so what fails here is not lost.
         """
         try:
-            self._sessions.end_others(user_id, None, ended)
+            self._sessions.end_all(user_id, ended)
         except PanzotoError as error:
             log.warning("sessions_end_later", extra={"user_id": user_id, "code": error.code})
 
@@ -92,7 +92,7 @@ class Deletion:
         if user.damaged:
             raise DamagedRecord(user_id)
         # First, for whoever is signed in where the mark could not end all of them.
-        self._sessions.end_others(user_id, None)
+        self._sessions.end_all(user_id)
         self._remove_recordings(user_id)
         waiting = self._removal.of_an_account(
             user_id, lambda key: AudioFile.is_named_by_another(key, user_id)
