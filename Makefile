@@ -12,6 +12,8 @@ PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashe
 # What pip says last, without a network, is that a library does not exist.
 OR_SAY_WHY = || { echo 'The installation did not come to its end; pip says why above. It needs the network this once,\
  or a proxy in HTTPS_PROXY; the same command again goes on from here.' >&2; exit 1; }
+# While one of them waits for the network, another one unpacks.
+BRING = @+$(MAKE) --silent --no-print-directory --jobs=2 --output-sync=target
 FETCH_CONSOLE = .venv/bin/python -m deploy.packages.console
 # Of what several processes load, one keeps what it has compiled for the others, and for the next run.
 RUN_TESTS = unset PYTHONDONTWRITEBYTECODE; exec .venv/bin/python -m pytest
@@ -45,11 +47,13 @@ help: ## List the targets (this is the default)
 	esac; done < $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
-install: .venv/.installed .venv-aws/.installed ## Install what the service, its console and its AWS stand-in need
+install: ## Install what the service, its console and its AWS stand-in need
+	$(BRING) .venv/.installed .venv-aws/.installed
 	@$(FETCH_CONSOLE) || :
 
 .PHONY: run
-run: .venv/.installed $(STAND_IN) ## Start all of the service (on PORT, 5000 unless set) and a stand-in for AWS; Ctrl-C stops it
+run: ## Start all of the service (on PORT, 5000 unless set) and a stand-in for AWS; Ctrl-C stops it
+	$(BRING) .venv/.installed $(STAND_IN)
 	@exec .venv/bin/python -m deploy.local.make_run
 
 .PHONY: console
@@ -60,7 +64,8 @@ console: .venv/.installed ## Fetch the console's libraries from npm, as make run
 speech: .venv-speech/.installed ## Fetch the speech engine and its model, as make run does beside the running service
 
 .PHONY: test
-test: .venv/.installed-dev .venv-aws/.installed ## Run the tests that need nothing but Python; ARGS="-k login -x" goes to pytest instead
+test: ## Run the tests that need nothing but Python; ARGS="-k login -x" goes to pytest instead
+	$(BRING) .venv/.installed-dev .venv-aws/.installed
 	@$(RUN_TESTS) $(or $(ARGS),@tests/side_by_side --suite=plain)
 
 .PHONY: test-clients
@@ -159,6 +164,9 @@ clean: ## Remove what was installed and what tools keep, but not your data in .p
 .venv-speech/.installed: requirements-speech.txt | .venv/.installed
 	@.venv/bin/python -m deploy.local.speech.fetching
 	@touch $@
+
+# One after the other, so that what is wrong with the interpreter is told once.
+.venv-aws/bin/python: | .venv/bin/python
 
 .venv/bin/python .venv-aws/bin/python:
 	@command -v '$(PYTHON)' >/dev/null || { \
