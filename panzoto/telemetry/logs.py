@@ -18,6 +18,8 @@ import structlog
 from structlog.typing import EventDict
 
 QUIET = ("botocore", "boto3", "urllib3", "pynamodb", "s3transfer")
+# One look at the console asks for some hundred of its files.
+CONSOLE_FILES = "/console/<digest>/<path:name>"
 
 
 def init(level: str, production: bool = False) -> None:
@@ -25,11 +27,14 @@ def init(level: str, production: bool = False) -> None:
 
     A command's standard output is for what it prints, so its lines go to standard
     error. Programs get JSON, and so does everybody in production; a person who
-    watches at a terminal gets words.
+    watches at a terminal gets words, and none of the console's files that were
+    there.
     """
     stream = sys.stdout if click.get_current_context(silent=True) is None else sys.stderr
     words = stream.isatty() and not production
     handler = logging.StreamHandler(stream)
+    if words:
+        handler.addFilter(is_worth_watching)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -56,6 +61,12 @@ def init(level: str, production: bool = False) -> None:
 def belong_to(request_id: str) -> None:
     """Give this thread's lines the request's id until its next request; it sends the body, too."""
     structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def is_worth_watching(record: logging.LogRecord) -> bool:
+    """Whether a person at a terminal is to see it; a file of the console is, where it could not be had."""
+    told = vars(record)
+    return told.get("route") != CONSOLE_FILES or told.get("status", 500) >= 400
 
 
 def _trace_without_messages(_: Any, __: str, event: EventDict) -> EventDict:

@@ -21,6 +21,8 @@ from tests.support.service import BUCKET, CHEAP_HASHES, PASSWORD, ROOT, aws_clie
 from tests.support.waiting import eventually
 
 SUPERVISOR = [sys.executable, "-m", "deploy.local.make_run"]
+# What is spawned so has a terminal, as a person has one.
+AT_A_TERMINAL = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *SUPERVISOR]
 BANNER_END = "Accounts and recordings are kept."
 SECONDS = 60.0
 ADDRESS = {"email": "test@example.com", "password": PASSWORD}

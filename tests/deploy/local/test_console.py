@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.support.aws import free_port
-from tests.support.make_run import BANNER_END, Run, running
+from tests.support.make_run import AT_A_TERMINAL, BANNER_END, Run, running
 from tests.support.npm import held_npm, path_with
 from tests.support.service import ROOT
 from tests.support.waiting import eventually
@@ -73,12 +73,21 @@ def test_the_service_answers_before_npm_has_and_then_has_its_console(tmp_path: P
         assert (shown.status_code, shown.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
         assert f'content="{release}"' in shown.text
         assert (checkout / "panzoto" / "console" / "node_modules" / ".installed").exists()
-    with running(tmp_path / "run", **settings_for(checkout)) as run:
+    with running(tmp_path / "run", AT_A_TERMINAL, **settings_for(checkout)) as run:
         run.wait_for(BANNER_END)
         told = [line for line in run.text().splitlines() if "http://" in line or release in line]
         assert told[:2] == [f"Open {run.url} in a browser of this machine.", f"  Console   release {release}"]
-        assert page(run).status_code == 200
+        assert_files_are_told_of_where_they_are_missing(run)
         assert "console: fetching" not in run.text()
+
+
+def assert_files_are_told_of_where_they_are_missing(run: Run) -> None:
+    """A look at the console would otherwise fill the terminal."""
+    file = re.findall(r'"(/console/[^"]+)"', page(run).text)[0]
+    for path, status in ((file, 200), (f"{file}.gone", 404), ("/api/health", 200)):
+        assert requests.get(run.url + path, timeout=30).status_code == status
+    run.wait_for("GET /api/health 200")
+    assert re.findall(r"GET (/console\S+) (\d+)", run.text()) == [("/console/<digest>/<path:name>", "404")]
 
 
 def test_where_they_cannot_be_had_the_service_runs_and_says_why(tmp_path: Path, checkout: Path) -> None:

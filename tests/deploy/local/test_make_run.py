@@ -28,6 +28,7 @@ from tests.suites import need
 from tests.support import rows
 from tests.support.aws import free_port
 from tests.support.make_run import (
+    AT_A_TERMINAL,
     SUPERVISOR,
     Run,
     bearer,
@@ -384,9 +385,7 @@ class TestAtATerminal:
     def test_lines_are_for_people_and_json_for_programs(self, shared: Run, tmp_path: Path) -> None:
         lines = [json.loads(line) for line in shared.text().splitlines() if line.startswith("{")]
         assert any(line["event"] == "request" and line["route"] == "/api/register" for line in lines)
-        # What is spawned so has a terminal, as a person has one.
-        command = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *SUPERVISOR]
-        with started(tmp_path, command) as run:
+        with started(tmp_path, AT_A_TERMINAL) as run:
             run.register()
             run.wait_for(r"\n\d\d:\d\d:\d\d  POST /api/register 201, \d+ ms\n")
             assert '"event"' not in run.text()
