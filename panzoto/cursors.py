@@ -25,15 +25,18 @@ class Cursors:
         values = {"user": user_id, "query": query, "position": position}
         return self._sealer.seal(values, int(time.time()) + TTL_SECONDS)
 
-    def open(self, cursor: str | None, user_id: str, query: str) -> Any:
-        """Return the position of `cursor`, None for no cursor. Raises `InvalidCursor`."""
+    def open(self, cursor: str | None, user_id: str, *queries: str) -> Any:
+        """Return the position of `cursor`, of one of these `queries`; None for no cursor.
+
+        Raises `InvalidCursor`.
+        """
         if cursor is None:
             return None
         try:
             values = self._sealer.open(cursor, time.time())
         except (NotSealedHere, SealExpired) as error:
             raise InvalidCursor() from error
-        if (values["user"], values["query"]) != (user_id, query):
+        if values["user"] != user_id or values["query"] not in queries:
             raise InvalidCursor()
         return values["position"]
 

@@ -27,11 +27,12 @@ blueprint = Blueprint("history", __name__, description="Changes, sittings and er
 def changes(query: dict[str, Any]) -> dict[str, Any]:
     """List what changed since the last time, in order."""
     user_id, cursors = caller().user_id, services().cursors
-    since = cursors.open(query["since"], user_id, "changes") or 0
+    name, former_name = Change.names_of("changes")
+    since = cursors.open(query["since"], user_id, name, former_name) or 0
     found = take_up_and_list_changes(user_id, since, query["limit"])
     return {
         "changes": [_change(change, found.rows.get(change.file_id)) for change in found.shown],
-        "next": cursors.seal(user_id, "changes", found.reached),
+        "next": cursors.seal(user_id, name, found.reached),
         "more": found.more,
     }
 

@@ -28,6 +28,7 @@ from panzoto.crypto.transcripts import is_pair, private_key_of
 from panzoto.edge.guard import asking, caller
 from panzoto.edge.http import services
 from panzoto.errors import DecryptionFailed, PayloadTooLarge, VaultNeeded
+from panzoto.models import Change
 from panzoto.models.attributes import rfc3339
 from panzoto.transcripts import finding
 from panzoto.transcripts.records import LARGEST, Entry, Sealed
@@ -95,11 +96,12 @@ def remove(file_id: str) -> tuple[str, int]:
 def changes(query: dict[str, Any]) -> dict[str, Any]:
     """List the transcripts that changed since the last time, sealed, in order."""
     user_id, cursors = caller().user_id, services().cursors
-    since = cursors.open(query["since"], user_id, "transcripts") or 0
+    name, former_name = Change.names_of("transcripts")
+    since = cursors.open(query["since"], user_id, name, former_name) or 0
     page = services().transcripts.page(user_id, since, query["limit"])
     return {
         "transcripts": [_entry(entry) for entry in page.entries],
-        "next": cursors.seal(user_id, "transcripts", page.reached),
+        "next": cursors.seal(user_id, name, page.reached),
         "more": page.more,
     }
 

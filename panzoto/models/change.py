@@ -36,6 +36,14 @@ class Change(StoredModel):
     # Which transaction wrote it: two that plan on the same state take the same number.
     mark = UnicodeAttribute(null=True)
 
+    @classmethod
+    def names_of(cls, followed: str) -> tuple[str, str]:
+        """Return the name under which cursors follow these changes, and the one that they had before 1.4.3.
+
+        It names the table: in one that a backup was restored to, the same numbers are those of other changes.
+        """
+        return f"{followed} in {cls.Meta.table_name}", followed
+
     def add_to(self, transaction: Transaction, before: int | None) -> None:
         """Write the entry and remove the recording's entry before it, as part of `transaction`."""
         if before is not None:
