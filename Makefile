@@ -13,7 +13,7 @@ PIP_INSTALL = -m pip --disable-pip-version-check install --quiet --require-hashe
 OR_SAY_WHY = || { echo 'The installation did not come to its end; pip says why above. It needs the network this once,\
  or a proxy in HTTPS_PROXY; the same command again goes on from here.' >&2; exit 1; }
 # While one of them waits for the network, another one unpacks.
-BRING = @+$(MAKE) --silent --no-print-directory --jobs=2 --output-sync=target
+BRING = @+$(MAKE) --silent --no-print-directory --jobs=2
 FETCH_CONSOLE = .venv/bin/python -m deploy.packages.console
 # Of what several processes load, one keeps what it has compiled for the others, and for the next run.
 RUN_TESTS = unset PYTHONDONTWRITEBYTECODE; exec .venv/bin/python -m pytest
