@@ -87,6 +87,8 @@ class Carrier:
         draft = self._writer.draft(errand)
         if draft is None or errand.is_counted or self._limit.allows(draft.counts_as, draft.letter.to):
             return draft
+        # To whoever asked it looks as if it had left, so that nobody learns whose address it is.
+        log.info("mail_over_limit", extra={"mail": errand.kind})
         return None
 
 

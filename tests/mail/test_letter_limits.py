@@ -99,6 +99,11 @@ def test_who_has_forgotten_is_always_told_the_same(limited: Service) -> None:
         assert {frozenset(answer.headers) for answer in answers} == {frozenset(answers[0].headers)}
     all_is_sent(limited)
     assert Counter(mails.kinds(limited, known)) == {"verification": 1, "reset": 4}
+    # An operator who is asked why no letter came finds it; nothing of whose it was.
+    told = [line for line in limited.log().splitlines() if "mail_over_limit" in line]
+    assert len(told) >= 4
+    assert all('"mail": "reset"' in line for line in told[-4:])
+    assert known not in "".join(told)
 
 
 def test_register_is_never_refused_for_the_letter(limited: Service) -> None:
