@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from panzoto import object_keys
 from panzoto.errors import ObjectChanged, ObjectNotFound, PanzotoError, Unavailable
+from panzoto.host import aws_answers
 from panzoto.telemetry import tracing
 
 # Two attempts and the pause between stay below six seconds: nobody waits longer for a storage that hangs.
@@ -56,6 +57,22 @@ KEPT_WITH_BYTES = (
     "ContentLanguage",
     "CacheControl",
 )
+
+# What tells that S3 has answered; see `aws_answers`.
+ANSWERED: aws_answers.Members = {
+    "CompleteMultipartUpload": ("ETag", "Key"),
+    "CopyObject": ("CopyObjectResult",),
+    "CreateMultipartUpload": ("UploadId",),
+    "GetObject": ("ETag",),
+    "HeadObject": ("ETag",),
+    "ListMultipartUploads": ("IsTruncated", "Bucket"),
+    "ListObjectVersions": ("IsTruncated", "Name"),
+    "ListObjectsV2": ("IsTruncated", "Name"),
+    "ListParts": ("IsTruncated", "UploadId"),
+    "PutObject": ("ETag",),
+    "UploadPart": ("ETag",),
+    "UploadPartCopy": ("CopyPartResult",),
+}
 
 REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
 BREAKS = (BotoCoreError, HTTPError, OSError)
@@ -746,6 +763,7 @@ def _client(region: str, custom_endpoint: bool, connections: int, read_timeout: 
             request_checksum_calculation="when_required",
         ),
     )
+    aws_answers.require(client, ANSWERED)
     tracing.watch(client)
     return client
 

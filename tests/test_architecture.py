@@ -68,6 +68,7 @@ OWNERS: dict[str, set[str]] = {
         "panzoto.mail.transports",
         "panzoto.queues.queue",
         "panzoto.models",
+        "panzoto.host.aws_answers",
         "panzoto.host.aws_credentials",
         "panzoto.host.aws_user_agent",
         "deploy.aws.removal",

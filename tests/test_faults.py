@@ -36,7 +36,7 @@ from tests.support.fault_proxy import (
     Refuse,
     Request,
 )
-from tests.support.recordings import single_shot, version_2
+from tests.support.recordings import single_shot, store, version_2
 from tests.support.service import BUCKET, PASSWORD, Service, run_service
 from tests.support.waiting import eventually
 
@@ -527,6 +527,7 @@ S3_FAULTS: dict[str, Action] = {
     "no bucket": Answer.s3(404, "NoSuchBucket"),
     "refused": Refuse(),
     "cut early": Cut(100),
+    "another's page": Answer(200, b"<html><body>Maintenance</body></html>", "text/html"),
 }
 
 
@@ -573,6 +574,19 @@ class TestS3:
         answer = modern.post("/api/decrypt-audio", password=PASSWORD, s3_key=beyond)
         assert (answer.status_code, answer.json()["code"]) == (404, "object_not_found")
         check_unavailable(modern.decrypt())
+
+    def test_what_is_no_list_of_objects_lets_no_erasure_be_over(
+        self, proxy: FaultProxy, modern: Person
+    ) -> None:
+        data = b"kept until S3 says that it is gone"
+        file_id = store(modern.service, modern.account, f"users/{modern.account['user_id']}/page.3gp", data)
+        proxy.add(Fault(S3_FAULTS["another's page"], path=f"^/{BUCKET}"))
+        path = f"/api/audio-file/{file_id}?permanent=true"
+        check_unavailable(modern.service.call("DELETE", path, modern.token))
+        proxy.clear()
+        assert modern.service.call("DELETE", path, modern.token).status_code == 204
+        erased = modern.service.call("GET", "/api/user/erasures", modern.token).json()["erasures"][0]
+        assert (erased["file_id"], erased["objects_removed"], erased["objects_waiting"]) == (file_id, 1, 0)
 
     def test_an_s3_that_hangs(self, proxy: FaultProxy, person: Person) -> None:
         proxy.add(Fault(Hang(), **of_object(person)))

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from panzoto.errors import Unavailable
+from panzoto.host import aws_answers
 from panzoto.queues.queue_definition import (
     QUEUE_ATTRIBUTES,
     RETENTION,
@@ -33,6 +34,14 @@ POLL_SECONDS = 5
 # Whoever works on a queue, or runs a command, has time; a request that sends something has little.
 PATIENT = Config(connect_timeout=2, read_timeout=POLL_SECONDS + 10, retries={"total_max_attempts": 2})
 HASTY = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+
+# What tells that SQS has answered; see `aws_answers`. To ReceiveMessage nothing at all is an answer.
+ANSWERED: aws_answers.Members = {
+    "CreateQueue": ("QueueUrl",),
+    "GetQueueUrl": ("QueueUrl",),
+    "SendMessage": ("MessageId",),
+    "SendMessageBatch": ("Successful", "Failed"),
+}
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +81,7 @@ class Queue:
     def __init__(self, name: str, region: str, patience: Config = PATIENT) -> None:
         self.name = name
         self._sqs = boto3.client("sqs", region_name=region, config=patience)
+        aws_answers.require(self._sqs, ANSWERED)
         # By name, since siblings have it together.
         self._known_urls: dict[str, str] = {}
 

@@ -260,6 +260,18 @@ class TestFailures:
                 worker.wait_for(f"done after {number}")
             assert worker.end() == 0
 
+    def test_an_answer_that_is_none_ends_no_worker(self, place: Place) -> None:
+        place.make()
+        with FaultProxy(place.environment["AWS_ENDPOINT_URL"]) as proxy:
+            place.environment["AWS_ENDPOINT_URL"] = proxy.url
+            empty = Answer(200, b"{}", "application/x-amz-json-1.0")
+            fault = proxy.add(Fault(empty, operation="GetQueueUrl", times=3))
+            worker = place.worker(pause_seconds=0.2, poll_seconds=1)
+            eventually(lambda: fault.applied == 3, worker.text)
+            place.send("after")
+            worker.wait_for("done after")
+            assert worker.end() == 0
+
     def test_rights_of_an_earlier_release_are_enough_to_work(self, place: Place) -> None:
         """Nothing is renewed then and nothing put aside, as it was before; what is handled is deleted."""
         place.make()
