@@ -210,6 +210,7 @@ def bound_answers(client: Any, seconds: float) -> None:
 def wait_out_refusals(client: Any) -> None:
     """Let `client` send again what DynamoDB refuses for the moment, before botocore's own rule is asked."""
     client.meta.events.register_first("needs-retry.dynamodb", wait_out)
+    client.meta.events.register("after-call.dynamodb.BatchGetItem", refuse_nothing)
 
 
 def send_bodies_of(client: Any, operation: str, write_body: Callable[..., None]) -> None:
@@ -245,10 +246,20 @@ def wait_out(response: Any, attempts: int, **_: Any) -> float | None:
     if code == "TransactionConflictException" and attempts < CONFLICT_ATTEMPTS:
         pause: float = random.uniform(0.01, 0.05) * 2**attempts  # noqa: S311 - a pause needs no secrecy
         return pause
-    if _is_throttled(answer) and attempts < THROTTLED_ATTEMPTS:
+    if (_is_throttled(answer) or _has_left_all(answer)) and attempts < THROTTLED_ATTEMPTS:
         longer: float = THROTTLED_PAUSE_SECONDS * 2**attempts * random.uniform(0.75, 1.25)  # noqa: S311
         return longer
     return None
+
+
+def refuse_nothing(parsed: dict[str, Any], **_: Any) -> None:
+    """Refuse a batch of which still nothing came: PynamoDB would ask for it again at once and without end."""
+    if _has_left_all(parsed):
+        raise HTTPClientError(error="a busy table has left all keys of a batch over")
+
+
+def _has_left_all(answer: dict[str, Any]) -> bool:
+    return bool(answer.get("UnprocessedKeys")) and not any(answer.get("Responses", {}).values())
 
 
 def _is_throttled(answer: dict[str, Any]) -> bool:

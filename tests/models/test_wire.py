@@ -219,6 +219,22 @@ class TestAnswers:
         assert our_client(server.url).update_item(TableName="t", Key={})["Attributes"] == {}
         assert len(server.asked) == 2
 
+    def test_a_batch_of_which_nothing_came_is_waited_for_and_then_refused(
+        self, server: OneAfterTheOther
+    ) -> None:
+        """PynamoDB asks for what was left over at once, and for as long as there is any."""
+        wanted = {"t": {"Keys": [{"file_id": {"S": "1"}}]}}
+        left = [answering(json.dumps({"Responses": {"t": []}, "UnprocessedKeys": wanted}).encode())]
+        came = [answering(json.dumps({"Responses": {"t": [ITEM]}, "UnprocessedKeys": wanted}).encode())]
+        client = our_client(server.url)
+        server.answers = [left, left, came]
+        assert client.batch_get_item(RequestItems=wanted)["Responses"]["t"] == [ITEM]
+        assert len(server.asked) == 3
+        server.answers = [left] * wire.THROTTLED_ATTEMPTS
+        with pytest.raises(HTTPClientError):
+            client.batch_get_item(RequestItems=wanted)
+        assert len(server.asked) == 3 + wire.THROTTLED_ATTEMPTS
+
     def test_throttling_is_told_at_each_attempt(self, server: OneAfterTheOther) -> None:
         busy = {"__type": "com.amazon#ProvisionedThroughputExceededException", "message": ""}
         reasons = [{"Code": "None"}, {"Code": "ThrottlingError"}]
