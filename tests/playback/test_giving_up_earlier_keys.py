@@ -12,7 +12,8 @@ import pytest
 from tests.support import rows
 from tests.support.commands import done
 from tests.support.fault_proxy import Answer, Fault, FaultProxy
-from tests.support.recordings import single_shot, store
+from tests.support.faults import Before
+from tests.support.recordings import hear, single_shot, store, version_2
 from tests.support.service import PASSWORD, Service
 from tests.support.transcripts import Owner, refused
 
@@ -38,6 +39,10 @@ def file_id(owner: Owner) -> str:
     return recorded
 
 
+def gives_up(request: Any) -> bool:
+    return b"wrapped_direct_keys" in request.body
+
+
 def kept(owner: Owner) -> int:
     """Return of how many passwords the row keeps direct keys."""
     key = {"user_id": {"S": owner.user_id}}
@@ -55,10 +60,6 @@ def erase(owner: Owner, file_id: str) -> Any:
 
 def interrupted(proxy: FaultProxy, act: Callable[[Owner, str], Any], owner: Owner, file_id: str) -> None:
     """Do it while the account's row cannot be written."""
-
-    def gives_up(request: Any) -> bool:
-        return b"wrapped_direct_keys" in request.body
-
     fails = Fault(Answer.dynamodb("AccessDeniedException"), operation="UpdateItem", where=gives_up)
     proxy.add(fails)
     refused(act(owner, file_id), 503, "unavailable")
@@ -92,5 +93,59 @@ def test_what_nobody_repeats_is_finished_by_chores(
     owner: Owner, proxy: FaultProxy, file_id: str, act: Callable[[Owner, str], Any]
 ) -> None:
     interrupted(proxy, act, owner, file_id)
+    done(owner.service, "chores", "chores", "run")
+    assert kept(owner) == 1
+
+
+@pytest.mark.parametrize("act", [upgrade, erase])
+def test_what_a_phone_records_of_an_earlier_password_at_this_moment_opens(
+    owner: Owner, service: Service, proxy: FaultProxy, file_id: str, act: Callable[[Owner, str], Any]
+) -> None:
+    late = single_shot(PASSWORD, owner.account["key_salt"], b"late sound")
+    recorded: list[str] = []
+
+    def record_elsewhere() -> None:
+        account = owner.account | {"token": owner.token}
+        recorded.append(store(service, account, f"users/{owner.user_id}/{uuid.uuid4()}.3gp", late))
+
+    proxy.add(Fault(Before(record_elsewhere), operation="UpdateItem", where=gives_up, times=1))
+    assert act(owner, file_id).ok
+    proxy.clear()
+    (late_id,) = recorded
+    assert hear(owner.service, owner.token, late_id, NEW_PASSWORD) == b"late sound"
+    # They go with it all the same.
+    assert erase(owner, late_id).status_code == 204
+    assert kept(owner) == 1
+
+
+def patched_elsewhere(owner: Owner, service: Service, proxy: FaultProxy, times: int | None) -> Fault:
+    """Let another process change a recording that needs no keys, right before they are given up."""
+    s3_key = f"users/{owner.user_id}/{uuid.uuid4()}"
+    account = owner.account | {"token": owner.token}
+    other = store(service, account, s3_key, version_2(owner.account, PASSWORD, s3_key, b"newer sound"))
+    assert hear(service, owner.token, other, NEW_PASSWORD) == b"newer sound"
+
+    def patch() -> None:
+        answer = service.call("PATCH", f"/api/audio-file/{other}", owner.token, json={"duration_ms": 9})
+        assert answer.status_code == 200, answer.text
+
+    return proxy.add(Fault(Before(patch), operation="UpdateItem", where=gives_up, times=times))
+
+
+def test_another_change_at_this_moment_does_not_keep_them(
+    owner: Owner, service: Service, proxy: FaultProxy, file_id: str
+) -> None:
+    changes = patched_elsewhere(owner, service, proxy, times=2)
+    assert erase(owner, file_id).status_code == 204
+    assert (changes.applied, kept(owner)) == (2, 1)
+
+
+def test_what_never_stands_still_is_finished_by_chores(
+    owner: Owner, service: Service, proxy: FaultProxy, file_id: str
+) -> None:
+    patched_elsewhere(owner, service, proxy, times=None)
+    refused(erase(owner, file_id), 503, "unavailable")
+    proxy.clear()
+    assert kept(owner) == 2
     done(owner.service, "chores", "chores", "run")
     assert kept(owner) == 1
