@@ -12,8 +12,8 @@ from itertools import islice
 
 from panzoto import object_keys
 from panzoto.crypto.header import V2
-from panzoto.errors import Conflict, Unavailable
-from panzoto.models import AudioFile, Claim, User, pauses
+from panzoto.errors import Conflict, DamagedRecord, Unavailable
+from panzoto.models import AudioFile, Claim, User, damage, pauses
 from panzoto.storage import Storage
 
 CLAIMS_AT_ONCE = 100
@@ -67,7 +67,12 @@ class EarlierKeys:
         raise Unavailable()
 
     def _are_needed(self, user_id: str) -> bool:
-        return AudioFile.any_not_of_format(user_id, V2) or self._any_unrecorded(user_id)
+        """Whether anything may need them; what cannot be read may, and keeps nothing else from its end."""
+        try:
+            return AudioFile.any_not_of_format(user_id, V2) or self._any_unrecorded(user_id)
+        except DamagedRecord as error:
+            damage.tell(error.row)
+            return True
 
     def _any_unrecorded(self, user_id: str) -> bool:
         keys = (
