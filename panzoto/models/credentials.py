@@ -74,13 +74,16 @@ class Credentials(AccountRow):
         """Give up the direct keys of every password but today's, and the latest `all_but`. Raises `Conflict`.
 
         Today's stay: after a recovery nobody could derive them, and a phone of before still uses them.
+        Any change among the recordings since this row was read is a `Conflict` as well: it may need them.
         """
         stored = self.wrapped_direct_keys or []
         earlier = [entry for entry in stored if entry["key_salt"] != self.key_salt]
         given_up = earlier[: max(0, len(earlier) - all_but)]
         kept = [entry for entry in stored if entry not in given_up]
         self._change_or_conflict(
-            [AccountRow.wrapped_direct_keys.set(kept)], lambda stored: stored.wrapped_direct_keys == kept
+            [AccountRow.wrapped_direct_keys.set(kept)],
+            lambda stored: stored.wrapped_direct_keys == kept,
+            self._at_this_change(),
         )
 
     def replace_password(self, new: NewPassword, also: Also) -> None:

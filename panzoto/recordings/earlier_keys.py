@@ -12,13 +12,15 @@ from itertools import islice
 
 from panzoto import object_keys
 from panzoto.crypto.header import V2
-from panzoto.errors import Conflict, Unavailable
-from panzoto.models import AudioFile, Claim, User
+from panzoto.errors import Conflict, DamagedRecord, Unavailable
+from panzoto.models import AudioFile, Claim, User, damage, pauses
 from panzoto.storage import Storage
 
 CLAIMS_AT_ONCE = 100
 # Of so many earlier passwords the keys are kept when there are no recordings that need them.
 KEPT_FOR_PHONES = 10
+# So often it is looked anew because the account was changed meanwhile.
+LOOKS = 4
 
 log = logging.getLogger(__name__)
 
@@ -44,19 +46,33 @@ class EarlierKeys:
         """Give the account's earlier direct keys up, but for the latest `all_but`, if nothing may need them.
 
         What may is a recording not known to be version 2, be it in the trash, and an
-        object in the account's folders that is yet to be recorded. Raises `Unavailable`.
+        object in the account's folders that is yet to be recorded. Raises `Unavailable`,
+        also where the account does not stand still for as long as looking takes.
         """
-        user = User.find(user_id)
-        if user is None or user.earlier_direct_keys_kept <= all_but:
+        for attempt in range(LOOKS):
+            # Before the look: what is recorded from here on refuses the write.
+            user = User.find(user_id)
+            if user is None or user.being_deleted or user.earlier_direct_keys_kept <= all_but:
+                return
+            if self._are_needed(user_id):
+                return
+            try:
+                user.forget_earlier_direct_keys(all_but)
+            except Conflict:
+                # Something was recorded, or the password was changed, at this moment.
+                pauses.wait(attempt)
+                continue
+            log.info("earlier_direct_keys_forgotten", extra={"user_id": user_id})
             return
-        if AudioFile.any_not_of_format(user_id, V2) or self._any_unrecorded(user_id):
-            return
+        raise Unavailable()
+
+    def _are_needed(self, user_id: str) -> bool:
+        """Whether anything may need them; what cannot be read may, and keeps nothing else from its end."""
         try:
-            user.forget_earlier_direct_keys(all_but)
-        except Conflict:
-            # The password is being changed at this moment; the next upgrade or erasure asks again.
-            return
-        log.info("earlier_direct_keys_forgotten", extra={"user_id": user_id})
+            return AudioFile.any_not_of_format(user_id, V2) or self._any_unrecorded(user_id)
+        except DamagedRecord as error:
+            damage.tell(error.row)
+            return True
 
     def _any_unrecorded(self, user_id: str) -> bool:
         keys = (

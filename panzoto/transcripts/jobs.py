@@ -218,6 +218,9 @@ class Jobs:
 
         def plan(rows: list[AudioFile], _: User) -> dict[str, Edit]:
             other = _same_or_refused(user.user_id, wish, rows)
+            if other is not None and other.transcription_id == job.transcription_id:
+                # It was written by an attempt whose answer was lost, and the account was changed since.
+                return {}
             if other is not None:
                 raise _AskedMeanwhile(other)
             return {

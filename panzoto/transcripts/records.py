@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -19,6 +20,7 @@ from panzoto.auth.caller import Caller
 from panzoto.crypto.transcripts import SHORTEST_BYTES
 from panzoto.errors import (
     Conflict,
+    DamagedRecord,
     DecryptionFailed,
     ObjectNotFound,
     PanzotoError,
@@ -42,6 +44,8 @@ PIECE = 1024 * 1024
 # A page of the list ends here, and rows are read so many at a time on the way.
 PAGE_BYTES = 8 * 1024 * 1024
 AT_ONCE = 25
+# So often a large one is written anew because others were written meanwhile.
+ATTEMPTS = 4
 ENGINE, CLIENT = "engine", "client"
 
 log = logging.getLogger(__name__)
@@ -78,6 +82,13 @@ class Page:
     entries: list[Entry]
     reached: int
     more: bool
+
+
+class _WrittenMeanwhile(Exception):
+    """Another was written between two attempts at one.
+
+    The first may have been written as well, without an answer; what replaced it removes its object then.
+    """
 
 
 # Whether a transcript may be written over what the recording's row says; may raise.
@@ -134,16 +145,30 @@ class Transcripts:
         `event` names the account and is written with it, so that it is told once, whatever answer is lost.
         `more` is its language, when it was made, and the job that made it. Raises `AudioFileNotFound`.
         """
-        user_id = event.user_id
-        new = _new(user_id, file_id, sealed, source, more)
-        job = more.get("transcription_id")
-        replaced: list[str | None] = []
-        if new.value("s3_key") is not None:
-            self._storage.put(new.s3_key, sealed)
+        for _ in range(ATTEMPTS):
+            new = _new(event.user_id, file_id, sealed, source, more)
+            with suppress(_WrittenMeanwhile):
+                return self._write(new, sealed, may, event, more.get("transcription_id"))
+        raise Unavailable()
+
+    def _write(
+        self, new: Transcript, sealed: bytes, may: May, event: Event, job: str | None
+    ) -> Transcript | None:
+        """Write `new` as `write` does. Raises `_WrittenMeanwhile`, and then nothing names its object."""
+        user_id, file_id, s3_key = new.user_id, new.file_id, new.value("s3_key")
+        # What the row said before.
+        before: list[dict[str, Any]] = []
+        if s3_key is not None:
+            self._storage.put(s3_key, sealed)
 
         def plan(row: AudioFile, user: User) -> Edit | None:
             known = known_of(row)
-            replaced[:] = [known.get("object")]
+            if known.get("revision") == new.revision:
+                # It was written by an attempt whose answer was lost, and the account was changed since.
+                return None
+            if s3_key is not None and before and before[0].get("number") != known.get("number"):
+                raise _WrittenMeanwhile
+            before[:] = [known]
             if not may(known):
                 return None
             number = user.next_change_number
@@ -152,33 +177,37 @@ class Transcripts:
 
         try:
             after = edit(file_id, user_id, plan)
-        except Unavailable:
+        except (Unavailable, DamagedRecord):
             # It may have been written all the same: what nobody names goes by the rule for what is unknown.
             raise
-        except PanzotoError:
-            self._removal.of_transcripts(user_id, file_id, new.value("s3_key"))
+        except (PanzotoError, _WrittenMeanwhile):
+            self._removal.of_transcripts(user_id, file_id, s3_key)
             raise
         if known_of(after).get("revision") != new.revision:
-            self._removal.of_transcripts(user_id, file_id, new.value("s3_key"))
+            self._removal.of_transcripts(user_id, file_id, s3_key)
             return None
-        self._removal.of_transcripts(user_id, file_id, replaced[0])
+        self._removal.of_transcripts(user_id, file_id, before[0].get("object"))
         return new
 
     def remove(self, file_id: str, user_id: str) -> None:
         """Remove a transcript. Raises `AudioFileNotFound` and `TranscriptNotFound`."""
-        replaced: list[str | None] = []
+        replaced: set[str | None] = set()
 
-        def plan(row: AudioFile, user: User) -> Edit:
+        def plan(row: AudioFile, user: User) -> Edit | None:
             known = known_of(row)
             if known.get("revision") is None:
+                if replaced:
+                    # It was removed by an attempt whose answer was lost, and the account was changed since.
+                    return None
                 raise TranscriptNotFound()
-            replaced[:] = [known.get("object")]
+            replaced.add(known.get("object"))
             number = user.next_change_number
             actions = [setting({"number": number} | _former(known)), sized(None)]
             return Edit(actions, also=gone_with(row, number))
 
         edit(file_id, user_id, plan)
-        self._removal.of_transcripts(user_id, file_id, replaced[0])
+        for s3_key in replaced:
+            self._removal.of_transcripts(user_id, file_id, s3_key)
 
     def page(self, user_id: str, since: int, limit: int) -> Page:
         """Return up to `limit` entries beyond the number `since`; at most `PAGE_BYTES`, but one at least."""
