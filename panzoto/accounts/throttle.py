@@ -19,7 +19,7 @@ from panzoto.auth.mail_address import normal_form
 from panzoto.auth.network_address import counted_as
 from panzoto.config import Rate
 from panzoto.crypto.permits import asking_for, come_back_with
-from panzoto.errors import Busy, TooManyRequests, Unavailable
+from panzoto.errors import Busy, DamagedRecord, TooManyRequests, Unavailable
 from panzoto.models import windows
 from panzoto.models.attempts import Attempts, Reserved
 from panzoto.models.windows import Allowance
@@ -63,7 +63,7 @@ class Throttle:
 
         So the right password given twice at once is not held for two guesses:
         the first success resets the count before the second is counted. An
-        attempt that came to no answer (`Busy`, `Unavailable`) is given back, and who
+        attempt that came to no answer (`Busy`, `DamagedRecord`, `Unavailable`) is given back, and who
         was told to come back has their turn then, at whatever process. Raises
         `Busy` for whom there is no place to wait.
         """
@@ -71,7 +71,7 @@ class Throttle:
             reserved = self.reserve(subject)
             try:
                 yield
-            except (Busy, Unavailable) as error:
+            except (Busy, DamagedRecord, Unavailable) as error:
                 turn = error.turn if isinstance(error, Busy) else reserved.turn
                 with suppress(Unavailable):
                     Attempts.give_back(subject, turn, reserved.until)

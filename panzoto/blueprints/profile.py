@@ -110,6 +110,8 @@ def export_all() -> Response:
     its recordings open without the service.
     """
     user = signed_in_user()
+    # Once it has begun, what goes wrong can only cut it off.
+    services().storage.check()
     noted = None if request.method == "HEAD" else asking()
     archive = export.stream(user, services().storage, services().transcripts, noted)
     content = Stream(archive, "export_aborted", user.user_id, f"export of {user.user_id}")

@@ -24,7 +24,13 @@ from panzoto.auth.mail_address import LONGEST as LONGEST_EMAIL
 from panzoto.auth.mail_address import NoMailbox, require_mailbox
 from panzoto.blueprints import moments
 from panzoto.blueprints.base64_bytes import decoded
-from panzoto.blueprints.file_keys import FileKeyField, FileKeysField, check_pairing, decode_keys_of_all
+from panzoto.blueprints.file_keys import (
+    FILE_KEY_RULE,
+    FileKeyField,
+    FileKeysField,
+    check_pairing,
+    decode_keys_of_all,
+)
 from panzoto.blueprints.vocabulary import Vocabulary
 from panzoto.media import content_type
 
@@ -347,7 +353,7 @@ class Wishes(Request):
 class TranscribeOnceStored(Wishes):
     """`transcribe` of a recording that is just being stored."""
 
-    file_key = FileKeyField(required=True)
+    file_key = FileKeyField(required=True, error_messages={"required": FILE_KEY_RULE})
 
 
 class CompleteUpload(Request):

@@ -158,10 +158,12 @@ class Transcripts:
         user_id, file_id, s3_key = new.user_id, new.file_id, new.value("s3_key")
         # What the row said before.
         before: list[dict[str, Any]] = []
+        is_refused = False
         if s3_key is not None:
             self._storage.put(s3_key, sealed)
 
         def plan(row: AudioFile, user: User) -> Edit | None:
+            nonlocal is_refused
             known = known_of(row)
             if known.get("revision") == new.revision:
                 # It was written by an attempt whose answer was lost, and the account was changed since.
@@ -169,21 +171,23 @@ class Transcripts:
             if s3_key is not None and before and before[0].get("number") != known.get("number"):
                 raise _WrittenMeanwhile
             before[:] = [known]
-            if not may(known):
+            is_refused = not may(known)
+            if is_refused:
                 return None
             number = user.next_change_number
             actions = [setting(_says(new, number, job) | _former(known)), sized(new)]
             return Edit(actions, also=together(stored_as(row, new, number), event.add_to))
 
         try:
-            after = edit(file_id, user_id, plan)
+            edit(file_id, user_id, plan)
         except (Unavailable, DamagedRecord):
             # It may have been written all the same: what nobody names goes by the rule for what is unknown.
             raise
         except (PanzotoError, _WrittenMeanwhile):
             self._removal.of_transcripts(user_id, file_id, s3_key)
             raise
-        if known_of(after).get("revision") != new.revision:
+        # The row may say of another by now, which was written over this one.
+        if is_refused:
             self._removal.of_transcripts(user_id, file_id, s3_key)
             return None
         self._removal.of_transcripts(user_id, file_id, before[0].get("object"))

@@ -19,8 +19,9 @@ import pytest
 
 from panzoto.crypto import recovery_key
 from tests.support.console import Recorder
+from tests.support.fault_proxy import Answer, Fault, FaultProxy, Refuse
 from tests.support.recordings import single_shot, store, version_2
-from tests.support.service import PASSWORD, Service
+from tests.support.service import BUCKET, PASSWORD, Service
 
 NEW_PASSWORD = "another quiet walk"
 LONG = b"\x00\x00\x00\x1cftyp3gp4" + b"a long talk" * 20_000
@@ -234,3 +235,14 @@ def test_the_programs_own_reading_of_it_agrees_with_the_service(
     )
     assert json.loads((tmp_path / "account.json").read_text())["recovery"] is None
     assert export.open(PASSWORD).returncode == 0
+
+
+def test_without_a_bucket_none_is_begun(second: Service, proxy: FaultProxy, account: dict[str, Any]) -> None:
+    """What has begun could only be cut off, and a browser would keep what came of it."""
+    for fault in (Refuse(), Answer.s3(503, "SlowDown")):
+        proxy.add(Fault(fault, path=f"^/{BUCKET}"))
+        answer = second.call("GET", "/api/user/export", account["token"])
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        proxy.clear()
+    assert second.call("GET", "/api/user/export", account["token"]).status_code == 200

@@ -113,8 +113,10 @@ class TestOnceStored:
         assert told.status_code == 201
         assert told.json()["transcription"] is None
         assert told.json()["transcribe_error"]["code"] == "decryption_failed"
-        malformed = owner.call("POST", "/api/audio-file", json={**body, "transcribe": {"file_key": "x"}})
-        refused(malformed, 400, "invalid_request")
+        for wish in ({"file_key": "x"}, {}, {"file_key": None}):
+            malformed = owner.call("POST", "/api/audio-file", json={**body, "transcribe": wish})
+            refused(malformed, 400, "invalid_request")
+            assert malformed.json()["error"] == "file_key must be base64 of 32 bytes"
         plain = owner.call("POST", "/api/audio-file", json={"s3_key": s3_key}).json()
         assert set(plain) == {"audio_file"}
 

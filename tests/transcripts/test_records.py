@@ -9,6 +9,7 @@ import os
 import uuid
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -67,6 +68,19 @@ def test_a_revision_is_written_over_only_as_it_was_seen(owner: Owner) -> None:
     assert second["revision"] != first["revision"]
     refused(owner.put(file_id, owner.seal(file_id, "c"), revision=first["revision"]), 409, "conflict")
     assert owner.write(file_id, "d", revision=None)["revision"] not in (first["revision"], second["revision"])
+
+
+@pytest.mark.parametrize("size", [100, 350_000], ids=["in the row", "in the bucket"])
+def test_many_at_once_are_written_one_over_the_other(owner: Owner, size: int) -> None:
+    file_id = owner.record()
+    sealed = [owner.seal_bytes(file_id, b"\x00" + os.urandom(size // 2).hex().encode()) for _ in range(5)]
+    with ThreadPoolExecutor(len(sealed)) as pool:
+        answers = list(pool.map(lambda one: owner.put(file_id, one), sealed))
+    assert [answer.status_code for answer in answers] == [200] * len(sealed)
+    read = owner.call("GET", path(file_id)).json()
+    last = [answer.json()["revision"] for answer in answers].index(read["revision"])
+    assert read["sealed"] == sealed[last]
+    assert len(owner.objects()) == (size > 300_000)
 
 
 @pytest.mark.parametrize(
