@@ -537,12 +537,21 @@ class AudioFile(StoredModel):
     def is_named_beside(self, s3_key: str, *, with_account: bool) -> bool:
         """Whether another row names `s3_key`, as rows of the earlier service may; one read of an index.
 
-        `with_account`, whether one of another account does. Raises `IndexMissing`.
+        `with_account`, whether one of another account does. Where this recording's owner has opened the
+        object, another account's row counts only if it is proved, too: a strongly consistent read of each.
+        Raises `IndexMissing`.
         """
-        return any(
-            row.user_id != self.user_id or not (with_account or row.file_id == self.file_id)
+        beside = [
+            row
             for row in self._all_named(s3_key)
-        )
+            if row.user_id != self.user_id or not (with_account or row.file_id == self.file_id)
+        ]
+        if not beside or self.value("format") is None or self.unproved:
+            return bool(beside)
+        if any(row.user_id == self.user_id for row in beside):
+            return True
+        found = self.rows_with_damaged(row.file_id for row in beside)
+        return any(row.damaged or not row.unproved for row in found.values())
 
     def remove(self) -> None:
         """Remove the claims and then the row; the objects must be gone already."""

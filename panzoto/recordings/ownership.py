@@ -58,7 +58,8 @@ def erasable_keys(row: AudioFile, *, with_account: bool = False) -> tuple[list[s
     """Return the keys whose objects go when the recording is erased, and those of which nobody can tell yet.
 
     An object goes when it is proved to be the owner's and no other row names
-    it; `with_account`, no row of another account.  The claims are taken where
+    it; `with_account`, no row of another account.  One that has merely named
+    the key keeps no object that the owner has opened.  The claims are taken where
     they are free, so that nobody records the keys meanwhile.  Nobody can tell
     as long as the table lacks `s3-key-index`: the log says so. Raises
     `DamagedRecord` for a row that does not tell whose its objects are.

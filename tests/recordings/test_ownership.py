@@ -169,6 +169,97 @@ class TestAStrangersRecord:
         ] * 3
 
 
+class TestWhatAStrangerHasNamedFirst:
+    @pytest.fixture
+    def stranger(self, new_account: NewAccount) -> dict[str, Any]:
+        return new_account()
+
+    @pytest.fixture
+    def s3_key(self, service: Service, account: dict[str, Any], stranger: dict[str, Any]) -> str:
+        """The key of an object of `account`'s that the stranger has recorded."""
+        s3_key = outside_key()
+        service.put_object(s3_key, made_by(account))
+        recorded(service, stranger, s3_key)
+        return s3_key
+
+    @pytest.fixture
+    def own(self, service: Service, account: dict[str, Any], s3_key: str) -> str:
+        """The owner's recording of it, which has opened."""
+        opened = open_by_key(service, account, s3_key)
+        assert opened.status_code == 200, opened.text
+        file_id: str = opened.json()["file_info"]["file_id"]
+        return file_id
+
+    def named(self, service: Service, stranger: dict[str, Any]) -> str:
+        listed = service.call("GET", "/api/user/audio-files", stranger["token"]).json()["audio_files"]
+        (file_id,) = [row["file_id"] for row in listed]
+        return str(file_id)
+
+    def test_goes_when_its_owner_erases_it(
+        self, service: Service, account: dict[str, Any], s3_key: str, own: str
+    ) -> None:
+        erase(service, account, own)
+        assert object_at(service, s3_key) is None
+        (erasure,) = service.call("GET", "/api/user/erasures", account["token"]).json()["erasures"]
+        assert (erasure["objects_removed"], erasure["objects_waiting"]) == (1, 0)
+
+    @pytest.mark.usefixtures("own")
+    def test_goes_with_its_owners_account(
+        self, service: Service, account: dict[str, Any], s3_key: str
+    ) -> None:
+        delete_account(service, account)
+        assert object_at(service, s3_key) is None
+
+    def test_goes_when_it_is_upgraded(
+        self, service: Service, account: dict[str, Any], s3_key: str, own: str
+    ) -> None:
+        path = f"/api/audio-file/{own}/upgrade"
+        answer = service.call("POST", path, account["token"], json={"password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        assert object_at(service, s3_key) is None
+        assert hear(service, account["token"], own, PASSWORD) == PLAIN
+
+    @pytest.mark.parametrize("how", ["erase", "delete the account"])
+    def test_stays_when_the_stranger_goes(
+        self,
+        service: Service,
+        account: dict[str, Any],
+        stranger: dict[str, Any],
+        s3_key: str,
+        how: str,
+    ) -> None:
+        """Be it that nobody has opened it yet."""
+        if how == "erase":
+            erase(service, stranger, self.named(service, stranger))
+        else:
+            delete_account(service, stranger)
+        assert open_by_key(service, account, s3_key).status_code == 404
+        recorded(service, account, s3_key)
+        assert open_by_key(service, account, s3_key).status_code == 200
+
+    def test_stays_while_nobody_has_opened_it(self, service: Service, s3_key: str) -> None:
+        """A row of the earlier service has proved nothing: the object may be the stranger's after all."""
+        going = earlier_account(service, f"{uuid.uuid4().hex}@example.com")
+        of_going = rows.put_file(service, going["user_id"], s3_key)
+        claim = {"claim": {"S": f"s3key#{s3_key}"}}
+        service.dynamodb().delete_item(TableName="panzoto-claims", Key=claim)
+        erase(service, going, of_going)
+        assert object_at(service, s3_key) is not None
+
+    @pytest.mark.parametrize("change", ["REMOVE unproved", "SET unproved = s3_key"])
+    @pytest.mark.usefixtures("own")
+    def test_stays_while_a_row_names_it_that_does_not_say_unproved(
+        self, service: Service, account: dict[str, Any], stranger: dict[str, Any], s3_key: str, change: str
+    ) -> None:
+        service.dynamodb().update_item(
+            TableName=rows.FILES_TABLE,
+            Key={"file_id": {"S": self.named(service, stranger)}},
+            UpdateExpression=change,
+        )
+        delete_account(service, account)
+        assert object_at(service, s3_key) is not None
+
+
 class TestTheOwner:
     def test_may_do_everything_once_it_has_opened(self, service: Service, account: dict[str, Any]) -> None:
         s3_key = outside_key()
