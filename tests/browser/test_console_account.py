@@ -215,6 +215,9 @@ class TestEmail:
         button(email, "Change email").click()
         expect(page.get_by_role("alert")).to_contain_text("There is an account with this email already.")
         expect(textbox(email, "New email")).to_have_value(taken)
+        button(page, "Lock").click()
+        expect(page.get_by_role("heading", name="Locked")).to_be_visible()
+        expect(page.get_by_role("alert")).to_be_empty()
 
 
 class TestRecoveryKey:

@@ -1,6 +1,5 @@
 // Words for what goes wrong while playing and saving.
 
-import { moment } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { WorkerError } from "./worker-link.js";
 import { ObjectError } from "./objects.js";
@@ -25,7 +24,7 @@ export class UnplayableError extends Error {
 const OURS = [WorkerError, ObjectError, UnplayableError];
 
 /**
- * What to tell of a failure: its own words with the time, where it is of the worker, the bucket or the browser; else
+ * What to tell of a failure: its own words, where it is of the worker, the bucket or the browser; else
  * the failure itself, which has a request to quote.
  *
  * @param {unknown} failure an error, or the code of one
@@ -34,6 +33,5 @@ export function wordsFor(failure) {
   const ours = typeof failure === "string" || OURS.some((one) => failure instanceof one);
   if (!ours) return failure;
   const code = typeof failure === "string" ? failure : /** @type {{ code: string }} */ (failure).code;
-  const name = KNOWN[code] ?? "problem.unexpected";
-  return `${t(name)} ${t("problem.at", { time: moment(new Date()) })}`;
+  return t(KNOWN[code] ?? "problem.unexpected");
 }

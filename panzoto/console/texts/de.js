@@ -220,7 +220,6 @@ export const de = {
   "player.waitsForNetwork":
     "Die Verbindung ist abgebrochen. Es geht von selbst weiter, sobald sie wieder da ist.",
   "player.waveform": "Wellenform",
-  "problem.at": (/** @type {{ time: string }} */ { time }) => `(${time})`,
   "problem.decryption_failed": "Das lässt sich mit deinen Schlüsseln nicht öffnen: Es ist beschädigt oder stammt von jemand anderem.",
   "problem.reference": (/** @type {{ id: string }} */ { id }) => `Kennung für Rückfragen: ${id}`,
   "problem.refused": (/** @type {{ sentence: string }} */ { sentence }) => `Der Dienst hat abgelehnt: ${sentence}.`,

@@ -216,7 +216,6 @@ export const en = {
   "player.volume": "Volume",
   "player.waitsForNetwork": "The connection was lost. It goes on by itself as soon as it is back.",
   "player.waveform": "Waveform",
-  "problem.at": (/** @type {{ time: string }} */ { time }) => `(${time})`,
   "problem.decryption_failed": "This does not open with your keys: it is damaged, or was written by somebody else.",
   "problem.reference": (/** @type {{ id: string }} */ { id }) => `Reference for support: ${id}`,
   "problem.refused": (/** @type {{ sentence: string }} */ { sentence }) => `The service refused: ${sentence}.`,
