@@ -8,6 +8,7 @@ const KNOWN = /** @type {Record<string, import("../texts/index.js").TextName>} *
   damaged: "player.damaged",
   decryption_failed: "problem.decryption_failed",
   object_changed: "player.changed",
+  no_sound: "player.noSound",
   object_not_found: "player.gone",
   refused: "player.bucketRefused",
   too_large: "download.tooLarge",
@@ -16,9 +17,24 @@ const KNOWN = /** @type {Record<string, import("../texts/index.js").TextName>} *
   unsupported_format: "problem.unsupported_format",
 });
 
+/**
+ * Whether the browser plays what a recording is said to be. 3GP says little: in it may be what no browser plays.
+ *
+ * @param {{ content_type: string | null }} recording
+ */
+export const isKnownKind = ({ content_type }) =>
+  content_type !== null && !/3gp/.test(content_type) && new Audio().canPlayType(content_type) !== "";
+
+/** Why a recording plays in no rendering that there is. @param {{ content_type: string | null }} recording */
+export const whyUnplayable = (recording) => (isKnownKind(recording) ? "no_sound" : "unplayable");
+
 /** Sound that this browser plays in no rendering that there is. */
 export class UnplayableError extends Error {
-  code = "unplayable";
+  /** @param {{ content_type: string | null }} recording */
+  constructor(recording) {
+    super();
+    this.code = whyUnplayable(recording);
+  }
 }
 
 const OURS = [WorkerError, ObjectError, UnplayableError];
