@@ -27,11 +27,14 @@ const Doorway = ({ children }) => html`
   </main>
 `;
 
+/** The page as the machine itself reaches it, where browsers offer all without a certificate. */
+const loopback = () => `http://127.0.0.1${location.port && `:${location.port}`}`;
+
 const Insecure = () => html`
   <main class="doorway">
     <h1>Panzoto</h1>
     <p>${t("insecure.why")}</p>
-    <p>${t("insecure.what")}</p>
+    <p>${t("insecure.what", { address: loopback() })}</p>
   </main>
 `;
 
