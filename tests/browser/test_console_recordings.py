@@ -263,7 +263,7 @@ def test_a_list_that_does_not_come_says_so_and_can_be_asked_for_again(page: Page
 def test_a_service_that_does_not_answer_is_told_of_once_and_until_it_does(
     page: Page, recorder: Recorder
 ) -> None:
-    recorder.record("a", NOON, title="Thrown away")
+    file_id = recorder.record("a", NOON, title="Thrown away")
     recorder.call("DELETE", f"/api/audio-file/{file_id}")
     page.clock.install()
     sign_in(page, recorder.service, recorder.account)
