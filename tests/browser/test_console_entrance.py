@@ -493,7 +493,7 @@ class TestGettingBackIn:
         self, console: Service, page: Page, asked: str, lands: str
     ) -> None:
         page.goto(f"{console.url}/{asked}")
-        page.get_by_role("link", name="Ask for a new one").click()
+        page.get_by_role("link", name="Ask for a new code").click()
         expect(heading(page, lands)).to_be_visible()
 
 

@@ -148,7 +148,7 @@ export const en = {
   "insecure.what": (/** @type {{ address: string }} */ { address }) => `Open it over https, or on the machine itself at its loopback address: ${address}.`,
   "insecure.why": "This page was opened over plain http, where browsers offer neither encryption nor a microphone.",
   "letters.address": "Your address",
-  "letters.another": "Ask for a new one",
+  "letters.another": "Ask for a new code",
   "letters.begunAnew": "Your password is changed, and the account begins anew. Sign in with it, and make a recovery key.",
   "letters.code": "Code from the email",
   "letters.codeOver": "This link has expired or was used before. Please ask for a new email.",
