@@ -7,7 +7,7 @@ from werkzeug.exceptions import NotFound
 
 from panzoto.blueprints.pages import PAGES
 from panzoto.console.release import File, LibrariesMissing, Release, release
-from panzoto.edge.http import client_host, services
+from panzoto.edge.http import answer_refusal, client_host, services
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
@@ -17,6 +17,8 @@ POLICY = (
 )
 # What a person finds who comes before the libraries, and the seconds after which it looks again, as it says.
 COMING, COMING_SECONDS = "console-coming.html", "5"
+# What a person finds who has mistyped an address.
+NOTHING = "nothing-here.html"
 FOR_EVER = "public, max-age=31536000, immutable"
 
 # A plain blueprint: the console is for people, and OpenAPI is for programs.
@@ -49,6 +51,15 @@ def file(digest: str, name: str) -> Response:
     return response
 
 
+@blueprint.app_errorhandler(NotFound)
+def nothing_here(refusal: NotFound) -> Response:
+    """Lead whoever has mistyped an address to the console; a program is told as of anything else."""
+    is_for_programs = request.path == "/api" or request.path.startswith("/api/")
+    if is_for_programs or not services().settings.console or not _is_browser():
+        return answer_refusal(refusal)
+    return _for_a_person(NOTHING, 404)
+
+
 def _is_browser() -> bool:
     accepted = request.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]
@@ -56,9 +67,14 @@ def _is_browser() -> bool:
 
 def _coming() -> Response:
     """Answer that the console is not there yet; its page looks again by itself."""
-    response = send_from_directory(PAGES, COMING, conditional=False, etag=False)
-    response.status_code = 503
+    response = _for_a_person(COMING, 503)
     response.headers["Retry-After"] = COMING_SECONDS
+    return response
+
+
+def _for_a_person(page: str, status: int) -> Response:
+    response = send_from_directory(PAGES, page, conditional=False, etag=False)
+    response.status_code = status
     response.headers["Cache-Control"] = "no-store"
     return _guarded(response)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Blueprint, Response, abort, send_file, send_from_directory
+from flask import Blueprint, Response, abort, request, send_file, send_from_directory
 
 from panzoto.console.release import FOLDER as CONSOLE
 
@@ -38,17 +38,17 @@ blueprint = Blueprint("pages", __name__)
 
 @blueprint.get("/verify")
 def verify() -> Response:
-    return _page("verify.html")
+    return _page("verify")
 
 
 @blueprint.get("/reset")
 def reset() -> Response:
-    return _page("reset.html")
+    return _page("reset")
 
 
 @blueprint.get("/undo")
 def undo() -> Response:
-    return _page("undo.html")
+    return _page("undo")
 
 
 @blueprint.get("/letters/<name>")
@@ -59,8 +59,18 @@ def file(name: str) -> Response:
 
 
 def _page(name: str) -> Response:
-    response = send_from_directory(PAGES, name)
+    # A letter without a link has people write the page's name behind the address, which may end in a slash
+    # already, and some end what they write with one. The page's files are found from its own address only.
+    # `request.path` has lost its doubled slash already.
+    if request.environ["PATH_INFO"] != f"/{name}":
+        return _elsewhere(f"/{name}")
+    response = send_from_directory(PAGES, f"{name}.html")
     response.headers["Content-Security-Policy"] = POLICY
     # Flask would let a browser keep the page as long as it asks whether it is still the same.
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _elsewhere(path: str) -> Response:
+    """Send a browser on; it takes the fragment along, with the code in it (RFC 9110, section 10.2.2)."""
+    return Response(status=308, headers={"Location": path, "Cache-Control": "no-store"})

@@ -4,7 +4,7 @@ import { fetchTheRest } from "./later.js";
 import { NewRelease, useBannersKnown } from "./parts/banner.js";
 import { swallowSecondClicks } from "./parts/double-click.js";
 import { keepFocus } from "./parts/focus.js";
-import { dismiss, hush, Messages } from "./parts/messages.js";
+import { dismiss, Messages } from "./parts/messages.js";
 import { registerWorker } from "./playing/worker-link.js";
 import { goInstead, route } from "./router.js";
 import { watchForIdleness } from "./session/idle.js";
@@ -27,11 +27,14 @@ const Doorway = ({ children }) => html`
   </main>
 `;
 
+/** The page as the machine itself reaches it, where browsers offer all without a certificate. */
+const loopback = () => `http://127.0.0.1${location.port && `:${location.port}`}`;
+
 const Insecure = () => html`
   <main class="doorway">
     <h1>Panzoto</h1>
     <p>${t("insecure.why")}</p>
-    <p>${t("insecure.what")}</p>
+    <p>${t("insecure.what", { address: loopback() })}</p>
   </main>
 `;
 
@@ -66,7 +69,8 @@ function leaveViewsWithTheirOwner() {
   let before = session.get().state;
   session.subscribe(() => {
     const { state } = session.get();
-    if (state !== "open") hush();
+    // What was told of it is nothing to whoever finds the page locked.
+    if (state !== "open" && before === "open") dismiss();
     if (state === "out" && before !== "starting" && before !== "out") {
       dismiss();
       goInstead("sign-in");

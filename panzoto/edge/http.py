@@ -141,7 +141,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.after_request(_finish)
     app.teardown_request(lambda _: end_asking())
     app.register_error_handler(PanzotoError, _answer_error)
-    app.register_error_handler(HTTPException, _answer_refusal)
+    app.register_error_handler(HTTPException, answer_refusal)
     app.register_error_handler(Exception, _answer_unexpected)
 
 
@@ -225,7 +225,8 @@ def _answer_error(error: PanzotoError) -> Response:
     return response
 
 
-def _answer_refusal(refusal: HTTPException) -> Response:
+def answer_refusal(refusal: HTTPException) -> Response:
+    """Say in JSON what Flask refuses: an address, a method, a body."""
     status = refusal.code or 500
     if status >= 500:
         return _answer_unexpected(refusal)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
+from contextlib import closing
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -59,6 +62,16 @@ class TestPolicy:
         ):
             answer = service.call("GET", path)
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+    @pytest.mark.parametrize("name", ["verify", "reset", "undo"])
+    @pytest.mark.parametrize("written", ["/{}/", "//{}", "//{}/"])
+    def test_who_writes_a_slash_too_many_is_sent_on(self, service: Service, name: str, written: str) -> None:
+        # requests would make one slash of two.
+        connection = HTTPConnection(urlsplit(service.url).netloc, timeout=20)
+        with closing(connection):
+            connection.request("GET", written.format(name))
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["Location"], answer.read()) == (308, f"/{name}", b"")
 
 
 class TestLetters:

@@ -93,12 +93,12 @@ class TestPassword:
         expect(heading(other, "Account")).to_be_visible()
         go(page, "Account")
         form = part(page, "Password")
-        textbox(form, "Password").fill("not my password")
+        textbox(form, "Present password").fill("not my password")
         textbox(form, "New password").fill(NEW)
         button(form, "Change password").click()
         expect(page.get_by_role("alert")).to_contain_text("The password is wrong.")
         expect(textbox(form, "New password")).to_have_value(NEW)
-        textbox(form, "Password").fill(PASSWORD)
+        textbox(form, "Present password").fill(PASSWORD)
         button(form, "Change password").click()
         said(page, "Your password is changed")
         expect(textbox(form, "New password")).to_have_value("")
@@ -128,7 +128,7 @@ class TestPassword:
 
         page.route("**/api/user/password", lose, times=1)
         form = part(page, "Password")
-        textbox(form, "Password").fill(PASSWORD)
+        textbox(form, "Present password").fill(PASSWORD)
         textbox(form, "New password").fill(NEW)
         button(form, "Change password").click()
         said(page, "Your password is changed")
@@ -142,7 +142,7 @@ class TestPassword:
         at_account(page, console, person)
         page.route("**/api/user/password", lambda route: route.abort(), times=1)
         form = part(page, "Password")
-        textbox(form, "Password").fill(PASSWORD)
+        textbox(form, "Present password").fill(PASSWORD)
         textbox(form, "New password").fill(NEW)
         button(form, "Change password").click()
         expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached.")
@@ -215,6 +215,9 @@ class TestEmail:
         button(email, "Change email").click()
         expect(page.get_by_role("alert")).to_contain_text("There is an account with this email already.")
         expect(textbox(email, "New email")).to_have_value(taken)
+        button(page, "Lock").click()
+        expect(page.get_by_role("heading", name="Locked")).to_be_visible()
+        expect(page.get_by_role("alert")).to_be_empty()
 
 
 class TestRecoveryKey:
@@ -315,6 +318,19 @@ class TestStorage:
         assert formats[new] in (None, "v2")
         for file_id, plain in files.items():
             assert hear(console, person["token"], file_id, PASSWORD) == plain
+
+    def test_an_account_without_recordings_is_offered_no_upgrade(
+        self, console: Service, page: Page, person: dict[str, Any]
+    ) -> None:
+        at_account(page, console, person)
+        storage = part(page, "Storage")
+        expect(storage).to_contain_text("0 of 100,000 recordings")
+        expect(storage.get_by_role("heading", name="Old recordings")).to_have_count(0)
+
+    def test_a_few_bytes_are_several(self, console: Service, page: Page, person: dict[str, Any]) -> None:
+        store(console, person, f"users/{person['user_id']}/short.3gp", b"A" * 202)
+        at_account(page, console, person)
+        expect(part(page, "Storage")).to_contain_text("202 bytes of")
 
     def test_a_wrong_password_upgrades_nothing(
         self, console: Service, page: Page, person: dict[str, Any]
@@ -542,7 +558,7 @@ def test_firefox_shows_the_account(console: Service, firefox: Browser, new_page:
     expect(part(page, "Sessions").get_by_role("listitem", name="Firefox on Linux")).to_be_visible()
     expect(part(page, "Security events")).to_contain_text("The account was made.")
     form = part(page, "Password")
-    textbox(form, "Password").fill(PASSWORD)
+    textbox(form, "Present password").fill(PASSWORD)
     textbox(form, "New password").fill(NEW)
     button(form, "Change password").click()
     said(page, "Your password is changed")

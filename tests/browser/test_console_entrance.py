@@ -260,7 +260,10 @@ class TestCreateAccount:
         open_at(page, console, "create-account")
         fill_in(page, person["user"]["email"], "quite another password")
         button(page, "Create account").click()
-        expect(page.get_by_role("alert")).to_contain_text("There is an account with this email already.")
+        told = page.get_by_text("There is an account with this email already.")
+        expect(told).to_have_count(1)
+        expect(textbox(page, "Email")).to_be_focused()
+        expect(textbox(page, "Email")).to_have_attribute("aria-invalid", "true")
         page.get_by_role("link", name="I have an account").click()
         expect(textbox(page, "Email")).to_have_value(person["user"]["email"])
 
@@ -458,13 +461,17 @@ class TestGettingBackIn:
         textbox(page, "Recovery key").fill(made[:-1])
         textbox(page, "New password").fill(NEW)
         button(page, "Recover").click()
-        expect(page.get_by_role("alert")).to_contain_text("This is not a recovery key.")
+        expect(page.get_by_text("This is not a recovery key.")).to_have_count(1)
         expect(textbox(page, "Recovery key")).to_have_attribute("aria-invalid", "true")
+        expect(textbox(page, "Recovery key")).to_be_focused()
         # A slip of the pen costs no attempt.
         assert calls == []
         textbox(page, "Recovery key").fill(made)
         button(page, "Recover").click()
         expect(heading(page, "Recordings")).to_be_visible()
+        expect(
+            page.get_by_role("status").filter(has_text="Your recovery key stays the same.")
+        ).to_be_visible()
         assert console.call("GET", "/api/user", person["token"]).status_code == 401
         login = {"email": person["user"]["email"], "password": NEW}
         answer = console.call("POST", "/api/login", json=login)
@@ -477,9 +484,17 @@ class TestGettingBackIn:
         textbox(page, "Email").fill(email)
         page.get_by_role("link", name="Forgot your password?").click()
         expect(textbox(page, "Email")).to_have_value(email)
-        button(page, "Send link").click()
+        button(page, "Send email").click()
         expect(page.get_by_role("status").filter(has_text=f"an account with {email}")).to_be_visible()
         assert mails.code_in(mails.wait_for(console, email, "reset"))
+
+    @pytest.mark.parametrize(("asked", "lands"), [("reset", "Forgotten password"), ("verify", "Sign in")])
+    def test_whoever_has_no_code_any_more_comes_to_where_one_asks(
+        self, console: Service, page: Page, asked: str, lands: str
+    ) -> None:
+        page.goto(f"{console.url}/{asked}")
+        page.get_by_role("link", name="Ask for a new code").click()
+        expect(heading(page, lands)).to_be_visible()
 
 
 class TestLocking:
@@ -661,6 +676,7 @@ class TestWhereItIsNotSafe:
             page = new_page(running)
             page.goto(console.url.replace("127.0.0.1", "recorder.example"))
             expect(page.get_by_text("opened over plain http")).to_be_visible()
+            expect(page.get_by_text(f"at its loopback address: {console.url}.")).to_be_visible()
             assert page.get_by_role("textbox").count() == 0
             assert page.get_by_role("link").count() == page.get_by_role("button").count() == 0
 

@@ -47,7 +47,11 @@ def test_the_tab_is_called_after_what_it_shows_and_behind_the_lock_after_nothing
     # Browsers keep it in their history.
     assert "orchard" not in page.title()
     page.get_by_role("button", name="Lock").click()
-    expect(page).to_have_title("Panzoto")
+    expect(page).to_have_title("Locked – Panzoto")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_title("Sign in – Panzoto")
+    page.get_by_role("link", name="Create account").click()
+    expect(page).to_have_title("Create account – Panzoto")
 
 
 def test_what_stands_around_a_hit_is_of_whole_words(page: Page, recorder: Recorder) -> None:

@@ -178,7 +178,37 @@ def test_a_tab_is_not_shown_what_only_the_player_is_given(
         tab.goto(address)
 
 
+def test_a_file_that_holds_no_sound_is_called_damaged_and_not_of_another_kind(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    file_id = stored(console, person, b"a letter, and no sound\n" * 20, content_type="audio/wav")
+    sign_in(page, console, person)
+    player = show(page, file_id)
+    expect(player).to_contain_text("it may be damaged")
+    expect(player).not_to_contain_text("No browser plays")
+    button(page, "Play").click()
+    expect(page.get_by_role("alert")).to_contain_text(
+        "This file seems damaged; no sound could be found in it."
+    )
+
+
 # ---- The player's buttons, keys and memory -----------------------------------------------------------------
+
+
+def test_the_handle_goes_to_the_end_of_a_short_recording(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    file_id = stored(console, person, tone(4.73))
+    sign_in(page, console, person)
+    player = show(page, file_id)
+    loaded(page)
+    position = player.get_by_role("slider", name="Position")
+    expect(position).to_have_attribute("aria-valuetext", "0:00 of 0:05")
+    assert position.evaluate("({step, max}) => [step, max]") == ["0.1", "4.8"]
+    position.press("End")
+    expect(position).to_have_attribute("aria-valuetext", "0:05 of 0:05")
+    assert position.evaluate("({value, max}) => value === max")
+    assert audio(page, "currentTime") == audio(page, "duration")
 
 
 def test_buttons_keys_and_speed(page: Page, console: Service, person: dict[str, Any]) -> None:

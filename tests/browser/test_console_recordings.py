@@ -127,6 +127,14 @@ def test_clips_of_one_conversation_stand_together_and_are_played_as_one(
     assert found == [f"#recording/{clip}" for clip in clips]
 
 
+def test_a_conversation_of_unknown_length_says_nothing_of_it(page: Page, recorder: Recorder) -> None:
+    recorder.record("clip-0", NOON)
+    recorder.record("clip-1", NOON + 10 * SECOND)
+    sign_in(page, recorder.service, recorder.account)
+    group = page.get_by_role("group", name="Conversation")
+    expect(group.locator("small")).to_have_text("2 recordings")
+
+
 def test_a_conversation_within_a_minute_has_one_time(page: Page, recorder: Recorder) -> None:
     first = recorder.record("clip-0", NOON, 5 * SECOND)
     recorder.record("clip-1", NOON + 10 * SECOND, 5 * SECOND)
@@ -439,6 +447,13 @@ def test_trash_restore_and_erasing_for_good(
     page.get_by_role("link", name="Trash", exact=True).click()
     trashed = page.get_by_role("list", name="Trash").get_by_role("listitem")
     expect(trashed).to_have_count(1)
+    # How long it is nobody knows, and that is not told by a dash.
+    expect(trashed.locator("small")).to_have_text(re.compile("^6 May 2026, 12:00 · in the trash since "))
+    trashed.get_by_role("link").click()
+    expect(page.get_by_role("button", name="Restore")).to_be_visible()
+    # No transcript is there, and none can be asked for.
+    expect(page.get_by_role("heading", name="Transcript")).to_have_count(0)
+    page.go_back()
     trashed.get_by_role("button", name="Restore").click()
     expect(page.get_by_text("The trash is empty.")).to_be_visible()
     page.get_by_role("link", name="Recordings", exact=True).click()

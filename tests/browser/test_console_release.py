@@ -157,3 +157,35 @@ def test_a_part_that_comes_between_drawing_and_what_follows_on_it_is_drawn_all_t
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.evaluate(DRAWN_BEFORE_IT_CAME, page.evaluate(FOLDER))
     expect(page.locator(".part")).to_have_text(["here", "here"])
+
+
+# As a browser asks for a page, and for a picture.
+OF_A_PAGE = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+OF_A_PICTURE = "image/avif,image/webp,image/*,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("name", ["chromium", "firefox"])
+def test_whoever_mistypes_an_address_is_led_to_the_console(
+    name: str, request: pytest.FixtureRequest, new_page: Callable[..., Page], console: Service
+) -> None:
+    page = new_page(request.getfixturevalue(name))
+    answer = page.goto(f"{console.url}/some/nonsense")
+    assert answer is not None
+    assert (answer.status, answer.headers["cache-control"]) == (404, "no-store")
+    page.get_by_role("link", name="Open Panzoto").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/nonsense", "*/*"),
+        ("/nonsense", OF_A_PICTURE),
+        ("/api", OF_A_PAGE),
+        ("/api/nonsense", OF_A_PAGE),
+        ("//api/nonsense", OF_A_PAGE),
+    ],
+)
+def test_a_program_reads_json_where_nothing_is(console: Service, path: str, accept: str) -> None:
+    answer = console.call("GET", path, headers={"Accept": accept})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -249,6 +249,20 @@ def test_each_of_several_files_that_are_no_sound_is_told(
     expect(told).to_have_count(0)
 
 
+def test_what_was_told_of_a_file_is_over_when_another_is_chosen(
+    page: Page, console: Service, person: dict[str, Any], tmp_path: Path
+) -> None:
+    sign_in(page, console, person)
+    (tmp_path / "Photo.png").write_bytes(b"png")
+    choose(page, tmp_path / "Photo.png")
+    told = page.get_by_role("alert").filter(has_text="Photo.png")
+    expect(told).to_be_visible()
+    (tmp_path / "Talk.wav").write_bytes(b"some sound")
+    choose(page, tmp_path / "Talk.wav")
+    expect(told).to_have_count(0)
+    expect(uploading(page)).to_have_count(0)
+
+
 def test_80_mib_arrive_over_a_bad_network_with_a_reload_in_the_middle(
     *,
     new_page: Callable[..., Page],

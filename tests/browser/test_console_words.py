@@ -455,7 +455,11 @@ def test_agreeing_is_remembered_and_can_be_taken_back(page: Page, speaker: Owner
     expect(region(page)).to_contain_text("Speech is turned into text on this server.")
     expect(region(page)).not_to_contain_text("From then on each new recording")
     go(page, "account")
-    page.get_by_role("checkbox", name="Transcribe recordings without asking again").uncheck()
+    always = page.get_by_role("checkbox", name="Transcribe recordings without asking again")
+    expect(always).to_be_checked()
+    expect(page.get_by_text("when you ask for a transcript")).to_have_count(0)
+    always.uncheck()
+    expect(page.get_by_text("when you ask for a transcript")).to_be_visible()
     go(page, f"recording/{another}")
     expect(region(page)).to_contain_text("From then on each new recording")
 

@@ -91,6 +91,15 @@ class TestVerify:
         page.get_by_role("button", name="Confirm address").click()
         until_shown(page, "Your address is confirmed.")
 
+    @pytest.mark.parametrize("written", ["/{}/", "//{}"])
+    def test_who_writes_a_slash_too_many_comes_to_the_page_with_the_code(
+        self, public: Service, account: dict[str, Any], page: Page, written: str
+    ) -> None:
+        code = link_in(public, account["user"]["email"], "verification").partition("#code=")[2]
+        page.goto(f"{public.url}{written.format('verify')}#code={code}")
+        until_shown(page, "Your address is confirmed.")
+        assert page.url == f"{public.url}/verify"
+
 
 class TestReset:
     def test_a_new_password_is_chosen(self, public: Service, account: dict[str, Any], page: Page) -> None:

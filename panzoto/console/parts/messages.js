@@ -4,13 +4,9 @@ import { AccountError, RecordingError, ServiceError, TranscriptError } from "../
 import { isUnreachable, onAnswerAgain } from "../session/reach.js";
 import { createStore, useStore } from "../store.js";
 import { t } from "../texts/index.js";
-import { moment } from "../texts/formats.js";
 import { html } from "../ui.js";
 
 /** @typedef {{ text: string, detail: string }} Said */
-
-// Whether what is told names what only its owner may see.
-let isPrivate = false;
 
 // `at`, `alertAt`: the view that was shown, or was just about to be, when it was told. `passing`: the alert is over once
 // the service answers again. `inView`: so many parts of the view say in their places that it does not.
@@ -30,6 +26,12 @@ addEventListener("hashchange", () => {
   const { at, alertAt } = said.get();
   if (at !== location.hash) said.set({ status: "" });
   if (alertAt !== location.hash) dismiss();
+});
+
+// Whoever gives other files has read what was said of those before.
+addEventListener("drop", () => dismiss(), { capture: true });
+addEventListener("change", ({ target }) => target instanceof HTMLInputElement && target.type === "file" && dismiss(), {
+  capture: true,
 });
 
 // What went well is read by then, and would soon be no longer true.
@@ -52,7 +54,6 @@ export function tell(error) {
 
 /** The same of what nobody had just asked for: what was told of something else still holds. @param {unknown} error */
 export function tellBeside(error) {
-  isPrivate = false;
   said.set({ alert: explain(error), alertAt: location.hash, passing: false });
 }
 
@@ -68,16 +69,8 @@ export function saidInView() {
   return () => said.set(({ inView, ...others }) => ({ ...others, inView: inView - 1 }));
 }
 
-/** Say something that holds names of files, or titles: it is not shown behind the lock. @param {string} text */
-export function tellOwner(text) {
-  tell(text);
-  isPrivate = true;
-}
-
-/** Take back what only the owner may see. */
-export function hush() {
-  if (isPrivate) dismiss();
-}
+/** Say something that holds names of files, or titles: a lock takes it back, as all that was told. @param {string} text */
+export const tellOwner = (text) => tell(text);
 
 export function dismiss() {
   said.set({ alert: null });
@@ -92,13 +85,12 @@ export function dismiss() {
 export function explain(error) {
   if (typeof error === "string") return { text: error, detail: "" };
   if (error instanceof ServiceError) return { text: sentenceOf(error), detail: detailOf(error) };
-  const at = t("problem.at", { time: moment(new Date()) });
-  if (error instanceof AccountError) return { text: t(`account.${error.reason}`), detail: at };
+  if (error instanceof AccountError) return { text: t(`account.${error.reason}`), detail: "" };
   if (error instanceof RecordingError || error instanceof TranscriptError) {
-    return { text: t(`problem.${error.code}`), detail: at };
+    return { text: t(`problem.${error.code}`), detail: "" };
   }
   console.error(error instanceof Error ? error.name : "error");
-  return { text: t("problem.unexpected"), detail: at };
+  return { text: t("problem.unexpected"), detail: "" };
 }
 
 // Which text tells that the service does not take what a form has sent: an existing password is not to be chosen anew.
@@ -114,11 +106,8 @@ function sentenceOf({ code, fields, message, status }) {
   return t(known) ?? (status >= 500 ? t("problem.service") : t("problem.refused", { sentence: message }));
 }
 
-/** @param {ServiceError} error */
-function detailOf(error) {
-  if (error.requestId) return t("problem.reference", { id: error.requestId });
-  return t("problem.at", { time: moment(new Date()) });
-}
+/** What support finds the call by; nothing where the service did not answer. @param {ServiceError} error */
+const detailOf = ({ requestId }) => (requestId ? t("problem.reference", { id: requestId }) : "");
 
 /** Run something, saying what went wrong; resolves to whether it went well. */
 export async function attempt(/** @type {() => Promise<unknown>} */ work) {

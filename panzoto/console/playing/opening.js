@@ -1,6 +1,6 @@
 // How each track comes to be heard: by the worker, by the service in a rendering of its own, or with the password.
 
-import { UnplayableError } from "./problems.js";
+import { isKnownKind, UnplayableError } from "./problems.js";
 import { openSealed } from "./sealed.js";
 import { canDecryptHere, openByService, openHere } from "./sounds.js";
 
@@ -8,7 +8,7 @@ import { canDecryptHere, openByService, openHere } from "./sounds.js";
 /** @typedef {import("./sounds.js").Sound} Sound */
 /** @typedef {import("./timeline.js").Track} Track */
 
-/** What to know before it plays: who decrypts it, and why. @typedef {"service" | "converted" | "sealed" | null} Notice */
+/** What to know before it plays: who decrypts it, and why. @typedef {"service" | "converted" | "tried" | "sealed" | null} Notice */
 
 /**
  * One sound; or one for each clip, where the service does not join them; or the clips as they were upgraded; or
@@ -42,7 +42,7 @@ export class Opening {
     if (track.sealed) return this.#unsealed(track, isWanted);
     if (!(await canDecryptHere())) return this.#converted(track, "service", isWanted);
     const sound = this.#unplayable.has(track) ? null : await this.#openedAhead(track);
-    if (sound === null) return this.#converted(track, "converted", isWanted);
+    if (sound === null) return this.#converted(track, isKnownKind(track.clips[0]) ? "tried" : "converted", isWanted);
     this.#notice(null);
     return { sounds: [sound] };
   }
@@ -92,7 +92,7 @@ export class Opening {
    * The service's own playback, after saying so.
    *
    * @param {Track} track
-   * @param {"service" | "converted"} notice
+   * @param {"service" | "converted" | "tried"} notice
    * @param {() => boolean} isWanted
    * @returns {Promise<Opened>}
    */
@@ -101,10 +101,10 @@ export class Opening {
     if (!isWanted()) return null;
     const sound = await openByService(track.clips[0]);
     // The same sound once more would play no better.
-    if (notice === "converted" && sound.address === sound.plain) {
+    if (notice !== "service" && sound.address === sound.plain) {
       // Nothing is turned into anything.
       this.#notice(null);
-      throw new UnplayableError();
+      throw new UnplayableError(track.clips[0]);
     }
     return { sounds: [sound] };
   }

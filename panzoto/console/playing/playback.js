@@ -7,7 +7,7 @@ import { t } from "../texts/index.js";
 import { current, leave, leftAt } from "./current.js";
 import { measuredLength, saidLength } from "./lengths.js";
 import { Opening } from "./opening.js";
-import { wordsFor } from "./problems.js";
+import { whyUnplayable, wordsFor } from "./problems.js";
 import { soundSettings } from "./settings.js";
 import { freshRow, opensWithVault } from "./sounds.js";
 import { clipAt, isMeasured, placeOf, positionOf, secondsOf, startOf, tracksOf, wholeLength } from "./timeline.js";
@@ -23,7 +23,7 @@ import { clipAt, isMeasured, placeOf, positionOf, secondsOf, startOf, tracksOf, 
  *
  * @typedef {{
  *   position: number, length: number, measured: boolean, playing: boolean, waiting: boolean,
- *   notice: "service" | "converted" | "sealed" | null, lost: boolean, refused: boolean,
+ *   notice: "service" | "converted" | "tried" | "sealed" | null, lost: boolean, refused: boolean,
  *   address: string | null,
  * }} State
  */
@@ -425,7 +425,7 @@ export class Playback {
       this.#opening.cannotPlay(this.#tracks[this.#at.index]);
       return this.#load();
     }
-    if (unsupported) return this.#giveUp(wordsFor("unplayable"));
+    if (unsupported) return this.#giveUp(wordsFor(whyUnplayable(this.#tracks[this.#at.index].clips[0])));
     if (error.code === MediaError.MEDIA_ERR_DECODE) return this.#giveUp(wordsFor("damaged"));
     return this.#recover(Object.assign(new Error("broken off"), { code: "unreachable" }));
   }

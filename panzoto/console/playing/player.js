@@ -89,7 +89,9 @@ function Position({ playback }) {
   const { position, length } = useStore(playback.state, (value) => value);
   // While it is dragged the handle follows the finger, and the sound waits until it is let go.
   const [dragged, setDragged] = useState(/** @type {number | null} */ (null));
-  const shown = dragged ?? position;
+  const shown = Math.min(dragged ?? position, Math.max(length, position));
+  // The keys go by tenths, and so does the handle: the last one may end behind the sound, or it would never be reached.
+  const end = Math.max(Math.ceil(length * 10) / 10, 0.1);
   const words = { at: lengthInWords(shown * 1000), length: length > 0 ? lengthInWords(length * 1000) : "–" };
   const seek = (/** @type {any} */ event) => {
     setDragged(null);
@@ -98,7 +100,7 @@ function Position({ playback }) {
   return html`
     <div class="player-position">
       <span aria-hidden="true">${words.at}</span>
-      <input type="range" min="0" max=${Math.max(length, 0.1)} step="0.1" value=${shown}
+      <input type="range" min="0" max=${end} step="0.1" value=${length > 0 && shown >= length ? end : shown}
         aria-label=${t("player.position")} aria-valuetext=${t("player.positionOf", words)} disabled=${length === 0}
         onInput=${(/** @type {any} */ event) => setDragged(Number(event.target.value))} onChange=${seek} />
       <span aria-hidden="true">${words.length}</span>

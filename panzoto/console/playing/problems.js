@@ -1,6 +1,5 @@
 // Words for what goes wrong while playing and saving.
 
-import { moment } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { WorkerError } from "./worker-link.js";
 import { ObjectError } from "./objects.js";
@@ -9,6 +8,7 @@ const KNOWN = /** @type {Record<string, import("../texts/index.js").TextName>} *
   damaged: "player.damaged",
   decryption_failed: "problem.decryption_failed",
   object_changed: "player.changed",
+  no_sound: "player.noSound",
   object_not_found: "player.gone",
   refused: "player.bucketRefused",
   too_large: "download.tooLarge",
@@ -17,15 +17,30 @@ const KNOWN = /** @type {Record<string, import("../texts/index.js").TextName>} *
   unsupported_format: "problem.unsupported_format",
 });
 
+/**
+ * Whether the browser plays what a recording is said to be. 3GP says little: in it may be what no browser plays.
+ *
+ * @param {{ content_type: string | null }} recording
+ */
+export const isKnownKind = ({ content_type }) =>
+  content_type !== null && !/3gp/.test(content_type) && new Audio().canPlayType(content_type) !== "";
+
+/** Why a recording plays in no rendering that there is. @param {{ content_type: string | null }} recording */
+export const whyUnplayable = (recording) => (isKnownKind(recording) ? "no_sound" : "unplayable");
+
 /** Sound that this browser plays in no rendering that there is. */
 export class UnplayableError extends Error {
-  code = "unplayable";
+  /** @param {{ content_type: string | null }} recording */
+  constructor(recording) {
+    super();
+    this.code = whyUnplayable(recording);
+  }
 }
 
 const OURS = [WorkerError, ObjectError, UnplayableError];
 
 /**
- * What to tell of a failure: its own words with the time, where it is of the worker, the bucket or the browser; else
+ * What to tell of a failure: its own words, where it is of the worker, the bucket or the browser; else
  * the failure itself, which has a request to quote.
  *
  * @param {unknown} failure an error, or the code of one
@@ -34,6 +49,5 @@ export function wordsFor(failure) {
   const ours = typeof failure === "string" || OURS.some((one) => failure instanceof one);
   if (!ours) return failure;
   const code = typeof failure === "string" ? failure : /** @type {{ code: string }} */ (failure).code;
-  const name = KNOWN[code] ?? "problem.unexpected";
-  return `${t(name)} ${t("problem.at", { time: moment(new Date()) })}`;
+  return t(KNOWN[code] ?? "problem.unexpected");
 }

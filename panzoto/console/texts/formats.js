@@ -31,6 +31,8 @@ export function length(/** @type {number | null | undefined} */ milliseconds) {
 /** `12.3 MB`: units of a thousand, as disks and plans are sold. */
 export function bytes(/** @type {number} */ size) {
   const step = size < 1000 ? 0 : Math.min(Math.floor(Math.log10(size) / 3), UNITS.length - 1);
-  const unit = { style: "unit", unit: UNITS[step], unitDisplay: "short", maximumFractionDigits: step > 1 ? 1 : 0 };
+  // Bytes have no sign of their own, and the short word for many of them is that for one.
+  const unitDisplay = step === 0 ? "long" : "short";
+  const unit = { style: "unit", unit: UNITS[step], unitDisplay, maximumFractionDigits: step > 1 ? 1 : 0 };
   return new Intl.NumberFormat(locale, /** @type {Intl.NumberFormatOptions} */ (unit)).format(size / 1000 ** step);
 }

@@ -45,13 +45,15 @@ function Row({ recording }) {
   const id = `trash-${recording.file_id}`;
   const at = momentOf(recording);
   const name = titleOf(recording);
+  const facts = [t("trash.since", { time: moment(recording.deleted_at ?? at) })];
+  if (recording.duration_ms !== null) facts.unshift(length(recording.duration_ms));
+  if (name !== moment(at)) facts.unshift(moment(at));
   return html`
     <li aria-label=${name}>
       <p class="one-line">
         <a id=${id} href=${addressOf("recording", recording.file_id)}><bdi dir="auto">${name}</bdi></a>
       </p>
-      <p><small>${name === moment(at) ? "" : `${moment(at)} · `}${length(recording.duration_ms)} ·
-        ${" "}${t("trash.since", { time: moment(recording.deleted_at ?? at) })}</small></p>
+      <p><small>${facts.join(" · ")}</small></p>
       <div class="actions">
         <${RestoreButton} recording=${recording} describedBy=${id} />
         <${EraseButton} recording=${recording} describedBy=${id} />

@@ -22,7 +22,7 @@ export function TranscriptionSettings() {
   if (!engine.available) return html`<p>${t("words.unavailable")}</p>`;
   const change = (/** @type {boolean} */ wanted) => attempt(wanted ? giveConsent : takeConsentBack);
   return html`
-    <p>${t("words.where", { place: placeOf(engine) })}</p>
+    <p>${t(agreed ? "words.place" : "words.where", { place: placeOf(engine) })}</p>
     ${engine.model !== null && html`<p><small>${t("words.model", { model: engine.model })}</small></p>`}
     <${Checkbox} label=${t("words.always")} hint=${t("words.alwaysHint")} checked=${agreed}
       change=${change} />

@@ -21,6 +21,9 @@ export function Transcript({ recordings }) {
   }, [account().user_id]);
   const isForeign = vault().transcripts.foreign;
   const written = recordings.filter(({ transcript }) => transcript?.revision);
+  // In the trash nothing can be asked for: without a transcript there is nothing to say.
+  const isOver = recordings.every(({ deleted_at, transcript }) => deleted_at !== null && transcript?.status !== "queued");
+  if (isOver && written.length === 0) return null;
   return html`
     <section class="transcript" aria-label=${t("words.transcript")}>
       <h2>${t("words.transcript")}</h2>

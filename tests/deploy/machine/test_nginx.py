@@ -146,6 +146,13 @@ class TestCalls:
         for path in ("/verify", "/reset", "/undo", *files):
             assert edge.call("GET", path).status_code == 200, path
 
+    def test_who_writes_a_slash_too_many_reaches_them(self, edge: Nginx) -> None:
+        for path in ("/reset/", "//reset"):
+            sent = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            answer = received(edge, sent.encode())
+            assert b" 308 " in answer.splitlines()[0], answer
+            assert b"\r\nlocation: /reset\r\n" in answer.lower(), answer
+
     @pytest.mark.usefixtures("console_libraries")
     def test_the_console_is_there_as_the_service_packs_it(self, behind: Service, edge: Nginx) -> None:
         page = edge.call("GET", "/")

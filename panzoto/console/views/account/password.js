@@ -23,7 +23,7 @@ export function Password() {
       <p>${t("account.passwordHint")}</p>
       <form onSubmit=${work.submit}>
         <input type="email" autocomplete="username" value=${account().user.email} readonly hidden />
-        <${PasswordField} label=${t("field.password")} value=${password} change=${setPassword} required
+        <${PasswordField} label=${t("field.presentPassword")} value=${password} change=${setPassword} required
           autocomplete="current-password" enterkeyhint="next" />
         <${NewPassword} value=${next} change=${setNext} />
         <${Button} type="submit" busy=${work.busy} off=${work.seconds > 0}>${t("account.changePassword")}<//>

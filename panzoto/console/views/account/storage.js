@@ -14,7 +14,7 @@ export function Storage({ profile }) {
   return html`
     <${Section} title=${t("account.storage")}>
       ${profile !== null && html`<${Usage} ...${profile.usage} />`}
-      <${Upgrade} />
+      <${Upgrade} isEmpty=${profile?.usage.recordings === 0} />
     <//>
   `;
 }
@@ -31,7 +31,8 @@ const Usage = ({ recordings, bytes: used, quota_recordings, quota_bytes }) => ht
   </div>
 `;
 
-function Upgrade() {
+/** @param {{ isEmpty: boolean }} props `isEmpty`: there is nothing in the account that could be upgraded */
+function Upgrade({ isEmpty }) {
   const [password, setPassword] = useState("");
   const { state, done, all, failed, wait } = useStore(upgrades, (value) => value);
   const work = useWork(async () => {
@@ -47,6 +48,7 @@ function Upgrade() {
       <p><button type="button" onClick=${stopUpgrade}>${t("account.upgradeStop")}</button></p>
     `;
   }
+  if (isEmpty && state === "idle") return null;
   const over = state === "over" && html`<p class="hint" role="status">${t("account.upgraded", { done, failed })}</p>`;
   return html`
     <h3>${t("account.upgradeTitle")}</h3>

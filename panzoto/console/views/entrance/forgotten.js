@@ -17,7 +17,7 @@ export function Forgotten() {
     setSentTo(email);
   });
   return html`
-    <${Form} title=${t("entrance.forgotten")} button=${t("entrance.sendLink")} working=${t("entrance.sending")}
+    <${Form} title=${t("entrance.forgotten")} button=${t("entrance.sendEmail")} working=${t("entrance.sending")}
       work=${work} beside=${html`
         <a href="/reset">${t("entrance.haveCode")}</a>
         <a href=${addressOf("recover")}>${t("entrance.useRecoveryKey")}</a>

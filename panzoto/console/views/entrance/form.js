@@ -1,6 +1,7 @@
 // What all forms of the entrance are: a heading, fields, one button that shows its work, and ways to the others.
 
 import { Button } from "../../parts/fields.js";
+import { useTabTitle } from "../../parts/tab-title.js";
 import { Countdown } from "../../parts/work.js";
 import { t } from "../../texts/index.js";
 import { html, useEffect, useRef } from "../../ui.js";
@@ -12,6 +13,7 @@ import { html, useEffect, useRef } from "../../ui.js";
  * }} props `working`: what the button says while it works; `beside`: what stands under it
  */
 export function Form({ title, button, working = t("entrance.opening"), work, children, beside }) {
+  useTabTitle(title);
   const form = useRef(/** @type {HTMLFormElement | null} */ (null));
   useEffect(() => beginTyping(form.current), []);
   return html`

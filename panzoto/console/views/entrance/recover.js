@@ -2,14 +2,14 @@
 
 import { AccountError } from "../../library/errors.js";
 import { parseRecoveryKey } from "../../library/recovery-key.js";
-import { explain } from "../../parts/messages.js";
+import { announce, explain } from "../../parts/messages.js";
 import { useWork } from "../../parts/work.js";
 import { addressOf, goInstead } from "../../router.js";
 import { recover } from "../../session/session.js";
 import { noteProvenKey } from "../../session/unproven-key.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
-import { EmailField, NewPassword, RecoveryKeyField, Stay } from "./fields.js";
+import { EmailField, GoneTo, NewPassword, RecoveryKeyField, Stay } from "./fields.js";
 import { Form } from "./form.js";
 import { tellIfNotKept, typed } from "./typed.js";
 
@@ -23,8 +23,8 @@ export function Recover() {
       // A slip of the pen is found here, and costs no attempt.
       await parseRecoveryKey(key);
     } catch (error) {
-      if (error instanceof AccountError) setFault(explain(error).text);
-      throw error;
+      if (!(error instanceof AccountError)) throw error;
+      return setFault(explain(error).text);
     }
     const { email, stay } = typed.get();
     await recover({ email: email.trim(), recovery_key: key.trim(), new_password: password }, stay);
@@ -32,6 +32,7 @@ export function Recover() {
     await noteProvenKey();
     goInstead("recordings");
     tellIfNotKept();
+    announce(t("entrance.recovered"));
   });
   return html`
     <${Form} title=${t("entrance.recover")} button=${t("entrance.recover")} work=${work} beside=${html`
@@ -40,7 +41,7 @@ export function Recover() {
     `}>
       <p>${t("entrance.recoverHint")}</p>
       <${EmailField} />
-      <${RecoveryKeyField} value=${key} change=${setKey} fault=${fault} />
+      <${GoneTo} fault=${fault}><${RecoveryKeyField} value=${key} change=${setKey} fault=${fault} /><//>
       <${NewPassword} value=${password} change=${setPassword} />
       <${Stay} />
     <//>

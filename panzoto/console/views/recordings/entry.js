@@ -86,7 +86,7 @@ function SittingEntry({ sitting, lines, of }) {
         ${hasHead && html`
           <div class="head">
             <p><a href=${addressOf("sitting", sitting.fileId)}>${t("sitting.title")}, ${span}</a>
-              <small title=${t("sitting.why")}>${many} · ${length(sitting.durationMs)}</small></p>
+              <small title=${t("sitting.why")}>${many}${sitting.durationMs !== null && ` · ${length(sitting.durationMs)}`}</small></p>
             <button type="button" aria-label=${t("sitting.play")} title=${t("sitting.play")}
               onClick=${() => play(sitting)}>
               <${PlayIcon} /><span>${t("sitting.play")}</span>
