@@ -18,7 +18,9 @@ from panzoto.models.bulk import (
 )
 
 # What is noted on an account about its recordings, by this migration and then by the service.
-BOOKKEEPING = frozenset({"claims_complete", "used_recordings", "used_bytes", "change_number", "settled_to"})
+BOOKKEEPING = frozenset(
+    {"claims_complete", "used_recordings", "used_bytes", "change_number", "settled_to", "unnumbered_at"}
+)
 # The same, of a recording.
 NUMBERING = frozenset({"change_number", "listed_at"})
 # What this migration writes. Any other attribute came from the service, later.

@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS attempted (
 ) WITHOUT ROWID;
 -- Accounts among whose recordings something was written or removed since they were counted.
 CREATE TABLE IF NOT EXISTS touched (owner BLOB PRIMARY KEY) WITHOUT ROWID;
--- Accounts with recordings that others wrote, and the highest number of those.
+-- Accounts with recordings that others wrote or are to number, and the highest number of those.
 CREATE TABLE IF NOT EXISTS shared (owner BLOB PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 """
 COLUMNS_SINCE_COUNTS = ("owner BLOB", "size INTEGER", "number INTEGER")
@@ -286,7 +286,7 @@ class State:
             )
 
     def share(self, owners: Iterable[tuple[str, int]]) -> None:
-        """Note accounts of which others have written recordings, each with the number of one."""
+        """Note accounts of which others wrote recordings, or are to number some, each with its number."""
         with self._db:
             self._db.executemany(
                 "INSERT INTO shared VALUES (?, ?) "

@@ -11,7 +11,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from migrations_from_rds.decisions import BOOKKEEPING, Decision, decide, is_passed_on
@@ -36,6 +35,7 @@ from panzoto.models.bulk import (
     change_item,
     claim_item,
     claim_name,
+    count_again,
     delete,
     delete_entry,
     holds,
@@ -89,6 +89,12 @@ class Job:
     others_number: int | None = None
 
     @property
+    def is_unnumbered(self) -> bool:
+        """Whether this is a recording of ours that the service has to number."""
+        is_recording = isinstance(self.wanted.item, MigratedRecording)
+        return is_recording and self.decision in IN_MANIFEST and self.number is None
+
+    @property
     def index_units(self) -> int:
         """The write units of the row's places in the indexes."""
         return index_units(self.wanted.table, self.parcel.actions[0]["Put"]["Item"]) if self.parcel else 0
@@ -130,16 +136,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What the manifest says about rows that are to be written, and about their owners.
+    """What the manifest says about rows that are to be written.
 
-    `numbers` are for recordings that get one, `books` what goes onto accounts that are new, and
-    `told` the change numbers that were written on owners before.
+    `numbers` are for recordings that get one, and `books` is what goes onto accounts that are new.
     """
 
     known: dict[str, Known]
     numbers: dict[str, int] = field(default_factory=dict)
     books: dict[str, Item] = field(default_factory=dict)
-    told: dict[str, int | None] = field(default_factory=dict)
 
 
 class Writer:
@@ -162,6 +166,7 @@ class Writer:
             refused = self._sender.send([job.parcel for job in jobs if job.parcel is not None])
             done += [job for job in jobs if job.wanted.row_id not in refused]
             if not refused:
+                self.let_count_again({job.wanted.item[1] for job in done if job.is_unnumbered})
                 return done
             jobs = self.look([job.wanted for job in jobs if job.wanted.row_id in refused], notes)
         raise Stopped("The same rows are being changed by somebody else all the time; run the command again")
@@ -189,29 +194,25 @@ class Writer:
         numbers = notes.numbers
         if rows[0].table == AUDIO_FILES:
             owners = self._fetch(User, [row.item[1] for row in rows])
+            # Once an account is there the service gives its numbers: of ours it might give one again, and
+            # who has followed it beyond them would never be told.
             numbers = {
                 row.row_id: notes.numbers[row.row_id]
                 for row in rows
-                if row.row_id in notes.numbers and self._may_number(row.item[1], owners, notes)
+                if row.row_id in notes.numbers and row.item[1] not in owners
             }
         return [
             self._decided(row, stored.get(row.row_id), claims.get(row.claim), notes, numbers.get(row.row_id))
             for row in rows
         ]
 
-    def _may_number(self, user_id: str, owners: dict[str, Item], notes: Notes) -> bool:
-        """Whether nobody but this migration has numbered the owner's recordings."""
-        owner = owners.get(user_id)
-        if owner is None:
-            return True
-        ours = text(owner, ORIGIN) == self._migration and "claims_complete" in owner
-        return ours and number_of(owner) == notes.told.get(user_id)
-
     def let_count_again(self, user_ids: Iterable[str]) -> None:
-        """Where the service has counted the recordings of an account, let it count the new ones too."""
-        for user_id, item in self._fetch(User, list(user_ids)).items():
-            if "used_recordings" in item:
-                self._sender.patiently(partial(self._tables.count_again, user_id))
+        """Let the service number and count what was written of the recordings of accounts that are there."""
+        there = self._fetch(User, list(user_ids))
+        # One that is deleted meanwhile needs no counting.
+        self._sender.send(
+            [Parcel(user_id, [count_again(user_id)], units(item) * 3) for user_id, item in there.items()]
+        )
 
     def count(
         self, counts: dict[str, tuple[int, int]], told: dict[str, int | None], number: int
@@ -270,8 +271,8 @@ class Writer:
     ) -> Job:
         if decision is None:
             decision = Decision.WRITE_WITHOUT_CLAIM if row.claimless else Decision.WRITE
-        if stored is not None:
-            # What it was numbered by, it keeps.
+        if stored is not None and text(stored, "user_id") == row.item.user_id:
+            # What it was numbered by, it keeps, as long as it is the same account's.
             number = number_of(stored)
         item = (
             stored
@@ -316,12 +317,17 @@ class Writer:
 
 def _entry(recording: MigratedRecording, item: Item, stored: Item | None) -> list[Action]:
     """Return what writes the recording's entry among its owner's changes, or moves it to another owner's."""
-    number = number_of(item)
+    number, owner = number_of(item), recording.user_id
     before = None if stored is None else text(stored, "user_id")
-    if number is None or before == recording.user_id:
+    number_before = None if stored is None else number_of(stored)
+    if before == owner:
         return []
-    entry = put_new(Change, change_item(recording.user_id, number, recording.file_id), "file_id")
-    return [entry] if before is None else [entry, delete_entry(before, number)]
+    actions = []
+    if number is not None:
+        actions.append(put_new(Change, change_item(owner, number, recording.file_id), "file_id"))
+    if before is not None and number_before is not None:
+        actions.append(delete_entry(before, number_before))
+    return actions
 
 
 class Loader:
@@ -407,16 +413,10 @@ class Loader:
         )
         if not self._counts:
             return Notes(known)
-        owners = {item.user_id for item in recordings}
-        told = (
-            {}
-            if self._first
-            else {user_id: what.number for user_id, what in self._state.known(USERS, list(owners)).items()}
-        )
         if not self._first:
             before = {what.owner for what in known.values() if what.owner is not None}
-            self._state.touch(owners | before)
-        return Notes(known, numbers, told=told)
+            self._state.touch({item.user_id for item in recordings} | before)
+        return Notes(known, numbers)
 
     def _books(self, todo: Sequence[Wanted]) -> dict[str, Item]:
         """Return what goes onto new accounts about their recordings, which are all written before them."""
@@ -484,14 +484,11 @@ class Loader:
         )
 
     def _note_uncounted(self, jobs: list[Job]) -> None:
-        """Leave to the service the accounts of which it, or another migration, has written recordings."""
-        unnumbered = {
-            job.wanted.item[1] for job in jobs if job.decision in IN_MANIFEST and job.number is None
-        }
-        if unnumbered and not self._first:
-            self._writer.let_count_again(unnumbered)
+        """Leave accounts to the service of which others have written recordings, or ours have no number."""
         others = [(job.wanted.item[1], job.others_number) for job in jobs if job.others_number is not None]
-        self._state.share(others)
+        # Such an account may be taken back and written anew while its recordings are still there.
+        unnumbered = {(job.wanted.item[1], 0) for job in jobs if job.is_unnumbered}
+        self._state.share([*others, *unnumbered])
 
     def _count(self, task: Task, jobs: list[Job], over: list[Chunk], rejected: int) -> None:
         table = task.table

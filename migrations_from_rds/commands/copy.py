@@ -252,14 +252,23 @@ class _Copy:
         # Accounts come last, so until their stage has begun there are none of ours.
         first = first_copy and self._pass["stage"] == AUDIO_FILES
         if table == USERS:
+            self._begin_accounts()
             self._state.count_recordings(touched=False)
-        loader = self._loader(look_first=not first_copy, first=first)
+        # Of an interrupted first copy some accounts are there, and may be in use, when recordings follow.
+        late = table == AUDIO_FILES and not first
+        loader = self._loader(look_first=late or not first_copy, first=first)
         rows = source.files if table == AUDIO_FILES else source.users
         with self._display.task(table, source.count(table, since)) as advance:
             task = Task(table, survey.judge, self._position(table))
             loader.run(task, rows(since, ROWS_AT_ONCE), advance)
             task = Task(table, survey.judge, _nowhere)
             loader.run(task, source.without_id(table, ROWS_AT_ONCE), advance)
+
+    def _begin_accounts(self) -> None:
+        """Note, before the first account is there, that recordings may from now on be those of one in use."""
+        now = self._pass
+        if now["stage"] != USERS:
+            self._state.remember(**{"pass": {**now, "stage": USERS, "after": None}})
 
     def _loader(self, *, look_first: bool, first: bool = False) -> Loader:
         writer = Writer(self._sender, self._state.migration, look_first=look_first)

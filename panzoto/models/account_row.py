@@ -55,6 +55,8 @@ class AccountRow(StoredModel):
     change_number = NumberAttribute(null=True)
     # Of an account that is being taken up: no recording that is listed before it is without a number.
     settled_to = EpochAttribute(null=True)
+    # When a move last wrote recordings without a number; an index tells of them a moment later.
+    unnumbered_at = EpochAttribute(null=True)
     # Since when chores are due, or when they will be, and in which shard of `user-due-index` that stands.
     due_at = EpochAttribute(null=True)
     due_shard = UnicodeAttribute(null=True)

@@ -37,7 +37,7 @@ from botocore.parsers import ResponseParserError
 
 from panzoto.errors import PanzotoError, Unavailable
 from panzoto.models import pauses, wire
-from panzoto.models.attributes import EPOCH, PER_SECOND, EpochAttribute, StoredModel, rfc3339
+from panzoto.models.attributes import EPOCH, PER_SECOND, EpochAttribute, StoredModel, now, rfc3339
 from panzoto.models.audio_file import AudioFile
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
@@ -93,10 +93,6 @@ class WriteRefused(Exception):
     def __init__(self, failed: Sequence[bool]) -> None:
         super().__init__()
         self.failed = tuple(failed)
-
-
-class ConditionRefused(Exception):
-    """The condition of a single write failed."""
 
 
 class AwsRefused(PanzotoError):
@@ -330,6 +326,21 @@ def delete_entry(user_id: str, number: int) -> Action:
     return {"Delete": {"TableName": Change.Meta.table_name, "Key": key}}
 
 
+def count_again(user_id: str) -> Action:
+    """Let the service number and count an account's recordings anew, some of which have just been written."""
+    return {
+        "Update": {
+            "TableName": User.Meta.table_name,
+            "Key": {"user_id": {"S": user_id}},
+            # Without counters the service counts what has a number already before it goes on.
+            "UpdateExpression": "SET unnumbered_at = :now "
+            "REMOVE claims_complete, settled_to, used_recordings, used_bytes",
+            "ConditionExpression": "attribute_exists(user_id)",
+            "ExpressionAttributeValues": {":now": {"N": _MOMENTS.serialize(now())}},
+        }
+    }
+
+
 def place_of(action: Action) -> tuple[str, str]:
     """Return the table and the key that an action is about."""
     ((_, what),) = action.items()
@@ -438,20 +449,6 @@ class BulkTables:
         items = answer.get("Responses", {}).get(table, [])
         left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
         return {item[key]["S"]: item for item in items}, [one[key]["S"] for one in left]
-
-    def count_again(self, user_id: str) -> None:
-        """Let the service number and count an account's recordings anew, if it has done so before."""
-        request = {
-            "TableName": User.Meta.table_name,
-            "Key": {"user_id": {"S": user_id}},
-            # Without counters the service counts what has a number already before it goes on.
-            "UpdateExpression": "REMOVE claims_complete, settled_to, used_recordings, used_bytes",
-            "ConditionExpression": "attribute_exists(used_recordings)",
-        }
-        try:
-            self._call(lambda: self._client.update_item(**request))
-        except ConditionRefused:
-            return
 
     def last_seen(self, user_id: str) -> int | None:
         """Return when a session of the account was last used, in microseconds, None where it has none.
@@ -584,8 +581,6 @@ def _translated(error: ClientError) -> Exception:
     code = code_of(error)
     if code == "TransactionCanceledException":
         return _cancelled(error)
-    if code == "ConditionalCheckFailedException":
-        return ConditionRefused()
     if code in THROTTLED:
         return Throttled()
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

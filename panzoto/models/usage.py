@@ -6,17 +6,20 @@ import copy
 import math
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from panzoto.models.account_row import AccountRow
+from panzoto.models.attributes import now
 from panzoto.models.connection import ConditionFailed, Transaction
 from panzoto.models.due import Due
 
 RESERVATIONS = 16
+# An index follows its table within a second or so; after this long it tells of everything.
+INDEX_FOLLOWS = timedelta(minutes=1)
 
 # (end in epoch seconds, recordings, bytes)
 Reservation = tuple[int, int, int]
@@ -58,6 +61,7 @@ class Usage(Due):
         if reserved:
             actions.append(AccountRow.reservations.set(self._reserving_also(reserved)))
         if settled_to is not None:
+            condition &= self._unnumbered_as_read()
             actions.append(AccountRow.settled_to.set(settled_to))
         transaction.update(type(self)(self.user_id), actions=actions, condition=condition)
 
@@ -86,6 +90,12 @@ class Usage(Due):
         condition: Condition = counters.does_not_exist() if uncounted else counters.exists()
         return condition
 
+    def _unnumbered_as_read(self) -> Condition:
+        """The condition that no move has written recordings since, of which the index did not tell."""
+        moment = self.value("unnumbered_at")
+        never: Condition = AccountRow.unnumbered_at.does_not_exist()
+        return never if moment is None else AccountRow.unnumbered_at == moment
+
     def _reservations(self) -> list[Reservation]:
         """Return those that have not ended: (end in epoch seconds, recordings, bytes)."""
         moment = int(time.time())
@@ -102,6 +112,12 @@ class Usage(Due):
     def is_counted(self) -> bool:
         """Whether every recording has its claim and its number and is counted."""
         return bool(self.attribute_values.get("claims_complete"))
+
+    @property
+    def awaits_recordings(self) -> bool:
+        """Whether a move wrote some so lately that the index may not tell of them yet."""
+        moment = self.value("unnumbered_at")
+        return moment is not None and now() < moment + INDEX_FOLLOWS
 
     def counted_usage(self) -> tuple[int, int]:
         """Return how many recordings and bytes are counted: those that have a number, see `is_counted`."""
@@ -124,11 +140,13 @@ class Usage(Due):
         actions: list[Action] = [
             AccountRow.claims_complete.set(True),
             AccountRow.settled_to.remove(),
+            AccountRow.unnumbered_at.remove(),
             AccountRow.used_recordings.add(0),
             AccountRow.used_bytes.add(0),
         ]
         try:
-            self.change(actions, self._counted_as_read() & AccountRow.deletion_started_at.does_not_exist())
+            as_read = self._counted_as_read() & self._unnumbered_as_read()
+            self.change(actions, as_read & AccountRow.deletion_started_at.does_not_exist())
         except ConditionFailed:
             # A move has changed recordings meanwhile, or the account is being deleted.
             self.reload()

@@ -162,7 +162,9 @@ class MissingClaims:
                 f"left to another run, since others write to it all the time: {item['user_id']['S']}"
             )
         else:
-            return SETTLED
+            if user.is_counted:
+                return SETTLED
+            self._report(f"left to another run, since a move wrote to it a moment ago: {user.user_id}")
         return LEFT
 
     def _take_all(self, wanted: Iterable[Item]) -> Handled:

@@ -35,16 +35,21 @@ def settle(user: User) -> None:
 def take_up(user: User) -> bool:
     """Take up some of the oldest recordings that have no number; tell whether none is left.
 
-    Raises `Unavailable` and `UserNotFound`.
+    Where a move has just written some, the index may not tell of them yet: that none is left is then true
+    for now and not noted, so the next call looks again. Raises `Unavailable` and `UserNotFound`.
     """
     if user.is_counted:
         return True
     _count_what_is_numbered(user)
     rows = AudioFile.unnumbered(user.user_id, AT_ONCE + 1, user.value("settled_to"))
     taken, behind = rows[:AT_ONCE], rows[AT_ONCE:]
-    done = _number(user, taken, settled_to=behind[0].uploaded_at if behind else None)
+    # What the index does not tell of may be older than what it does.
+    is_all = not user.awaits_recordings
+    done = _number(user, taken, settled_to=behind[0].uploaded_at if behind and is_all else None)
     if behind or not done:
         return False
+    if user.awaits_recordings:
+        return True
     user.mark_settled()
     return user.is_counted
 

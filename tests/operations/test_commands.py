@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import signal
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -398,6 +399,20 @@ def test_an_account_whose_counters_a_move_took_away_is_counted_by_optimize(old: 
     done(old, "deploy", "resources", "optimize")
     user = rows.user_row(old, account["user_id"])
     assert [user[name] for name in counters] == [{"BOOL": True}, {"N": "3"}, {"N": "150"}]
+
+
+def test_an_account_that_a_move_has_just_written_to_is_left_to_another_run_of_optimize(old: Service) -> None:
+    account, now = old.register("moved@example.com"), int(time.time())
+    for moment, status, complete in ((now, 1, None), (now - 61, 0, {"BOOL": True})):
+        old.dynamodb().update_item(
+            TableName=rows.USERS_TABLE,
+            Key={"user_id": {"S": account["user_id"]}},
+            UpdateExpression="SET unnumbered_at = :moment REMOVE claims_complete",
+            ExpressionAttributeValues={":moment": {"N": str(moment)}},
+        )
+        printed = done(old, "deploy", "resources", "optimize", status=status)
+        assert (account["user_id"] in printed) == bool(status)
+        assert rows.user_row(old, account["user_id"]).get("claims_complete") == complete
 
 
 def indexes(table: dict[str, Any]) -> set[str]:

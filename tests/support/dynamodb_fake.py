@@ -45,6 +45,8 @@ MOST_REMEMBERED_TOKENS = 100_000
 
 _TERM = re.compile(r"(attribute_exists|attribute_not_exists)\(([#\w]+)\)|([#\w]+) = (:\w+)")
 
+_UPDATE = re.compile(r"SET (\w+) = (:\w+) REMOVE (\w+(?:, \w+)*)")
+
 
 class Refusal(Exception):
     """What DynamoDB answers instead of doing it."""
@@ -108,7 +110,7 @@ class Store:
         if act is None:
             raise Refusal("UnknownOperationException")
         answer: dict[str, Any] = act(request, body)
-        if operation in ("TransactWriteItems", "UpdateItem") and self._chance.random() < self._lost:
+        if operation == "TransactWriteItems" and self._chance.random() < self._lost:
             self.counts["lost"] += 1
             return None
         return answer
@@ -181,22 +183,6 @@ class Store:
         self.tables[name].drop(key)
         return {}
 
-    def _update_item(self, request: dict[str, Any], _: bytes) -> dict[str, Any]:
-        """Only REMOVE of attributes, which is all that a migration does."""
-        self._perhaps_throttle(1)
-        name, key = self._place(request, request["Key"])
-        item = self.tables[name].get(key)
-        if not self._holds(request, item):
-            raise Refusal("ConditionalCheckFailedException")
-        removed = re.fullmatch(r"REMOVE (\w+(?:, \w+)*)", request["UpdateExpression"])
-        if removed is None or item is None:
-            raise Refusal("ValidationException")
-        self.counts["writes"] += 1
-        for attribute in removed[1].split(", "):
-            item.pop(attribute, None)
-        self.tables[name].put(key, item)
-        return {}
-
     def _transact_write_items(self, request: dict[str, Any], body: bytes) -> dict[str, Any]:
         actions = [next(iter(entry.items())) for entry in request["TransactItems"]]
         places = [self._place(what, what.get("Item") or what["Key"]) for _, what in actions]
@@ -218,6 +204,8 @@ class Store:
             self.counts["writes"] += 1
             if kind == "Put":
                 self.tables[name].put(key, what["Item"])
+            elif kind == "Update":
+                self.tables[name].put(key, _updated(self.tables[name].get(key), what))
             else:
                 self.tables[name].drop(key)
         if token is not None:
@@ -276,6 +264,16 @@ class Store:
             if not met:
                 return False
         return True
+
+
+def _updated(item: Item | None, what: dict[str, Any]) -> Item:
+    """Only what a migration asks for: one attribute is set and others are removed, where there is an item."""
+    found = _UPDATE.fullmatch(what["UpdateExpression"])
+    if found is None or item is None:
+        raise Refusal("ValidationException")
+    name, value, removed = found.groups()
+    left = {name: value for name, value in item.items() if name not in removed.split(", ")}
+    return left | {name: what["ExpressionAttributeValues"][value]}
 
 
 def _key_of(table: str, place: str) -> Item:

@@ -116,6 +116,12 @@ class Migration:
         except SystemExit as end:
             os._exit(int(str(end.code)))
 
+    def fact(self, name: str) -> Any:
+        """Return what the state says."""
+        with sqlite3.connect(self.state / "manifest.sqlite3") as manifest:
+            (found,) = manifest.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
+        return json.loads(found)
+
     def rewrite_fact(self, name: str, value: Any) -> None:
         """Let the state say something else."""
         with sqlite3.connect(self.state / "manifest.sqlite3") as manifest:
