@@ -163,7 +163,8 @@ class TestBeforeAndDuringAMove:
         told = sweep(lived_in, "--apply")
         assert (told["held"], told["removed"]) == (1, 0)
         assert "held back: hold migration" in told["printed"]
-        assert "moving" in done(lived_in, "sweep", "sweeps", "status")
+        told_by_status = done(lived_in, "sweep", "sweeps", "status")
+        assert "moving; `flask panzoto sweeps release migration` lets go of it" in told_by_status
         done(lived_in, "sweep", "sweeps", "release", "migration")
         assert "Nothing holds" in done(lived_in, "sweep", "sweeps", "status")
         assert sweep(lived_in, "--apply")["waiting"] == 1
