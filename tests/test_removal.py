@@ -267,7 +267,7 @@ class TestWhatNoTableKnows:
         assert versions(lived_in, key) == []
         assert lying_aside(lived_in) == [key, key]
         printed = done(lived_in, "sweep", "recordings", "aside", "bring-back", key)
-        assert "1 older versions still lie aside" in printed
+        assert "still lying aside: 1 older version\n" in printed
         assert lived_in.s3().get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"second"
 
     def test_what_was_known_meanwhile_waits_anew(self, lived_in: Service) -> None:
