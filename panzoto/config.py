@@ -196,6 +196,7 @@ class Settings:
     aws_port: int = 5566
     aws_port_chosen: bool = False
     metrics_port: int = 9464
+    metrics_port_chosen: bool = False
     speech: bool = True
     console: bool = True
     speech_model: Path | None = None
@@ -308,10 +309,11 @@ class Settings:
             hash_wait_seconds=read.number("HASH_WAIT_SECONDS", 2.0, 0.0, 30.0),
             custom_aws_endpoint=_has_own_endpoint(read),
             data_dir=data_dir,
-            port=read.integer("PORT", 5000, 1, 65535),
-            aws_port=read.integer("PANZOTO_AWS_PORT", 5566, 1, 65535),
+            port=read.port("PORT", 5000),
+            aws_port=read.port("PANZOTO_AWS_PORT", 5566),
             aws_port_chosen=read.present("PANZOTO_AWS_PORT"),
-            metrics_port=read.integer("METRICS_PORT", 9464, 0, 65535),
+            metrics_port=read.port("METRICS_PORT", 9464, 0),
+            metrics_port_chosen=read.present("METRICS_PORT"),
             speech=read.flag("SPEECH", True),
             console=read.flag("CONSOLE", True),
             speech_model=Path(model) if (model := read.text("SPEECH_MODEL", "")) else None,
@@ -445,6 +447,12 @@ class _Reader:
             raise SettingsError(f"{name} must be a whole number from {least} to {most}")
         return int(value)
 
+    def port(self, name: str, default: int, least: int = 1) -> int:
+        try:
+            return self.integer(name, default, least, 65535)
+        except SettingsError as error:
+            raise SettingsError(f"{error}, such as {name}={default + 1}") from error
+
     def number(self, name: str, default: float, least: float, most: float) -> float:
         value = self.text(name, str(default))
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) or not least <= float(value) <= most:
@@ -463,7 +471,7 @@ class _Reader:
     def flag(self, name: str, default: bool) -> bool:
         value = self.text(name, "1" if default else "0").lower()
         if value not in ("0", "1", "true", "false", "yes", "no"):
-            raise SettingsError(f"{name} must be 0 or 1")
+            raise SettingsError(f"{name} must be 1, true or yes, or else 0, false or no")
         return value in ("1", "true", "yes")
 
     def inventory(self, name: str) -> str | None:

@@ -105,7 +105,9 @@ def _was_done(act: Callable[[], None]) -> bool:
 def reasons_to_hold() -> list[str]:
     """Return, as short sentences, why nothing may be removed now; empty when something may."""
     holds = [
-        f"hold {hold.name} since {hold.since:%Y-%m-%d}" + (f": {hold.reason}" if hold.reason else "")
+        f"hold {hold.name} since {hold.since:%Y-%m-%d}"
+        + (f": {hold.reason}" if hold.reason else "")
+        + f"; `flask panzoto sweeps release {hold.name}` lets go of it"
         for hold in SweepMemory.holds()
     ]
     return holds + [f"table {table} is empty, as before its first use" for table in empty_tables()]

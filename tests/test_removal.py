@@ -163,7 +163,8 @@ class TestBeforeAndDuringAMove:
         told = sweep(lived_in, "--apply")
         assert (told["held"], told["removed"]) == (1, 0)
         assert "held back: hold migration" in told["printed"]
-        assert "moving" in done(lived_in, "sweep", "sweeps", "status")
+        told_by_status = done(lived_in, "sweep", "sweeps", "status")
+        assert "moving; `flask panzoto sweeps release migration` lets go of it" in told_by_status
         done(lived_in, "sweep", "sweeps", "release", "migration")
         assert "Nothing holds" in done(lived_in, "sweep", "sweeps", "status")
         assert sweep(lived_in, "--apply")["waiting"] == 1
@@ -266,7 +267,7 @@ class TestWhatNoTableKnows:
         assert versions(lived_in, key) == []
         assert lying_aside(lived_in) == [key, key]
         printed = done(lived_in, "sweep", "recordings", "aside", "bring-back", key)
-        assert "1 older versions still lie aside" in printed
+        assert "still lying aside: 1 older version\n" in printed
         assert lived_in.s3().get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"second"
 
     def test_what_was_known_meanwhile_waits_anew(self, lived_in: Service) -> None:

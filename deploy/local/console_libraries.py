@@ -28,7 +28,7 @@ class Console:
     def opening(self) -> str:
         """Return the sentence by which a person gets in."""
         if self._must_fetch:
-            return f"Its console is being fetched; in a moment it is at {self.address}"
+            return f"The console is being fetched; in a moment it is at {self.address}"
         return f"Open {self.address} in a browser of this machine."
 
     def release(self) -> str:

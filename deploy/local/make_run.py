@@ -120,11 +120,13 @@ def run_with_stand_in(settings: Settings) -> None:
         raise StartError("the AWS stand-in is not installed; `make install` installs it")
     require_model(settings)
     require_ports_for_browsers(settings)
+    require_ports_of_their_own(settings)
     data_dir = settings.data_dir.absolute()
     with Signals() as signals, locked(data_dir, signals) as lock:
         stand_in_address.remove(data_dir)
         listeners = service_listeners(settings)
-        settings = replace(settings, data_dir=data_dir, metrics_port=metrics_port(settings.metrics_port))
+        settings = replace(settings, data_dir=data_dir, metrics_port=metrics_port(settings))
+        note_holder(lock, settings)
         supervisor = Supervisor(settings, signals, MakeWatch())
         try:
             supervisor.run(lock, listeners)
@@ -236,13 +238,19 @@ def locked(data_dir: Path, signals: Signals) -> Iterator[int]:
         raise StartError(f"PANZOTO_DATA_DIR {data_dir} cannot be written: {error.strerror}") from error
     try:
         deadline = time.monotonic() + LOCK_SECONDS
-        while not lock_now(lock):
+        is_free = lock_now(lock)
+        if not is_free:
+            say("Another service uses the data folder; waiting some seconds, in case it is just stopping ...")
+        while not is_free:
             if signals.stops or time.monotonic() > deadline:
                 raise StartError(
-                    f"another service uses the data folder {data_dir}; "
+                    f"another service uses the data folder {data_dir}{holder(lock)}; "
                     "stop it, or choose another folder with PANZOTO_DATA_DIR"
                 )
             signals.wait(0.2)
+            is_free = lock_now(lock)
+        # Who held it before has left its name in it.
+        os.ftruncate(lock, 0)
         yield lock
     finally:
         os.close(lock)
@@ -255,6 +263,17 @@ def lock_now(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def note_holder(lock: int, settings: Settings) -> None:
+    """Write into the locked file who holds it, for whoever wants the folder meanwhile."""
+    os.pwrite(lock, f"it is at http://{LOOPBACK}:{settings.port}, process {os.getpid()}".encode(), 0)
+
+
+def holder(lock: int) -> str:
+    """Return who holds the folder, as a clause of a sentence; nothing where that is not known yet."""
+    told = os.pread(lock, 200, 0).decode("utf-8", "replace")
+    return f" ({told})" if told.isprintable() and told else ""
 
 
 def taken(settings: Settings, error: OSError) -> StartError:
@@ -279,6 +298,23 @@ def require_ports_for_browsers(settings: Settings) -> None:
             )
 
 
+def require_ports_of_their_own(settings: Settings) -> None:
+    """See that no port was chosen twice; raise `StartError` else."""
+    names = {settings.port: "PORT"}
+    chosen = {
+        "PANZOTO_AWS_PORT": settings.aws_port if settings.aws_port_chosen else 0,
+        "METRICS_PORT": settings.metrics_port if settings.metrics_port_chosen else 0,
+    }
+    for name, port in chosen.items():
+        if port in names:
+            raise StartError(
+                f"{names[port]} and {name} are both {port}; choose another one, such as "
+                f"{name}={other(port)} make run"
+            )
+        if port:
+            names[port] = name
+
+
 def service_listeners(settings: Settings) -> list[socket.socket]:
     """Return the sockets of the service; raise `StartError`, which names PORT, when its port is taken."""
     try:
@@ -293,15 +329,24 @@ def other(port: int) -> int:
     return next(neighbour for neighbour in neighbours if neighbour not in NO_BROWSER_OPENS)
 
 
-def metrics_port(wanted: int) -> int:
-    """Return `wanted` when it is free, else a free port; 0 means that there are no metrics."""
+def metrics_port(settings: Settings) -> int:
+    """Return the port for metrics, a free one when the usual one is taken; 0 means that there are none.
+
+    Raises `StartError` when a chosen port is taken.
+    """
+    wanted = settings.metrics_port
     try:
         with bound(LOOPBACK, wanted) as listener:
             return wanted and port_of(listener)
-    except OSError:
+    except OSError as error:
+        if settings.metrics_port_chosen:
+            raise StartError(
+                f"METRICS_PORT {wanted} cannot be used: {error.strerror}; choose another one, such as "
+                f"METRICS_PORT={other(wanted)} make run, or leave the metrics out with METRICS_PORT=0"
+            ) from error
         with bound(LOOPBACK, 0) as listener:
             port = port_of(listener)
-        say(f"METRICS_PORT {wanted} is taken, so the metrics are on port {port} this time.")
+        say(f"Port {wanted} is taken, so the metrics are on port {port} this time.")
         return port
 
 
@@ -312,7 +357,8 @@ def stand_in_listeners(settings: Settings) -> list[socket.socket]:
     except OSError as error:
         if settings.aws_port_chosen:
             raise StartError(
-                f"PANZOTO_AWS_PORT {settings.aws_port} cannot be used: {error.strerror}; choose another one"
+                f"PANZOTO_AWS_PORT {settings.aws_port} cannot be used: {error.strerror}; choose another one, "
+                f"such as PANZOTO_AWS_PORT={other(settings.aws_port)} make run"
             ) from error
     listeners = on_every_interface(0)
     port = port_of(listeners[0])

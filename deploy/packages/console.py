@@ -185,9 +185,12 @@ def main() -> int:
         else:
             console.fetch()
     except (CannotFetch, OSError) as error:
+        # A machine has no Makefile that would do for it, and keeps its npm in a place of its own.
+        is_checkout = arguments.environment == ENVIRONMENT
+        again = "`make console`" if is_checkout else "`python3 -m deploy.packages.console`"
         tell(
             f"not available, since its libraries cannot be fetched ({error}); {NEEDS_NETWORK}. All else "
-            "works, `python3 -m deploy.packages.console` tries again, and CONSOLE=0 leaves it out."
+            f"works, {again} tries again, and CONSOLE=0 leaves it out."
         )
         return 1
     return 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# More of what a device calls itself is cut off, as of every browser's User-Agent.
+DEVICE_NAME_CHARACTERS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -11,6 +14,17 @@ class Client:
 
     address: str
     device_name: str
+
+    @property
+    def device_to_read(self) -> str:
+        """Return the device's name for people: one that was cut off ends at a whole word, and shows it."""
+        name = self.device_name
+        if len(name) < DEVICE_NAME_CHARACTERS:
+            return name
+        words = name.rpartition(" ")[0].strip() or name
+        if words.count("(") > words.count(")"):
+            words = words[: words.rindex("(")].strip() or words
+        return f"{words} ..."
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from panzoto.auth.caller import Client
+from panzoto.auth.caller import DEVICE_NAME_CHARACTERS, Client
 from panzoto.auth.network_address import counted_as, parse_address
 from panzoto.config import Settings
 from panzoto.crypto.permits import begin_asking, end_asking
@@ -25,7 +25,6 @@ from panzoto.models.windows import Allowance
 from panzoto.services import Services
 from panzoto.telemetry import logs, metrics, tracing
 
-DEVICE_NAME_CHARACTERS = 64
 # Where the server that runs us tells of the client that takes the answer; another server tells nothing.
 LISTENER = "panzoto.listener"
 HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[(?P<address>[0-9a-fA-F:.]{2,45})\])(?::[0-9]{1,5})?")

@@ -207,5 +207,9 @@ def _wrapped(paragraph: str) -> str:
 
 
 def _circumstances(client: Client, at: datetime) -> str:
-    lines = ("Device", client.device_name), ("Address", client.address), ("Time", f"{at:%d %B %Y, %H:%M} UTC")
+    lines = (
+        ("Device", client.device_to_read),
+        ("Address", client.address),
+        ("Time", f"{at:%d %B %Y, %H:%M} UTC"),
+    )
     return "\n".join(f"    {name + ':':<9}{value}" for name, value in lines)

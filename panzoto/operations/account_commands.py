@@ -13,6 +13,7 @@ from panzoto.models import User
 from panzoto.models.attributes import rfc3339
 from panzoto.operations.application import services
 from panzoto.operations.command_group import Commands
+from panzoto.operations.command_output import number_of
 from panzoto.operations.helpdesk import Found, Helpdesk
 
 accounts = Commands("accounts", help="Accounts: find, lock, unlock one; finish deletions.")
@@ -53,7 +54,7 @@ def end_sessions(who: str) -> None:
     """End every session of the account of ADDRESS (or an id). Its password goes on being good."""
     user = _the_one(who)
     ended = Helpdesk(services().sessions).end_sessions(user)
-    click.echo(f"{user.user_id}: {ended} sessions ended.")
+    click.echo(f"{user.user_id}: {number_of(ended, 'session')} ended.")
 
 
 @accounts.command()

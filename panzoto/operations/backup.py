@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import boto3
 from botocore.config import Config
@@ -60,8 +60,13 @@ class Backup:
             described = self._dynamodb.describe_table(TableName=copy)["Table"]
         if described["TableStatus"] != "ACTIVE":
             return None
-        moment: datetime = described["RestoreSummary"]["RestoreDateTime"]
-        return moment
+        summary = described.get("RestoreSummary")
+        if summary is not None:
+            told: datetime = summary["RestoreDateTime"]
+            return told
+        # A stand-in for AWS copies the table as it is when asked, in the second that it tells.
+        made: datetime = described["CreationDateTime"]
+        return made + timedelta(seconds=1)
 
     def restore_beside(self, copies: dict[str, str], moment: datetime) -> None:
         """Restore each table to `moment` under its copy's name, indexes too, and wait for all of them.
@@ -80,9 +85,14 @@ class Backup:
         for table, copy in copies.items():
             with _failures(table):
                 self._wait_for(copy)
+        if not all(self._tells_moment(copy) for copy in copies.values()):
+            self._report(
+                "This AWS does not tell to which moment it restored, as a stand-in for AWS does not:"
+                " the copies may be of now instead."
+            )
 
     def delete_copy(self, copy: str) -> None:
-        """Delete a table that was restored here; what cannot be deleted is told."""
+        """Delete a table that was restored here; what cannot be deleted is told. Raises `Unavailable`."""
         with _failures(copy):
             self._delete(copy)
 
@@ -93,6 +103,10 @@ class Backup:
                 return
             time.sleep(POLL_SECONDS)
         raise BackupError(f"{copy} was not restored within {RESTORE_SECONDS // 3600} hours")
+
+    def _tells_moment(self, copy: str) -> bool:
+        with _failures(copy):
+            return "RestoreSummary" in self._dynamodb.describe_table(TableName=copy)["Table"]
 
     def _described(self, table: str) -> object | None:
         try:

@@ -119,9 +119,14 @@ def restore(
     """Bring tables and folders back to a moment, beside what is there; prints the settings to change to."""
     password = password_of(password_file, "Password of the sample's account")
     _hold_sweeps(HOLD)
-    restoring = Restoring(services().settings, click.echo)
-    outcome = _restored(restoring, moment, folders)
-    opened = _open_sample(outcome, sample, password)
+    restoring, suffix = Restoring(services().settings, click.echo), _suffix()
+    try:
+        outcome = _restored(restoring, moment, suffix, folders)
+        opened = _open_sample(outcome, sample, password)
+    except BaseException:
+        click.echo(f"What was restored so far ends in -restored-{suffix}; delete it before you begin anew.")
+        click.echo(f"The sweeps stay held. To let them go again: flask panzoto sweeps release {HOLD}")
+        raise
     for name in RESTORED:
         click.echo(f"{name.upper()}={getattr(outcome.settings, name)}")
     click.echo("Put these into the settings and start the service; then: flask panzoto recordings recount")
@@ -146,13 +151,17 @@ def drill(
     """Do what `restore` does, and delete the copies again: a restore that was never tried is a hope."""
     password = password_of(password_file, "Password of the sample's account")
     _hold_sweeps(HOLD_OF_DRILL)
-    restoring = Restoring(services().settings, click.echo)
-    outcome = _restored(restoring, moment, folders)
+    restoring, suffix = Restoring(services().settings, click.echo), _suffix()
+    # However it ends, nothing that it made may stay, and least of all a hold, with which no chore is done.
     try:
-        opened = _open_sample(outcome, sample, password)
+        try:
+            outcome = _restored(restoring, moment, suffix, folders)
+            opened = _open_sample(outcome, sample, password)
+        finally:
+            restoring.remove_copies(suffix)
     finally:
-        restoring.remove_copies(outcome)
-    _release_sweeps(HOLD_OF_DRILL)
+        # The models of this process are bound to the copies, but for what remembers the hold.
+        _release_sweeps(HOLD_OF_DRILL)
     click.echo("The drill went well." if opened else "The drill failed: what was restored does not open.")
     if not opened or outcome.not_erased:
         raise SystemExit(1)
@@ -181,16 +190,18 @@ def _release_sweeps(name: str) -> None:
     try:
         SweepMemory.release(name)
     except PanzotoError as error:
-        raise click.ClickException(f"{error.sentence}. The sweeps are still held: {name}") from error
+        raise click.ClickException(
+            f"{error.sentence}. The sweeps are still held: flask panzoto sweeps release {name}"
+        ) from error
     click.echo(f"The hold {name} is released.")
 
 
-def _restored(restoring: Restoring, moment: datetime, folders: tuple[str, ...]) -> Outcome:
-    suffix = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    try:
-        outcome = restoring.run(moment, suffix, folders)
-    except PanzotoError as error:
-        raise click.ClickException(f"{error.sentence}. Copies end in -restored-{suffix}") from error
+def _suffix() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+
+
+def _restored(restoring: Restoring, moment: datetime, suffix: str, folders: tuple[str, ...]) -> Outcome:
+    outcome = restoring.run(moment, suffix, folders)
     click.echo(f"objects brought back: {outcome.objects_back}")
     for erasure in outcome.not_erased:
         click.echo(f"not erased again, since a row is damaged: {erasure}")
@@ -206,6 +217,8 @@ def _open_sample(outcome: Outcome, email: str, password: str) -> bool:
     except PanzotoError as error:
         click.echo(f"{email}: {error.sentence}")
         return False
+    if not findings:
+        click.echo(f"{email}: has no recording that could be opened")
     for finding in findings:
         click.echo(f"{finding.file_id}: {finding.problem or 'opens'}")
     return bool(findings) and not any(finding.problem for finding in findings)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from panzoto.errors import PanzotoError
 from panzoto.models import wire
 from panzoto.models.bulk import BulkTables, Item
 from panzoto.operations.backup import POLL_SECONDS, RESTORE_SECONDS, Backup, BackupError
@@ -105,7 +105,7 @@ class BackupVerification:
                 self._delete(_copies(checkpoint.facts()))
                 checkpoint.forget()
                 raise
-            except PanzotoError:
+            except Exception:
                 self._tell_of_copies(checkpoint)
                 raise
             checkpoint.forget()
@@ -188,9 +188,12 @@ class _Look:
 
     def settle(self, seconds: float) -> None:
         """Wait until the backups have reached what was looked at."""
-        passed = (datetime.now(UTC) - self._looked_at()).total_seconds()
-        if self._fact("copy") is None and passed < seconds:
-            self.verification.wait(seconds - passed)
+        left = seconds - (datetime.now(UTC) - self._looked_at()).total_seconds()
+        if self._fact("copy") is None and left > 0:
+            self.verification.report(
+                f"{self.table}: waiting {math.ceil(left)} s until its backup has reached what was looked at"
+            )
+            self.verification.wait(left)
 
     def begin_restoring(self, backup: Backup) -> None:
         """Let DynamoDB make the copy."""

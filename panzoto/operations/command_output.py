@@ -26,6 +26,11 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda done: progress.update(task, completed=done)
 
 
+def number_of(count: int, thing: str) -> str:
+    """Return how many things there are, in words: "1 session", "2 sessions"."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def table_of(*headers: str, whole: Collection[str] = ()) -> Table:
     """Return a table of these columns, none of which is cut; those in `whole` stay in one line each.
 

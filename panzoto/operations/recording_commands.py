@@ -19,7 +19,7 @@ from panzoto.operations.application import services
 from panzoto.operations.asking import PASSWORD_FILE, password_of
 from panzoto.operations.chores import parts_of
 from panzoto.operations.command_group import Commands
-from panzoto.operations.command_output import counting, show, table_of
+from panzoto.operations.command_output import counting, number_of, show, table_of
 from panzoto.operations.going_through import AT_ONCE, going_through
 from panzoto.operations.recounting import Recounting
 from panzoto.operations.verification import Finding, verify_recordings
@@ -91,8 +91,11 @@ def list_() -> None:
             table.add_row(
                 _printable(s3_key), f"{put:%Y-%m-%d}", f"{entry.modified_at:%Y-%m-%d}", str(entry.size)
             )
+    if not table.row_count:
+        click.echo("Nothing lies aside.")
+        return
     show(table)
-    click.echo(f"{table.row_count} versions lie aside")
+    click.echo(f"Lying aside: {number_of(table.row_count, 'version')}")
 
 
 @aside.command("bring-back")
@@ -105,7 +108,7 @@ def bring_back(key: str) -> None:
         raise click.ClickException(f"There is an object under {key}; nothing was changed.") from error
     if not versions:
         raise click.ClickException(f"Nothing that was under {key} lies aside.")
-    more = f"; {versions - 1} older versions still lie aside" if versions > 1 else ""
+    more = f"; still lying aside: {number_of(versions - 1, 'older version')}" if versions > 1 else ""
     click.echo(f"{key} is back in its place{more}")
 
 

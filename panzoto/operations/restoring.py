@@ -59,13 +59,17 @@ class Restoring:
         self._report = report
         self._backup = Backup(settings.region, report)
 
+    def copies(self, suffix: str) -> dict[str, str]:
+        """Return the names of the copies that end in `suffix`, by the names of their settings."""
+        return {name: f"{getattr(self._settings, name)}-restored-{suffix}" for name in RESTORED}
+
     def run(self, moment: datetime, suffix: str, folders: Iterable[str]) -> Outcome:
         """Restore to `moment`, into tables that end in `suffix`; the live tables are only read.
 
         Afterwards the models of this process are bound to the copies. Raises
         `BackupError`, `ResourceError` and `Unavailable`.
         """
-        copies = {name: f"{getattr(self._settings, name)}-restored-{suffix}" for name in RESTORED}
+        copies = self.copies(suffix)
         self._backup.restore_beside(
             {getattr(self._settings, name): copy for name, copy in copies.items()}, moment
         )
@@ -88,10 +92,13 @@ class Restoring:
             outcome.not_alive = sorted(User.all_ids() - alive)
         return outcome
 
-    def remove_copies(self, outcome: Outcome) -> None:
-        """Delete the copies again, as after a drill."""
-        for name in RESTORED:
-            self._backup.delete_copy(getattr(outcome.settings, name))
+    def remove_copies(self, suffix: str) -> None:
+        """Delete the copies again, as after a drill; one that cannot be deleted now is told."""
+        for copy in self.copies(suffix).values():
+            try:
+                self._backup.delete_copy(copy)
+            except Unavailable as error:
+                self._report(f"{copy} could not be deleted; delete it yourself: {error.sentence}")
 
     def _erasures_since(self, moment: datetime) -> list[Erasure]:
         try:

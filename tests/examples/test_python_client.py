@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import subprocess
+import sys
 import time
 import tracemalloc
 from dataclasses import dataclass
@@ -37,6 +38,20 @@ GUIDE = ROOT / "docs" / "clients.md"
 @pytest.fixture
 def example() -> ModuleType:
     return python_module()
+
+
+def test_without_its_library_it_says_how_to_get_it() -> None:
+    client = EXAMPLES / "python" / "panzoto_client.py"
+    ran = subprocess.run(
+        [sys.executable, "-I", "-S", str(client), "--help"],
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    (line,) = ran.stderr.splitlines()
+    assert (ran.returncode, line.partition(": ")[2]) == (1, 'python3 -m pip install "cryptography>=44"')
 
 
 # ---- The guide ------------------------------------------------------------------------------------

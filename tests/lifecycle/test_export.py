@@ -104,6 +104,22 @@ def test_the_recovery_key_alone_opens_every_format(export: Export) -> None:
     assert names == {".3gp", ".amr", ".bin"}
 
 
+def test_without_its_library_it_says_how_to_get_it(export: Export) -> None:
+    ran = subprocess.run(
+        # Without what was installed, as on the computer of somebody who has never needed it.
+        [sys.executable, "-I", "-S", "open_recordings.py", "--help"],
+        cwd=export.folder,
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    (line,) = ran.stderr.splitlines()
+    assert (ran.returncode, line.partition(": ")[2]) == (1, 'python3 -m pip install "cryptography>=44"')
+    assert line.partition(": ")[2] in (export.folder / "README.txt").read_text()
+
+
 def test_as_it_was_written_down_is_good_enough(export: Export) -> None:
     written = f"  {export.written_key.lower().replace('-', ' ').replace('0', 'o').replace('1', 'l')} "
     assert export.open(written, "--to", "elsewhere").returncode == 0

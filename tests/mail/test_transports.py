@@ -45,6 +45,12 @@ def all_letters(service_url: str | None = None) -> list[Letter]:
     ]
 
 
+def test_a_device_whose_name_was_cut_off_is_told_by_whole_words() -> None:
+    cut = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"[:64]
+    text = Letters(None).recovery_key_made("ada@example.com", Client("192.0.2.1", cut), AT).text
+    assert "Device:  Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 ...\n" in text
+
+
 class TestMessages:
     def test_its_fields_say_who_when_and_that_nobody_wrote_it(self) -> None:
         message = mails.read(message_of(letter(), SENDER).as_bytes())

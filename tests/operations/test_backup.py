@@ -105,6 +105,19 @@ def test_wrong_usage_is_told(house: Service) -> None:
     assert USERS_TABLE in printed
 
 
+def test_while_it_waits_it_says_so(house: Service) -> None:
+    verify = ("backup", "verify", "--settle", "1", "--table", USERS_TABLE)
+    printed = done(house, "backup", *verify)
+    assert f"{USERS_TABLE}: waiting 1 s until its backup has reached what was looked at" in printed
+
+
+def test_beside_the_stand_in_of_make_run_backups_are_verified(service_on_stand_in: Service) -> None:
+    before = tables(service_on_stand_in)
+    printed = done(service_on_stand_in, "backup", "backup", "verify", "--settle", "0")
+    assert "came back as it was" in printed
+    assert tables(service_on_stand_in) == before
+
+
 class TestInterrupted:
     """A run that was killed or stopped goes on with the copies that it has made."""
 
@@ -328,9 +341,57 @@ class TestRestore:
         assert f"{file_ids[2]}: object_not_found" in printed
         assert f"{file_ids[0]}: opens" in printed
 
+    def test_an_account_without_recordings_is_no_sample(self, house: Service, tmp_path: Path) -> None:
+        account = house.register(f"sample-{uuid.uuid4().hex}@example.com")
+        printed = self.run(house, account, "drill", tmp_path, status=1)
+        assert f"{account['user']['email']}: has no recording that could be opened" in printed
+
+    def test_a_drill_that_fails_midway_leaves_neither_copies_nor_a_hold(
+        self, house: Service, tmp_path: Path
+    ) -> None:
+        account, before = house.register(f"sample-{uuid.uuid4().hex}@example.com"), tables(house)
+        with FaultProxy(house.aws_url) as proxy:
+            proxy.add(refused_restore())
+            printed = self.run(house, account, "drill", tmp_path, at=proxy.url, status=1)
+        assert "cannot be restored: LimitExceededException" in printed
+        assert (tables(house), holds(house)) == (before, [])
+
+    def test_a_restore_that_fails_midway_names_its_copies_and_the_way_out_of_its_hold(
+        self, house: Service, tmp_path: Path
+    ) -> None:
+        account, before = house.register(f"sample-{uuid.uuid4().hex}@example.com"), tables(house)
+        with FaultProxy(house.aws_url) as proxy:
+            proxy.add(refused_restore())
+            printed = self.run(house, account, "restore", tmp_path, at=proxy.url, status=1)
+        (ending,) = re.findall("What was restored so far ends in (-restored-[0-9T]+);", printed)
+        left = set(tables(house)) - set(before)
+        assert left
+        assert all(copy.endswith(ending) for copy in left)
+        for copy in left:
+            house.dynamodb().delete_table(TableName=copy)
+        (command,) = re.findall("flask panzoto (sweeps release .+)", printed)
+        done(house, "sweep", *command.split())
+        assert holds(house) == []
+
+    def test_beside_the_stand_in_of_make_run_a_drill_goes_well(
+        self, service_on_stand_in: Service, tmp_path: Path
+    ) -> None:
+        account, _ = self.filled(service_on_stand_in)
+        before = tables(service_on_stand_in)
+        printed = self.run(service_on_stand_in, account, "drill", tmp_path)
+        assert "This AWS does not tell to which moment it restored" in printed
+        assert "The drill went well." in printed
+        assert (tables(service_on_stand_in), holds(service_on_stand_in)) == (before, [])
+
     def test_every_table_is_restored_or_may_begin_anew(self) -> None:
         every = {field.name for field in fields(Settings) if field.name.endswith("_table")}
         assert every - set(RESTORED) <= {"throttle_table", "sweeps_table"}
+
+
+def refused_restore() -> Fault:
+    """DynamoDB restores one table and refuses the next."""
+    refused = Answer.dynamodb("LimitExceededException")
+    return Fault(refused, operation="RestoreTableToPointInTime", skip=1)
 
 
 def holds(house: Service) -> list[str]:

@@ -214,6 +214,7 @@ def test_what_lies_aside_is_listed_by_the_very_names_that_somebody_chose(old: Se
         "users/x/:bomb:",
     ]
     steering = ["users/x/\u202egp3.a", "users/x/\u2028b"]
+    assert done(old, "sweep", "recordings", "aside", "list") == "Nothing lies aside.\n"
     for s3_key in (*plain, *steering):
         aside = object_keys.aside_key(s3_key, int(LONG_AGO), is_latest=True, mark="0" * 32)
         assert aside is not None

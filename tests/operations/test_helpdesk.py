@@ -230,6 +230,7 @@ class TestCommands:
             25,
         )
         assert login(service, email).status_code == 200
+        assert "1 session ended." in accounts(service, "end-sessions", email)
 
     def test_more_sessions_end_than_a_transaction_takes(self, service: Service, account: Account) -> None:
         dynamodb = service.dynamodb()

@@ -53,7 +53,7 @@ def test_the_service_answers_before_npm_has_and_then_has_its_console(tmp_path: P
     with running(tmp_path / "run", **settings_for(checkout, PATH=path_with(npm))) as run:
         run.wait_for(BANNER_END)
         first = next(line for line in run.text().splitlines() if "http://" in line)
-        assert first == f"Its console is being fetched; in a moment it is at {run.url}"
+        assert first == f"The console is being fetched; in a moment it is at {run.url}"
         assert "  Console   being fetched\n" in run.text()
         eventually((gate / "running").exists, run.text)
         assert requests.get(f"{run.url}/api/health", timeout=30).status_code == 200
@@ -64,6 +64,7 @@ def test_the_service_answers_before_npm_has_and_then_has_its_console(tmp_path: P
         assert coming.headers["Content-Type"] == "text/html; charset=utf-8"
         assert coming.headers["Cache-Control"] == "no-store"
         assert "The console is still being fetched" in coming.text
+        assert "<code>make console</code>" in coming.text
         assert '<meta http-equiv="refresh" content="5">' in coming.text
         (gate / "go").touch()
         release = run.wait_for(FETCHED)[1]
@@ -96,6 +97,7 @@ def test_where_they_cannot_be_had_the_service_runs_and_says_why(tmp_path: Path, 
     with running(tmp_path / "run", **settings_for(checkout, **npm)) as run:
         told = run.wait_for(r"console: not available, since its libraries cannot be fetched \((.*)\)")[1]
         assert "ECONNREFUSED" in told
+        run.wait_for("`make console` tries again")
         assert page(run).status_code == 404
         run.register()
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -419,6 +420,16 @@ class TestAFewPrograms:
             assert "No such file" not in run.text()
 
 
+@contextmanager
+def usual_port(port: int) -> Iterator[None]:
+    """See that a port is taken: by us, or by somebody else, who serves as well."""
+    with socket.socket() as usual:
+        with suppress(OSError):
+            usual.bind(("127.0.0.1", port))
+            usual.listen()
+        yield
+
+
 class TestSideBySide:
     def test_a_second_service_does_not_disturb_the_first(self, shared: Run, tmp_path: Path) -> None:
         with started(tmp_path) as second:
@@ -431,6 +442,8 @@ class TestSideBySide:
         with running(tmp_path, PANZOTO_DATA_DIR=str(shared.data_dir)) as second:
             assert second.ended() == 1
             assert f"another service uses the data folder {shared.data_dir}" in second.text()
+            assert f"(it is at {shared.url}, process {shared.process.pid})" in second.text()
+            assert "waiting some seconds" in second.text().splitlines()[0]
             assert "PANZOTO_DATA_DIR" in second.text()
         assert shared.log_in().status_code == 200
 
@@ -460,21 +473,32 @@ class TestSideBySide:
             assert run.ended() == 1
             assert f"PANZOTO_AWS_PORT {port} cannot be used" in run.text()
 
+    def test_a_chosen_port_for_metrics_that_is_taken_is_named(self, tmp_path: Path) -> None:
+        with taken_port() as port, running(tmp_path, METRICS_PORT=str(port)) as run:
+            assert run.ended() == 1
+            assert run.text() == (
+                f"panzoto: METRICS_PORT {port} cannot be used: Address already in use; choose another one, "
+                f"such as METRICS_PORT={port + 1} make run, or leave the metrics out with METRICS_PORT=0\n"
+            )
+
+    @pytest.mark.parametrize("name", ["METRICS_PORT", "PANZOTO_AWS_PORT"])
+    def test_a_port_that_was_chosen_twice_is_named(self, tmp_path: Path, name: str) -> None:
+        port = free_port()
+        with running(tmp_path, PORT=str(port), **{name: str(port)}) as run:
+            assert run.ended() == 1
+            assert run.text() == (
+                f"panzoto: PORT and {name} are both {port}; choose another one, such as "
+                f"{name}={port + 1} make run\n"
+            )
+
     def test_other_ports_that_are_taken_are_replaced(self, tmp_path: Path) -> None:
-        usual = socket.socket()
-        try:
-            usual.bind(("127.0.0.1", 5566))
-            usual.listen()
-        except OSError:
-            # Somebody else has it, which serves as well.
-            usual.close()
         with (
-            usual,
-            taken_port() as port,
-            started(tmp_path, PANZOTO_AWS_PORT="", METRICS_PORT=str(port)) as run,
+            usual_port(5566),
+            usual_port(9464),
+            started(tmp_path, PANZOTO_AWS_PORT="", METRICS_PORT="") as run,
         ):
             assert "Port 5566 is taken, so the AWS stand-in is on port" in run.text()
-            assert f"METRICS_PORT {port} is taken, so the metrics are on port" in run.text()
+            assert "Port 9464 is taken, so the metrics are on port" in run.text()
             run.record(run.register())
             metrics = run.wait_for(r"Metrics +(http\S+)").group(1)
             assert "panzoto_requests_total" in requests.get(metrics, timeout=10).text
@@ -485,6 +509,18 @@ class TestSettings:
         with running(tmp_path, TOKEN_TTL="a month") as run:
             assert run.ended() == 2
             assert re.fullmatch(r"panzoto: TOKEN_TTL must be a whole number .*\n", run.text())
+
+    @pytest.mark.parametrize(
+        ("name", "value", "told"),
+        [
+            ("PORT", "abc", "PORT must be a whole number from 1 to 65535, such as PORT=5001"),
+            ("SPEECH", "maybe", "SPEECH must be 1, true or yes, or else 0, false or no"),
+        ],
+    )
+    def test_what_a_setting_may_be_is_told(self, tmp_path: Path, name: str, value: str, told: str) -> None:
+        with running(tmp_path, **{name: value}) as run:
+            assert run.ended() == 2
+            assert run.text() == f"panzoto: {told}\n"
 
     def test_a_speech_model_that_is_none_is_told_before_anything_starts(self, tmp_path: Path) -> None:
         folder, file = tmp_path / "model", tmp_path / "model.bin"
