@@ -265,21 +265,28 @@ class AudioFile(StoredModel):
         return min(rows, key=lambda row: (row.uploaded_at, row.file_id), default=None)
 
     @classmethod
-    def unnumbered(cls, user_id: str, limit: int, since: datetime | None) -> list[AudioFile]:
+    def unnumbered(
+        cls, user_id: str, limit: int, since: datetime | None
+    ) -> tuple[list[AudioFile], list[AudioFile]]:
         """Return up to `limit` listed rows without a number, the oldest first, of uploads from `since` on.
 
-        The earlier service wrote them. The index may still tell of one that has a number by now.
+        The earlier service wrote them. The index may still tell of one that has a number by now. Returned
+        apart are the damaged ones that were met on the way, of which nobody can tell what to number.
         """
+        rows: list[AudioFile] = []
+        damaged: list[AudioFile] = []
         with storage_failures():
-            return list(
-                cls.user_files_index.query(
-                    user_id,
-                    _between(cls.uploaded_at, since, None),
-                    filter_condition=cls.change_number.does_not_exist(),
-                    limit=limit,
-                    page_size=READ_AT_ONCE,
-                )
+            found = cls.user_files_index.query(
+                user_id,
+                _between(cls.uploaded_at, since, None),
+                filter_condition=cls.change_number.does_not_exist(),
+                page_size=READ_AT_ONCE,
             )
+            for row in with_damaged(found):
+                (damaged if row.damaged else rows).append(row)
+                if len(rows) == limit:
+                    break
+        return rows, damaged
 
     @classmethod
     def newest_first(
@@ -478,8 +485,8 @@ class AudioFile(StoredModel):
 
     @classmethod
     def usage(cls, user_id: str) -> tuple[int, int]:
-        """Return how many recordings and bytes count, by reading every row."""
-        sizes = [row.size_in_bytes for row in cls.everything_of(user_id) if row.counts]
+        """Return how many recordings and bytes count, by reading every row; see `damage` for damaged ones."""
+        sizes = [row.size_in_bytes for row in cls.everything_with_damaged_of(user_id) if row.counts]
         return len(sizes), sum(sizes)
 
     @property

@@ -164,7 +164,8 @@ class MissingClaims:
         else:
             if user.is_counted:
                 return SETTLED
-            self._report(f"left to another run, since a move wrote to it a moment ago: {user.user_id}")
+            why = "a move wrote to it a moment ago" if user.awaits_recordings else "a recording is damaged"
+            self._report(f"left to another run, since {why}: {user.user_id}")
         return LEFT
 
     def _take_all(self, wanted: Iterable[Item]) -> Handled:

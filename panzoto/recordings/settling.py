@@ -12,11 +12,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from panzoto.errors import Unavailable
-from panzoto.models import pauses
+from panzoto.models import damage, pauses
 from panzoto.models.audio_file import BATCH, AudioFile
 from panzoto.models.change import Change
 from panzoto.models.claim import Claim
-from panzoto.models.damage import require_whole
 from panzoto.models.user import User
 from panzoto.recordings.edits import Edit, apply
 
@@ -35,20 +34,23 @@ def settle(user: User) -> None:
 def take_up(user: User) -> bool:
     """Take up some of the oldest recordings that have no number; tell whether none is left.
 
-    Where a move has just written some, the index may not tell of them yet: that none is left is then true
-    for now and not noted, so the next call looks again. Raises `Unavailable` and `UserNotFound`.
+    Where a move has just written some, the index may not tell of them yet, and a damaged one may be mended:
+    that none is left is then true for now and not noted, so the next call looks again. Raises `Unavailable`
+    and `UserNotFound`.
     """
     if user.is_counted:
         return True
     _count_what_is_numbered(user)
-    rows = AudioFile.unnumbered(user.user_id, AT_ONCE + 1, user.value("settled_to"))
+    rows, damaged = AudioFile.unnumbered(user.user_id, AT_ONCE + 1, user.value("settled_to"))
+    for row in damaged:
+        damage.tell(row.shown_as)
     taken, behind = rows[:AT_ONCE], rows[AT_ONCE:]
-    # What the index does not tell of may be older than what it does.
-    is_all = not user.awaits_recordings
+    # What is passed over, or what the index does not tell of, may be older than what it does.
+    is_all = not damaged and not user.awaits_recordings
     done = _number(user, taken, settled_to=behind[0].uploaded_at if behind and is_all else None)
     if behind or not done:
         return False
-    if user.awaits_recordings:
+    if not is_all:
         return True
     user.mark_settled()
     return user.is_counted
@@ -109,11 +111,12 @@ def _count_what_is_numbered(user: User) -> None:
     for attempt in range(ATTEMPTS):
         if user.value("change_number") is None or user.value("used_recordings") is not None:
             return
-        numbered = [require_whole(change).file_id for change in Change.all_of(user.user_id)]
+        # A damaged recording counts by what can be read of it, and an entry that names none cannot count.
+        numbered = [change.file_id for change in Change.all_of(user.user_id) if not change.damaged]
         sizes = [
             row.size_in_bytes
             for start in range(0, len(numbered), BATCH)
-            for row in AudioFile.rows(numbered[start : start + BATCH]).values()
+            for row in AudioFile.rows_with_damaged(numbered[start : start + BATCH]).values()
             if row.counts
         ]
         if user.set_usage(len(sizes), sum(sizes)):

@@ -260,6 +260,69 @@ class TestWhatItsOwnerSees:
         assert (answer.status_code, answer.json()["code"]) == (500, "damaged_record")
 
 
+class TestAnAccountOfTheEarlierService:
+    """Its recordings are numbered and counted one by one, and a damaged one keeps it from nothing else."""
+
+    @pytest.fixture
+    def moved(self, service: Service, account: dict[str, Any]) -> list[str]:
+        """Three recordings as the earlier service wrote them, the time of the second in milliseconds."""
+        ids = [str(uuid.uuid4()) for _ in range(3)]
+        for number, file_id in enumerate(ids):
+            uploaded_at = "1650000001000" if number == 1 else str(1_650_000_000 + number)
+            item = {
+                "file_id": {"S": file_id},
+                "user_id": {"S": account["user_id"]},
+                "s3_key": {"S": f"users/{account['user_id']}/{number}"},
+                "file_size": {"N": "5"},
+                "uploaded_at": {"N": uploaded_at},
+                "uploaded_at_iso": {"S": "x"},
+            }
+            service.dynamodb().put_item(TableName=rows.FILES_TABLE, Item=item)
+        service.dynamodb().update_item(
+            TableName=rows.USERS_TABLE,
+            Key={"user_id": {"S": account["user_id"]}},
+            UpdateExpression="REMOVE claims_complete, used_recordings, used_bytes, change_number",
+        )
+        return ids
+
+    def test_it_records_on_and_is_told_of_all_others(
+        self, service: Service, account: dict[str, Any], moved: list[str]
+    ) -> None:
+        token = account["token"]
+        assert service.call("GET", "/api/user", token).json()["usage"]["recordings"] == 3
+        new, _ = record(service, account)
+        assert service.call("POST", "/api/uploads", token, json={"file_size": 5}).status_code == 201
+        told = service.call("GET", "/api/user/changes", token).json()
+        ids = {one["file_id"] for one in told["changes"] if one["type"] == "upsert"}
+        assert (ids, told["more"]) == ({moved[0], moved[2], new}, False)
+        assert moved[1] in named(service.log())
+
+    def test_mended_it_is_taken_up_as_the_others_were(
+        self, service: Service, account: dict[str, Any], moved: list[str]
+    ) -> None:
+        assert service.call("GET", "/api/user/changes", account["token"]).status_code == 200
+        damage(service, moved[1], "uploaded_at", {"N": "1650000001"})
+        told = service.call("GET", "/api/user/changes", account["token"]).json()
+        assert {one["file_id"] for one in told["changes"]} == set(moved)
+        usage = service.call("GET", "/api/user", account["token"]).json()["usage"]
+        assert (usage["recordings"], usage["bytes"]) == (3, 15)
+
+    def test_a_numbered_one_counts_by_what_can_be_read(
+        self, service: Service, account: dict[str, Any]
+    ) -> None:
+        record(service, account)
+        bad, _ = record(service, account)
+        damage(service, bad, "file_size", {"S": "many"})
+        service.dynamodb().update_item(
+            TableName=rows.USERS_TABLE,
+            Key={"user_id": {"S": account["user_id"]}},
+            UpdateExpression="REMOVE claims_complete, used_recordings, used_bytes",
+        )
+        record(service, account)
+        usage = service.call("GET", "/api/user", account["token"]).json()["usage"]
+        assert (usage["recordings"], usage["bytes"]) == (3, 10)
+
+
 def listed(service: Service, account: dict[str, Any], path: str, limit: int) -> list[str]:
     """Return the ids of a list, read page by page."""
     ids: list[str] = []

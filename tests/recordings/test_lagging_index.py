@@ -86,8 +86,11 @@ class TestWhatTheIndexDoesNotTellYet:
         oldest = arrive(service, user_id)
         unnumbered = AudioFile.unnumbered
 
-        def lagging(user_id: str, limit: int, since: datetime | None) -> list[AudioFile]:
-            return [row for row in unnumbered(user_id, limit + 1, since) if row.file_id != oldest][:limit]
+        def lagging(
+            user_id: str, limit: int, since: datetime | None
+        ) -> tuple[list[AudioFile], list[AudioFile]]:
+            rows, damaged = unnumbered(user_id, limit + 1, since)
+            return [row for row in rows if row.file_id != oldest][:limit], damaged
 
         with monkeypatch.context() as patch:
             patch.setattr(AudioFile, "unnumbered", lagging)
