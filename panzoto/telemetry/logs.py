@@ -26,12 +26,13 @@ def init(level: str, production: bool = False) -> None:
     """Send every logger of the process to standard output, a line for each event.
 
     A command's standard output is for what it prints, so its lines go to standard
-    error. Programs get JSON, and so does everybody in production; a person who
-    watches at a terminal gets words, and none of the console's files that were
-    there.
+    error. Programs get JSON, and so does whoever watches the service in
+    production; a person who watches it at a terminal or runs a command there
+    gets words, and none of the console's files that were there.
     """
-    stream = sys.stdout if click.get_current_context(silent=True) is None else sys.stderr
-    words = stream.isatty() and not production
+    is_command = click.get_current_context(silent=True) is not None
+    stream = sys.stderr if is_command else sys.stdout
+    words = stream.isatty() and (is_command or not production)
     handler = logging.StreamHandler(stream)
     if words:
         handler.addFilter(is_worth_watching)

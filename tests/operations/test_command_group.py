@@ -206,6 +206,19 @@ def test_ids_in_a_table_are_whole_however_narrow_the_terminal_is(tmp_path: Path)
     assert "…" not in text
 
 
+@pytest.mark.parametrize("kind", ["development", "production"])
+def test_whoever_runs_one_at_a_terminal_reads_words_and_no_json(tmp_path: Path, kind: str) -> None:
+    settings = {"FLASK_ENV": kind, "MAIL": "off", "SECRET_KEY": "x7" * 32, "S3_BUCKET_NAME": "a-bucket"}
+    words, text = ("-m", "flask", "panzoto", "accounts", "find", "somebody@example.com"), ""
+    with at_a_terminal(around(tmp_path, **settings), *words, columns=400) as (finding, read):
+        while piece := read():
+            text += piece
+        assert finding.wait(60) == 1, text
+    assert "There are no credentials for AWS here" in text
+    assert "credentials_missing" in text
+    assert '"event"' not in text
+
+
 @contextmanager
 def at_a_terminal(
     environment: dict[str, str], *words: str, columns: int = 80
