@@ -51,6 +51,15 @@ function database() {
 }
 
 /**
+ * Begin to change a store. It ends once the change is on the disk and not merely with the system, which is not what
+ * browsers do by themselves: recordings are removed because of what a row says of them, and a row that a power cut takes
+ * back would look for them.
+ *
+ * @param {StoreName} name
+ */
+const changing = async (name) => (await database()).transaction(name, "readwrite", { durability: "strict" });
+
+/**
  * Do something with one store, in one transaction; resolves once it is durable.
  *
  * @template T
@@ -60,7 +69,7 @@ function database() {
  * @returns {Promise<T>}
  */
 async function within(name, mode, work) {
-  const transaction = (await database()).transaction(name, mode);
+  const transaction = mode === "readwrite" ? await changing(name) : (await database()).transaction(name, mode);
   const ended = endOf(transaction);
   const result = await answer(work(transaction.objectStore(name)));
   await ended;
@@ -108,7 +117,7 @@ export const forget = (store, key) => within(store, "readwrite", (rows) => rows.
  * @param {(before: any) => unknown} work
  */
 export async function amend(name, key, work) {
-  const transaction = (await database()).transaction(name, "readwrite");
+  const transaction = await changing(name);
   const ended = endOf(transaction);
   const rows = transaction.objectStore(name);
   const after = work(await answer(rows.get(key)));

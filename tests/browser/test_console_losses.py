@@ -13,9 +13,18 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser import listening
 from tests.browser.listening import loaded, show, stop_workers, tone
 from tests.browser.test_console_recorder import FULL_AFTER, KEPT
-from tests.browser.test_console_uploads import NO_DISK, ROWS, sound_file
+from tests.browser.test_console_uploads import BROKEN_DISK, NO_DISK, ROWS, sound_file
 from tests.support.console import Recorder, sign_in
-from tests.support.console_uploads import choose, heard, listed, recording, stored, until_recorded, uploading
+from tests.support.console_uploads import (
+    choose,
+    duration_decoded,
+    heard,
+    listed,
+    recording,
+    stored,
+    until_recorded,
+    uploading,
+)
 from tests.support.service import PASSWORD, Service
 from tests.support.waiting import eventually
 
@@ -144,6 +153,31 @@ def test_a_full_disk_and_a_crash_cost_no_more_than_the_disk_did_not_take(
     (row,) = stored(console, person)
     assert row["duration_ms"] > 4000
     eventually(lambda: other.evaluate(KEPT) == [], "something is left")
+
+
+def test_pieces_that_cannot_be_read_for_a_moment_are_not_given_up(
+    page: Page,
+    console: Service,
+    person: dict[str, Any],
+    complaints: Callable[[Page], list[str]],
+) -> None:
+    """What the disk did not take is no recording by itself; both are kept for the person."""
+    page.add_init_script(FULL_AFTER % 2 + BROKEN_DISK)
+    sign_in(page, console, person)
+    dialog = recording(page)
+    until_recorded(dialog, 14)
+    expect(dialog.get_by_role("alert")).to_contain_text("cannot keep the recording")
+    page.evaluate("() => { globalThis.broken = true; }")
+    dialog.get_by_role("button", name="Stop and save").click()
+    expect(page.get_by_role("button", name="Save as a file")).to_be_visible()
+    expect(uploading(page).locator(".fault")).to_be_visible()
+    page.evaluate("() => { globalThis.broken = false; }")
+    uploading(page).get_by_role("button", name="Resume").click()
+    expect(listed(page)).to_have_count(1)
+    (row,) = stored(console, person)
+    assert duration_decoded(heard(console, person, row)) > 4
+    assert set(complaints(page)) == {"DiskError"}
+    complaints(page).clear()
 
 
 def test_what_nobody_could_keep_is_offered_to_its_owner_alone(

@@ -19,7 +19,16 @@ from tests.browser.conftest import SETTINGS
 from tests.support.aws import free_port
 from tests.support.browser import Axe
 from tests.support.console import enter, sign_in
-from tests.support.console_uploads import choose, heard, listed, stored, uploading
+from tests.support.console_uploads import (
+    choose,
+    duration_decoded,
+    heard,
+    listed,
+    recording,
+    stored,
+    until_recorded,
+    uploading,
+)
 from tests.support.fault_proxy import CutSent, Fault, FaultProxy, Hang, LoseReply, Refuse
 from tests.support.service import PASSWORD, Service, run_service
 from tests.support.waiting import eventually
@@ -55,6 +64,80 @@ ROWS = """() => new Promise((resolve) => {
         };
     };
 })"""
+# Tells which files there are of the one upload; `put`, where it is given, takes the bytes of `of` and the
+# place of all that were there.
+FILES = """async ({ put, of }) => {
+    const disk = await navigator.storage.getDirectory();
+    const root = await disk.getDirectoryHandle("uploads", { create: true });
+    const names = [];
+    for await (const account of root.values()) for await (const folder of account.values()) {
+        if (put !== undefined) {
+            const bytes = await (await (await folder.getFileHandle(of)).getFile()).arrayBuffer();
+            for (const name of await Array.fromAsync(folder.keys())) await folder.removeEntry(name);
+            const writable = await (await folder.getFileHandle(put, { create: true })).createWritable();
+            await writable.write(bytes);
+            await writable.close();
+        }
+        for await (const name of folder.keys()) names.push(name);
+    }
+    return names.sort();
+}"""
+# Makes of the one row what releases before 1.4.3 wrote, which knew one name of an object only.
+FORGET_NAME = """() => new Promise((resolve) => {
+    const request = indexedDB.open("panzoto");
+    request.onsuccess = () => {
+        const transaction = request.result.transaction("uploads", "readwrite");
+        const cursor = transaction.objectStore("uploads").openCursor();
+        cursor.onsuccess = () => {
+            if (cursor.result === null) return;
+            const { objectOf, ...row } = cursor.result.value;
+            cursor.result.update(row);
+            cursor.result.continue();
+        };
+        transaction.oncomplete = () => { request.result.close(); resolve(); };
+    };
+})"""
+# A database that has no room for rows of any upload but `globalThis.only`, once that is set.
+ONLY_ROWS_OF = """
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (value, key) {
+        if (this.name === "uploads" && globalThis.only && value.fileId !== only) {
+            throw new DOMException("full", "QuotaExceededError");
+        }
+        return put.call(this, value, key);
+    };
+"""
+# How safe on the disk each row of an upload was when it was taken for saved.
+NOTE_DURABILITY = """
+    globalThis.durabilities = [];
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (...row) {
+        if (this.name === "uploads") durabilities.push(this.transaction.durability);
+        return put.apply(this, row);
+    };
+"""
+# A private file system that cannot be read while `broken` is set.
+BROKEN_DISK = """
+    const { getFileHandle } = FileSystemDirectoryHandle.prototype;
+    FileSystemDirectoryHandle.prototype.getFileHandle = async function (...asked) {
+        if (globalThis.broken) throw new DOMException("I/O", "UnknownError");
+        return getFileHandle.apply(this, asked);
+    };
+"""
+# Goes on with an upload in the very moment in which whoever carries it saves its row; resolves to the key
+# that is kept then.
+RESUME_WHILE_SAVING = """async () => {
+    const { src } = document.querySelector("script[type=module]");
+    const { resume, uploads } = await import(src.replace("main.js", "uploading/queue.js"));
+    const { rowOf, saveRow } = await import(src.replace("main.js", "uploading/rows.js"));
+    const [{ row }] = uploads.get().list;
+    const resuming = resume(row.id);
+    // So far that it has asked for the row, and not so far that it has been answered.
+    for (let steps = 0; steps < 20; steps++) await null;
+    await saveRow({ ...row, s3Key: "the next one" });
+    await resuming;
+    return (await rowOf(row)).s3Key;
+}"""
 CLEAR = """async () => {
     const disk = await navigator.storage.getDirectory();
     await disk.removeEntry("uploads", { recursive: true });
@@ -432,30 +515,150 @@ def paused_after_encrypting(page: Page, weather: FaultProxy, file: Path) -> None
     expect(uploading(page)).to_contain_text("Paused")
 
 
+def given_up(page: Page, service: Service, person: dict[str, Any]) -> str:
+    """Have the service give up the one upload, as its chores do after a while; returns which it was."""
+    (row,) = page.evaluate(ROWS)
+    file_id: str = row["fileId"]
+    assert service.call("DELETE", f"/api/uploads/{file_id}", person["token"]).status_code == 204
+    return file_id
+
+
 def test_what_the_service_gave_up_meanwhile_is_encrypted_anew(
     page: Page, weather: FaultProxy, far_away: Service, someone: dict[str, Any], tmp_path: Path
 ) -> None:
     sign_in(page, far_away, someone)
     file = sound_file(tmp_path, "After a week.wav", 3 * MIB)
     paused_after_encrypting(page, weather, file)
-    (row,) = page.evaluate(ROWS)
-    assert far_away.call("DELETE", f"/api/uploads/{row['fileId']}", someone["token"]).status_code == 204
+    former = given_up(page, far_away, someone)
     # Behind a reload, so that only what is on the disk can be sent.
     page.reload()
     sign_in(page, far_away, someone)
     uploading(page).get_by_role("button", name="Resume").click()
     expect(listed(page)).to_have_count(1)
     (arrived,) = stored(far_away, someone)
-    assert arrived["file_id"] != row["fileId"]
+    assert arrived["file_id"] != former
     assert digest(heard(far_away, someone, arrived)) == digest(file.read_bytes())
 
 
-def test_what_the_browser_has_cleared_is_asked_for(
+def refused_after_encrypting_anew(page: Page, service: Service, person: dict[str, Any]) -> tuple[str, str]:
+    """Give the paused upload up and go on, up to the row that says so, which is not saved.
+
+    Returns both uploads. The page has `ONLY_ROWS_OF`, and complains of what was refused.
+    """
+    former = given_up(page, service, person)
+    page.evaluate("(former) => { globalThis.only = former; }", former)
+    uploading(page).get_by_role("button", name="Resume").click()
+    expect(uploading(page).locator(".fault")).to_be_visible()
+    page.evaluate("() => { globalThis.only = undefined; }")
+    left = page.evaluate(FILES, {})
+    (latter,) = {name.removeprefix("object-") for name in left} - {former}
+    return former, latter
+
+
+def test_what_was_spoken_outlives_a_row_that_is_not_saved(
+    *,
+    page: Page,
+    weather: FaultProxy,
+    far_away: Service,
+    someone: dict[str, Any],
+    complaints: Callable[[Page], list[str]],
+) -> None:
+    """The object for the next upload must not take the place of the only copy before the row names it."""
+    page.add_init_script(ONLY_ROWS_OF)
+    sign_in(page, far_away, someone)
+    hanging = weather.add(Fault(Hang(), **OBJECTS))
+    dialog = recording(page)
+    until_recorded(dialog, 2)
+    dialog.get_by_role("button", name="Stop and save").click()
+    eventually(lambda: hanging.applied == 1, lambda: uploading(page).inner_text())
+    uploading(page).get_by_role("button", name="Pause").click()
+    expect(uploading(page)).to_contain_text("Paused")
+    former, latter = refused_after_encrypting_anew(page, far_away, someone)
+    assert page.evaluate(FILES, {}) == sorted([f"object-{former}", f"object-{latter}"])
+    uploading(page).get_by_role("button", name="Resume").click()
+    eventually(lambda: hanging.applied == 2, lambda: uploading(page).inner_text())
+    assert page.evaluate(FILES, {}) == [f"object-{latter}"]
+    weather.clear()
+    uploading(page).get_by_role("button", name="Pause").click()
+    uploading(page).get_by_role("button", name="Resume").click()
+    expect(listed(page)).to_have_count(1)
+    (row,) = stored(far_away, someone)
+    assert duration_decoded(heard(far_away, someone, row)) > 1
+    eventually(lambda: not page.evaluate(KEPT), "something is left")
+    assert set(complaints(page)) == {"QuotaExceededError"}
+    complaints(page).clear()
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "given up", "half replaced"])
+def test_what_an_earlier_release_has_encrypted_arrives(
+    *,
+    meanwhile: str,
+    page: Page,
+    weather: FaultProxy,
+    far_away: Service,
+    someone: dict[str, Any],
+    complaints: Callable[[Page], list[str]],
+    tmp_path: Path,
+) -> None:
+    page.add_init_script(ONLY_ROWS_OF)
+    sign_in(page, far_away, someone)
+    file = sound_file(tmp_path, "Before the update.wav", 3 * MIB)
+    paused_after_encrypting(page, weather, file)
+    (row,) = page.evaluate(ROWS)
+    on_disk = row["fileId"]
+    if meanwhile == "given up":
+        given_up(page, far_away, someone)
+    if meanwhile == "half replaced":
+        _, on_disk = refused_after_encrypting_anew(page, far_away, someone)
+    left = page.evaluate(FILES, {"put": "object", "of": f"object-{on_disk}"})
+    assert left == ["object"]
+    page.evaluate(FORGET_NAME)
+    page.reload()
+    sign_in(page, far_away, someone)
+    if meanwhile != "half replaced":
+        uploading(page).get_by_role("button", name="Resume").click()
+    expect(listed(page)).to_have_count(1)
+    (arrived,) = stored(far_away, someone)
+    assert digest(heard(far_away, someone, arrived)) == digest(file.read_bytes())
+    eventually(lambda: not page.evaluate(KEPT), "something is left")
+    assert set(complaints(page)) <= {"QuotaExceededError"}
+    complaints(page).clear()
+
+
+def test_rows_are_on_the_disk_before_what_they_replace_goes(
+    page: Page, console: Service, person: dict[str, Any], tmp_path: Path
+) -> None:
+    """Chromium takes a row for saved as soon as the system has it, and a power cut takes it back."""
+    page.add_init_script(NOTE_DURABILITY)
+    sign_in(page, console, person)
+    choose(page, sound_file(tmp_path, "Power cut.wav", MIB))
+    expect(listed(page)).to_have_count(1)
+    assert set(page.evaluate("() => durabilities")) == {"strict"}
+
+
+def test_going_on_does_not_take_back_what_is_being_saved(
     page: Page, weather: FaultProxy, far_away: Service, someone: dict[str, Any], tmp_path: Path
+) -> None:
+    sign_in(page, far_away, someone)
+    paused_after_encrypting(page, weather, sound_file(tmp_path, "At once.wav", MIB // 2))
+    assert page.evaluate(RESUME_WHILE_SAVING) == "the next one"
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_what_the_browser_has_cleared_is_asked_for(
+    *,
+    is_given_up: bool,
+    page: Page,
+    weather: FaultProxy,
+    far_away: Service,
+    someone: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
     sign_in(page, far_away, someone)
     file = sound_file(tmp_path, "Cleared.wav", 3 * MIB)
     paused_after_encrypting(page, weather, file)
+    if is_given_up:
+        given_up(page, far_away, someone)
     page.evaluate(CLEAR)
     page.reload()
     sign_in(page, far_away, someone)
@@ -465,6 +668,34 @@ def test_what_the_browser_has_cleared_is_asked_for(
     expect(listed(page)).to_have_count(1)
     (arrived,) = stored(far_away, someone)
     assert digest(heard(far_away, someone, arrived)) == digest(file.read_bytes())
+
+
+def test_a_disk_that_fails_for_a_moment_has_not_cleared_anything(
+    *,
+    page: Page,
+    weather: FaultProxy,
+    far_away: Service,
+    someone: dict[str, Any],
+    complaints: Callable[[Page], list[str]],
+    tmp_path: Path,
+) -> None:
+    """Who has no file any more would be asked for it, and what is on the disk be given up."""
+    page.add_init_script(BROKEN_DISK)
+    sign_in(page, far_away, someone)
+    file = sound_file(tmp_path, "Still there.wav", 3 * MIB)
+    paused_after_encrypting(page, weather, file)
+    page.evaluate("() => { globalThis.broken = true; }")
+    uploading(page).get_by_role("button", name="Resume").click()
+    expect(uploading(page).locator(".fault")).to_be_visible()
+    page.evaluate("() => { globalThis.broken = false; }")
+    # Behind a reload, so that only what is on the disk can be sent.
+    page.reload()
+    sign_in(page, far_away, someone)
+    expect(listed(page)).to_have_count(1)
+    (arrived,) = stored(far_away, someone)
+    assert digest(heard(far_away, someone, arrived)) == digest(file.read_bytes())
+    assert set(complaints(page)) == {"DiskError"}
+    complaints(page).clear()
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,9 @@ from deploy.aws.cloudformation.template import TAGS, Json, allow, document, ref,
 from panzoto.config import Settings
 
 EVERYWHERE = "0.0.0.0/0"
+# So long after its last request a browser is kept at its task: on a slow line a page fetches its parts for a
+# while, and new tasks are to get their share of those who stay.
+STAYS_SECONDS = "300"
 
 
 def network() -> Json:
@@ -166,6 +169,16 @@ def _balancer() -> Json:
 
 
 def _target_group(port: int) -> Json:
+    attributes = {
+        "deregistration_delay.timeout_seconds": "120",
+        "load_balancing.algorithm.type": "least_outstanding_requests",
+        # While tasks are replaced there are two releases, and each task has the console of one: a browser
+        # must get a page's modules where it got the page. Loading the page anew would not do, since of dozens
+        # of modules one always meets the other release. An app without cookies is sent to any task, as ever.
+        "stickiness.enabled": "true",
+        "stickiness.type": "lb_cookie",
+        "stickiness.lb_cookie.duration_seconds": STAYS_SECONDS,
+    }
     properties = {
         "TargetType": "ip",
         "Protocol": "HTTP",
@@ -177,10 +190,7 @@ def _target_group(port: int) -> Json:
         "HealthCheckTimeoutSeconds": 5,
         "HealthyThresholdCount": 2,
         "UnhealthyThresholdCount": 3,
-        "TargetGroupAttributes": [
-            {"Key": "deregistration_delay.timeout_seconds", "Value": "120"},
-            {"Key": "load_balancing.algorithm.type", "Value": "least_outstanding_requests"},
-        ],
+        "TargetGroupAttributes": [{"Key": key, "Value": value} for key, value in attributes.items()],
         "Tags": TAGS,
     }
     return resource("ElasticLoadBalancingV2::TargetGroup", properties)

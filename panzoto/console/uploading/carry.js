@@ -12,10 +12,10 @@ import { announce as say } from "../parts/messages.js";
 import { day } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { consentKnown, hasAgreed, wish } from "../words/consent.js";
-import { DiskError, hasRoom, objectFile, removeAll, removePieces, writeObject } from "./disk.js";
+import { DiskError, hasRoom, isPiece, objectFile, removeAll, removeFiles, writeObject } from "./disk.js";
 import { proven } from "./fingerprint.js";
 import { piecesSource } from "./pieces.js";
-import { hide, removeRow, reveal, saveRow } from "./rows.js";
+import { hide, objectName, removeRow, reveal, saveRow } from "./rows.js";
 import { send } from "./send.js";
 import { withDuration } from "./webm.js";
 
@@ -56,6 +56,7 @@ const MISMATCHES = 2;
 export async function carry(row, how) {
   if (row.state === "canceled") return giveUp(row, how);
   if (row.state === "arrived") return finish(row, how);
+  await removeUnnamed(row);
   if (row.where === "file" && row.spoken && how.blob === null) await takePieces(row, how);
   if (row.where === "pieces" && (await isEmpty(row))) return vanish(row);
   const tries = { fruitless: 0, mismatches: 0 };
@@ -193,8 +194,7 @@ async function announce(row, how) {
 async function encrypt(row, { file_id: fileId, s3_key: s3Key }, how) {
   const opened = vaultOf(row);
   const hidden = await reveal(opened, row);
-  // The service has given up an earlier upload, of which only the encrypted object is left.
-  const sound = row.where === "object" ? await decrypted(row) : await soundOf(row, how);
+  const sound = row.where === "object" ? await decrypted(row, s3Key, how) : await soundOf(row, how);
   const secrets = newSecrets();
   const total = encryptedSize(sound.size);
   how.report({ doing: "preparing", done: 0, total });
@@ -205,7 +205,8 @@ async function encrypt(row, { file_id: fileId, s3_key: s3Key }, how) {
   try {
     if (row.where === "file" && !(await hasRoom(total * 1.1))) throw new DiskError("no room");
     const progress = (/** @type {number} */ done) => how.report({ doing: "preparing", done, total });
-    await writeObject(row, encryptRecording(opened, s3Key, sound, secrets), { signal: how.signal, progress });
+    const name = objectName({ fileId, objectOf: fileId });
+    await writeObject(row, name, encryptRecording(opened, s3Key, sound, secrets), { signal: how.signal, progress });
     where = "object";
   } catch (error) {
     if (!(error instanceof DiskError) || row.where === "object") throw error;
@@ -213,13 +214,39 @@ async function encrypt(row, { file_id: fileId, s3_key: s3Key }, how) {
   }
   // Saved before the first byte is sent: a repeated PUT must send the very same.
   const sealed = await hide(opened, row, { ...hidden, secrets, fingerprint });
-  await saveRow(Object.assign(row, { fileId, s3Key, sealedTitle, where, hidden: sealed }));
-  if (where === "object") await removePieces(row);
+  const objectOf = where === "object" ? fileId : null;
+  await saveRow(Object.assign(row, { fileId, s3Key, objectOf, sealedTitle, where, hidden: sealed }));
+  await removeUnnamed(row);
 }
 
-/** @param {Row} row @returns {Promise<Source>} */
-async function decrypted(row) {
-  const reader = await RecordingReader.open(vaultOf(row), /** @type {string} */ (row.s3Key), blobSource(await objectFile(row)));
+/**
+ * Remove what the row has no use for: what it was encrypted from, and objects of tabs that died before their row was
+ * saved. Only a row that is saved may say so, since what it names is the only copy.
+ *
+ * @param {Row} row
+ */
+function removeUnnamed(row) {
+  const named = objectName(row);
+  return removeFiles(row, (name) => (row.where === "object" ? name !== named : !isPiece(name)));
+}
+
+/**
+ * The sound of an upload that the service has given up, of which only the encrypted object is left.
+ *
+ * @param {Row} row
+ * @param {string} announced the key of the upload that follows
+ * @param {How} how
+ * @returns {Promise<Source>}
+ */
+async function decrypted(row, announced, how) {
+  const object = await objectFile(row, objectName(row)).catch((error) => bytesLost(row, how, error));
+  const open = (/** @type {string} */ s3Key) => RecordingReader.open(vaultOf(row), s3Key, blobSource(object));
+  // Releases that knew one name only wrote it anew before its row was saved, and may have got no further.
+  const reader = await open(/** @type {string} */ (row.s3Key)).catch((error) =>
+    open(announced).catch(() => {
+      throw error;
+    }),
+  );
   return {
     size: reader.length,
     async read(start, stop) {
@@ -233,7 +260,7 @@ async function decrypted(row) {
 /** @param {Row} row @param {How} how @returns {Promise<import("./send.js").SentObject>} */
 async function objectOf(row, how) {
   if (row.where === "object") {
-    const file = await objectFile(row);
+    const file = await objectFile(row, objectName(row));
     return { ...blobSource(file), blob: (start, stop) => file.slice(start, stop) };
   }
   const sound = await soundOf(row, how);
@@ -251,7 +278,7 @@ async function objectOf(row, how) {
  * @returns {Promise<never>}
  */
 async function bytesLost(row, { signal }, error) {
-  if (!(error instanceof DiskError) || row.where !== "object") throw error;
+  if (!(error instanceof DiskError && error.isGone) || row.where !== "object") throw error;
   if (row.spoken) throw new Lost();
   await withdraw(row, signal);
   await saveRow(Object.assign(row, { where: "file", fileId: null, s3Key: null }));

@@ -1,11 +1,10 @@
 // The browser's private file system (OPFS), in which recordings and what is to be uploaded wait, encrypted.
-// `uploads/<user_id>/<id>/` holds one upload: `000001`, `000002` … of a recording as it is made, `object` for the
-// encrypted recording as the bucket will hold it.
+// `uploads/<user_id>/<id>/` holds one upload: `000001`, `000002` … of a recording as it is made, and the encrypted recording
+// as the bucket will hold it, under the name that its row says.
 
 /** @typedef {{ userId: string, id: string }} Place */
 
 const ROOT = "uploads";
-const OBJECT = "object";
 const BATCH = 1024 * 1024;
 
 /** This browser keeps no files here: too old, a private window, or its place is full. */
@@ -14,6 +13,8 @@ export class DiskError extends Error {
   constructor(cause) {
     super("Files cannot be kept in this browser", { cause });
     this.name = "DiskError";
+    /** Whether what was asked for is not there, and will not be; else the disk may have failed for a moment. */
+    this.isGone = cause instanceof DOMException && cause.name === "NotFoundError";
   }
 }
 
@@ -74,15 +75,16 @@ export const pieceFiles = (place) =>
   });
 
 /**
- * Write the encrypted recording. It appears as a whole or not at all; what was there before stays until then.
+ * Write the encrypted recording. It is there as a whole, or is empty.
  *
  * @param {Place} place
+ * @param {string} name
  * @param {AsyncIterable<Uint8Array>} pieces
  * @param {{ signal: AbortSignal, progress: (bytes: number) => void }} how
  */
-export async function writeObject(place, pieces, { signal, progress }) {
+export async function writeObject(place, name, pieces, { signal, progress }) {
   const writable = await onDisk(async () => {
-    const file = await (await folderOf(place, true)).getFileHandle(OBJECT, { create: true });
+    const file = await (await folderOf(place, true)).getFileHandle(name, { create: true });
     return file.createWritable();
   });
   try {
@@ -115,16 +117,22 @@ async function* batches(pieces) {
   if (size > 0) yield batch;
 }
 
-/** The encrypted recording; it is read when it is sent. @param {Place} place @returns {Promise<File>} */
-export const objectFile = (place) =>
-  onDisk(async () => (await (await folderOf(place)).getFileHandle(OBJECT)).getFile());
+/** The encrypted recording; it is read when it is sent. @param {Place} place @param {string} name @returns {Promise<File>} */
+export const objectFile = (place, name) =>
+  onDisk(async () => (await (await folderOf(place)).getFileHandle(name)).getFile());
 
-/** Remove the pieces of a recording, the object beside them not. @param {Place} place */
-export const removePieces = (place) =>
-  onDisk(async () => {
+/** Whether a file is a piece of a recording, and not an object. @param {string} name */
+export const isPiece = (name) => /^\d+$/.test(name);
+
+/** Remove some of an upload's files; what does not go now, goes with the rest. @param {Place} place @param {(name: string) => boolean} which */
+export async function removeFiles(place, which) {
+  try {
     const folder = await folderOf(place);
-    for (const name of await namesIn(folder)) if (name !== OBJECT) await folder.removeEntry(name);
-  });
+    for (const name of await namesIn(folder)) if (which(name)) await folder.removeEntry(name);
+  } catch {
+    // Nothing was kept, or the disk fails: who reads what is left is told so.
+  }
+}
 
 /** Remove all of an upload; resolves also where nothing is. @param {Place} place */
 export async function removeAll({ userId, id }) {

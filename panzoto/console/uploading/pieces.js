@@ -31,6 +31,11 @@ export class PieceWriter {
     this.#key = importKey(pieceKey);
   }
 
+  /** How many pieces the disk has taken. */
+  get written() {
+    return this.#number;
+  }
+
   /** Resolves once the piece outlives a crash; rejects with a DiskError, and then it may be tried again. @param {Blob} plain */
   async write(plain) {
     const iv = random(IV_SIZE);

@@ -10,7 +10,7 @@ import { createStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { carry, NeedsFile, NeedsVault } from "./carry.js";
 import { keptAccounts, keptIds, removeAll } from "./disk.js";
-import { hearTabs, idsForCertain, rowOf, rowsOf, saveRow, tellTabs } from "./rows.js";
+import { amendRow, hearTabs, idsForCertain, rowOf, rowsOf, saveRow, tellTabs } from "./rows.js";
 import { hold, isElsewhere, letGo, spokenHere, untilFree } from "./spoken.js";
 
 /** @import {Row} from "./rows.js" */
@@ -266,9 +266,7 @@ export async function add(row, blob) {
 
 /** @param {string} id @param {Partial<Row>} change */
 async function changeRow(id, change) {
-  const row = await rowOf({ userId, id });
-  if (row === undefined) return;
-  await saveRow({ ...row, ...change });
+  await amendRow({ userId, id }, change);
   await look(id);
 }
 

@@ -220,20 +220,24 @@ class Recording {
     await add({ ...this.row, where: "file" }, await this.#whole());
   }
 
-  /** Not even that it is to be uploaded can be kept: then the person is to have it. */
+  /**
+   * Not even that it is to be uploaded can be kept, or the disk gives nothing back: then the person is to have it, or
+   * what the disk does not have. What it has is an upload as soon as it gives it back.
+   */
   async #rescue() {
-    const file = await this.#whole();
-    rescued.set(({ files }) => ({ files: [...files, { userId: this.row.userId, file }] }));
+    const file = await this.#whole().catch(() => new Blob(this.#loose, { type: this.row.contentType ?? "" }));
+    if (file.size > 0) rescued.set(({ files }) => ({ files: [...files, { userId: this.row.userId, file }] }));
   }
 
   /** What is on the disk. @returns {Promise<Uint8Array<ArrayBuffer>[]>} */
   async #read() {
+    if (this.#writer.written === 0) return [];
     try {
       const source = await piecesSource(this.row, this.#pieceKey);
       return [/** @type {Uint8Array<ArrayBuffer>} */ (await source.read(0, source.size))];
     } catch (error) {
-      // The disk never took anything.
-      if (error instanceof DiskError) return [];
+      // The browser has cleared it. What merely cannot be read now is not left out: the rest has no beginning.
+      if (error instanceof DiskError && error.isGone) return [];
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 // What is known of each upload, in the browser's database. What only its owner may know of it is sealed in its row.
 
-import { forget, keep, kept, keysForCertain, valuesOf } from "../database.js";
+import { amend, forget, keep, kept, keysForCertain, valuesOf } from "../database.js";
 import { ascii, fromBase64, fromUtf8, random, toBase64, utf8 } from "../library/bytes.js";
 
 /** @import {Vault} from "../library/keys.js" */
@@ -33,6 +33,7 @@ import { ascii, fromBase64, fromUtf8, random, toBase64, utf8 } from "../library/
  * @property {number | null} durationMs
  * @property {string | null} fileId
  * @property {string | null} s3Key for which it was, or is being, encrypted
+ * @property {string | null} [objectOf] the `fileId` for which an object was last written here
  * @property {string | null} sealedTitle as the service takes it
  * @property {{ iv: Uint8Array<ArrayBuffer>, sealed: ArrayBuffer }} hidden
  */
@@ -72,10 +73,30 @@ export const rowsOf = async (userId) =>
 export const idsForCertain = async (userId) =>
   (await keysForCertain(STORE, `${userId}/`)).map((key) => key.slice(userId.length + 1));
 
+/**
+ * The file on the disk that holds a row's object. Each upload has one of its own, so the one before is whole until the
+ * row that names the next is saved. Releases that knew one name only leave no `objectOf`, or one of an earlier upload.
+ *
+ * @param {Pick<Row, "fileId" | "objectOf">} row
+ */
+export const objectName = ({ fileId, objectOf }) => (objectOf && objectOf === fileId ? `object-${fileId}` : "object");
+
 /** @param {Row} row */
 export async function saveRow(row) {
   await keep(STORE, keyOf(row), row);
   tellTabs({ type: "row", userId: row.userId, id: row.id });
+}
+
+/**
+ * Change some of a row, and leave the rest as it is by then: whoever carries it may have saved it a moment ago, and what
+ * a row said before that is not on the disk any more.
+ *
+ * @param {{ userId: string, id: string }} place
+ * @param {Partial<Row>} change
+ */
+export async function amendRow(place, change) {
+  await amend(STORE, keyOf(place), (/** @type {Row | undefined} */ row) => row && { ...row, ...change });
+  tellTabs({ type: "row", userId: place.userId, id: place.id });
 }
 
 /** @param {{ userId: string, id: string }} place */

@@ -415,6 +415,12 @@ class TestService:
             assert found == wanted, role
             assert "*" not in json.dumps(given["PolicyDocument"]["Statement"]).replace("/*", "")
 
+    def test_a_browser_gets_page_and_modules_from_one_task(self) -> None:
+        """While tasks are replaced, the one beside it has the console of another release."""
+        attributes = SERVICE["TargetGroup"]["Properties"]["TargetGroupAttributes"]
+        told = {one["Key"]: one["Value"] for one in attributes}
+        assert (told.get("stickiness.enabled"), told.get("stickiness.type")) == ("true", "lb_cookie")
+
     def test_nothing_writes_down_an_address_that_holds_a_ticket(self) -> None:
         attributes = SERVICE["LoadBalancer"]["Properties"]["LoadBalancerAttributes"]
         assert not [one for one in attributes if "access_logs" in one["Key"]]
