@@ -54,7 +54,14 @@ def opened(request: pytest.FixtureRequest, new_page: Callable[..., Page], owner:
     sign_in(page, owner.service, owner.account)
     show(page, long)
     expect(line(page, 0)).to_be_visible()
+    # While it is being filled, what is in sight may move.
+    wait_for_words(page, LINES - 1)
     return page
+
+
+def wait_for_words(page: Page, number: int) -> None:
+    """Return when what a line says stands in the page, drawn or not; by then it hears what is wanted."""
+    expect(region(page)).to_contain_text(said(number).strip())
 
 
 def line(page: Page, number: int) -> Locator:
@@ -99,6 +106,7 @@ def press(page: Page, name: str) -> None:
 def test_a_line_far_down_is_corrected(opened: Page, owner: Owner, long: str) -> None:
     press(opened, "Edit")
     expect(region(opened).get_by_role("textbox").first).to_be_focused()
+    wait_for_words(opened, LINES // 2)
     opened.keyboard.press("Control+End")
     region(opened).locator(".segments").evaluate("(list) => list.scrollIntoView({block: 'end'})")
     field = region(opened).get_by_role("textbox", name="Text at 49:59")

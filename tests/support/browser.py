@@ -40,6 +40,9 @@ POLICY_BROKEN = ("Content Security Policy", "Content-Security-Policy", "The page
 ICON = "/favicon.ico"
 # Chromium's: the answer to a request was an error, which the page itself tells where it matters.
 FAILED_ANSWER = "Failed to load resource"
+# What Firefox says of a request that it dropped itself, as with a page that is closed, while the page's
+# worker was answering it. Of one that the worker failed to answer it tells the address.
+DROPPED = "Failed to load ‘’. A ServiceWorker intercepted the request"
 
 
 @contextmanager
@@ -97,7 +100,7 @@ class Complaints:
     def _hear(self, message: ConsoleMessage) -> None:
         text = message.text
         if any(broken in text for broken in POLICY_BROKEN) or (
-            message.type == "error" and not text.startswith(FAILED_ANSWER)
+            message.type == "error" and not text.startswith((FAILED_ANSWER, DROPPED))
         ):
             self.all.append(text)
 

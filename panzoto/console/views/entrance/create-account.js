@@ -7,7 +7,7 @@ import { register } from "../../session/session.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
 import { remember } from "../recovery-key/password.js";
-import { EmailField, GoneTo, NewPassword, Stay } from "./fields.js";
+import { EmailField, NewPassword, Stay } from "./fields.js";
 import { Form } from "./form.js";
 import { tellIfNotKept, typed } from "./typed.js";
 
@@ -16,12 +16,12 @@ export function CreateAccount() {
   const [taken, setTaken] = useState("");
   const work = useWork(async () => {
     const { email, stay } = typed.get();
-    setTaken("");
     try {
       await register(email.trim(), password, stay);
     } catch (error) {
-      if (!(error instanceof ServiceError) || error.code !== "user_exists") throw error;
-      return setTaken(t("service.user_exists"));
+      const exists = error instanceof ServiceError && error.code === "user_exists";
+      setTaken(exists ? t("service.user_exists") : "");
+      throw error;
     }
     remember(password);
     goInstead("recovery-key");
@@ -32,7 +32,7 @@ export function CreateAccount() {
       <a href=${addressOf("sign-in")}>${t("entrance.haveAccount")}</a>
     `}>
       <p>${t("entrance.what")}</p>
-      <${GoneTo} fault=${taken}><${EmailField} fault=${taken} /><//>
+      <${EmailField} fault=${taken} />
       <${NewPassword} label=${t("field.password")} value=${password} change=${setPassword} />
       <${Stay} />
     <//>

@@ -3,7 +3,7 @@
 import { Checkbox, Field, PasswordField } from "../../parts/fields.js";
 import { useStore } from "../../store.js";
 import { t } from "../../texts/index.js";
-import { html, useEffect, useRef } from "../../ui.js";
+import { html } from "../../ui.js";
 import { typed } from "./typed.js";
 
 /** @param {{ [rest: string]: any }} props */
@@ -33,19 +33,6 @@ export const RecoveryKeyField = (props) => html`
   <${Field} label=${t("field.recoveryKey")} required autocomplete="off" autocapitalize="characters" autocorrect=${false}
     spellcheck=${false} enterkeyhint="next" class="key" hint=${t("recovery.form")} ...${props} />
 `;
-
-/**
- * Around a field: it is gone to when it has a fault, which is heard there, and mended there.
- *
- * @param {{ fault: string, children?: any }} props
- */
-export function GoneTo({ fault, children }) {
-  const place = useRef(/** @type {HTMLElement | null} */ (null));
-  useEffect(() => {
-    if (fault) place.current?.querySelector("input")?.focus();
-  }, [fault]);
-  return html`<div ref=${place}>${children}</div>`;
-}
 
 export function Stay() {
   const stay = useStore(typed, (value) => value.stay);

@@ -9,7 +9,7 @@ import { recover } from "../../session/session.js";
 import { noteProvenKey } from "../../session/unproven-key.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
-import { EmailField, GoneTo, NewPassword, RecoveryKeyField, Stay } from "./fields.js";
+import { EmailField, NewPassword, RecoveryKeyField, Stay } from "./fields.js";
 import { Form } from "./form.js";
 import { tellIfNotKept, typed } from "./typed.js";
 
@@ -23,8 +23,8 @@ export function Recover() {
       // A slip of the pen is found here, and costs no attempt.
       await parseRecoveryKey(key);
     } catch (error) {
-      if (!(error instanceof AccountError)) throw error;
-      return setFault(explain(error).text);
+      if (error instanceof AccountError) setFault(explain(error).text);
+      throw error;
     }
     const { email, stay } = typed.get();
     await recover({ email: email.trim(), recovery_key: key.trim(), new_password: password }, stay);
@@ -41,7 +41,7 @@ export function Recover() {
     `}>
       <p>${t("entrance.recoverHint")}</p>
       <${EmailField} />
-      <${GoneTo} fault=${fault}><${RecoveryKeyField} value=${key} change=${setKey} fault=${fault} /><//>
+      <${RecoveryKeyField} value=${key} change=${setKey} fault=${fault} />
       <${NewPassword} value=${password} change=${setPassword} />
       <${Stay} />
     <//>
