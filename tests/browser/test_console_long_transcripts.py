@@ -16,6 +16,7 @@ from tests.support.browser import Axe
 from tests.support.console import sign_in
 from tests.support.service import Service
 from tests.support.transcripts import Owner
+from tests.support.waiting import eventually
 
 LINES = 3000
 # Far more than a window holds, and far fewer than there are.
@@ -88,8 +89,16 @@ def test_lines_are_drawn_where_somebody_scrolls_to_and_say_where_they_stand(open
     expect(item).to_have_attribute("aria-setsize", str(LINES))
     expect(line(opened, 0)).to_have_count(0)
     assert drawn(opened) < MOST_DRAWN
-    opened.keyboard.press("Home")
+    # Chromium drops a key while it still moves to where the one before leads; a person presses it again.
+    eventually(lambda: scrolled_by(opened, "Home"), "the page does not go back to its beginning")
     expect(line(opened, 0)).to_be_visible()
+
+
+def scrolled_by(page: Page, key: str) -> bool:
+    """Press a key, and return whether the page stands at its beginning."""
+    page.keyboard.press(key)
+    at_the_beginning: bool = page.evaluate("() => scrollY === 0")
+    return at_the_beginning
 
 
 def test_a_hit_of_a_search_leads_to_its_line(opened: Page) -> None:
