@@ -8,6 +8,7 @@ from werkzeug.exceptions import NotFound
 from panzoto.blueprints.pages import PAGES
 from panzoto.console.release import File, LibrariesMissing, Release, release
 from panzoto.edge.http import answer_refusal, client_host, services
+from panzoto.telemetry.logs import CONSOLE_FILES
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
@@ -41,7 +42,7 @@ def worker() -> Response:
     return _current(_release().worker)
 
 
-@blueprint.get("/console/<digest>/<path:name>")
+@blueprint.get(CONSOLE_FILES)
 def file(digest: str, name: str) -> Response:
     found = _release()
     if digest != found.digest or name not in found.files:

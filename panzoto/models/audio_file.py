@@ -375,7 +375,7 @@ class AudioFile(StoredModel):
     def everything_of(cls, user_id: str) -> Iterator[AudioFile]:
         """Yield every row of `user_id` in whatever state, those of the earlier service included.
 
-        Raises `DamagedRecord`: who counts, or asks whether there is any, must not pass over one.
+        Raises `DamagedRecord`: who asks whether there is any must not pass over one.
         """
         for row in cls._everything_of(user_id, list(map(require_whole, Change.all_of(user_id)))):
             yield require_whole(row)

@@ -18,7 +18,7 @@ import structlog
 from structlog.typing import EventDict
 
 QUIET = ("botocore", "boto3", "urllib3", "pynamodb", "s3transfer")
-# One look at the console asks for some hundred of its files.
+# The route of the console's files, some hundred of which one look at it asks for.
 CONSOLE_FILES = "/console/<digest>/<path:name>"
 
 

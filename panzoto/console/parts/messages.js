@@ -69,9 +69,6 @@ export function saidInView() {
   return () => said.set(({ inView, ...others }) => ({ ...others, inView: inView - 1 }));
 }
 
-/** Say something that holds names of files, or titles: a lock takes it back, as all that was told. @param {string} text */
-export const tellOwner = (text) => tell(text);
-
 export function dismiss() {
   said.set({ alert: null });
 }

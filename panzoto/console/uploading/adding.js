@@ -1,6 +1,6 @@
 // Files that a person drops or chooses become uploads.
 
-import { tell, tellOwner } from "../parts/messages.js";
+import { tell } from "../parts/messages.js";
 import { account, session, vault } from "../session/session.js";
 import { t } from "../texts/index.js";
 import { TYPES } from "./accepted.js";
@@ -37,7 +37,7 @@ export async function addFiles(files) {
     else await addFile(file).catch(tell);
   }
   // Whoever has locked the page meanwhile is told nothing that others may read.
-  if (refused.length > 0 && session.get().state === "open") tellOwner(refused.join(" "));
+  if (refused.length > 0 && session.get().state === "open") tell(refused.join(" "));
 }
 
 /** @param {File} file */

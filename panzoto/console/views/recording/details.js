@@ -2,7 +2,7 @@
 
 import { LONGEST_NAME } from "../../library/names.js";
 import { Button, Field } from "../../parts/fields.js";
-import { announce, attempt, tellOwner } from "../../parts/messages.js";
+import { announce, attempt, tell } from "../../parts/messages.js";
 import { asItIsNow, describe } from "../../recordings/actions.js";
 import { nameOf, openedName, useNames } from "../../recordings/titles.js";
 import { useDraft } from "../../session/drafts.js";
@@ -58,7 +58,7 @@ export function Details({ recording }) {
     before.current = { title: now.title, note: now.note };
     if (!isOther) return false;
     const other = { title: await openedName("title", now), note: await openedName("note", now) };
-    tellOwner(t("recording.changedElsewhere", { title: other.title ?? "–", note: other.note ?? "–" }));
+    tell(t("recording.changedElsewhere", { title: other.title ?? "–", note: other.note ?? "–" }));
     return true;
   };
 
