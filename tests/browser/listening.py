@@ -103,7 +103,9 @@ def reach(page: Page, seconds: float) -> None:
             const stands = () => {
                 const {currentTime, paused, seeking, ended, readyState, networkState} = audio;
                 const told = {currentTime, paused, seeking, ended, readyState, networkState};
-                return {...told, error: audio.error?.message, buffered: audio.buffered.length};
+                const buffered = [...Array(audio.buffered.length).keys()].map(
+                    (number) => [audio.buffered.start(number), audio.buffered.end(number)]);
+                return {...told, error: audio.error?.message, buffered};
             };
             const look = () => {
                 if (audio.currentTime >= seconds) resolve(null);

@@ -66,6 +66,7 @@ SERVICE = Code(
         "tests.support.descriptions_read_once",
         "tests.support.fewer_shards",
         "tests.support.least_hashes",
+        "tests.support.looked_for_at_once",
         "tests.support.routes_built_later",
     ),
     "PANZOTO_TEST_FORKED_COMMANDS",
