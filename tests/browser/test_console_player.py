@@ -16,7 +16,7 @@ from tests.browser import listening
 from tests.browser.listening import ANSWERS, audio, loaded, reach, show, stored, stored_single, tone
 from tests.conftest import UNLIMITED
 from tests.support import clips
-from tests.support.browser import Axe
+from tests.support.browser import WAIT_MILLISECONDS, Axe
 from tests.support.console import enter, sign_in
 from tests.support.fault_proxy import Answer, Cut, Fault, FaultProxy, Request
 from tests.support.service import ITSELF, PASSWORD, Service, run_service
@@ -209,6 +209,33 @@ def test_the_handle_goes_to_the_end_of_a_short_recording(
     expect(position).to_have_attribute("aria-valuetext", "0:05 of 0:05")
     assert position.evaluate("({value, max}) => value === max")
     assert audio(page, "currentTime") == audio(page, "duration")
+
+
+def test_where_nothing_is_loaded_any_more_it_does_not_stand_for_long(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    """No page can bring the browser there, so the element only says that it stands."""
+    file_id = stored(console, person, tone(60))
+    sign_in(page, console, person)
+    player = show(page, file_id)
+    loaded(page)
+    player.get_by_role("button", name="Play").click()
+    reach(page, 0.1)
+    sent = page.locator("[data-player]").evaluate(
+        """(audio, patience) => new Promise((resolve, reject) => {
+            setTimeout(() => reject(new Error("it still stands")), patience);
+            const said = { readyState: 2, networkState: 1 };
+            for (const [name, value] of Object.entries(said)) {
+                Object.defineProperty(audio, name, { get: () => value, configurable: true });
+            }
+            audio.addEventListener("seeking", () => {
+                for (const name of Object.keys(said)) delete audio[name];
+                resolve(audio.currentTime);
+            }, { once: true });
+        })""",
+        WAIT_MILLISECONDS,
+    )
+    reach(page, sent + 0.5)
 
 
 def test_buttons_keys_and_speed(page: Page, console: Service, person: dict[str, Any]) -> None:

@@ -32,6 +32,8 @@ const TICK_MS = 100;
 // How long before its end the next clip is opened, and how long to wait between looks at a dead network.
 const AHEAD_SECONDS = 15;
 const RETRY_MS = 4_000;
+// How long it may stand where the browser has nothing more to load.
+const STANDING_MS = 5_000;
 // Who left a recording this close to its end has heard it: it begins anew.
 const NEAR_END_SECONDS = 1;
 
@@ -65,6 +67,8 @@ export class Playback {
   #closed = false;
   /** Whether the worker has lost the network, which counts once what had arrived before is played. */
   #lost = false;
+  /** For how long it has stood so. */
+  #standing = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
   #ending = new AbortController();
@@ -323,7 +327,7 @@ export class Playback {
     // By the browser itself: a headphone was pulled, or a key of the keyboard pressed.
     on("pause", () => !this.#audio.ended && !this.#loading && this.state.set({ playing: false }));
     on("play", () => this.state.set({ playing: true }));
-    const ticking = setInterval(() => this.state.get().playing && this.#follow(), TICK_MS);
+    const ticking = setInterval(() => this.state.get().playing && this.#tick(), TICK_MS);
     this.#ending.signal.addEventListener("abort", () => clearInterval(ticking));
     this.#ending.signal.addEventListener("abort", soundSettings.subscribe(() => this.#set()));
     const plugged = () => (this.#audio.muted = false);
@@ -342,6 +346,22 @@ export class Playback {
     const { duration } = this.#audio;
     if (Number.isFinite(duration)) this.#tracks[this.#at.index].seconds = duration;
     this.#show();
+  }
+
+  #tick() {
+    this.#follow();
+    this.#standing = this.#stands() ? this.#standing + TICK_MS : 0;
+    if (this.#standing < STANDING_MS) return;
+    // Chromium, sent to and fro, once in a long while goes on by nothing but being sent somewhere again.
+    this.#standing = 0;
+    this.#audio.currentTime = this.#audio.currentTime;
+  }
+
+  /** Whether it waits for sound while the browser loads none. */
+  #stands() {
+    const { paused, seeking, error, readyState, networkState } = this.#audio;
+    const waits = this.#sound !== null && !paused && !seeking && error === null;
+    return waits && readyState < HTMLMediaElement.HAVE_FUTURE_DATA && networkState === HTMLMediaElement.NETWORK_IDLE;
   }
 
   /** Take the place from the element, unless it is on its way there, or has failed on its way. */
