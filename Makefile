@@ -65,7 +65,7 @@ speech: .venv-speech/.installed ## Fetch the speech engine and its model, as mak
 
 .PHONY: test
 test: ## Run the tests that need nothing but Python; ARGS="-k login -x" goes to pytest instead
-	$(BRING) .venv/.installed-dev .venv-aws/.installed
+	$(BRING) .venv/.installed-test .venv-aws/.installed
 	@$(RUN_TESTS) $(or $(ARGS),@tests/side_by_side --suite=plain)
 
 .PHONY: test-clients
@@ -120,7 +120,7 @@ bench: .venv/.installed-dev ## List the measurements, and how to start each
 
 .PHONY: lock
 lock: .venv/.installed-dev ## Make requirements*.txt from requirements*.in; LOCK="--upgrade" takes the newest releases, of the console's libraries too
-	@for name in requirements requirements-dev requirements-aws requirements-speech requirements-node; do \
+	@for name in requirements requirements-test requirements-dev requirements-aws requirements-speech requirements-node; do \
 	    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --custom-compile-command 'make lock' $(LOCK) $$name.in --output-file $$name.txt || exit 1; \
 	done
@@ -150,11 +150,16 @@ clean: ## Remove what was installed and what tools keep, but not your data in .p
 	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt $(OR_SAY_WHY)
 	@: >$@
 
-# The tests' libraries hold the service's own at the very same versions.
-.venv/.installed-dev: requirements-dev.txt | .venv/bin/python
+# The tests' libraries hold the service's own at the very same versions, and those of the other suites the tests'.
+.venv/.installed-test: requirements-test.txt | .venv/bin/python
 	$(info Installing the service and the tests into .venv (once; this takes a minute or two) ...)
-	@.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt $(OR_SAY_WHY)
+	@.venv/bin/python $(PIP_INSTALL) -r requirements-test.txt $(OR_SAY_WHY)
 	@: >$@ && : >.venv/.installed
+
+.venv/.installed-dev: requirements-dev.txt | .venv/bin/python
+	$(info Installing the service, all tests and what checks the code into .venv (once; this takes a minute or two) ...)
+	@.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt $(OR_SAY_WHY)
+	@: >$@ && : >.venv/.installed-test && : >.venv/.installed
 
 .venv-aws/.installed: requirements-aws.txt | .venv-aws/bin/python
 	$(info Installing the AWS stand-in into .venv-aws (once) ...)

@@ -107,6 +107,8 @@ class _Child:
     left: deque[pytest.Item]
     # As long as there are modules, and room for it.
     goes_on: bool = True
+    # While it is one too many: what it has set up is there for when there is room again.
+    rests: bool = False
     at: pytest.Item | None = None
     is_ending: bool = False
 
@@ -138,7 +140,9 @@ class _Parent:
         try:
             while (self._children or self._waiting) and not self._is_stopped():
                 while self._waiting and self._going_on() < self._wanted():
-                    self._start(self._modules[self._waiting.popleft()])
+                    self._let_one_more_go_on()
+                if not self._waiting:
+                    self._let_the_resting_end()
                 for child in self._with_news(LOOK_SECONDS if self._waiting else None):
                     self._hear(child)
         finally:
@@ -149,6 +153,18 @@ class _Parent:
         if self._machine.look() and self._machine.idle_cores > IDLE_CORES:
             return max(self._always, min(self._when_idle, self._going_on() + 1))
         return self._always
+
+    def _let_one_more_go_on(self) -> None:
+        resting = [child for child in self._children.values() if child.rests]
+        if resting:
+            self._answer(resting[0], self._waiting[0])
+        else:
+            self._start(self._modules[self._waiting.popleft()])
+
+    def _let_the_resting_end(self) -> None:
+        for child in self._children.values():
+            if child.rests:
+                self._answer(child, None)
 
     def _going_on(self) -> int:
         """Return how many will take another module."""
@@ -182,8 +198,16 @@ class _Parent:
 
     def _on_next(self, child: _Child) -> None:
         """It is through with the last test that it has, but for tearing down what that has set up."""
-        number = None if self._is_stopped() else self._next_behind(child)
-        child.goes_on = number is not None
+        if self._is_stopped() or not self._waiting:
+            self._answer(child, None)
+        elif (number := self._next_behind(child)) is not None:
+            self._answer(child, number)
+        else:
+            child.goes_on, child.rests = False, True
+
+    def _answer(self, child: _Child, number: int | None) -> None:
+        """Give it a module, or none, upon which it ends."""
+        child.goes_on, child.rests = number is not None, False
         if number is not None:
             self._waiting.remove(number)
             child.left += self._modules[number]
@@ -192,7 +216,7 @@ class _Parent:
             child.connection.send(number)
 
     def _next_behind(self, child: _Child) -> int | None:
-        """Return the module behind those that a process has had; none if it is one too many.
+        """Return the module of those that wait that a process goes on with; none if it is one too many.
 
         Who has set up what a folder's tests share goes on there in any case.
         """
@@ -202,7 +226,7 @@ class _Parent:
                 if self._modules[number][0].path.parent == there:
                     return number
         is_one_too_many = self._going_on() > self._always and self._machine.idle_cores < BUSY_CORES
-        return self._waiting[0] if self._waiting and not is_one_too_many else None
+        return None if is_one_too_many else self._waiting[0]
 
     def _on_begin(self, child: _Child) -> None:
         child.at = child.left.popleft()
