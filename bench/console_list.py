@@ -21,8 +21,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from bench.support.report import Target, percentile, print_table, print_targets
 from tests.conftest import UNLIMITED
 from tests.support import browser
-from tests.support.console import Recorder, sign_in
+from tests.support.console import sign_in
 from tests.support.many_recordings import record_many
+from tests.support.recorder import Recorder
 from tests.support.service import ITSELF, run_service
 from tests.support.stand_in import start_stand_in
 

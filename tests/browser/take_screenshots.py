@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import UNLIMITED
 from tests.support.browser import WAIT_MILLISECONDS, chromium
-from tests.support.console import Recorder, sign_in
+from tests.support.console import sign_in
+from tests.support.recorder import Recorder
 from tests.support.recordings import store, version_2
 from tests.support.service import ITSELF, PASSWORD, ROOT, Service, run_service
 from tests.support.stand_in import start_stand_in

@@ -14,7 +14,7 @@ from tests.browser import listening
 from tests.browser.listening import loaded, show, stop_workers, tone
 from tests.browser.test_console_recorder import FULL_AFTER, KEPT
 from tests.browser.test_console_uploads import BROKEN_DISK, NO_DISK, ROWS, sound_file
-from tests.support.console import Recorder, sign_in
+from tests.support.console import sign_in
 from tests.support.console_uploads import (
     choose,
     duration_decoded,
@@ -25,6 +25,7 @@ from tests.support.console_uploads import (
     until_recorded,
     uploading,
 )
+from tests.support.recorder import Recorder
 from tests.support.service import PASSWORD, Service
 from tests.support.waiting import eventually
 

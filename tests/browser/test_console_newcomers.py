@@ -14,8 +14,9 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import listening
 from tests.browser.listening import show, stored, tone
-from tests.support.console import Recorder, sign_in
+from tests.support.console import sign_in
 from tests.support.console_uploads import choose, listed, recording, uploading
+from tests.support.recorder import Recorder
 from tests.support.service import Service
 from tests.support.waiting import eventually
 

@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.support.browser import Axe
-from tests.support.console import Recorder, enter, sign_in
+from tests.support.console import enter, sign_in
 from tests.support.many_recordings import record_many
+from tests.support.recorder import Recorder
 from tests.support.recordings import single_shot, store
 from tests.support.service import PASSWORD, Service
 from tests.support.waiting import eventually

@@ -11,8 +11,9 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from tests.browser.listening import audio, loaded, reach, show, stored, stored_single, tone
-from tests.support.console import Recorder, sign_in
+from tests.support.console import sign_in
 from tests.support.overheard import OWN_HOSTS, spelled, whole
+from tests.support.recorder import Recorder
 from tests.support.recording_proxy import RecordingProxy, Sent
 from tests.support.service import PASSWORD, Service
 

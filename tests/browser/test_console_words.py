@@ -13,8 +13,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import SETTINGS
 from tests.support.browser import Axe
-from tests.support.console import Recorder, enter, sign_in
+from tests.support.console import enter, sign_in
 from tests.support.engines import Handler, SpeechEngine, says
+from tests.support.recorder import Recorder
 from tests.support.recordings import single_shot, store, version_2
 from tests.support.service import PASSWORD, ROOT, Service
 from tests.support.stand_in import RunningStandIn

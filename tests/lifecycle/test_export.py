@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from panzoto.crypto import recovery_key
-from tests.support.console import Recorder
 from tests.support.fault_proxy import Answer, Fault, FaultProxy, Refuse
+from tests.support.recorder import Recorder
 from tests.support.recordings import single_shot, store, version_2
 from tests.support.service import BUCKET, PASSWORD, Service
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.support.console import Recorder
 from tests.support.example_clients import python_module
+from tests.support.recorder import Recorder
 from tests.support.rows import FILES_TABLE, USERS_TABLE
 
 CHANGES_TABLE = "panzoto-changes"
