@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from html import escape
 from pathlib import Path
 
@@ -41,13 +41,18 @@ class LibrariesMissing(Exception):
     """The libraries that npm installs are not there; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class File:
     """One file as it is sent."""
 
     content_type: str
     content: bytes
-    gzipped: bytes
+
+    @cached_property
+    def gzipped(self) -> bytes:
+        """The content, packed when it is first asked for."""
+        # Without the moment of packing in it, what is packed twice is the same twice.
+        return gzip.compress(self.content, 9, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +97,7 @@ def _digest(contents: Mapping[str, bytes]) -> str:
 
 
 def _file(name: str, content: bytes) -> File:
-    # Without the moment of packing in it, what is packed twice is the same twice.
-    return File(TYPES[Path(name).suffix], content, gzip.compress(content, 9, mtime=0))
+    return File(TYPES[Path(name).suffix], content)
 
 
 def _filled(content: bytes, digest: str, contents: Mapping[str, bytes]) -> bytes:

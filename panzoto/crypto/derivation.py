@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from argon2.low_level import ARGON2_VERSION, Type, hash_secret_raw
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from panzoto.config import Argon2Parameters
 from panzoto.crypto.keys import KEY_BYTES, DirectKeys
@@ -43,4 +42,5 @@ def direct_keys(password: str, key_salt: bytes) -> DirectKeys:
 
 
 def _pbkdf2(secret: bytes, salt: bytes) -> bytes:
-    return hashlib.pbkdf2_hmac("sha256", secret, salt, DIRECT_KEY_ITERATIONS, KEY_BYTES)
+    # hashlib's, of the OpenSSL that Python was built with, may take nearly twice as long.
+    return PBKDF2HMAC(SHA256(), KEY_BYTES, salt, DIRECT_KEY_ITERATIONS).derive(secret)

@@ -67,7 +67,7 @@ export class Playback {
   #closed = false;
   /** Whether the worker has lost the network, which counts once what had arrived before is played. */
   #lost = false;
-  /** For how long it has stood so. */
+  /** For how many milliseconds of playing it has waited for sound that the browser does not load. */
   #standing = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
