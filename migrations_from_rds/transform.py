@@ -26,17 +26,15 @@ from migrations_from_rds.rows import (
     is_id,
     table_of,
 )
+from panzoto.auth.mail_address import is_well_formed
 from panzoto.auth.passwords import ENCODED, digest_seems_cut, flaw_of, is_argon2
 from panzoto.config import Argon2Parameters
 from panzoto.models.bulk import Migrated, MigratedRecording, MigratedUser, claim_name, digest
 from panzoto.models.credentials import KEY_SALT_BYTES
 
 MAX_S3_KEY_BYTES = 1024
-MAX_EMAIL_CHARACTERS = 254
 UNKNOWN_MOMENT = 0
 
-# What the service's own check lets in; see panzoto.blueprints.requests.
-ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Phones wrote the moment of the recording, in milliseconds, into the key.
 MOMENT_IN_KEY = re.compile(r"/audio_[^/_]+_([0-9]{13})_[0-9]+\.[^/]*$")
@@ -56,7 +54,7 @@ RULES: dict[str, str] = {
     "email_missing": "rejected: an account needs an address",
     "email_collision": "by --on-collision; every account concerned is listed",
     "email_taken": "rejected: another account in DynamoDB has the address",
-    "email_malformed": "taken as it is; its owner cannot sign in until the address is mended",
+    "email_malformed": "taken as it is; its owner signs in, and may get no letter until it is mended",
     "hash_not_argon2": "rejected: the service verifies Argon2 hashes only",
     "hash_unverifiable": "taken; its owner sets the password anew by mail and then hears everything again",
     "hash_too_costly": "rejected: the service refuses to compute a hash of such costs",
@@ -131,7 +129,7 @@ def user(row: UserRow) -> tuple[MigratedUser | None, Sequence[Problem]]:
     if flaw:
         return None, [_reject(row, *flaw)]
     notes: list[Problem] = []
-    if len(email) > MAX_EMAIL_CHARACTERS or not ADDRESS.fullmatch(email):
+    if not is_well_formed(email):
         notes.append(_note(row, "email_malformed", "its address is malformed"))
     broken = _broken_hash(row.password_hash or "")
     if broken:

@@ -59,6 +59,8 @@ DEAD_LETTERS = "-dead"
 QUEUE_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{80 - len(DEAD_LETTERS)}}}")
 # botocore makes host names of it.
 REGION_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+# What no path can be added to, or what no address holds.
+NO_PATH_BEHIND = re.compile(r"[?#\s\x00-\x1f\x7f]")
 # RFC 5646 as far as engines use it: ISO 639's two letters, or three, and perhaps script and region.
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8}){0,3}")
 
@@ -299,7 +301,7 @@ class Settings:
             mail_from=_mail_from(read, needed=mail == "ses"),
             ticket_ttl=read.integer("TICKET_TTL", 900, 1, 86400),
             **_openid(read, production),
-            public_url=read.url("PUBLIC_URL"),
+            public_url=_public_url(read),
             otlp_endpoint=read.url("OTEL_EXPORTER_OTLP_ENDPOINT"),
             cors_origins=read.origins("CORS_ORIGINS", () if production else ("*",)),
             trusted_proxies=read.integer("TRUSTED_PROXIES", 0, 0, 10),
@@ -493,7 +495,7 @@ class _Reader:
             parts = urlsplit(value)
             # A port beyond 65535 is found when it is asked for.
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-            usable = usable and not parts.query
+            usable = usable and not NO_PATH_BEHIND.search(value)
         except ValueError:
             usable = False
         if not usable:
@@ -510,6 +512,13 @@ def _size(read: _Reader, production: bool, argon2: Argon2Parameters, hashes_at_o
     chosen = workers if read.present("WEB_CONCURRENCY") else None
     sized = size_for(this_machine(), argon2.memory_cost_kib / 1024, hashes_at_once, chosen)
     return Size(sized.workers, threads if read.present("THREADS") else sized.threads)
+
+
+def _public_url(read: _Reader) -> str | None:
+    url = read.url("PUBLIC_URL")
+    if url and urlsplit(url).username is not None:
+        raise SettingsError("PUBLIC_URL is shown to everybody, so it must hold no user and no password")
+    return url
 
 
 def _has_own_endpoint(read: _Reader) -> bool:
@@ -534,8 +543,6 @@ def _openid(read: _Reader, production: bool) -> _OpenIdSettings:
         raise SettingsError("OIDC_ISSUER and OIDC_AUDIENCE belong together: set both or neither")
     if jwks_url and not issuer:
         raise SettingsError("OIDC_JWKS_URL is of no use without OIDC_ISSUER and OIDC_AUDIENCE")
-    if issuer and "#" in issuer:
-        raise SettingsError("OIDC_ISSUER must be an address without a fragment")
     for name, value in (("OIDC_ISSUER", issuer), ("OIDC_JWKS_URL", jwks_url)):
         # Whoever can change the keys on their way can be anybody; nobody stands between us and loopback.
         if production and value and urlsplit(value).scheme != "https" and not _is_loopback(value):

@@ -98,6 +98,10 @@ class TokenInvalid(PanzotoError):
     sentence = "Token is invalid or expired"
 
 
+class AccountGone(TokenInvalid):
+    """The account of a token is not there any more."""
+
+
 class InvalidCredentials(PanzotoError):
     status = 401
     code = "invalid_credentials"

@@ -764,6 +764,7 @@ def _client(region: str, custom_endpoint: bool, connections: int, read_timeout: 
         ),
     )
     aws_answers.require(client, ANSWERED)
+    aws_answers.follow_no_stranger(client)
     tracing.watch(client)
     return client
 

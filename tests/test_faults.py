@@ -588,6 +588,19 @@ class TestS3:
         erased = modern.service.call("GET", "/api/user/erasures", modern.token).json()["erasures"][0]
         assert (erased["file_id"], erased["objects_removed"], erased["objects_waiting"]) == (file_id, 1, 0)
 
+    @pytest.mark.parametrize("status", [301, 302, 307])
+    def test_a_redirect_of_somebody_else_is_asked_for_no_region(
+        self, proxy: FaultProxy, person: Person, status: int
+    ) -> None:
+        url = person.opened()
+        portal = Answer(status, headers={"Location": "http://portal.example/"})
+        asked = proxy.add(Fault(portal, path=f"^/{BUCKET}"))
+        check_unavailable(person.decrypt())
+        check_unavailable(requests.get(url, timeout=60))
+        check_unavailable(person.service.call("GET", "/api/health/ready"))
+        # A stream is tried a few times before anything of it is sent; botocore alone would ask without end.
+        assert asked.applied < 10
+
     def test_an_s3_that_hangs(self, proxy: FaultProxy, person: Person) -> None:
         proxy.add(Fault(Hang(), **of_object(person)))
         check_unavailable(person.decrypt())

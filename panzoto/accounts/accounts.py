@@ -15,6 +15,7 @@ from panzoto.accounts.sessions import Grant, Sessions
 from panzoto.accounts.throttle import Throttle, account_subject
 from panzoto.accounts.vaults import Vaults
 from panzoto.auth.caller import Caller, Client
+from panzoto.auth.mail_address import MALFORMED, is_well_formed
 from panzoto.crypto.keys import Keys
 from panzoto.crypto.permits import asking_for
 from panzoto.errors import InvalidCredentials, InvalidPassword, InvalidRequest, UserExists
@@ -78,8 +79,11 @@ class Accounts:
         One computation, whether or not the account exists; one more when its
         hash is of older parameters and one when it has no vault yet. Raises
         `InvalidCredentials`, `AccountLocked`, `AccountNeedsRecovery`, `TooManyRequests`, `DamagedRecord`,
-        `Busy` and `Unavailable`.
+        `Busy` and `Unavailable`; `InvalidRequest` for a malformed address, unless the earlier service
+        has taken it.
         """
+        if not is_well_formed(email) and User.find_by_email(email) is None:
+            raise InvalidRequest(MALFORMED, {"email": MALFORMED})
         subject = account_subject(email)
         with self._throttle.attempt(subject):
             return self._sign_in(email, password, client, subject)

@@ -18,7 +18,14 @@ from datetime import timedelta
 from panzoto.auth.caller import Caller, Client, Identity
 from panzoto.auth.refresh import RefreshClaim, RefreshTokens
 from panzoto.auth.tokens import Tokens
-from panzoto.errors import Conflict, InvalidRefreshToken, SessionNotFound, TokenInvalid, Unavailable
+from panzoto.errors import (
+    AccountGone,
+    Conflict,
+    InvalidRefreshToken,
+    SessionNotFound,
+    TokenInvalid,
+    Unavailable,
+)
 from panzoto.models import Event, Session, User
 from panzoto.models.attributes import now
 from panzoto.models.connection import Also, ConditionFailed, Transaction, transact
@@ -164,7 +171,10 @@ class Sessions:
         raise InvalidRefreshToken()
 
     def check(self, identity: Identity) -> None:
-        """Raises `TokenInvalid` when the session has ended, and `Unavailable` when nobody can tell."""
+        """Raises `TokenInvalid` when the session has ended, and `Unavailable` when nobody can tell.
+
+        Of a token that names no session it raises `AccountGone` when its account is not there.
+        """
         key = (identity.user_id, identity.session_id or f"{ISSUED}{identity.issued_at}")
         with self._known.lock(key):
             if self._known.recently(key):
@@ -183,9 +193,7 @@ class Sessions:
         if identity.session_id is None:
             user = User.find(identity.user_id)
             if user is None:
-                # There is nothing left to protect, and calls say `User not found`; but a provider's
-                # token for an account that is gone is dead.
-                return not identity.of_provider
+                raise AccountGone()
             return user.accepts_token_issued_at(identity.issued_at)
         session = Session.find(identity.user_id, identity.session_id)
         if session is None:

@@ -15,6 +15,11 @@ import idna
 
 # RFC 5321, 4.5.3.1.3: 256 octets for a path, whose angle brackets are two of them.
 LONGEST = 254
+# The earlier service's had 255 characters at the most, some of which are two in lower case; and what rows are
+# found by may have 2048 bytes in DynamoDB.
+LONGEST_KNOWN = 512
+LONGEST_KNOWN_BYTES = 1536
+FORM = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
 # What some fonts and all keyboards do not show, beyond the categories of controls, formats and spaces:
 # Default_Ignorable_Code_Point of the Unicode Character Database.
 IGNORABLE = re.compile(
@@ -29,6 +34,7 @@ DOMAIN = re.compile(rf"({LABEL}\.)+(?![0-9]+$){LABEL}")
 # marks is read in several ways: without the marks it is somebody else's mailbox, with them it is none.
 LOCAL_PART = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
 
+MALFORMED = "The email address is malformed"
 INVISIBLE = "The email address holds a character that cannot be seen"
 LOCAL_PART_NOT_ASCII = "Before the @ an email address may only hold ASCII characters here"
 LOCAL_PART_QUOTED = "Before the @ an email address may not hold quotation marks, or what would need them"
@@ -37,6 +43,18 @@ NO_DOMAIN = "What stands behind the @ of the email address is no domain name"
 
 class NoMailbox(ValueError):
     """An address that no account may have; the text is a sentence for who typed it."""
+
+
+def is_well_formed(address: str) -> bool:
+    """Whether a new account may have the address by its form; `require_mailbox` asks for more."""
+    return len(address) <= LONGEST and FORM.fullmatch(address) is not None
+
+
+def may_be_known(address: str) -> bool:
+    """Whether there may be an account of it: the earlier service asked for no form."""
+    if len(address) > LONGEST_KNOWN:
+        return False
+    return all(len(spelling.encode()) <= LONGEST_KNOWN_BYTES for spelling in spellings(address))
 
 
 def require_mailbox(address: str) -> None:

@@ -19,9 +19,7 @@ from marshmallow import (
     validates_schema,
 )
 
-from panzoto.auth import passwords
-from panzoto.auth.mail_address import LONGEST as LONGEST_EMAIL
-from panzoto.auth.mail_address import NoMailbox, require_mailbox
+from panzoto.auth import mail_address, passwords
 from panzoto.blueprints import moments
 from panzoto.blueprints.base64_bytes import decoded
 from panzoto.blueprints.file_keys import (
@@ -37,7 +35,6 @@ from panzoto.media import content_type
 MAX_FILE_SIZE = 5 * 1024**4
 MAX_S3_KEY_BYTES = 1024
 CREDENTIALS_REQUIRED = "Email and password are required"
-EMAIL_MALFORMED = "The email address is malformed"
 TOO_SHORT = f"Password must be at least {passwords.MIN_CHARACTERS} characters"
 TOO_LONG = f"Password must be at most {passwords.MAX_CHARACTERS} characters"
 TOO_COMMON = "This password is one of the most common ones; please choose another"
@@ -55,7 +52,6 @@ FILE_IDS_RULE = "file_ids must be 1 to 500 different ids of recordings, the olde
 EITHER_RULE = "Either file_id, s3_key or file_ids, not several of them"
 SHA256_RULE = "sha256 must be base64 of 32 bytes"
 DURATION_RULE = "duration_ms must be a whole number of milliseconds, at most a year"
-ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+")
 
 
 class Request(Schema):
@@ -116,18 +112,26 @@ class DeviceName(Text):
 
 
 class Email(Text):
-    """An address, stripped and lower-cased."""
+    """The address of an account that may be there, stripped and lower-cased; see `may_be_known`."""
+
+    is_accepted = staticmethod(mail_address.may_be_known)
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(EMAIL_MALFORMED, **kwargs)
+        super().__init__(mail_address.MALFORMED, **kwargs)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         address = super()._deserialize(value).strip().lower()
         if not address:
             raise ValidationError(CREDENTIALS_REQUIRED)
-        if len(address) > LONGEST_EMAIL or not ADDRESS.fullmatch(address):
-            raise ValidationError(EMAIL_MALFORMED)
+        if not self.is_accepted(address):
+            raise ValidationError(mail_address.MALFORMED)
         return address
+
+
+class NewEmail(Email):
+    """An address that an account asks for."""
+
+    is_accepted = staticmethod(mail_address.is_well_formed)
 
 
 class WholeNumber(fields.Field[int]):
@@ -157,8 +161,8 @@ class QueryNumber(WholeNumber):
 
 def _check_mailbox(address: str) -> None:
     try:
-        require_mailbox(address)
-    except NoMailbox as error:
+        mail_address.require_mailbox(address)
+    except mail_address.NoMailbox as error:
         raise ValidationError(str(error)) from error
 
 
@@ -193,6 +197,7 @@ class Credentials(Request):
 
 
 class Registration(Credentials):
+    email = NewEmail(required=True)
     password = NewPassword()
 
     @validates("email")
@@ -365,6 +370,8 @@ class NewAudioFile(Described):
     transcribe = fields.Nested(TranscribeOnceStored, load_default=None)
     s3_key = Text(S3_KEY_RULE, required=True)
     file_size = WholeNumber(0, MAX_FILE_SIZE, SIZE_RULE, load_default=None, allow_none=True)
+    title = Sealed()
+    note = Sealed()
 
     @validates("s3_key")
     def _form(self, value: str, **_: Any) -> None:
@@ -461,7 +468,7 @@ class DecryptAudio(OpensRecordings):
 class EmailChange(Request):
     needed = (("password", "Password is required"), ("email", "Email is required"))
     password = Text(required=True)
-    email = Email(required=True)
+    email = NewEmail(required=True)
 
     @validates("email")
     def _mailbox(self, value: str, **_: Any) -> None:

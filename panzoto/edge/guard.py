@@ -9,9 +9,11 @@ from panzoto.auth.caller import Caller, Identity
 from panzoto.auth.tokens import algorithm_of
 from panzoto.crypto.permits import ask_for
 from panzoto.edge.http import client, services
-from panzoto.errors import TokenInvalid, TokenMissing
+from panzoto.errors import AccountGone, TokenInvalid, TokenMissing, UserNotFound
 
 SCHEME = "bearer"
+# To phones in the field this call has always said so; every other says that the token is dead.
+TELLS_OF_NO_USER = "recordings.decrypt"
 
 
 def open_to_all() -> None:
@@ -50,7 +52,12 @@ def _identify(token: str) -> Identity:
     if known.openid is not None and algorithm_of(token) in openid.ALGORITHMS:
         return known.openid.identify(token, client())
     identity = known.tokens.identify(token)
-    known.sessions.check(identity)
+    try:
+        known.sessions.check(identity)
+    except AccountGone as error:
+        if request.endpoint == TELLS_OF_NO_USER:
+            raise UserNotFound() from error
+        raise
     return identity
 
 

@@ -1,15 +1,22 @@
-"""Answers with a good status that are none: a portal's page, or an empty document, in the place of AWS's own.
+"""Answers that are none: a portal's page, or an empty document, in the place of AWS's own.
 
-botocore reads one as an answer in which everything is missing, so that a list of objects would be empty, and
-what is to be erased erased.
+botocore reads one with a good status as an answer in which everything is missing, so that a list of objects
+would be empty, and what is to be erased erased.  Upon a redirect of S3 it asks for the bucket's region by a
+call that is redirected as well, and so on until the stack is full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from botocore.parsers import ResponseParserError
+
+# What S3 sends with its own redirects: the region of the bucket, or at least a code of its own (Amazon S3 API
+# Reference, Error Responses).
+REGION_HEADER = "x-amz-bucket-region"
+REDIRECTS = ("PermanentRedirect", "TemporaryRedirect")
 
 # By operation, of which members each of its answers has one at least.
 Members = Mapping[str, tuple[str, ...]]
@@ -28,3 +35,24 @@ def require(client: Any, members: Members) -> None:
             raise ResponseParserError(f"what came is no answer to {model.name}")
 
     client.meta.events.register("after-call", check)
+
+
+def follow_no_stranger(client: Any) -> None:
+    """Let `client`, of S3, raise botocore's `ResponseParserError` for a redirect that is not S3's own.
+
+    To HeadBucket S3 names the region or nothing, and what has no region leads nowhere.
+    """
+
+    def check(response: tuple[Any, Mapping[str, Any]] | None, operation: Any, **_: Any) -> None:
+        if response is None:
+            return
+        parsed = response[1]
+        told = parsed["ResponseMetadata"]
+        if not 300 <= told["HTTPStatusCode"] < 400 or REGION_HEADER in told["HTTPHeaders"]:
+            return
+        is_own = parsed.get("Error", {}).get("Code") in REDIRECTS and operation.name != "HeadBucket"
+        if not is_own and told["HTTPStatusCode"] != HTTPStatus.NOT_MODIFIED:
+            raise ResponseParserError(f"what came is no answer to {operation.name}")
+
+    # Before botocore itself looks at what came.
+    client.meta.events.register_first("needs-retry.s3", check)

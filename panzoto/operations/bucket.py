@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from panzoto.config import Settings
+from panzoto.host import aws_answers
 from panzoto.models.refusals import code_of
 from panzoto.operations.resource_states import CONFIG, Report, ResourceError, State
 
@@ -58,6 +59,7 @@ class Bucket:
     def __init__(self, settings: Settings, report: Report) -> None:
         path_style = Config(s3={"addressing_style": "path" if settings.custom_aws_endpoint else "auto"})
         self._s3 = boto3.client("s3", region_name=settings.region, config=CONFIG.merge(path_style))
+        aws_answers.follow_no_stranger(self._s3)
         self._settings = settings
         self._report = report
 

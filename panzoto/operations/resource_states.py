@@ -80,5 +80,5 @@ def aws_failures() -> Iterator[None]:
         if not error.operation:
             raise Unavailable(f"AWS cannot be reached: {error.reason}") from error
         raise ResourceError(refused(error.operation, error.reason)) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise Unavailable(f"AWS cannot be reached: {type(error).__name__}") from error

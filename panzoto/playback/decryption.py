@@ -9,7 +9,7 @@ from panzoto.auth.caller import Caller
 from panzoto.crypto.keys import AnyKeys, FileKey, Keys
 from panzoto.errors import AudioFileNotFound, PanzotoError
 from panzoto.models import AudioFile, Event
-from panzoto.object_keys import lies_in_folder_of_another
+from panzoto.object_keys import LONGEST_KEY_BYTES, lies_in_folder_of_another
 from panzoto.playback.opening import OpenedRecording, Playback, Ticket
 from panzoto.playback.sittings import KeysOf, Sittings
 from panzoto.recordings.ownership import held_by_another, is_proved, note_all_opened, note_opened, take_over
@@ -33,6 +33,9 @@ class Opening:
         theirs, and gets a recording.  Whatever else comes of that is `AudioFileNotFound`, so that nobody
         learns what lies under a key of others.
         """
+        if len(s3_key.encode()) > LONGEST_KEY_BYTES:
+            # No object is called so, and DynamoDB refuses to look for it.
+            raise AudioFileNotFound()
         user_id = by.user_id
         row = AudioFile.find_and_claim_s3_key(s3_key, user_id)
         if row is not None:

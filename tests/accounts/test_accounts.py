@@ -314,6 +314,27 @@ class TestEmail:
         # Whether the address is refused as such or as unknown, it never signs anybody in.
         assert login(service, address).status_code in (400, 401)
 
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "a" * 65 + "@example.com",
+            "u@" + "b" * 241 + ".example.com",
+            "anna smith@example.com",
+            "a@b@example.com",
+            "anna",
+        ],
+        ids=lambda address: address[:20],
+    )
+    def test_one_that_the_earlier_service_has_taken_signs_in(self, service: Service, address: str) -> None:
+        assert login(service, address).status_code == 400
+        rows.put_user(service, address, PASSWORD, bytes(32))
+        for written in (address, f" {address.upper()}\n"):
+            answer = login(service, written)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["user"]["email"] == address
+        answer = login(service, address, "not the password")
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+
     def test_254_characters_are_an_address(self, service: Service) -> None:
         local, labels = uuid.uuid4().hex, ".".join(["d" * 60] * 3)
         domain = f"{'e' * (254 - len(local) - 1 - len(labels) - 13)}.{labels}.example.com"

@@ -412,6 +412,22 @@ class TestEnding:
         assert told(refresh(service, account["refresh_token"])) == USED
         assert [one["session_id"] for one in listed(service, other["token"])] == [other["session_id"]]
 
+    def test_a_token_without_a_session_ends_with_its_account(self, service: Service) -> None:
+        account = service.register(f"{uuid.uuid4().hex}@example.com")
+        earlier = minted(service, account["user_id"])
+        assert look(service, earlier).status_code == 200
+        body = {"password": PASSWORD}
+        assert service.call("DELETE", "/api/user", account["token"], json=body).status_code == 202
+        key = {"user_id": {"S": account["user_id"]}}
+        users = service.dynamodb()
+        eventually(lambda: "Item" not in users.get_item(TableName=rows.USERS_TABLE, Key=key), "it is there")
+        lists = ("audio-files", "trash", "events", "sessions", "transcripts", "transcriptions", "erasures")
+        for path in ("", "/changes", *(f"/{name}" for name in lists)):
+            assert told(service.call("GET", f"/api/user{path}", earlier)) == INVALID, path
+        opening = {**body, "file_id": "any"}
+        answer = service.call("POST", "/api/decrypt-audio", earlier, json=opening)
+        assert (answer.status_code, answer.json()["error"]) == (404, "User not found")
+
     def test_logout_others_ends_all_sessions_but_this(self, service: Service, account: Account) -> None:
         others = [signed_in(service, account) for _ in range(3)]
         earlier = minted(service, account["user_id"])

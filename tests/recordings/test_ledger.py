@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import uuid
@@ -93,6 +94,23 @@ class TestRecording:
         assert row["file_size"] == {"N": "7"}
         assert abs(float(row["uploaded_at"]["N"]) - time.time()) < 600
         assert row["uploaded_at_iso"]["S"].startswith(recorded["uploaded_at"][:19])
+
+    def test_all_that_a_recording_may_be_told_of_is_taken(
+        self, service: Service, account: dict[str, Any]
+    ) -> None:
+        told = {
+            "recorded_at": "2026-05-01T10:00:00Z",
+            "duration_ms": 61_000,
+            "content_type": "audio/3gpp",
+            "title": base64.b64encode(b"sealed by a client").decode(),
+            "note": base64.b64encode(bytes(4096)).decode(),
+        }
+        made = noted(service, account["token"], s3_key=f"told-{uuid.uuid4()}", **told)
+        assert {name: made[name] for name in told} == told
+        for name in ("title", "note"):
+            too_long = {name: base64.b64encode(bytes(4097)).decode()}
+            answer = note(service, account["token"], s3_key=f"told-{uuid.uuid4()}", **too_long)
+            assert (answer.status_code, list(answer.json()["fields"])) == (400, [name])
 
     def test_unknown_fields_are_ignored(self, service: Service, account: dict[str, Any]) -> None:
         other = str(uuid.uuid4())
@@ -657,6 +675,14 @@ class TestDecryptRefusals:
         for name in ("file_id", "s3_key"):
             answer = decrypt(service, member["token"], password=PASSWORD, **{name: "k" * length})
             assert answer.status_code in (400, 404), (name, answer.text)
+
+    @pytest.mark.parametrize("length", [2042, 2043, 60_000])
+    def test_nor_does_it_look_like_one_at_the_stand_in_of_make_run(
+        self, service_on_stand_in: Service, length: int
+    ) -> None:
+        token = service_on_stand_in.register(f"{uuid.uuid4().hex}@example.com")["token"]
+        answer = decrypt(service_on_stand_in, token, password=PASSWORD, s3_key="k" * length)
+        assert (answer.status_code, answer.json()["code"]) == (404, "audio_file_not_found")
 
     def test_an_account_that_is_gone_is_404(self, service: Service) -> None:
         secret = service.secret_key()
