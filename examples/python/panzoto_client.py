@@ -9,6 +9,8 @@ the calls, the command line.
     python panzoto_client.py upload --server http://127.0.0.1:5000 --account me.json \
         --s3-url http://127.0.0.1:5566/panzoto-audio-dev talk.3gp
     python panzoto_client.py play --server http://127.0.0.1:5000 --account me.json --file-id ... heard.3gp
+
+5566 is the port of AWS that `make run` prints; where something else has it, it prints another one.
 """
 
 from __future__ import annotations
@@ -620,17 +622,20 @@ def _open_url(request: urllib.request.Request) -> HTTPResponse:
         return response
     except urllib.error.HTTPError as error:
         with error:
-            raise _service_error(error.code, error.headers, error.read(65536)) from None
+            host = parts.netloc.rpartition("@")[2]
+            raise _service_error(host, error.code, error.headers, error.read(65536)) from None
     except (OSError, HTTPException) as error:
         raise ServiceError(0, "unreachable", "The service cannot be reached") from error
 
 
-def _service_error(status: int, headers: Message, body: bytes) -> ServiceError:
+def _service_error(host: str, status: int, headers: Message, body: bytes) -> ServiceError:
     try:
         answer = json.loads(body)
         sentence, code = str(answer["error"]), str(answer["code"])
     except (ValueError, KeyError, TypeError):
-        sentence, code = f"The answer was {status}", "unknown"
+        # A bucket says why in a document of its own.
+        why = re.search(rb"<Code>([A-Za-z]{1,64})</Code>", body)
+        sentence, code = f"{host} answered {status}" + (f", {why[1].decode()}" if why else ""), "unknown"
     retry_after = headers.get("Retry-After", "")
     return ServiceError(status, code, sentence, float(retry_after) if retry_after.isdigit() else None)
 

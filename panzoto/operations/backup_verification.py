@@ -191,7 +191,8 @@ class _Look:
         left = seconds - (datetime.now(UTC) - self._looked_at()).total_seconds()
         if self._fact("copy") is None and left > 0:
             self.verification.report(
-                f"{self.table}: waiting {math.ceil(left)} s until its backup has reached what was looked at"
+                f"{self.table}: waiting {math.ceil(left)} s (see --settle) until its backup has reached"
+                " what was looked at"
             )
             self.verification.wait(left)
 

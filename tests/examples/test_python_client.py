@@ -220,6 +220,20 @@ def test_the_address_may_end_as_make_run_prints_it(service: Service, tmp_path: P
     assert shell.say("list") == []
 
 
+def test_of_a_bucket_that_is_not_there_it_says_who_has_answered_and_why(
+    service: Service, tmp_path: Path
+) -> None:
+    shell = Shell(tmp_path, service.url, f"{service.aws_url}/no-such-bucket")
+    shell.say("register", "--email", "walker-to-nowhere@example.com")
+    talk = tmp_path / "talk.3gp"
+    talk.write_bytes(b"to nowhere")
+    words = ("upload", "--server", shell.server, "--s3-url", shell.bucket, str(talk))
+    done = PYTHON.run(tmp_path, tmp_path / "me.json", PASSWORD, *words)
+    host = service.aws_url.removeprefix("http://")
+    assert (done.returncode, done.stderr) == (1, f"panzoto: {host} answered 404, NoSuchBucket\n")
+    assert shell.say("list") == []
+
+
 @pytest.mark.parametrize(
     ("account", "words", "said"),
     [

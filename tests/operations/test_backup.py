@@ -108,7 +108,10 @@ def test_wrong_usage_is_told(house: Service) -> None:
 def test_while_it_waits_it_says_so(house: Service) -> None:
     verify = ("backup", "verify", "--settle", "1", "--table", USERS_TABLE)
     printed = done(house, "backup", *verify)
-    assert f"{USERS_TABLE}: waiting 1 s until its backup has reached what was looked at" in printed
+    assert (
+        f"{USERS_TABLE}: waiting 1 s (see --settle) until its backup has reached what was looked at"
+        in printed
+    )
 
 
 def test_beside_the_stand_in_of_make_run_backups_are_verified(service_on_stand_in: Service) -> None:
