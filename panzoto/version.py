@@ -1,3 +1,3 @@
 """The version of the service, as /api/health tells it."""
 
-VERSION = "1.4.3"
+VERSION = "1.4.4"
