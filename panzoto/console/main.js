@@ -60,8 +60,10 @@ function Console() {
     const Entrance = ENTRANCE_VIEWS[view] ?? ENTRANCE_VIEWS["sign-in"];
     return html`<${Doorway}><${Entrance} id=${id} /><//>`;
   }
-  const View = OPEN_VIEWS[view] ?? OPEN_VIEWS.recordings;
-  return html`<${Shell}>${known && html`<${View} key=${`${view}/${id}`} id=${id} />`}<//>`;
+  // At an address that there is not the recordings are shown.
+  const shown = Object.hasOwn(OPEN_VIEWS, view) ? view : "recordings";
+  const View = OPEN_VIEWS[shown];
+  return html`<${Shell} view=${shown}>${known && html`<${View} key=${`${view}/${id}`} id=${id} />`}<//>`;
 }
 
 /** What somebody looked at before they left is no place to begin for whoever comes next. */

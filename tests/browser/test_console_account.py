@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
 from panzoto import errors
 from panzoto.blueprints.answers import EVENT_TYPES
@@ -17,6 +17,7 @@ from panzoto.edge.http import REFUSALS
 from tests.browser.listening import FOLDER
 from tests.support import mails
 from tests.support.browser import Axe
+from tests.support.console import enter
 from tests.support.entrance import (
     button,
     fill_in,
@@ -36,6 +37,21 @@ from tests.support.service import PASSWORD, Service
 from tests.support.waiting import eventually
 
 NEW = "another quiet walk"
+# Where transcripts were made: on the server itself by either name, elsewhere, and where nothing was noted.
+ENGINES = {
+    "en-GB": [
+        "Transcribing 1 recording began on this server.",
+        "Transcribing 1 recording began on this server.",
+        "Transcribing 1 recording began at api.example.com.",
+        "Transcribing 1 recording began.",
+    ],
+    "de-DE": [
+        "Das Transkribieren von 1 Aufnahme begann auf diesem Server.",
+        "Das Transkribieren von 1 Aufnahme begann auf diesem Server.",
+        "Das Transkribieren von 1 Aufnahme begann bei api.example.com.",
+        "Das Transkribieren von 1 Aufnahme begann.",
+    ],
+}
 PLAIN = b"#!AMR\n" + b"an old talk " * 200
 
 
@@ -461,6 +477,11 @@ def codes() -> set[str]:
 
 class TestWords:
     @pytest.fixture
+    def in_language(self, chromium: Browser, new_page: Callable[..., Page]) -> Callable[[str], Page]:
+        """Open a page of somebody who speaks this language."""
+        return lambda locale: new_page(chromium, locale=locale)
+
+    @pytest.fixture
     def texts(self, console: Service, page: Page) -> dict[str, dict[str, str]]:
         """All texts of both languages; of those with something in them, how they are made."""
         page.goto(console.url)
@@ -516,7 +537,36 @@ class TestWords:
         at_account(page, console, person)
         expect(part(page, "Security events")).to_contain_text("does not know yet: teleported.")
         expect(page.get_by_role("alert")).to_contain_text("The service refused: A teapot.")
-        expect(page.get_by_role("alert")).to_contain_text("abc-1")
+        expect(page.get_by_role("alert")).to_contain_text("Reference for support: abc-1")
+
+    @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+    def test_an_engine_of_the_server_itself_is_not_told_by_its_address(
+        self, locale: str, console: Service, in_language: Callable[[str], Page], person: dict[str, Any]
+    ) -> None:
+        page = in_language(locale)
+
+        def with_engine(route: Route) -> None:
+            engine = {"available": True, "engine": "whisper.lan", "model": "large", "local": True}
+            route.fulfill(json=route.fetch().json() | {"transcription": engine})
+
+        events = [
+            {
+                "event_id": str(number),
+                "type": "transcription_started",
+                "at": "2026-05-01T10:00:00Z",
+                "session_id": None,
+                "address": None,
+                "detail": {"file_ids": ["1"], **({"engine": engine} if engine else {})},
+            }
+            for number, engine in enumerate(["127.0.0.1", "whisper.lan", "api.example.com", ""])
+        ]
+        page.route("**/api/user", with_engine)
+        page.route(
+            "**/api/user/events*", lambda route: route.fulfill(json={"events": events, "next_cursor": None})
+        )
+        enter(page, console, person)
+        page.evaluate("() => { location.hash = 'account'; }")
+        expect(page.locator("ol.events span")).to_have_text(ENGINES[locale])
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])

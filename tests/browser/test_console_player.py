@@ -19,7 +19,8 @@ from tests.support import clips
 from tests.support.browser import WAIT_MILLISECONDS, Axe
 from tests.support.console import enter, sign_in
 from tests.support.fault_proxy import Answer, Cut, Fault, FaultProxy, Request
-from tests.support.service import ITSELF, PASSWORD, Service, run_service
+from tests.support.recorder import Recorder
+from tests.support.service import BUCKET, ITSELF, PASSWORD, Service, run_service
 from tests.support.stand_in import RunningStandIn
 from tests.support.waiting import eventually
 
@@ -410,6 +411,141 @@ def test_clips_whose_length_nobody_told_are_measured(
     sign_in(page, console, person)
     position = show(page, ids[0], "sitting").get_by_role("slider", name="Position")
     expect(position).to_have_attribute("aria-valuetext", "0:00 of 0:12")
+
+
+def conversation(service: Service, person: dict[str, Any], **more: Any) -> list[str]:
+    """Three recordings of four seconds, a second apart, the middle one with a title."""
+    moments = [f"2026-05-01T10:00:{at:02}Z" for at in (0, 5, 10)]
+    ids = [
+        stored(service, person, tone(4, hertz=300 + 100 * at), recorded_at=moment, **more)
+        for at, moment in enumerate(moments)
+    ]
+    Recorder(service, person).describe(ids[1], title="Mum about the garden")
+    return ids
+
+
+def lose(service: Service, person: dict[str, Any], file_id: str) -> None:
+    """Take a recording's object out of the bucket, and leave its row."""
+    row = service.call("GET", f"/api/audio-file/{file_id}", person["token"]).json()["audio_file"]
+    service.s3().delete_object(Bucket=BUCKET, Key=row["s3_key"])
+
+
+@BROWSERS
+def test_a_sitting_goes_on_behind_a_clip_that_is_lost_and_names_it(
+    name: str, in_browser: Callable[..., Page], console: Service, person: dict[str, Any]
+) -> None:
+    page = in_browser(name)
+    ids = conversation(console, person, duration_ms=4000)
+    lose(console, person, ids[1])
+    sign_in(page, console, person)
+    player = show(page, ids[0], "sitting")
+    loaded(page)
+    position = player.get_by_role("slider", name="Position")
+    expect(position).to_have_attribute("aria-valuetext", "0:00 of 0:12")
+    position.fill("3.5")
+    button(page, "Play").click()
+    alert = page.get_by_role("alert").filter(has_text="Recording 2 of 3")
+    expect(alert).to_contain_text("Recording 2 of 3 (Mum about the garden) cannot be played.")
+    expect(alert).to_contain_text("The sound of this recording is not there")
+    expect(button(page, "Pause")).to_be_visible()
+    reach(page, 0.3)
+    # What is not there takes no time, so that every way over it leads to what is.
+    expect(position).to_have_attribute("aria-valuetext", re.compile("0:0[4-8] of 0:08"))
+    position.fill("3")
+    reach(page, 3.2)
+    position.fill("7.8")
+    expect(button(page, "Play")).to_be_visible()
+    expect(position).to_have_attribute("aria-valuetext", "0:08 of 0:08")
+    position.fill("2")
+    button(page, "Forward 15 seconds").click()
+    expect(position).to_have_attribute("aria-valuetext", "0:08 of 0:08")
+    button(page, "Back 15 seconds").click()
+    expect(position).to_have_attribute("aria-valuetext", "0:00 of 0:08")
+
+
+def test_a_lost_clip_that_is_wanted_itself_is_told_again(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    ids = conversation(console, person)
+    lose(console, person, ids[1])
+    sign_in(page, console, person)
+    show(page, ids[0], "sitting")
+    loaded(page)
+    jump = """async ([folder, to]) => (await import(folder + "playing/current.js")).playAt(to, 2)"""
+    alert = page.get_by_role("alert").filter(has_text="Recording 2 of 3 (Mum about the garden)")
+    for _ in range(2):
+        page.evaluate(jump, [page.evaluate(listening.FOLDER), ids[1]])
+        expect(alert).to_be_visible()
+        reach(page, 0.3)
+        alert.get_by_role("button").click()
+        expect(alert).to_have_count(0)
+
+
+def test_a_sitting_begins_with_the_first_clip_that_is_there(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    ids = conversation(console, person)
+    lose(console, person, ids[0])
+    lose(console, person, ids[1])
+    sign_in(page, console, person)
+    show(page, ids[0], "sitting")
+    loaded(page)
+    expect(page.get_by_role("alert").first).to_contain_text("Recordings 1 and 2 of 3 cannot be played:")
+    button(page, "Play").click()
+    reach(page, 0.3)
+
+
+def test_a_sitting_ends_before_a_last_clip_that_was_lost_meanwhile(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    ids = conversation(console, person, duration_ms=4000)
+    sign_in(page, console, person)
+    position = show(page, ids[0], "sitting").get_by_role("slider", name="Position")
+    loaded(page)
+    lose(console, person, ids[2])
+    position.fill("7")
+    button(page, "Play").click()
+    expect(page.get_by_role("alert").first).to_contain_text(re.compile(r"Recording 3 of 3 \(.*2026.*\)"))
+    expect(button(page, "Play")).to_be_visible()
+    expect(position).to_have_attribute("aria-valuetext", "0:08 of 0:08")
+    # From its beginning once more.
+    button(page, "Play").click()
+    reach(page, 0.3)
+    expect(position).to_have_attribute("aria-valuetext", re.compile("0:0[0-4] of 0:08"))
+
+
+def test_a_sitting_of_which_nothing_is_there_stops_and_is_tried_when_play_is_pressed(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    ids = conversation(console, person)
+    for file_id in ids:
+        lose(console, person, file_id)
+    sign_in(page, console, person)
+    show(page, ids[0], "sitting")
+    alert = page.get_by_role("alert").filter(
+        has_text=re.compile("Recordings 1, 2,? and 3 of 3 cannot be played:")
+    )
+    expect(alert).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(1500)
+    assert not [url for url in asked if url.endswith("/download")]
+    listening.put_anew(console, person, ids[1], tone(4))
+    button(page, "Play").click()
+    reach(page, 0.3)
+    expect(page.get_by_role("alert").first).to_contain_text("Recording 1 of 3 (")
+
+
+def test_a_lost_recording_alone_is_told_as_before(
+    page: Page, console: Service, person: dict[str, Any]
+) -> None:
+    file_id = stored(console, person, tone(4))
+    lose(console, person, file_id)
+    sign_in(page, console, person)
+    show(page, file_id)
+    alert = page.get_by_role("alert").filter(has_text="The sound of this recording is not there")
+    expect(alert).to_be_visible()
+    expect(alert).not_to_contain_text("Recording 1")
 
 
 # ---- What only the service opens ---------------------------------------------------------------------------

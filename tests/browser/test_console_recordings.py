@@ -103,6 +103,20 @@ def test_a_long_title_takes_one_line(signed_in: Page, recorder: Recorder) -> Non
     assert short in str(rows(signed_in).first.get_by_role("link").get_attribute("href"))
 
 
+def test_a_long_title_is_read_in_full_where_its_recording_is(page: Page, recorder: Recorder) -> None:
+    title = "long " * 40 + "w" * 300
+    file_id = recorder.record("a", NOON, title=title)
+    sign_in(page, recorder.service, recorder.account)
+    page.set_viewport_size({"width": 360, "height": 740})
+    view(page, f"recording/{file_id}")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text(title)
+    # Neither is it cut, nor does it make the page wider.
+    for element in (heading, heading.locator("bdi"), page.locator("html")):
+        assert element.evaluate("({scrollWidth, clientWidth}) => scrollWidth - clientWidth") <= 0
+    assert heading.evaluate("({offsetHeight}) => offsetHeight") > 200
+
+
 def test_an_account_without_recordings_says_so_and_offers_both_ways(signed_in: Page) -> None:
     expect(signed_in.get_by_text("Nothing recorded yet.")).to_be_visible()
     expect(signed_in.get_by_role("button", name="Record", exact=True)).to_be_visible()
@@ -134,6 +148,19 @@ def test_a_conversation_of_unknown_length_says_nothing_of_it(page: Page, recorde
     sign_in(page, recorder.service, recorder.account)
     group = page.get_by_role("group", name="Conversation")
     expect(group.locator("small")).to_have_text("2 recordings")
+
+
+@pytest.mark.parametrize("told", [0, 1, 2])
+def test_a_conversation_tells_its_length_where_all_of_it_is_known(
+    told: int, page: Page, recorder: Recorder
+) -> None:
+    first = recorder.record("clip-0", NOON, 5 * SECOND if told > 0 else None)
+    recorder.record("clip-1", NOON + 10 * SECOND, 5 * SECOND if told > 1 else None)
+    sign_in(page, recorder.service, recorder.account)
+    view(page, f"sitting/{first}")
+    expect(page.get_by_role("heading", name="Conversation")).to_be_visible()
+    facts = ["Wednesday, 6 May 2026", "2 recordings", *(["0:10"] if told == 2 else [])]
+    expect(page.locator(".facts span")).to_have_text(facts)
 
 
 def test_a_conversation_within_a_minute_has_one_time(page: Page, recorder: Recorder) -> None:
@@ -512,6 +539,16 @@ def test_an_old_recording_is_upgraded_with_the_password(signed_in: Page, recorde
     expect(signed_in.get_by_role("status").filter(has_text="Upgraded.")).to_be_visible()
     expect(signed_in.get_by_role("button", name="Upgrade")).to_have_count(0)
     assert recorder.call("GET", path)["audio_file"]["format"] == "v2"
+
+
+@pytest.mark.parametrize("address", ["nonsense", "constructor", "recordings", ""])
+def test_where_recordings_are_shown_the_navigation_says_so(address: str, signed_in: Page) -> None:
+    view(signed_in, "trash")
+    marked = signed_in.get_by_role("navigation", name="Main").locator("[aria-current=page]")
+    expect(marked).to_have_text("Trash")
+    view(signed_in, address)
+    expect(signed_in.get_by_text("Nothing recorded yet.")).to_be_visible()
+    expect(marked).to_have_text("Recordings")
 
 
 def test_a_recording_that_there_is_not_is_told_in_words(signed_in: Page) -> None:

@@ -150,6 +150,18 @@ def test_a_hit_plays_from_there(signed_in: Page, owner: Owner) -> None:
     assert signed_in.evaluate("() => document.querySelector('audio[data-player]').currentTime") >= 1
 
 
+@pytest.mark.parametrize(("locale", "place"), [("en-GB", "at 0:01"), ("de-DE", "bei 0:01")])
+def test_a_hit_says_that_it_means_a_place_and_no_length(
+    locale: str, place: str, chromium: Browser, new_page: Callable[..., Page], owner: Owner
+) -> None:
+    write(owner, audible(owner), TIMED, LATER)
+    page = new_page(chromium, locale=locale)
+    enter(page, owner.service, owner.account)
+    go(page, "search")
+    page.get_by_role("searchbox").fill("platform")
+    expect(page.locator(".result-head small")).to_have_text(place)
+
+
 def test_what_is_in_the_trash_is_not_found(signed_in: Page, owner: Owner) -> None:
     file_id = owner.record()
     owner.write(file_id, "gone tomorrow")

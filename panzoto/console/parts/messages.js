@@ -52,9 +52,15 @@ export function tell(error) {
   said.set({ status: "" });
 }
 
-/** The same of what nobody had just asked for: what was told of something else still holds. @param {unknown} error */
-export function tellBeside(error) {
-  said.set({ alert: explain(error), alertAt: location.hash, passing: false });
+/**
+ * The same of what nobody had just asked for: what was told of something else still holds.
+ *
+ * @param {unknown} error
+ * @param {(text: string) => string} [inWords] says more than the error's own words
+ */
+export function tellBeside(error, inWords = (text) => text) {
+  const { text, detail } = explain(error);
+  said.set({ alert: { text: inWords(text), detail }, alertAt: location.hash, passing: false });
 }
 
 /** The same of what a view wanted to show: that the service does not answer is so until it does. @param {unknown} error */
@@ -103,8 +109,11 @@ function sentenceOf({ code, fields, message, status }) {
   return t(known) ?? (status >= 500 ? t("problem.service") : t("problem.refused", { sentence: message }));
 }
 
+// Slips of the finger, with which nobody turns to support.
+const SLIPS = ["invalid_credentials", "invalid_password"];
+
 /** What support finds the call by; nothing where the service did not answer. @param {ServiceError} error */
-const detailOf = ({ requestId }) => (requestId ? t("problem.reference", { id: requestId }) : "");
+const detailOf = ({ code, requestId }) => (requestId && !SLIPS.includes(code) ? t("problem.reference", { id: requestId }) : "");
 
 /** Run something, saying what went wrong; resolves to whether it went well. */
 export async function attempt(/** @type {() => Promise<unknown>} */ work) {

@@ -30,6 +30,7 @@ export async function loudnessOf(tracks, address, signal) {
   let room = MOST_BYTES;
   let start = 0;
   for (const track of tracks) {
+    if (track.lost) continue;
     const sound = await (tracks.length === 1 ? plain(address, room, signal) : plainOf(track, room, signal));
     if (sound === null) return null;
     room -= sound.byteLength;

@@ -1,13 +1,15 @@
 // Playing a recording, or a sitting clip after clip, through one `<audio>`: what is drawn of it is in player.js.
 
 import { announce, tellBeside } from "../parts/messages.js";
+import { openedName, titleOf } from "../recordings/titles.js";
 import { somebodyIsHere } from "../session/idle.js";
 import { createStore } from "../store.js";
+import { list } from "../texts/formats.js";
 import { t } from "../texts/index.js";
 import { current, leave, leftAt } from "./current.js";
 import { measuredLength, saidLength } from "./lengths.js";
 import { Opening } from "./opening.js";
-import { whyUnplayable, wordsFor } from "./problems.js";
+import { isOfOne, whyUnplayable, wordsFor } from "./problems.js";
 import { soundSettings } from "./settings.js";
 import { freshRow, opensWithVault } from "./sounds.js";
 import { clipAt, isMeasured, placeOf, positionOf, secondsOf, startOf, tracksOf, wholeLength } from "./timeline.js";
@@ -116,8 +118,17 @@ export class Playback {
     this.#measure();
   }
 
+  /** Which clips want the password. One of a sitting that is lost wants nothing, and is told when its turn comes. */
   #sealed() {
-    return Promise.all(this.#clips.map(async (clip) => !(await opensWithVault(clip))));
+    const opens = async (/** @type {Recording} */ clip) => {
+      try {
+        return await opensWithVault(clip);
+      } catch (error) {
+        if (this.#clips.length === 1 || !isOfOne(error)) throw error;
+        return true;
+      }
+    };
+    return Promise.all(this.#clips.map(async (clip) => !(await opens(clip))));
   }
 
   /** Where it was left, unless it was heard to its end. */
@@ -142,10 +153,14 @@ export class Playback {
   /** Make the tracks anew and go on where it was. @param {boolean[]} sealed */
   #rebuild(sealed) {
     const position = this.#position();
-    const seconds = new Map(this.#tracks.map((track) => [track.clips[0].file_id, track.seconds]));
+    const before = new Map(this.#tracks.map((track) => [track.clips[0].file_id, track]));
     this.#tracks = tracksOf(this.#clips, sealed);
     for (const track of this.#tracks) {
-      if (track.clips.length === 1) track.seconds = seconds.get(track.clips[0].file_id) ?? null;
+      const [clip] = track.clips;
+      const known = before.get(clip.file_id);
+      if (track.clips.length > 1 || known === undefined) continue;
+      track.seconds = known.seconds;
+      track.lost = known.lost && known.clips[0].s3_key === clip.s3_key;
     }
     this.#at = placeOf(this.#tracks, position);
     return this.#load();
@@ -162,9 +177,15 @@ export class Playback {
     this.state.set({ playing: true, refused: false });
     if (this.#loading) return;
     const { position, length } = this.state.get();
-    if (length > 0 && position >= length) this.#at = { index: 0, seconds: 0 };
+    if ((length > 0 && position >= length) || this.#tracks[this.#at.index].lost) this.#beginAnew();
     else if (this.#sound !== null && this.#audio.error === null) return this.#sounding();
     this.#load();
+  }
+
+  /** Go to the beginning. Where all is lost it is tried once more, since that is what the person wants. */
+  #beginAnew() {
+    if (this.#tracks.every(({ lost }) => lost)) this.#tracks.forEach((track) => (track.lost = false));
+    this.#at = placeOf(this.#tracks, 0);
   }
 
   pause() {
@@ -195,6 +216,8 @@ export class Playback {
 
   /** @param {string} fileId @param {number} seconds within that recording */
   playAt(fileId, seconds) {
+    // Whoever wants this very clip has it tried once more.
+    for (const track of this.#tracks) track.lost &&= !track.clips.some((clip) => clip.file_id === fileId);
     const position = positionOf(this.#tracks, fileId, seconds);
     if (position === null) return;
     this.state.set({ playing: true, refused: false });
@@ -285,7 +308,7 @@ export class Playback {
   /** What the service would not join plays clip by clip. @param {Track} track @param {Sound[]} sounds @returns {Promise<void>} */
   #split(track, sounds) {
     const position = this.#position();
-    const parts = track.clips.map((clip) => ({ clips: [clip], sealed: true, seconds: null }));
+    const parts = track.clips.map((clip) => ({ clips: [clip], sealed: true, seconds: null, lost: false }));
     this.#tracks.splice(this.#tracks.indexOf(track), 1, ...parts);
     parts.forEach((part, index) => this.#opening.keep(part, sounds[index]));
     this.#at = placeOf(this.#tracks, position);
@@ -370,18 +393,23 @@ export class Playback {
     this.#at.seconds = this.#audio.currentTime;
     if (this.state.get().playing) somebodyIsHere();
     const left = secondsOf(this.#tracks[this.#at.index]) - this.#at.seconds;
-    const next = this.#tracks[this.#at.index + 1];
+    const next = this.#tracks[this.#nextIndex()];
     if (this.state.get().playing && left < AHEAD_SECONDS && next !== undefined) this.#opening.openAhead(next);
     this.#tell();
   }
 
+  /** The next track that may be played; -1 where there is none. */
+  #nextIndex() {
+    return this.#tracks.findIndex(({ lost }, index) => index > this.#at.index && !lost);
+  }
+
   #next() {
-    const { index } = this.#at;
-    if (index + 1 < this.#tracks.length) {
-      this.#at = { index: index + 1, seconds: 0 };
+    const next = this.#nextIndex();
+    if (next >= 0) {
+      this.#at = { index: next, seconds: 0 };
       this.#load();
     } else {
-      this.#at.seconds = secondsOf(this.#tracks[index]);
+      this.#at.seconds = secondsOf(this.#tracks[this.#at.index]);
       this.state.set({ playing: false, waiting: false });
     }
     this.#tell();
@@ -445,8 +473,8 @@ export class Playback {
       this.#opening.cannotPlay(this.#tracks[this.#at.index]);
       return this.#load();
     }
-    if (unsupported) return this.#giveUp(wordsFor(whyUnplayable(this.#tracks[this.#at.index].clips[0])));
-    if (error.code === MediaError.MEDIA_ERR_DECODE) return this.#giveUp(wordsFor("damaged"));
+    if (unsupported) return this.#giveUp(whyUnplayable(this.#tracks[this.#at.index].clips[0]));
+    if (error.code === MediaError.MEDIA_ERR_DECODE) return this.#giveUp("damaged");
     return this.#recover(Object.assign(new Error("broken off"), { code: "unreachable" }));
   }
 
@@ -465,14 +493,14 @@ export class Playback {
     if (code === "expired") return this.#openAnew(track);
     const [clip] = track.clips;
     const mayHaveMoved = ["object_changed", "object_not_found", "decryption_failed"].includes(code ?? "");
-    if (!mayHaveMoved || this.#renewed.has(clip.file_id)) return this.#giveUp(wordsFor(error));
+    if (!mayHaveMoved || this.#renewed.has(clip.file_id)) return this.#giveUp(error);
     this.#renewed.add(clip.file_id);
     const turn = this.#turn;
     const fresh = await freshRow(clip.file_id).catch(() => null);
     if (turn !== this.#turn) return;
     // Another object may lie under the same key; one that is not there, or does not open, has not moved then.
     if (fresh === null || (code !== "object_changed" && fresh.s3_key === clip.s3_key)) {
-      return this.#giveUp(wordsFor(error));
+      return this.#giveUp(error);
     }
     announce(t("player.replaced"));
     track.clips[0] = fresh;
@@ -507,12 +535,37 @@ export class Playback {
     if (playing && waiting && this.#sound === null && !this.#loading) this.#load();
   }
 
-  /** @param {unknown} words */
-  #giveUp(words) {
+  /** @param {unknown} failure an error, or the code of one */
+  #giveUp(failure) {
     this.#silence();
     this.#found();
+    if (this.#tracks.length > 1 && isOfOne(failure)) return this.#passOver(failure);
     this.#rest();
-    tellBeside(words);
+    tellBeside(wordsFor(failure));
+  }
+
+  /** One track of a sitting cannot be played: tell which, and go on behind it; never back, so that this ends. @param {unknown} failure */
+  #passOver(failure) {
+    const track = this.#tracks[this.#at.index];
+    track.lost = true;
+    this.#at.seconds = 0;
+    this.#tellLost(track, failure);
+    if (this.#nextIndex() >= 0) return this.#next();
+    this.#rest();
+  }
+
+  /** Tell which clips cannot be played, by number, and one by its name as well. @param {Track} track @param {unknown} failure */
+  async #tellLost({ clips: [clip] }, failure) {
+    await openedName("title", clip);
+    if (this.#closed) return;
+    const lost = this.#tracks.filter((track) => track.lost).flatMap((track) => track.clips);
+    const numbers = lost.map(({ file_id }) => 1 + this.#clips.findIndex((one) => one.file_id === file_id));
+    const clips = this.#clips.length;
+    tellBeside(wordsFor(failure), (why) =>
+      numbers.length > 1
+        ? t("player.clipsLost", { numbers: list(numbers.map(String)), clips })
+        : t("player.clipLost", { number: numbers[0], clips, name: titleOf(clip), why }),
+    );
   }
 
   // ---- Lengths that nobody has told -------------------------------------------------------------------------
@@ -521,7 +574,7 @@ export class Playback {
   async #measure() {
     for (const track of [...this.#tracks]) {
       if (this.#closed) return;
-      const known = track.seconds !== null || track.clips.every(({ duration_ms }) => duration_ms !== null);
+      const known = track.lost || track.seconds !== null || track.clips.every(({ duration_ms }) => duration_ms !== null);
       if (known || track.sealed || track === this.#tracks[this.#at.index]) continue;
       const seconds = await measuredLength(track.clips[0]).catch(() => null);
       if (seconds === null || track.seconds !== null) continue;

@@ -37,6 +37,18 @@ export class UnplayableError extends Error {
   }
 }
 
+// What is the matter with one recording alone: others of its conversation may well be played.
+const OF_ONE = new Set([
+  "audio_file_not_found", "damaged", "decryption_failed", "no_sound", "object_changed", "object_not_found", "unplayable",
+  "unsupported_format",
+]);
+
+/** Whether a failure is of this recording alone, and not of the line, the service or the session. @param {unknown} failure an error, or the code of one */
+export const isOfOne = (failure) => OF_ONE.has(codeOf(failure));
+
+/** @param {unknown} failure an error, or the code of one @returns {string} */
+const codeOf = (failure) => (typeof failure === "string" ? failure : /** @type {any} */ (failure).code);
+
 const OURS = [WorkerError, ObjectError, UnplayableError];
 
 /**
@@ -48,6 +60,5 @@ const OURS = [WorkerError, ObjectError, UnplayableError];
 export function wordsFor(failure) {
   const ours = typeof failure === "string" || OURS.some((one) => failure instanceof one);
   if (!ours) return failure;
-  const code = typeof failure === "string" ? failure : /** @type {{ code: string }} */ (failure).code;
-  return t(KNOWN[code] ?? "problem.unexpected");
+  return t(KNOWN[codeOf(failure)] ?? "problem.unexpected");
 }

@@ -13,9 +13,7 @@ import { ObjectError, objectSource } from "./objects.js";
 import { answerWorker, askWorker, controller, hearWorker, tellWorker, WorkerError } from "./worker-link.js";
 
 /**
- * @typedef {{ file_id: string, s3_key: string, format: string | null, content_type: string | null,
- *   duration_ms: number | null, recorded_at: string | null, uploaded_at: string | null }} Recording as the service
- *   tells it
+ * @typedef {import("../recordings/known.js").AudioFile} Recording as the service tells it
  *
  * @typedef {object} Sound
  * @property {string} address for `<audio>`

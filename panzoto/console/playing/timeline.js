@@ -5,8 +5,9 @@
 /**
  * What is played from one address: one clip, or several that the service joins.
  *
- * @typedef {{ clips: Recording[], sealed: boolean, seconds: number | null }} Track `sealed`: it wants the password;
- *   `seconds`: how long it is, once it was heard of
+ * @typedef {{ clips: Recording[], sealed: boolean, seconds: number | null, lost: boolean }} Track `sealed`: it wants
+ *   the password; `seconds`: how long it is, once it was heard of; `lost`: nothing of it can be played, so that it takes
+ *   no time
  */
 
 /** The length that a clip says of itself, in seconds, or null. @param {Recording} clip */
@@ -25,19 +26,20 @@ export function tracksOf(clips, sealed) {
   clips.forEach((clip, index) => {
     const last = tracks.at(-1);
     if (sealed[index] && last?.sealed) last.clips.push(clip);
-    else tracks.push({ clips: [clip], sealed: sealed[index], seconds: null });
+    else tracks.push({ clips: [clip], sealed: sealed[index], seconds: null, lost: false });
   });
   return tracks;
 }
 
-/** Seconds of a track, as it was heard or as its clips say; 0 where nobody knows. @param {Track} track */
-export function secondsOf({ clips, seconds }) {
+/** Seconds of a track, as it was heard or as its clips say; 0 where nobody knows, or it is lost. @param {Track} track */
+export function secondsOf({ clips, seconds, lost }) {
+  if (lost) return 0;
   return seconds ?? clips.reduce((sum, clip) => sum + (said(clip) ?? 0), 0);
 }
 
 /** Whether the length of every track is known. @param {Track[]} tracks */
 export const isMeasured = (tracks) =>
-  tracks.every(({ clips, seconds }) => seconds !== null || clips.every((clip) => said(clip) !== null));
+  tracks.every(({ clips, seconds, lost }) => lost || seconds !== null || clips.every((clip) => said(clip) !== null));
 
 /** @param {Track[]} tracks */
 export const wholeLength = (tracks) => tracks.reduce((sum, track) => sum + secondsOf(track), 0);
@@ -46,20 +48,24 @@ export const wholeLength = (tracks) => tracks.reduce((sum, track) => sum + secon
 export const startOf = (tracks, index) => wholeLength(tracks.slice(0, index));
 
 /**
- * The track at a second of the timeline, and the second within it. The border between two belongs to the later.
+ * The track at a second of the timeline, and the second within it. The border between two belongs to the later. One that
+ * is lost is passed over, unless all are.
  *
  * @param {Track[]} tracks
  * @param {number} position
  */
 export function placeOf(tracks, position) {
+  let place = { index: tracks.length - 1, seconds: 0 };
   let start = 0;
-  for (let index = 0; index < tracks.length - 1; index++) {
-    const next = start + secondsOf(tracks[index]);
+  for (const [index, track] of tracks.entries()) {
+    if (track.lost) continue;
+    const next = start + secondsOf(track);
+    place = { index, seconds: Math.max(0, position - start) };
     // A track whose length nobody knows yet may hold all that follows.
-    if (position < next || next === start) return { index, seconds: Math.max(0, position - start) };
+    if (position < next || next === start) break;
     start = next;
   }
-  return { index: tracks.length - 1, seconds: Math.max(0, position - start) };
+  return place;
 }
 
 /** The clip that sounds at a second of a track, and the second within that clip. @param {Track} track @param {number} seconds */

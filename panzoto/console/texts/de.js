@@ -108,6 +108,7 @@ export const de = {
   "event.account_locked": "Der Betreiber dieses Dienstes hat dein Konto gesperrt.",
   "event.account_looked_up": "Der Betreiber dieses Dienstes hat dein Konto angesehen. Aufnahmen öffnen sich ihm nicht.",
   "event.account_unlocked": "Der Betreiber dieses Dienstes hat dein Konto entsperrt.",
+  "event.atEngine": (/** @type {{ engine: string }} */ { engine }) => `bei ${engine}`,
   "event.byOperator": "durch den Betreiber dieses Dienstes",
   "event.deletion_started": "Das Löschen deines Kontos begann.",
   "event.email_changed": "Deine Adresse wurde geändert.",
@@ -134,7 +135,7 @@ export const de = {
   "event.signed_out": "Eine Sitzung wurde beendet.",
   "event.signed_out.others": "Alle anderen Sitzungen wurden beendet.",
   "event.transcript_written": "Ein Transkript wurde geschrieben.",
-  "event.transcription_started": (/** @type {{ count: number, engine: string }} */ { count: many, engine }) => `Das Transkribieren von ${count(many, "Aufnahme", "Aufnahmen")} begann${engine ? ` bei ${engine}` : ""}.`,
+  "event.transcription_started": (/** @type {{ count: number, place: string }} */ { count: many, place }) => `Das Transkribieren von ${count(many, "Aufnahme", "Aufnahmen")} begann${place ? ` ${place}` : ""}.`,
   "event.transcripts_unlocked": "Die Transkripte wurden mit dem Passwort aufgeschlossen.",
   "event.unknown": (/** @type {{ type: string }} */ { type }) => `Etwas, das diese Seite noch nicht kennt: ${type}.`,
   "field.code": "Code",
@@ -192,6 +193,8 @@ export const de = {
     "Der Speicher hat diese Aufnahme nicht herausgegeben. Bitte versuch es gleich noch einmal.",
   "player.changed":
     "Diese Aufnahme ändert sich, während sie abgespielt wird. Bitte versuch es gleich noch einmal.",
+  "player.clipLost": (/** @type {{ number: number, clips: number, name: string, why: string }} */ { number, clips, name, why }) => `Aufnahme ${number} von ${clips} (${name}) lässt sich nicht abspielen. ${why}`,
+  "player.clipsLost": (/** @type {{ numbers: string, clips: number }} */ { numbers, clips }) => `Die Aufnahmen ${numbers} von ${clips} lassen sich nicht abspielen: Ihr Ton ist verloren oder beschädigt.`,
   "player.damaged":
     "Von hier kann dieser Browser nicht weiterspielen: Der Ton selbst ist beschädigt. Du kannst hinter dieser Stelle weiterhören oder ihn herunterladen.",
   "player.expired":
@@ -323,6 +326,7 @@ export const de = {
   "recovery.why": "Wenn du dein Passwort vergisst, öffnet nur ein Wiederherstellungsschlüssel deine Aufnahmen. Niemand sonst hat einen, und ohne dein Passwort kann dir niemand einen machen.",
   "recovery.writeDown": "Schreib ihn auf, oder sichere ihn an einem guten Ort. Er wird nur jetzt gezeigt.",
   "recovery.yours": "Dein Wiederherstellungsschlüssel",
+  "search.at": (/** @type {{ at: string }} */ { at }) => `bei ${at}`,
   "search.empty": "Es gibt noch nichts zu durchsuchen: Keine Aufnahme hat ein Transkript. Auch Titel werden durchsucht.",
   "search.fetching": "Transkripte werden geholt …",
   "search.found": (/** @type {{ recordings: number }} */ { recordings }) => `Gefunden in ${count(recordings, "Aufnahme", "Aufnahmen")}.`,

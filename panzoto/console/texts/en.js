@@ -107,6 +107,7 @@ export const en = {
   "event.account_locked": "Whoever runs this service locked your account.",
   "event.account_looked_up": "Whoever runs this service looked up your account. Recordings do not open for them.",
   "event.account_unlocked": "Whoever runs this service unlocked your account.",
+  "event.atEngine": (/** @type {{ engine: string }} */ { engine }) => `at ${engine}`,
   "event.byOperator": "by whoever runs this service",
   "event.deletion_started": "Deleting your account began.",
   "event.email_changed": "Your address was changed.",
@@ -133,7 +134,7 @@ export const en = {
   "event.signed_out": "A session was ended.",
   "event.signed_out.others": "All other sessions were ended.",
   "event.transcript_written": "A transcript was written.",
-  "event.transcription_started": (/** @type {{ count: number, engine: string }} */ { count: many, engine }) => `Transcribing ${count(many, "recording", "recordings")} began${engine ? ` at ${engine}` : ""}.`,
+  "event.transcription_started": (/** @type {{ count: number, place: string }} */ { count: many, place }) => `Transcribing ${count(many, "recording", "recordings")} began${place ? ` ${place}` : ""}.`,
   "event.transcripts_unlocked": "The transcripts were unlocked with the password.",
   "event.unknown": (/** @type {{ type: string }} */ { type }) => `Something that this page does not know yet: ${type}.`,
   "field.code": "Code",
@@ -189,6 +190,8 @@ export const en = {
   "player.back": "Back 15 seconds",
   "player.bucketRefused": "The store did not give this recording out. Please try again in a moment.",
   "player.changed": "This recording keeps changing while it is played. Please try again in a moment.",
+  "player.clipLost": (/** @type {{ number: number, clips: number, name: string, why: string }} */ { number, clips, name, why }) => `Recording ${number} of ${clips} (${name}) cannot be played. ${why}`,
+  "player.clipsLost": (/** @type {{ numbers: string, clips: number }} */ { numbers, clips }) => `Recordings ${numbers} of ${clips} cannot be played: their sound is lost or damaged.`,
   "player.damaged":
     "This browser cannot play on from here: the sound itself is damaged. You can go on after this place, or download it.",
   "player.expired":
@@ -319,6 +322,7 @@ export const en = {
   "recovery.why": "If you forget your password, only a recovery key opens your recordings. Nobody else has one, and without your password nobody can make one for you.",
   "recovery.writeDown": "Write it down, or save it somewhere safe. It is shown only now.",
   "recovery.yours": "Your recovery key",
+  "search.at": (/** @type {{ at: string }} */ { at }) => `at ${at}`,
   "search.empty": "There is nothing to search yet: no recording has a transcript. Titles are searched as well.",
   "search.fetching": "Fetching transcripts …",
   "search.found": (/** @type {{ recordings: number }} */ { recordings }) => `Found in ${count(recordings, "recording", "recordings")}.`,

@@ -6,6 +6,7 @@ const dayOf = new Intl.DateTimeFormat(locale, { weekday: "long", year: "numeric"
 const timeOf = new Intl.DateTimeFormat(locale, { timeStyle: "short" });
 const momentOf = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 const decimals = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
+const listOf = new Intl.ListFormat(locale);
 const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 
 /** `Monday, 3 August 2026`, in the browser's zone. */
@@ -16,6 +17,9 @@ export const time = (/** @type {string | Date} */ moment) => timeOf.format(new D
 
 /** `3 Aug 2026, 14:05`. */
 export const moment = (/** @type {string | Date} */ at) => momentOf.format(new Date(at));
+
+/** `1, 2 and 3`. */
+export const list = (/** @type {string[]} */ items) => listOf.format(items);
 
 export const number = (/** @type {number} */ value) => decimals.format(value);
 

@@ -95,7 +95,7 @@ function Lines({ hit: { fileId, title, passages } }) {
     `}
     ${passages.map((passage, place) => html`
       <${Line} key=${place} fileId=${fileId} seconds=${passage.start_ms / 1000} head=${heading || at}
-        about=${[heading && at, length(passage.start_ms)].filter(Boolean).join(" · ")} passage=${passage}
+        about=${[heading && at, t("search.at", { at: length(passage.start_ms) })].filter(Boolean).join(" · ")} passage=${passage}
         first=${place === 0 && title === null} />
     `)}
   `;

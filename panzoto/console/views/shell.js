@@ -3,18 +3,16 @@
 import { Banners } from "../parts/banner.js";
 import { Messages } from "../parts/messages.js";
 import { PasswordDialog } from "../playing/password.js";
-import { addressOf, route } from "../router.js";
+import { addressOf } from "../router.js";
 import { lock, signOut } from "../session/session.js";
-import { useStore } from "../store.js";
 import { t } from "../texts/index.js";
 import { html } from "../ui.js";
 import { ConsentQuestion } from "../words/consent.js";
 
 const PLACES = /** @type {const} */ (["recordings", "search", "trash", "account"]);
 
-/** @param {{ children?: any }} props */
-export function Shell({ children }) {
-  const { view } = useStore(route, (value) => value);
+/** @param {{ view: string, children?: any }} props `view`: the one that is shown */
+export function Shell({ view, children }) {
   return html`
     <header class="top">
       <nav aria-label=${t("main.navigation")}>

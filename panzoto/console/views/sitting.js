@@ -3,7 +3,6 @@
 import { useTabTitle } from "../parts/tab-title.js";
 import { Player } from "../playing/player.js";
 import { momentOf } from "../recordings/known.js";
-import { spokenLength } from "../recordings/lengths.js";
 import { sittingOf } from "../recordings/sittings.js";
 import { loadMore, recordings, refreshSoon } from "../recordings/store.js";
 import { headingOf, useNames } from "../recordings/titles.js";
@@ -34,6 +33,8 @@ export function SittingView({ id }) {
 /** @param {{ sitting: Sitting }} props */
 function Page({ sitting }) {
   const span = t("sitting.span", { from: time(sitting.startedAt), to: time(sitting.endedAt) });
+  // A sum that leaves one out contradicts the player, which finds out how long each is.
+  const isKnown = sitting.clips.every(({ duration_ms }) => duration_ms !== null);
   useTabTitle(`${t("sitting.title")}, ${day(sitting.startedAt)}, ${span}`);
   return html`
     <article class="recording">
@@ -42,7 +43,7 @@ function Page({ sitting }) {
         <h1>${t("sitting.title")}, ${span}</h1>
         <p class="facts"><span>${day(sitting.startedAt)}</span>
           <span>${t("sitting.clips", { clips: sitting.clips.length })}</span>
-          <span>${spokenLength(sitting.durationMs)}</span></p>
+          ${isKnown && html`<span>${length(sitting.durationMs)}</span>`}</p>
         <p class="quiet">${t("sitting.why")}</p>
       </header>
       <div class="hearing"><${Player} recordings=${sitting.clips} /></div>

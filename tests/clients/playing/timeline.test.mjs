@@ -45,3 +45,22 @@ test("neighbours that want the password go together", () => {
   assert.deepEqual(timeline.clipAt(tracks[0], 9), { clip: clips[1], seconds: 8 });
   assert.equal(timeline.positionOf(tracks, "b", 1), 2);
 });
+
+test("a clip that is lost takes no time and is passed over", () => {
+  const tracks = three();
+  tracks[1].lost = true;
+  assert.equal(timeline.wholeLength(tracks), 15);
+  assert.deepEqual(timeline.placeOf(tracks, 10), { index: 2, seconds: 0 });
+  assert.equal(timeline.positionOf(tracks, "c", 1), 11);
+  tracks[2].lost = true;
+  assert.deepEqual(timeline.placeOf(tracks, 10), { index: 0, seconds: 10 });
+  tracks[0].lost = true;
+  assert.ok(timeline.isMeasured(tracks));
+  assert.deepEqual(timeline.placeOf(tracks, 10), { index: 2, seconds: 0 });
+});
+
+test("one that is lost is passed over though nobody knows its length", () => {
+  const tracks = timeline.tracksOf([clip("a", null), clip("b", 20)], [false, false]);
+  tracks[0].lost = true;
+  assert.deepEqual(timeline.placeOf(tracks, 3), { index: 1, seconds: 3 });
+});

@@ -1,6 +1,7 @@
 // What happened to the account, in words: a sentence for every type of event, and another where its detail tells more.
 
 import { t } from "../../texts/index.js";
+import { knowledge } from "../../words/engine.js";
 
 /** @typedef {import("../../texts/index.js").TextName} TextName */
 /**
@@ -32,9 +33,20 @@ const CLOSER = {
   signed_out: ({ others }) => (others ? "event.signed_out.others" : undefined),
 };
 
+// How an engine on the server itself is called, whichever the service has by now.
+const ITSELF = /^(localhost|127(\.\d+){3}|\[?::1\]?)$/;
+
+/** Where the sound went for a transcript: as under `Transcription`, where the engine is still the same. @param {string | undefined} host */
+function whereAt(host) {
+  if (!host) return "";
+  const { engine } = knowledge.get();
+  const local = ITSELF.test(host) || (engine !== null && engine.local && engine.engine === host);
+  return local ? t("words.onThisServer") : t("event.atEngine", { engine: host });
+}
+
 /** A sentence for an event. One of a type that came later than this page is told by its name. @param {AccountEvent} event */
 export function sentenceOf({ type, detail }) {
   const count = detail.file_ids?.length ?? 1;
   const name = CLOSER[type]?.(detail) ?? /** @type {TextName} */ (`event.${type}`);
-  return t(name, { count, engine: detail.engine ?? "" }) ?? t("event.unknown", { type });
+  return t(name, { count, place: whereAt(detail.engine) }) ?? t("event.unknown", { type });
 }

@@ -6,8 +6,10 @@ import { Section } from "../../parts/section.js";
 import { useWork } from "../../parts/work.js";
 import { call } from "../../session/session.js";
 import { moment } from "../../texts/formats.js";
+import { useStore } from "../../store.js";
 import { t } from "../../texts/index.js";
 import { html, useState } from "../../ui.js";
+import { knowledge } from "../../words/engine.js";
 import { sentenceOf } from "./event-words.js";
 
 /** @typedef {import("./event-words.js").AccountEvent} AccountEvent */
@@ -24,6 +26,8 @@ export function Events() {
     setCursor(next_cursor);
   };
   useLoading(() => load(null));
+  // The words for where a transcript was made depend on it.
+  useStore(knowledge, ({ engine }) => engine);
   const more = useWork(() => load(cursor));
   return html`
     <${Section} title=${t("account.events")}>

@@ -36,7 +36,7 @@ function Page({ recording }) {
     <article class="recording">
       <header>
         <p class="way-back"><a href=${addressOf("recordings")}>${t("recording.back")}</a></p>
-        <h1 class="one-line"><bdi dir="auto">${titleOf(recording)}</bdi></h1>
+        <h1><bdi dir="auto">${titleOf(recording)}</bdi></h1>
         <p class="facts">
           ${headingOf(recording) && html`<span>${at}</span>${" "}`}
           ${recording.duration_ms !== null && html`<span>${spokenLength(recording.duration_ms)}</span>`}
