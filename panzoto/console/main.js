@@ -57,7 +57,7 @@ function Console() {
   if (state === "starting") return null;
   if (state === "locked") return html`<${Doorway}><${Locked} /><//>`;
   if (state === "out") {
-    const Entrance = ENTRANCE_VIEWS[view] ?? ENTRANCE_VIEWS["sign-in"];
+    const Entrance = ENTRANCE_VIEWS[Object.hasOwn(ENTRANCE_VIEWS, view) ? view : "sign-in"];
     return html`<${Doorway}><${Entrance} id=${id} /><//>`;
   }
   // At an address that there is not the recordings are shown.
