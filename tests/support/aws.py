@@ -23,15 +23,20 @@ REGION = "us-east-1"
 FILLED = "/tests/filled-tables"
 # Linux takes outgoing connections' ports from 32768 on.
 PORTS = (20_000, 32_000)
+_given: set[int] = set()
 
 
 def free_port() -> int:
     """A loopback port that was free a moment ago, of those that the kernel gives to nobody by itself.
 
-    One of the kernel's own choice may be given to somebody's outgoing connection before it is used.
+    One of the kernel's own choice may be given to somebody's outgoing connection before it is used. No
+    port is given twice to one process: who got it may not listen yet.
     """
     while True:
         port = random.randrange(*PORTS)
+        if port in _given:
+            continue
+        _given.add(port)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
