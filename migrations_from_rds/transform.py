@@ -31,8 +31,8 @@ from panzoto.auth.passwords import ENCODED, digest_seems_cut, flaw_of, is_argon2
 from panzoto.config import Argon2Parameters
 from panzoto.models.bulk import Migrated, MigratedRecording, MigratedUser, claim_name, digest
 from panzoto.models.credentials import KEY_SALT_BYTES
+from panzoto.object_keys import LONGEST_KEY_BYTES
 
-MAX_S3_KEY_BYTES = 1024
 UNKNOWN_MOMENT = 0
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -190,8 +190,8 @@ def recording(
     notes: list[Problem] = []
     if (
         CONTROL_CHARACTERS.search(s3_key)
-        or len(s3_key) > MAX_S3_KEY_BYTES
-        or len(s3_key.encode()) > MAX_S3_KEY_BYTES
+        or len(s3_key) > LONGEST_KEY_BYTES
+        or len(s3_key.encode()) > LONGEST_KEY_BYTES
     ):
         notes.append(_note(row, "s3_key_unusable", "its s3_key cannot be a key of S3"))
     if claim_holder is not None:

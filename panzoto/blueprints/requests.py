@@ -31,9 +31,9 @@ from panzoto.blueprints.file_keys import (
 )
 from panzoto.blueprints.vocabulary import Vocabulary
 from panzoto.media import content_type
+from panzoto.object_keys import LONGEST_KEY_BYTES
 
 MAX_FILE_SIZE = 5 * 1024**4
-MAX_S3_KEY_BYTES = 1024
 CREDENTIALS_REQUIRED = "Email and password are required"
 TOO_SHORT = f"Password must be at least {passwords.MIN_CHARACTERS} characters"
 TOO_LONG = f"Password must be at most {passwords.MAX_CHARACTERS} characters"
@@ -375,7 +375,7 @@ class NewAudioFile(Described):
 
     @validates("s3_key")
     def _form(self, value: str, **_: Any) -> None:
-        too_long = len(value.encode("utf-8")) > MAX_S3_KEY_BYTES
+        too_long = len(value.encode("utf-8")) > LONGEST_KEY_BYTES
         if too_long or any(unicodedata.category(character) == "Cc" for character in value):
             raise ValidationError(S3_KEY_RULE)
 

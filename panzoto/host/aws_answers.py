@@ -8,13 +8,13 @@ call that is redirected as well, and so on until the stack is full.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from botocore.parsers import ResponseParserError
 
-# What S3 sends with its own redirects: the region of the bucket, or at least a code of its own (Amazon S3 API
-# Reference, Error Responses).
+# What botocore takes for a redirect. With its own, S3 sends the region of the bucket, or at least a code of
+# its own (Amazon S3 API Reference, Error Responses).
+FOLLOWED = (301, 302, 307)
 REGION_HEADER = "x-amz-bucket-region"
 REDIRECTS = ("PermanentRedirect", "TemporaryRedirect")
 
@@ -38,20 +38,15 @@ def require(client: Any, members: Members) -> None:
 
 
 def follow_no_stranger(client: Any) -> None:
-    """Let `client`, of S3, raise botocore's `ResponseParserError` for a redirect that is not S3's own.
-
-    To HeadBucket S3 names the region or nothing, and what has no region leads nowhere.
-    """
+    """Let `client`, of S3, raise botocore's `ResponseParserError` for a redirect that is not S3's own."""
 
     def check(response: tuple[Any, Mapping[str, Any]] | None, operation: Any, **_: Any) -> None:
         if response is None:
             return
         parsed = response[1]
         told = parsed["ResponseMetadata"]
-        if not 300 <= told["HTTPStatusCode"] < 400 or REGION_HEADER in told["HTTPHeaders"]:
-            return
-        is_own = parsed.get("Error", {}).get("Code") in REDIRECTS and operation.name != "HeadBucket"
-        if not is_own and told["HTTPStatusCode"] != HTTPStatus.NOT_MODIFIED:
+        is_own = REGION_HEADER in told["HTTPHeaders"] or parsed.get("Error", {}).get("Code") in REDIRECTS
+        if told["HTTPStatusCode"] in FOLLOWED and not is_own:
             raise ResponseParserError(f"what came is no answer to {operation.name}")
 
     # Before botocore itself looks at what came.

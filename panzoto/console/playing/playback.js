@@ -12,7 +12,7 @@ import { Opening } from "./opening.js";
 import { isOfOne, whyUnplayable, wordsFor } from "./problems.js";
 import { soundSettings } from "./settings.js";
 import { freshRow, opensWithVault } from "./sounds.js";
-import { clipAt, isMeasured, placeOf, positionOf, secondsOf, startOf, tracksOf, wholeLength } from "./timeline.js";
+import { clipAt, isMeasured, placeOf, positionOf, secondsOf, startOf, trackOf, tracksOf, wholeLength } from "./timeline.js";
 
 /** @typedef {import("./sounds.js").Recording} Recording */
 /** @typedef {import("./sounds.js").Sound} Sound */
@@ -308,7 +308,7 @@ export class Playback {
   /** What the service would not join plays clip by clip. @param {Track} track @param {Sound[]} sounds @returns {Promise<void>} */
   #split(track, sounds) {
     const position = this.#position();
-    const parts = track.clips.map((clip) => ({ clips: [clip], sealed: true, seconds: null, lost: false }));
+    const parts = track.clips.map((clip) => trackOf(clip, true));
     this.#tracks.splice(this.#tracks.indexOf(track), 1, ...parts);
     parts.forEach((part, index) => this.#opening.keep(part, sounds[index]));
     this.#at = placeOf(this.#tracks, position);

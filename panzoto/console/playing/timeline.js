@@ -10,6 +10,9 @@
  *   no time
  */
 
+/** A track of which nothing is known yet. @param {Recording} clip @param {boolean} sealed @returns {Track} */
+export const trackOf = (clip, sealed) => ({ clips: [clip], sealed, seconds: null, lost: false });
+
 /** The length that a clip says of itself, in seconds, or null. @param {Recording} clip */
 const said = (clip) => (clip.duration_ms === null ? null : clip.duration_ms / 1000);
 
@@ -26,7 +29,7 @@ export function tracksOf(clips, sealed) {
   clips.forEach((clip, index) => {
     const last = tracks.at(-1);
     if (sealed[index] && last?.sealed) last.clips.push(clip);
-    else tracks.push({ clips: [clip], sealed: sealed[index], seconds: null, lost: false });
+    else tracks.push(trackOf(clip, sealed[index]));
   });
   return tracks;
 }
